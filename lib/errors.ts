@@ -1,0 +1,70 @@
+/**
+ * Every failure that kvasir reports, by code. Branch on `error.code`; messages are for people and may change.
+ *
+ * | code | meaning |
+ * |---|---|
+ * | `INVALID_ARGUMENT` | an option or parameter has the wrong type or is out of range; the message names it, its value and what is allowed |
+ * | `FILE_NOT_FOUND` | a file of the model does not exist or cannot be read |
+ * | `FILE_INVALID` | a file is cut short, malformed or contradicts itself |
+ * | `UNSUPPORTED_FORMAT` | a file, tensor or quantization type that kvasir does not read |
+ * | `UNSUPPORTED_MODEL` | an architecture, or a feature of one, that kvasir does not run |
+ * | `UNSUPPORTED_TOKENIZER` | a tokenizer, pre-tokenizer or decoder that kvasir does not know |
+ * | `NO_TOKENIZER` | text was given to a model that came without a tokenizer |
+ * | `NO_CHAT_TEMPLATE` | messages were given to a model that came without a chat template |
+ * | `TEMPLATE_FAILED` | the chat template refused the messages, failed, or ran past its deadline |
+ * | `PROMPT_TOO_LONG` | the prompt does not fit the context |
+ * | `PROMPT_EMPTY` | the prompt has no token |
+ * | `PROCESSOR_FAILED` | a logits processor threw; its error is the `cause` |
+ * | `OUT_OF_MEMORY` | memory for weights, cache or scratch could not be had |
+ * | `UNSUPPORTED_DEVICE` | the asked device or instruction set is not there |
+ * | `ADDON_MISSING` | the native addon was not found or could not be loaded |
+ * | `CLOSED` | the engine was closed |
+ * | `INTERNAL` | a defect of kvasir: please report it |
+ */
+export type ErrorCode = (typeof ERROR_CODES)[number];
+
+/** The documented list of codes, in the order of the table at {@link ErrorCode}. */
+export const ERROR_CODES = [
+  "INVALID_ARGUMENT",
+  "FILE_NOT_FOUND",
+  "FILE_INVALID",
+  "UNSUPPORTED_FORMAT",
+  "UNSUPPORTED_MODEL",
+  "UNSUPPORTED_TOKENIZER",
+  "NO_TOKENIZER",
+  "NO_CHAT_TEMPLATE",
+  "TEMPLATE_FAILED",
+  "PROMPT_TOO_LONG",
+  "PROMPT_EMPTY",
+  "PROCESSOR_FAILED",
+  "OUT_OF_MEMORY",
+  "UNSUPPORTED_DEVICE",
+  "ADDON_MISSING",
+  "CLOSED",
+  "INTERNAL",
+] as const;
+
+/** The error of every kvasir function: a {@link ErrorCode | code}, a message that names the value and what would be right, the caller's stack. */
+export class KvasirError extends Error {
+  override readonly name: string = "KvasirError";
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** `value` as it should stand in a message: JSON for what has one, short whatever it is. */
+export function show(value: unknown): string {
+  const text = typeof value === "string" || (typeof value === "object" && value !== null) ? safeJson(value) : String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+function safeJson(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return Object.prototype.toString.call(value);
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * A model is data: a {@link ModelSpec} says what the native decoder computes, a list of {@link TensorRow}s where its weights lie.
+ * One decoder runs every spec; an architecture is a file in families/ that turns config.json or GGUF metadata into these types.
+ */
+
+/** Element types of weights. The quantized ones are GGUF's blocks (ggml-quants, "block_q8_0" and so on). */
+export type TensorType = "F32" | "F16" | "BF16" | "Q8_0" | "Q4_0" | "Q5_0" | "Q4_K" | "Q6_K";
+
+/** Elements and bytes of one block of each type; a row of a matrix is a whole number of blocks. */
+export const TENSOR_TYPES: Readonly<Record<TensorType, { block: number; bytes: number }>> = {
+  F32: { block: 1, bytes: 4 },
+  F16: { block: 1, bytes: 2 },
+  BF16: { block: 1, bytes: 2 },
+  Q8_0: { block: 32, bytes: 34 },
+  Q4_0: { block: 32, bytes: 18 },
+  Q5_0: { block: 32, bytes: 22 },
+  Q4_K: { block: 256, bytes: 144 },
+  Q6_K: { block: 256, bytes: 210 },
+};
+
+/** A rotary position embedding (RoFormer): pair i turns by position × frequencies[i]; cos and sin are multiplied by `scale` (yarn's attention factor). */
+export interface RopeSpec {
+  /** Radians per position, one for each rotated pair: [rotated dimensions / 2]. */
+  frequencies: Float32Array;
+  scale: number;
+  /** true: dimensions (2i, 2i+1) are a pair, as in GGUF's llama; false: (i, i + rotated/2), as in Hugging Face's. */
+  interleaved: boolean;
+}
+
+/** Layers whose KV cache has the same shape and lifetime share a pool of pages: a page holds `pageSize` tokens of every layer of the group. */
+export interface CacheGroup {
+  /** Tokens that a query sees, itself included; 0 is all. What lies before the window is given back while the request runs. */
+  window: number;
+  kvHeads: number;
+  headSize: number;
+  /** Layers of the group, in order. */
+  layers: number[];
+}
+
+/** Causal grouped-query attention. Biases and q/k norms are there when their tensors are. */
+export interface AttentionSpec {
+  queryHeads: number;
+  kvHeads: number;
+  headSize: number;
+  /** Factor on q·k before the softmax. */
+  scale: number;
+  /** Index into {@link ModelSpec.ropes}. */
+  rope: number;
+  /** Index into {@link ModelSpec.cacheGroups}, which has the window. */
+  cacheGroup: number;
+}
+
+/** Gated MLP: down(activation(gate(x)) * up(x)). */
+export interface FeedForwardSpec {
+  size: number;
+  activation: "silu" | "gelu_tanh";
+}
+
+/**
+ * One layer: x += attention(norm(x)); x += feedForward(norm(x)). Post-norms ("sandwich") apply to what is added, where their tensors are.
+ * Recurrent mixers and experts will be alternatives of `attention` and `feedForward`.
+ */
+export interface LayerSpec {
+  attention: AttentionSpec;
+  feedForward: FeedForwardSpec;
+}
+
+/** What the native decoder computes. Sizes are element counts. */
+export interface ModelSpec {
+  architecture: string;
+  vocabSize: number;
+  hiddenSize: number;
+  /** Positions that the model was trained for. */
+  contextLength: number;
+  normEpsilon: number;
+  /** Factor on the embeddings (gemma: sqrt(hiddenSize), rounded to the weights' type). */
+  embeddingScale: number;
+  ropes: RopeSpec[];
+  cacheGroups: CacheGroup[];
+  layers: LayerSpec[];
+}
+
+/**
+ * The tensors that a layer may have, `layers.N.` before each: attn_norm q k v o (q k v o)_bias q_norm k_norm post_attn_norm
+ * mlp_norm gate up down (gate up down)_bias post_mlp_norm. Outside layers: embed final_norm lm_head (absent when tied to embed).
+ */
+export type TensorName = string;
+
+/** One tensor in a file, checked against the file's length. */
+export interface TensorRow {
+  name: TensorName;
+  /** Index into {@link ModelSource.files}. */
+  file: number;
+  /** Byte offset of the first element in the file. */
+  offset: number;
+  type: TensorType;
+  /** [rows, columns] of a matrix (columns are contiguous: y = W x has `rows` outputs) or [n] of a vector. */
+  shape: number[];
+  /** The file holds w and the model multiplies by 1 + w (gemma's norms in Hugging Face files). */
+  plusOne: boolean;
+}
+
+/** Where the tokenizer is: its worker reads the file itself, so that a vocabulary is parsed off the event loop and held once. */
+export type TokenizerSource =
+  | { kind: "huggingface"; directory: string }
+  | { kind: "gguf"; path: string };
+
+/** Defaults that a model's generation_config.json gives to sampling parameters. */
+export interface GenerationDefaults {
+  temperature?: number;
+  topK?: number;
+  topP?: number;
+  minP?: number;
+  repetitionPenalty?: number;
+}
+
+/** A model as opened from its files: all that the engine needs to load it. */
+export interface ModelSource {
+  /** For people and logs: the directory's or file's base name. */
+  name: string;
+  spec: ModelSpec;
+  files: { path: string; size: number }[];
+  tensors: TensorRow[];
+  tokenizer: TokenizerSource | undefined;
+  /** Jinja source; `undefined` when the model has none. */
+  chatTemplate: string | undefined;
+  /** Ids at which generation ends. */
+  endTokens: number[];
+  defaults: GenerationDefaults;
+}

@@ -1,0 +1,71 @@
+#pragma once
+// Element types of weights and caches, named as in lib/model/spec.ts.
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace kvasir {
+
+enum class DType : uint8_t { F32, F16, BF16, Q8_0, Q4_0, Q5_0, Q4_K, Q6_K };
+
+struct DTypeInfo {
+  const char* name;
+  int block;  // elements of one block; a matrix row is a whole number of blocks
+  int bytes;  // bytes of one block in the file
+};
+
+inline constexpr DTypeInfo kDTypes[] = {{"F32", 1, 4},    {"F16", 1, 2},    {"BF16", 1, 2},     {"Q8_0", 32, 34},
+                                        {"Q4_0", 32, 18}, {"Q5_0", 32, 22}, {"Q4_K", 256, 144}, {"Q6_K", 256, 210}};
+
+inline constexpr const DTypeInfo& info(DType type) { return kDTypes[static_cast<int>(type)]; }
+inline constexpr bool is_quantized(DType type) { return info(type).block > 1; }
+
+// bfloat16 is the upper half of a float32; rounding is to nearest, ties to even.
+inline float bf16_to_f32(uint16_t bits) {
+  uint32_t wide = static_cast<uint32_t>(bits) << 16;
+  float value;
+  std::memcpy(&value, &wide, 4);
+  return value;
+}
+inline uint16_t f32_to_bf16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40);  // NaN stays NaN
+  return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1)) >> 16);
+}
+
+// IEEE 754 binary16, in integer arithmetic so that every instruction set gives the same bits.
+inline float f16_to_f32(uint16_t half) {
+  uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16, exponent = (half >> 10) & 31, mantissa = half & 0x3ffu, bits;
+  if (exponent == 31) {
+    bits = sign | 0x7f800000u | (mantissa << 13);
+  } else if (exponent != 0) {
+    bits = sign | ((exponent + 112) << 23) | (mantissa << 13);
+  } else {  // zero or subnormal: mantissa * 2^-24 is exact in float32
+    float value = static_cast<float>(mantissa) * 0x1p-24f;
+    std::memcpy(&bits, &value, 4);
+    bits |= sign;
+  }
+  float value;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+inline uint16_t f32_to_f16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  uint32_t sign = (bits >> 16) & 0x8000u, magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);
+  if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);  // rounds to 2^16 or more
+  if (magnitude < 0x38800000u) {                                               // subnormal: adding 0.5 aligns the mantissa and rounds it
+    float aligned;
+    std::memcpy(&aligned, &magnitude, 4);
+    aligned += 0.5f;
+    uint32_t shifted;
+    std::memcpy(&shifted, &aligned, 4);
+    return static_cast<uint16_t>(sign | (shifted - 0x3f000000u));
+  }
+  uint32_t rounded = magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1);
+  return static_cast<uint16_t>(sign | (rounded >> 13));
+}
+
+}  // namespace kvasir
