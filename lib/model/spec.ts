@@ -101,9 +101,7 @@ export interface TensorRow {
 }
 
 /** Where the tokenizer is: its worker reads the file itself, so that a vocabulary is parsed off the event loop and held once. */
-export type TokenizerSource =
-  | { kind: "huggingface"; directory: string }
-  | { kind: "gguf"; path: string };
+export type TokenizerSource = { kind: "huggingface"; directory: string } | { kind: "gguf"; path: string };
 
 /** Defaults that a model's generation_config.json gives to sampling parameters. */
 export interface GenerationDefaults {

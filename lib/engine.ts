@@ -1,0 +1,197 @@
+import { untilAborted } from "./abort.ts";
+import { checkBoolean, checkKeys, checkSignal, checkString, checkTokens, invalid } from "./check.ts";
+import type { Chunk, Completion } from "./completion.ts";
+import { KvasirError } from "./errors.ts";
+import { StepLoop } from "./loop.ts";
+import { native } from "./native.ts";
+import { type EngineParts, openParts, type TextTokenizer } from "./open.ts";
+import { type EngineOptions, MAX_SLOTS, PAGE_SIZE, pageBytes } from "./options.ts";
+import { checkParams, type GenerateParams } from "./params.ts";
+import { checkPrompt, Request, type RequestModel } from "./request.ts";
+import { Scheduler } from "./schedule/scheduler.ts";
+import { ScoreTask } from "./score.ts";
+import type { EngineStats } from "./stats.ts";
+import { ChunkStream } from "./stream.ts";
+import type { ChatMessage } from "./text/chat.ts";
+
+/**
+ * What to continue: text, token ids (used as they are), or a conversation for the model's chat template. `addGenerationPrompt` (true) has
+ * the template open the assistant's turn; `templateVars` are further variables of the template.
+ */
+export type Prompt =
+  | string
+  | Int32Array
+  | readonly number[]
+  | { messages: readonly ChatMessage[]; tools?: readonly unknown[]; templateVars?: Readonly<Record<string, unknown>>; addGenerationPrompt?: boolean };
+
+/** Makes an engine of parts that are open; for tests. @internal */
+export let createEngine: (parts: EngineParts) => Engine;
+
+/**
+ * One model, loaded: many calls at once share its steps.
+ *
+ * ```ts
+ * await using engine = await Engine.open("tales");
+ * for await (const { text } of engine.stream("Once upon a time")) process.stdout.write(text);
+ * ```
+ */
+export class Engine {
+  readonly #parts: EngineParts;
+  readonly #scheduler: Scheduler;
+  readonly #loop: StepLoop;
+  readonly #model: RequestModel;
+  #closed: Promise<void> | undefined;
+
+  static {
+    createEngine = (parts) => new Engine(parts);
+  }
+
+  private constructor(parts: EngineParts) {
+    const { source, options, tokenizer } = parts;
+    const { maxBatchTokens, maxContext, prefixCache, pages } = options;
+    const groups = source.spec.cacheGroups.map(({ window }, g) => ({ window, pages: pages[g]! }));
+    this.#parts = parts;
+    this.#scheduler = new Scheduler({
+      ...{ maxBatchTokens, maxContext, prefixCache, groups },
+      pageSize: PAGE_SIZE,
+      maxSlots: MAX_SLOTS,
+      modelId: source.name,
+    });
+    this.#loop = new StepLoop(parts.native, this.#scheduler, { maxBatchTokens, maxSlots: MAX_SLOTS, groups: groups.length });
+    const { vocabSize } = source.spec;
+    this.#model = { vocabSize, maxContext, endTokens: source.endTokens, vocabulary: tokenizer?.vocabulary, prefixCache };
+  }
+
+  /**
+   * Loads a model: `"tales"`, which comes with kvasir, a Hugging Face directory, or a `.gguf` file. Paths are relative to the working
+   * directory. A model without a tokenizer takes token ids only.
+   */
+  static async open(model: string, options?: EngineOptions): Promise<Engine> {
+    return new Engine(await openParts(model, options, native()));
+  }
+
+  /** Continues the prompt and resolves when all choices have ended. */
+  async generate(prompt: Prompt, params?: GenerateParams): Promise<Completion> {
+    const request = await this.#request(prompt, params);
+    return request.completion();
+  }
+
+  /** Continues the prompt, chunk by chunk. The request starts with the first `next` and ends when the loop is left. */
+  stream(prompt: Prompt, params?: GenerateParams): AsyncIterableIterator<Chunk, undefined> {
+    return new ChunkStream(() => this.#request(prompt, params));
+  }
+
+  /** Token ids of a text. `addSpecial` (true) adds what the tokenizer adds to a prompt, such as BOS; `parseSpecial` (true) parses special tokens. */
+  async tokenize(text: string, options?: { addSpecial?: boolean; parseSpecial?: boolean }): Promise<Int32Array> {
+    const { addSpecial = true, parseSpecial = true } = checkKeys<{ addSpecial: boolean; parseSpecial: boolean }>("options", options, [
+      "addSpecial",
+      "parseSpecial",
+    ]);
+    return this.#tokenizer("text").encode(checkString("text", text), {
+      addSpecial: checkBoolean("addSpecial", addSpecial),
+      parseSpecial: checkBoolean("parseSpecial", parseSpecial),
+    });
+  }
+
+  /** The raw text of token ids, special tokens kept, so that `detokenize(tokenize(text))` is the text. */
+  async detokenize(tokens: Int32Array | readonly number[]): Promise<string> {
+    return this.#tokenizer("the text of tokens").detokenize(checkTokens("tokens", tokens, this.#model.vocabSize));
+  }
+
+  /**
+   * Log-probabilities of a text's own tokens: `logprobs[t]` is token t's given those before it, `logprobs[0]` is NaN. With `logits`,
+   * the raw logits [T, V], too, row t of which follows token t. Nothing is added to token ids.
+   */
+  async score(
+    prompt: string | Int32Array | readonly number[],
+    options?: { logits?: boolean; signal?: AbortSignal },
+  ): Promise<{ tokens: Int32Array; logprobs: Float32Array; logits?: Float32Array }> {
+    const { logits = false, signal } = checkKeys<{ logits: boolean; signal: AbortSignal }>("options", options, ["logits", "signal"]);
+    checkBoolean("logits", logits);
+    if (signal !== undefined) checkSignal("signal", signal);
+    const tokens = await untilAborted(this.#encode(prompt, true), signal);
+    checkPrompt(tokens, this.#model.maxContext, "the context");
+    const task = new ScoreTask(this.#loop, tokens, this.#model.vocabSize, logits);
+    try {
+      return await untilAborted(task.scores, signal);
+    } catch (error) {
+      task.fail(error);
+      throw error;
+    }
+  }
+
+  /** What the engine is and does at the moment. */
+  stats(): EngineStats {
+    const { source, options, info } = this.#parts;
+    const { running, waiting, meanRows } = this.#loop.stats();
+    const { preemptions, prefixHits, prefixQueries, groups: pools } = this.#scheduler.stats();
+    const groups = pools.map((pool, g) => ({ ...pool, pageBytes: pageBytes(source.spec.cacheGroups[g]!, options.kvType) }));
+    const { device, isa, compute, kvType, threads, maxContext } = options;
+    return {
+      requestsRunning: running,
+      requestsWaiting: waiting,
+      preemptions,
+      pagesUsed: sum(groups, ({ used }) => used),
+      pagesCached: sum(groups, ({ cached }) => cached),
+      pagesTotal: sum(groups, ({ pages }) => pages),
+      groups,
+      weightBytes: info.weightBytes,
+      kvCacheBytes: info.kvCacheBytes,
+      kvCacheUsedBytes: sum(groups, (group) => group.used * group.pageBytes),
+      cacheHitRate: prefixQueries === 0 ? 0 : prefixHits / prefixQueries,
+      batchOccupancy: meanRows,
+      ...{ device, isa, compute, kvType, threads, maxContext },
+      contextLength: source.spec.contextLength,
+      processor: info.processor,
+    };
+  }
+
+  /** Rejects all requests with CLOSED, waits until nothing runs and frees everything. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  /** {@link close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    const { tokenizer, chat } = this.#parts;
+    await Promise.all([this.#loop.close(), tokenizer?.close(), chat?.close()]);
+  }
+
+  async #request(prompt: Prompt, given: GenerateParams | undefined): Promise<Request> {
+    const arrived = performance.now();
+    const params = checkParams(given, this.#parts.source.defaults, this.#model.vocabSize);
+    if (params.stop.length > 0) this.#tokenizer("stop");
+    const tokens = await untilAborted(this.#encode(prompt, params.parseSpecial), params.signal);
+    return new Request(this.#loop, this.#model, params, tokens, arrived);
+  }
+
+  async #encode(prompt: Prompt, parseSpecial: boolean): Promise<Int32Array> {
+    this.#loop.check();
+    if (typeof prompt === "string") return this.#tokenizer("a text prompt").encode(prompt, { addSpecial: true, parseSpecial });
+    if (Array.isArray(prompt) || prompt instanceof Int32Array) return checkTokens("prompt", prompt, this.#model.vocabSize);
+    if (typeof prompt !== "object" || prompt === null) throw invalid("prompt", prompt, "text, an array of token ids or { messages }");
+    const chat = checkKeys<Exclude<Prompt, string | Int32Array | readonly number[]>>("prompt", prompt, CHAT_KEYS);
+    const tokenizer = this.#tokenizer("messages");
+    if (this.#parts.chat === undefined) {
+      throw new KvasirError("NO_CHAT_TEMPLATE", `model ${this.#parts.source.name} has no chat template; a text prompt is right`);
+    }
+    return tokenizer.encodeChat(await this.#parts.chat.render(chat as never));
+  }
+
+  #tokenizer(what: string): TextTokenizer {
+    this.#loop.check();
+    if (this.#parts.tokenizer !== undefined) return this.#parts.tokenizer;
+    throw new KvasirError("NO_TOKENIZER", `${what} needs a tokenizer, and model ${this.#parts.source.name} came without one; token ids are right`);
+  }
+}
+
+const CHAT_KEYS = ["messages", "tools", "templateVars", "addGenerationPrompt"];
+
+function sum<T>(items: readonly T[], value: (item: T) => number): number {
+  return items.reduce((total, item) => total + value(item), 0);
+}

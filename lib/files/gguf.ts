@@ -1,0 +1,239 @@
+import { KvasirError, show } from "../errors.ts";
+import { checkedProduct, checkedSum } from "./checked.ts";
+import { GGML_TYPES, VALUE_BYTES, VALUE_TYPES, type ValueType } from "./gguf-types.ts";
+import { Reader } from "./reader.ts";
+import { refuseOverlaps, type StoredTensor } from "./tensors.ts";
+
+/** A value of GGUF metadata. */
+export type GgufValue = string | number | boolean | GgufArray;
+
+/** Arrays hold values of one type and are not nested. */
+export type GgufArray = string[] | number[] | boolean[];
+
+/** A long array that was passed over: where its elements begin. */
+export interface SkippedArray {
+  type: ValueType;
+  length: number;
+  offset: number;
+}
+
+/** A tensor of a GGUF file. */
+export type GgufTensor = StoredTensor;
+
+/** A GGUF file without its tensors' data. */
+export interface GgufFile {
+  path: string;
+  size: number;
+  version: number;
+  metadata: Map<string, GgufValue>;
+  /** With `arrays: false`: the arrays that are not in `metadata`. */
+  skipped: Map<string, SkippedArray>;
+  tensors: GgufTensor[];
+  /** Where tensor data begins. */
+  dataOffset: number;
+}
+
+type ScalarType = Exclude<ValueType, "string" | "array">;
+
+/** Arrays up to this length are always kept: per-layer settings. */
+const SHORT_ARRAY = 64;
+
+// Above what any model has, below what would exhaust memory.
+const MAX_ELEMENTS = 1 << 24;
+const MAX_ENTRIES = 1 << 16;
+const MAX_KEY_BYTES = 65535;
+const MAX_TENSOR_NAME_BYTES = 64;
+
+/** The shortest records: a key and a value of one byte; a tensor of one dimension. */
+const MIN_ENTRY_BYTES = 8 + 4 + 1;
+const MIN_TENSOR_BYTES = 8 + 4 + 8 + 4 + 8;
+
+/**
+ * Reads a GGUF file's header (versions 2 and 3, little-endian): everything but the tensors' data, every range checked.
+ * `arrays: false`, the default, passes over arrays of more than 64 elements, which only a tokenizer needs.
+ */
+export function readGguf(path: string, options: { arrays?: boolean } = {}): Promise<GgufFile> {
+  return Reader.with(path, async (reader) => {
+    const { version, tensorCount, entryCount } = await readPreamble(reader);
+    const metadata = new Map<string, GgufValue>();
+    const skipped = new Map<string, SkippedArray>();
+    for (let i = 0; i < entryCount; i++) {
+      const key = await reader.string("a metadata key", MAX_KEY_BYTES);
+      if (metadata.has(key) || skipped.has(key)) throw reader.invalid(`metadata key ${show(key)} stands twice`);
+      const value = await readValue(reader, key, options.arrays ?? false);
+      if (isSkipped(value)) skipped.set(key, value);
+      else metadata.set(key, value);
+    }
+    refuseSplit(path, metadata);
+    const alignment = alignmentOf(reader, metadata);
+    const declared = await readTensors(reader, tensorCount);
+    const dataOffset = checkedProduct(`${path}: start of data`, Math.ceil(reader.position / alignment), alignment);
+    const tensors = declared.map((tensor) => placeTensor(reader, tensor, dataOffset, alignment));
+    refuseOverlaps(path, tensors);
+    return { path, size: reader.size, version, metadata, skipped, tensors, dataOffset };
+  });
+}
+
+/** Where in a passed-over array of strings the given texts stand: their indices by text. The first wins. */
+export async function findStrings(file: GgufFile, key: string, texts: ReadonlySet<string>): Promise<Map<string, number>> {
+  const found = new Map<string, number>();
+  const array = file.skipped.get(key);
+  const kept = file.metadata.get(key);
+  if (Array.isArray(kept)) {
+    for (const [index, text] of kept.entries()) if (typeof text === "string" && texts.has(text) && !found.has(text)) found.set(text, index);
+  }
+  if (array?.type !== "string") return found;
+  const lengths = new Set([...texts].map((text) => Buffer.byteLength(text)));
+  return Reader.with(file.path, async (reader) => {
+    reader.seek(array.offset);
+    for (let index = 0; index < array.length; index++) {
+      const length = await reader.stringLength(key);
+      if (!lengths.has(length)) {
+        reader.skip(length, key);
+        continue;
+      }
+      if (!reader.has(length)) await reader.need(length, key);
+      const text = reader.bytes(length).toString();
+      if (texts.has(text) && !found.has(text)) found.set(text, index);
+    }
+    return found;
+  });
+}
+
+async function readPreamble(reader: Reader): Promise<{ version: number; tensorCount: number; entryCount: number }> {
+  await reader.need(4, "the magic number");
+  const magic = reader.bytes(4).toString("latin1");
+  if (magic === "FUGG") throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: big-endian GGUF is not read, only little-endian`);
+  if (magic !== "GGUF")
+    throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path} starts with ${show(magic)}: a GGUF file starts with "GGUF"`);
+  await reader.need(20, "the header");
+  const version = reader.u32();
+  // A version whose low half is empty is a small number in the other byte order.
+  if (version !== 0 && (version & 0xffff) === 0)
+    throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: big-endian GGUF is not read, only little-endian`);
+  if (version !== 2 && version !== 3)
+    throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: GGUF version ${version} is not read, only 2 and 3`);
+  const tensorCount = boundedCount(reader, reader.u64(), MIN_TENSOR_BYTES, "tensors");
+  const entryCount = boundedCount(reader, reader.u64(), MIN_ENTRY_BYTES, "metadata entries");
+  return { version, tensorCount, entryCount };
+}
+
+function boundedCount(reader: Reader, count: number, minBytes: number, what: string): number {
+  if (count > MAX_ENTRIES || count * minBytes > reader.remaining)
+    throw reader.invalid(`${count} ${what} do not fit the ${reader.remaining} bytes left (at most ${MAX_ENTRIES})`);
+  return count;
+}
+
+async function readValueType(reader: Reader, key: string): Promise<ValueType> {
+  await reader.need(4, key);
+  const number = reader.u32();
+  const name = VALUE_TYPES[number];
+  if (name === undefined) throw reader.invalid(`${key} has the unknown type ${number}: 0 to ${VALUE_TYPES.length - 1} are right`);
+  return name;
+}
+
+async function readValue(reader: Reader, key: string, arrays: boolean): Promise<GgufValue | SkippedArray> {
+  const type = await readValueType(reader, key);
+  if (type === "array") return readArray(reader, key, arrays);
+  if (type === "string") return reader.string(key);
+  await reader.need(VALUE_BYTES[type], key);
+  return readScalar(reader, type, key);
+}
+
+async function readArray(reader: Reader, key: string, arrays: boolean): Promise<GgufArray | SkippedArray> {
+  const type = await readValueType(reader, key);
+  if (type === "array")
+    throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: ${key} is an array of arrays; only flat ones are read`);
+  await reader.need(8, key);
+  const length = reader.u64();
+  if (length > MAX_ELEMENTS || length * VALUE_BYTES[type] > reader.remaining)
+    throw reader.invalid(
+      `${key} has ${length} elements: ${reader.remaining} bytes are left, and at most ${MAX_ELEMENTS} elements are read`,
+    );
+  if (arrays || length <= SHORT_ARRAY) return readElements(reader, key, type, length);
+  const offset = reader.position;
+  if (type !== "string") reader.skip(length * VALUE_BYTES[type], key);
+  else for (let i = 0; i < length; i++) reader.skip(await reader.stringLength(key), key);
+  return { type, length, offset };
+}
+
+async function readElements(reader: Reader, key: string, type: Exclude<ValueType, "array">, length: number): Promise<GgufArray> {
+  const values: unknown[] = [];
+  const bytes = VALUE_BYTES[type];
+  for (let i = 0; i < length; i++) {
+    if (type === "string") values.push(await reader.string(key));
+    else {
+      if (!reader.has(bytes)) await reader.need(bytes, key);
+      values.push(readScalar(reader, type, key));
+    }
+  }
+  return values as GgufArray;
+}
+
+function readScalar(reader: Reader, type: ScalarType, key: string): number | boolean {
+  if (type !== "bool") return reader[type]();
+  const byte = reader.u8();
+  if (byte > 1) throw reader.invalid(`${key} is the boolean ${byte}: 0 and 1 are right`);
+  return byte === 1;
+}
+
+function isSkipped(value: GgufValue | SkippedArray): value is SkippedArray {
+  return typeof value === "object" && !Array.isArray(value);
+}
+
+function refuseSplit(path: string, metadata: ReadonlyMap<string, GgufValue>): void {
+  const parts = metadata.get("split.count");
+  if (typeof parts === "number" && parts > 1)
+    throw new KvasirError(
+      "UNSUPPORTED_FORMAT",
+      `${path} is one of ${parts} parts of a split GGUF: merge them first (llama-gguf-split --merge)`,
+    );
+}
+
+function alignmentOf(reader: Reader, metadata: ReadonlyMap<string, GgufValue>): number {
+  const alignment = metadata.get("general.alignment") ?? 32;
+  if (typeof alignment !== "number" || !(alignment >= 8) || !Number.isInteger(Math.log2(alignment)))
+    throw reader.invalid(`general.alignment is ${show(alignment)}: a power of two from 8 on is right`);
+  return alignment;
+}
+
+interface DeclaredTensor {
+  name: string;
+  /** GGUF's order: the contiguous dimension first. */
+  dimensions: number[];
+  type: number;
+  /** From the start of data. */
+  offset: number;
+}
+
+async function readTensors(reader: Reader, count: number): Promise<DeclaredTensor[]> {
+  const tensors = new Map<string, DeclaredTensor>();
+  for (let i = 0; i < count; i++) {
+    const name = await reader.string("a tensor's name", MAX_TENSOR_NAME_BYTES);
+    if (tensors.has(name)) throw reader.invalid(`tensor ${show(name)} stands twice`);
+    await reader.need(4, name);
+    const rank = reader.u32();
+    if (rank < 1 || rank > 4) throw reader.invalid(`tensor ${show(name)} has ${rank} dimensions: 1 to 4 are right`);
+    await reader.need(rank * 8 + 12, name);
+    const dimensions = Array.from({ length: rank }, () => reader.u64());
+    tensors.set(name, { name, dimensions, type: reader.u32(), offset: reader.u64() });
+  }
+  return [...tensors.values()];
+}
+
+function placeTensor(reader: Reader, tensor: DeclaredTensor, dataOffset: number, alignment: number): GgufTensor {
+  const { name, dimensions } = tensor;
+  const what = `tensor ${show(name)}`;
+  const type = GGML_TYPES.get(tensor.type);
+  if (type === undefined) throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: ${what} has the unknown type ${tensor.type}`);
+  const columns = dimensions[0]!;
+  if (dimensions.includes(0) || columns % type.block !== 0)
+    throw reader.invalid(`${what} is [${dimensions}]: no dimension may be 0, and ${type.name} rows are multiples of ${type.block}`);
+  if (tensor.offset % alignment !== 0)
+    throw reader.invalid(`${what} begins at ${tensor.offset}, no multiple of the alignment ${alignment}`);
+  const bytes = checkedProduct(`${reader.path}: size of ${what}`, columns / type.block, type.bytes, ...dimensions.slice(1));
+  const offset = checkedSum(`${reader.path}: offset of ${what}`, dataOffset, tensor.offset);
+  if (checkedSum(`${reader.path}: end of ${what}`, offset, bytes) > reader.size)
+    throw reader.invalid(`${what} takes ${bytes} bytes from ${offset} on, the file has ${reader.size}: it was cut short`);
+  return { name, type: type.name, shape: dimensions.toReversed(), offset, bytes };
+}

@@ -1,0 +1,154 @@
+import { KvasirError, show } from "../errors.ts";
+import { fileSizeIfPresent, readText } from "./reader.ts";
+
+/** JSON with exact numbers: an integer that a double doesn't hold is a bigint. Objects have no prototype. */
+export type JsonValue = null | boolean | number | bigint | string | JsonValue[] | JsonObject;
+
+/** An object of JSON text; it has no prototype, so every key is a key. */
+export interface JsonObject {
+  [key: string]: JsonValue;
+}
+
+const MAX_DEPTH = 100;
+
+/** The object that a JSON file holds; typed errors for what is missing or malformed. */
+export async function readJson(path: string): Promise<JsonObject> {
+  return parseJsonObject(await readText(path), path);
+}
+
+/** As {@link readJson}; `undefined` if there is no such file. */
+export async function readJsonIfPresent(path: string): Promise<JsonObject | undefined> {
+  return (await fileSizeIfPresent(path)) === undefined ? undefined : readJson(path);
+}
+
+/** Parses text that must be an object; `path` stands in the messages. */
+export function parseJsonObject(text: string, path: string): JsonObject {
+  const value = parseJson(text, path);
+  if (!isJsonObject(value)) throw new KvasirError("FILE_INVALID", `${path} holds ${show(value)}: an object is right`);
+  return value;
+}
+
+/** Whether a value is an object: no array, no null. */
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Parses JSON as RFC 8259 has it, stricter than JSON.parse in two points where two readers of one file could see different things:
+ * a key that stands twice is refused, and integers beyond 2^53 keep their value (as bigint).
+ */
+export function parseJson(text: string, path: string): JsonValue {
+  return new Parser(text, path).parse();
+}
+
+const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y;
+const LITERALS: readonly [text: string, value: null | boolean][] = [
+  ["null", null],
+  ["true", true],
+  ["false", false],
+];
+
+class Parser {
+  readonly #text: string;
+  readonly #path: string;
+  #at = 0;
+
+  constructor(text: string, path: string) {
+    this.#text = text;
+    this.#path = path;
+  }
+
+  parse(): JsonValue {
+    const value = this.#value(0);
+    this.#space();
+    if (this.#at < this.#text.length) throw this.#error("the end");
+    return value;
+  }
+
+  #value(depth: number): JsonValue {
+    if (depth > MAX_DEPTH) throw this.#error(`at most ${MAX_DEPTH} levels`);
+    this.#space();
+    const character = this.#text[this.#at];
+    if (character === "{") return this.#object(depth);
+    if (character === "[") return this.#array(depth);
+    if (character === '"') return this.#string();
+    for (const [literal, value] of LITERALS) if (this.#skip(literal)) return value;
+    return this.#number();
+  }
+
+  #object(depth: number): JsonObject {
+    const object: JsonObject = Object.create(null);
+    this.#at++;
+    this.#space();
+    if (this.#skip("}")) return object;
+    do {
+      this.#space();
+      if (this.#text[this.#at] !== '"') throw this.#error("a key");
+      const key = this.#string();
+      if (key in object) throw new KvasirError("FILE_INVALID", `${this.#path}: key ${show(key)} stands twice in an object`);
+      this.#space();
+      if (!this.#skip(":")) throw this.#error('":"');
+      object[key] = this.#value(depth + 1);
+      this.#space();
+    } while (this.#skip(","));
+    if (!this.#skip("}")) throw this.#error('"," or "}"');
+    return object;
+  }
+
+  #array(depth: number): JsonValue[] {
+    const array: JsonValue[] = [];
+    this.#at++;
+    this.#space();
+    if (this.#skip("]")) return array;
+    do {
+      array.push(this.#value(depth + 1));
+      this.#space();
+    } while (this.#skip(","));
+    if (!this.#skip("]")) throw this.#error('"," or "]"');
+    return array;
+  }
+
+  /** A string literal, found by its closing quote; JSON.parse then decodes and checks it. */
+  #string(): string {
+    let end = this.#at + 1;
+    while (this.#text[end] !== '"') {
+      if (end >= this.#text.length) throw this.#error("a string that ends");
+      end += this.#text[end] === "\\" ? 2 : 1;
+    }
+    const literal = this.#text.slice(this.#at, end + 1);
+    try {
+      const value: string = JSON.parse(literal);
+      this.#at = end + 1;
+      return value;
+    } catch {
+      throw this.#error("a valid string");
+    }
+  }
+
+  #number(): number | bigint {
+    NUMBER.lastIndex = this.#at;
+    const match = NUMBER.exec(this.#text);
+    if (match === null) throw this.#error("a value");
+    this.#at = NUMBER.lastIndex;
+    const [literal, fraction, exponent] = match;
+    const number = Number(literal);
+    if (!Number.isFinite(number)) throw new KvasirError("FILE_INVALID", `${this.#path}: ${show(literal)} is too large for a number`);
+    if (fraction !== undefined || exponent !== undefined || Number.isSafeInteger(number)) return number;
+    return BigInt(literal);
+  }
+
+  #space(): void {
+    while (/* RFC 8259's four */ " \n\r\t".includes(this.#text[this.#at] ?? "x")) this.#at++;
+  }
+
+  #skip(literal: string): boolean {
+    if (!this.#text.startsWith(literal, this.#at)) return false;
+    this.#at += literal.length;
+    return true;
+  }
+
+  #error(expected: string): KvasirError {
+    const found = this.#at < this.#text.length ? show(this.#text.slice(this.#at, this.#at + 20)) : "the end of the text";
+    return new KvasirError("FILE_INVALID", `${this.#path}: ${found} at character ${this.#at} where ${expected} is right`);
+  }
+}

@@ -1,0 +1,234 @@
+import { type FileHandle, open, readFile, stat } from "node:fs/promises";
+import { KvasirError } from "../errors.ts";
+
+/** Bytes fetched at a time: headers with large vocabularies take tens of them, small files one. */
+const CHUNK = 1 << 20;
+
+/** Largest file that is read whole: tokenizers of today's models take up to 40 MB. */
+const MAX_TEXT = 1 << 27;
+
+/** Longest string that is taken from a file: chat templates and vocabularies' tokens are far below. */
+const MAX_STRING = 1 << 24;
+
+/**
+ * Little-endian reader that moves forward through a file, a chunk at a time. `need(n)` fetches the next n bytes or refuses a file that
+ * ends before; the typed reads that follow are synchronous, so that a vocabulary of 10^5 tokens does not take as many promises.
+ */
+export class Reader {
+  readonly path: string;
+  readonly size: number;
+  readonly #handle: FileHandle;
+  #chunk: Buffer = Buffer.alloc(0);
+  /** Place of the chunk's first byte in the file, and of the next byte in the chunk. */
+  #chunkStart = 0;
+  #cursor = 0;
+
+  private constructor(path: string, size: number, handle: FileHandle) {
+    this.path = path;
+    this.size = size;
+    this.#handle = handle;
+  }
+
+  /** Runs `use` with a reader at the start of the file, and closes the file after it. */
+  static async with<T>(path: string, use: (reader: Reader) => Promise<T>): Promise<T> {
+    const size = await fileSize(path);
+    let handle: FileHandle;
+    try {
+      handle = await open(path, "r");
+    } catch (cause) {
+      throw fileError(path, cause);
+    }
+    try {
+      return await use(new Reader(path, size, handle));
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** Offset in the file of the next byte. */
+  get position(): number {
+    return this.#chunkStart + this.#cursor;
+  }
+
+  get remaining(): number {
+    return this.size - this.position;
+  }
+
+  /** Whether the next `bytes` bytes are at hand without `need`. */
+  has(bytes: number): boolean {
+    return this.#cursor + bytes <= this.#chunk.length;
+  }
+
+  /** Fetches the next `bytes` bytes; `what` names them should the file end before. */
+  async need(bytes: number, what: string): Promise<void> {
+    if (this.has(bytes)) return;
+    if (bytes > this.remaining) throw this.invalid(`${what} at byte ${this.position} takes ${bytes} bytes, ${this.remaining} are left`);
+    const start = this.position;
+    const chunk = Buffer.allocUnsafe(Math.min(Math.max(bytes, CHUNK), this.size - start));
+    const length = await this.#fill(chunk, start);
+    if (length < bytes) throw this.invalid(`the file became shorter while it was read: ${what} at byte ${start}`);
+    this.#chunk = chunk.subarray(0, length);
+    this.#chunkStart = start;
+    this.#cursor = 0;
+  }
+
+  async #fill(chunk: Buffer, start: number): Promise<number> {
+    let length = 0;
+    try {
+      while (length < chunk.length) {
+        const { bytesRead } = await this.#handle.read(chunk, length, chunk.length - length, start + length);
+        if (bytesRead === 0) break;
+        length += bytesRead;
+      }
+    } catch (cause) {
+      throw fileError(this.path, cause);
+    }
+    return length;
+  }
+
+  /** Moves to a place in the file, [0, size]. */
+  seek(position: number): void {
+    if (!(position >= 0 && position <= this.size)) throw this.invalid(`byte ${position} lies outside the file's ${this.size} bytes`);
+    this.#chunk = Buffer.alloc(0);
+    this.#chunkStart = position;
+    this.#cursor = 0;
+  }
+
+  /** Passes over bytes, without fetching what lies beyond those at hand. */
+  skip(bytes: number, what: string): void {
+    if (this.has(bytes)) this.#cursor += bytes;
+    else if (bytes > this.remaining)
+      throw this.invalid(`${what} at byte ${this.position} takes ${bytes} bytes, ${this.remaining} are left`);
+    else this.seek(this.position + bytes);
+  }
+
+  /** The next `bytes` bytes, valid until the next `need`. */
+  bytes(bytes: number): Buffer {
+    const start = this.#cursor;
+    this.#cursor += bytes;
+    return this.#chunk.subarray(start, this.#cursor);
+  }
+
+  u8(): number {
+    return this.#chunk.readUInt8(this.#advance(1));
+  }
+  i8(): number {
+    return this.#chunk.readInt8(this.#advance(1));
+  }
+  u16(): number {
+    return this.#chunk.readUInt16LE(this.#advance(2));
+  }
+  i16(): number {
+    return this.#chunk.readInt16LE(this.#advance(2));
+  }
+  u32(): number {
+    return this.#chunk.readUInt32LE(this.#advance(4));
+  }
+  i32(): number {
+    return this.#chunk.readInt32LE(this.#advance(4));
+  }
+  f32(): number {
+    return this.#chunk.readFloatLE(this.#advance(4));
+  }
+  f64(): number {
+    return this.#chunk.readDoubleLE(this.#advance(8));
+  }
+  /** A 64-bit number below 2^53: nothing larger is a count, an offset or an id. */
+  u64(): number {
+    return this.#safe(this.#chunk.readBigUInt64LE(this.#advance(8)));
+  }
+  i64(): number {
+    return this.#safe(this.#chunk.readBigInt64LE(this.#advance(8)));
+  }
+
+  /** A u64 length, then as many bytes of UTF-8. */
+  async string(what: string, maxBytes: number = MAX_STRING): Promise<string> {
+    const length = await this.stringLength(what, maxBytes);
+    await this.need(length, what);
+    return decodeUtf8(this.bytes(length), () => this.invalid(`${what} is not UTF-8`));
+  }
+
+  /** The length that stands before a string, bounded by what is left of the file. */
+  async stringLength(what: string, maxBytes: number = MAX_STRING): Promise<number> {
+    if (!this.has(8)) await this.need(8, what);
+    const length = this.u64();
+    if (length > this.remaining || length > maxBytes)
+      throw this.invalid(`${what} has ${length} bytes: ${this.remaining} are left, and at most ${maxBytes} are read`);
+    return length;
+  }
+
+  /** An error that names the file. */
+  invalid(message: string): KvasirError {
+    return new KvasirError("FILE_INVALID", `${this.path}: ${message}`);
+  }
+
+  #advance(bytes: number): number {
+    const start = this.#cursor;
+    this.#cursor += bytes;
+    return start;
+  }
+
+  #safe(value: bigint): number {
+    const number = Number(value);
+    if (!Number.isSafeInteger(number)) throw this.invalid(`${value} at byte ${this.position - 8} is beyond 2^53`);
+    return number;
+  }
+}
+
+/** Bytes as text; refuses what is not UTF-8 with the error given. */
+export function decodeUtf8(bytes: Uint8Array, error: () => KvasirError): string {
+  try {
+    return strictUtf8.decode(bytes);
+  } catch {
+    throw error();
+  }
+}
+
+// A byte order mark stays: it is part of a token's text, and JSON refuses it.
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** A whole file of text. */
+export async function readText(path: string): Promise<string> {
+  const size = await fileSize(path);
+  const invalid = (message: string) => new KvasirError("FILE_INVALID", `${path} ${message}`);
+  if (size > MAX_TEXT) throw invalid(`has ${size} bytes: at most ${MAX_TEXT} are read`);
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(path);
+  } catch (cause) {
+    throw fileError(path, cause);
+  }
+  return decodeUtf8(bytes, () => invalid("is not UTF-8"));
+}
+
+/** Size of a regular file; FILE_NOT_FOUND if there is none. */
+export async function fileSize(path: string): Promise<number> {
+  const size = await fileSizeIfPresent(path);
+  if (size === undefined) throw new KvasirError("FILE_NOT_FOUND", `${path} does not exist or is not a file`);
+  return size;
+}
+
+/** Size of a regular file, `undefined` if there is none. */
+export async function fileSizeIfPresent(path: string): Promise<number | undefined> {
+  try {
+    const found = await stat(path);
+    return found.isFile() ? found.size : undefined;
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw fileError(path, cause);
+  }
+}
+
+/** The float32 numbers at a place in a file that was checked before. */
+export async function readFloats(path: string, offset: number, count: number): Promise<Float32Array> {
+  return Reader.with(path, async (reader) => {
+    reader.seek(offset);
+    await reader.need(count * 4, "tensor data");
+    return Float32Array.from({ length: count }, () => reader.f32());
+  });
+}
+
+function fileError(path: string, cause: unknown): KvasirError {
+  return new KvasirError("FILE_NOT_FOUND", `${path} cannot be read: ${(cause as Error).message}`, { cause });
+}

@@ -1,0 +1,12 @@
+/**
+ * Large language models inside Node.js: open a model, generate, stream.
+ *
+ * @packageDocumentation
+ */
+export type { Chunk, Completion, TokenLogprob, Timings, Usage } from "./completion.ts";
+export { Engine, type Prompt } from "./engine.ts";
+export { ERROR_CODES, type ErrorCode, KvasirError } from "./errors.ts";
+export type { EngineOptions } from "./options.ts";
+export type { GenerateParams, LogitsProcessor } from "./params.ts";
+export type { EngineStats } from "./stats.ts";
+export type { ChatMessage } from "./text/chat.ts";

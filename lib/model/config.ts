@@ -1,0 +1,115 @@
+import { KvasirError, show } from "../errors.ts";
+
+/** Ranges of hyper-parameters: wide enough for any model of today, narrow enough that sizes made of them stay far below 2^53. */
+export const LIMITS = {
+  layers: 1024,
+  heads: 1024,
+  headSize: 1024,
+  hiddenSize: 65536,
+  feedForwardSize: 1 << 20,
+  vocabSize: 1 << 24,
+  contextLength: 1 << 30,
+} as const;
+
+/** The range of a number, ends included. */
+export interface Range {
+  min: number;
+  max: number;
+}
+
+const DESCRIBED = { integer: "an integer", number: "a number", string: "a string", boolean: "true or false" } as const;
+
+/**
+ * Settings of untrusted origin, read with checks: config.json's objects and GGUF's metadata look the same from here. A setting that is
+ * absent or null takes the given default; without one it is required.
+ */
+export class Config {
+  /** Stands before keys in messages: "config.json: ", "model.gguf: llama.". */
+  readonly place: string;
+  readonly #get: (key: string) => unknown;
+
+  constructor(place: string, get: (key: string) => unknown) {
+    this.place = place;
+    this.#get = get;
+  }
+
+  /** The settings of a JSON object. */
+  static of(place: string, object: Readonly<Record<string, unknown>>): Config {
+    return new Config(place, (key) => (Object.hasOwn(object, key) ? object[key] : undefined));
+  }
+
+  /** Whatever stands at `key`; `undefined` for null. */
+  value(key: string): unknown {
+    return this.#get(key) ?? undefined;
+  }
+
+  has(key: string): boolean {
+    return this.value(key) !== undefined;
+  }
+
+  integer(key: string, range: Range, fallback?: number): number {
+    const value = this.value(key) ?? fallback;
+    return typeof value === "number" && Number.isInteger(value) ? this.#inRange(key, value, range) : this.#refuse(key, value, "integer");
+  }
+
+  number(key: string, range: Range, fallback?: number): number {
+    const value = this.value(key) ?? fallback;
+    return typeof value === "number" ? this.#inRange(key, value, range) : this.#refuse(key, value, "number");
+  }
+
+  string(key: string, fallback?: string): string {
+    const value = this.value(key) ?? fallback;
+    return typeof value === "string" ? value : this.#refuse(key, value, "string");
+  }
+
+  boolean(key: string, fallback?: boolean): boolean {
+    const value = this.value(key) ?? fallback;
+    return typeof value === "boolean" ? value : this.#refuse(key, value, "boolean");
+  }
+
+  /** The object at `key`; `undefined` if there is none. */
+  object(key: string): Config | undefined {
+    const value = this.value(key);
+    if (value === undefined) return undefined;
+    if (typeof value !== "object" || Array.isArray(value)) throw this.invalid(key, `is ${show(value)}: an object is right`);
+    return Config.of(`${this.place}${key}.`, value as Record<string, unknown>);
+  }
+
+  /** An integer, or an array that gives every layer the same one (GGUF's form for sizes that could differ by layer). */
+  uniform(key: string, range: Range, fallback?: number): number {
+    const value = this.value(key);
+    if (!Array.isArray(value) || value.length === 0) return this.integer(key, range, fallback);
+    if (value.some((element) => element !== value[0])) throw this.unsupported(key, value, "layers of different sizes");
+    return Config.of(this.place, { [key]: value[0] }).integer(key, range);
+  }
+
+  /** Refuses features that would change the result and are not computed: settings that are present with another value than those harmless. */
+  refuse(features: Readonly<Record<string, readonly unknown[]>>): void {
+    for (const [key, harmless] of Object.entries(features)) {
+      const value = this.value(key);
+      if (value !== undefined && !harmless.includes(value)) throw this.unsupported(key, value);
+    }
+  }
+
+  /** FILE_INVALID about a setting. */
+  invalid(key: string, message: string): KvasirError {
+    return new KvasirError("FILE_INVALID", `${this.place}${key} ${message}`);
+  }
+
+  /** UNSUPPORTED_MODEL about a setting. */
+  unsupported(key: string, value: unknown, what: string = "this setting"): KvasirError {
+    return new KvasirError("UNSUPPORTED_MODEL", `${this.place}${key} is ${show(value)}: kvasir does not run ${what}`);
+  }
+
+  #inRange(key: string, value: number, { min, max }: Range): number {
+    if (!(value >= min && value <= max)) throw this.invalid(key, `is ${value}: ${min} to ${max} is right`);
+    return value;
+  }
+
+  #refuse(key: string, value: unknown, type: keyof typeof DESCRIBED): never {
+    throw this.invalid(
+      key,
+      value === undefined ? `is missing: it must be ${DESCRIBED[type]}` : `is ${show(value)}: ${DESCRIBED[type]} is right`,
+    );
+  }
+}

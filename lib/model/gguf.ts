@@ -1,0 +1,69 @@
+import { basename } from "node:path";
+import { KvasirError, show } from "../errors.ts";
+import { type GgufFile, readGguf } from "../files/gguf.ts";
+import { readFloats } from "../files/reader.ts";
+import { Config, LIMITS } from "./config.ts";
+import { familyOfGguf } from "./families/index.ts";
+import { endTokensFromGguf } from "./generation.ts";
+import { buildManifest } from "./manifest.ts";
+import type { ModelSource } from "./spec.ts";
+
+/** Opens a GGUF file. */
+export async function openGguf(path: string): Promise<ModelSource> {
+  const file = await readGguf(path);
+  const general = section(file, "general.");
+  const architecture = general.string("architecture");
+  const family = familyOfGguf(path, architecture);
+  const vocabSize = vocabSizeOf(file);
+  const config = section(file, `${architecture}.`);
+  const { spec, layout } = family.fromGguf({ config, vocabSize, ropeDivisors: await ropeDivisorsOf(file) });
+  const tokenizer = section(file, "tokenizer.");
+  const hasTokenizer = tokenizer.string("ggml.model", "none") !== "none";
+  return {
+    name: basename(path),
+    spec,
+    files: [{ path, size: file.size }],
+    tensors: buildManifest(spec, layout, [file]),
+    tokenizer: hasTokenizer ? { kind: "gguf", path } : undefined,
+    chatTemplate: tokenizer.has("chat_template") ? tokenizer.string("chat_template") : undefined,
+    endTokens: await endTokensFromGguf(file, section(file, "tokenizer.ggml."), vocabSize),
+    defaults: {},
+  };
+}
+
+/** The metadata below a prefix. Arrays that were passed over show as objects, which no setting is. */
+function section(file: GgufFile, prefix: string): Config {
+  return new Config(`${file.path}: ${prefix}`, (key) => file.metadata.get(prefix + key) ?? file.skipped.get(prefix + key));
+}
+
+/** Rows of the embedding; the vocabulary, where the file has one, is as large. */
+function vocabSizeOf(file: GgufFile): number {
+  const embedding = file.tensors.find((tensor) => tensor.name === "token_embd.weight");
+  const size = embedding?.shape[0];
+  if (embedding === undefined || size === undefined) throw invalid(file, "tensor token_embd.weight is missing");
+  if (embedding.shape.length !== 2 || size > LIMITS.vocabSize)
+    throw invalid(file, `tensor token_embd.weight is [${embedding.shape}]: [vocabulary up to ${LIMITS.vocabSize}, hidden size] is right`);
+  const tokens = file.skipped.get("tokenizer.ggml.tokens")?.length ?? shortLength(file.metadata.get("tokenizer.ggml.tokens"));
+  if (tokens !== undefined && tokens !== size) throw invalid(file, `it has ${tokens} tokens and embeddings of ${size}`);
+  return size;
+}
+
+function shortLength(value: unknown): number | undefined {
+  return Array.isArray(value) ? value.length : undefined;
+}
+
+/** rope_freqs.weight, by which the converter keeps llama3's scaling of frequencies. */
+async function ropeDivisorsOf(file: GgufFile): Promise<Float32Array | undefined> {
+  const tensor = file.tensors.find(({ name }) => name === "rope_freqs.weight");
+  if (tensor === undefined) return undefined;
+  if (tensor.type !== "F32" || tensor.shape.length !== 1 || tensor.shape[0]! > LIMITS.headSize)
+    throw invalid(file, `tensor rope_freqs.weight is ${tensor.type} [${tensor.shape}]: F32 [head size / 2] is right`);
+  const divisors = await readFloats(file.path, tensor.offset, tensor.shape[0]!);
+  const wrong = divisors.find((divisor) => !(divisor > 0 && Number.isFinite(divisor)));
+  if (wrong !== undefined) throw invalid(file, `tensor rope_freqs.weight holds ${show(wrong)}: positive numbers are right`);
+  return divisors;
+}
+
+function invalid(file: GgufFile, message: string): KvasirError {
+  return new KvasirError("FILE_INVALID", `${file.path}: ${message}`);
+}

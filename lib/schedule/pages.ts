@@ -1,0 +1,172 @@
+import { KvasirError } from "../errors.ts";
+
+/** The pages of one sequence in one cache group: ids[i], i < count, holds tokens [(first + i) * P, (first + i + 1) * P), P the page size. */
+export class PageTable {
+  /** Pages given back in front, which no later token sees. */
+  first = 0;
+  count = 0;
+  ids: Int32Array = new Int32Array(8);
+
+  push(page: number): void {
+    if (this.count === this.ids.length) {
+      const ids = new Int32Array(this.ids.length * 2);
+      ids.set(this.ids);
+      this.ids = ids;
+    }
+    this.ids[this.count++] = page;
+  }
+
+  /** Forgets the first `pages` pages. */
+  dropFirst(pages: number): void {
+    this.ids.copyWithin(0, pages, this.count);
+    this.first += pages;
+    this.count -= pages;
+  }
+
+  clear(): void {
+    this.first = 0;
+    this.count = 0;
+  }
+}
+
+/**
+ * The pages of one cache group. Each is in one of three states:
+ *
+ *     free    --take-->    used     --release, without a hash-->  free
+ *     cached  --retain-->  used     --release, with a hash----->  cached, as the most recently used
+ *     cached  --take, when none is free: the least recently used loses its hash-->  used
+ *
+ * A hash names a full page by the tokens in it and before it (prefix.ts); pages with one are never written again, so many may use them.
+ * The cached pages are a linked list through two Int32Arrays: retaining takes a page out of the middle, which an array or a Map cannot
+ * do in constant time without garbage.
+ */
+export class PagePool {
+  readonly size: number;
+  /** [size] tables that hold the page. */
+  readonly #references: Int32Array;
+  /** [size] */
+  readonly #hashes: (string | undefined)[];
+  readonly #pageByHash = new Map<string, number>();
+  /** A stack: the page freed last is the likeliest to be in a processor's cache. */
+  readonly #free: Int32Array;
+  #freeCount: number;
+  /** [size + 1] neighbours in the list of cached pages, least recently used first; entry `size` stands for both of its ends. */
+  readonly #next: Int32Array;
+  readonly #previous: Int32Array;
+  #cachedCount = 0;
+
+  constructor(size: number) {
+    this.size = size;
+    this.#references = new Int32Array(size);
+    this.#hashes = new Array<string | undefined>(size);
+    this.#free = Int32Array.from({ length: size }, (_, i) => size - 1 - i);
+    this.#freeCount = size;
+    this.#next = new Int32Array(size + 1);
+    this.#previous = new Int32Array(size + 1);
+    this.#next[size] = size;
+    this.#previous[size] = size;
+  }
+
+  /** Pages that `take` can give. */
+  get available(): number {
+    return this.#freeCount + this.#cachedCount;
+  }
+
+  /** Pages that nobody uses but that hold a prefix. */
+  get cached(): number {
+    return this.#cachedCount;
+  }
+
+  /** Pages that at least one table holds. */
+  get used(): number {
+    return this.size - this.available;
+  }
+
+  /** A page to write. There must be one available. */
+  take(): number {
+    if (this.available === 0) throw new KvasirError("INTERNAL", `all ${this.size} pages of a pool are used`);
+    const page = this.#freeCount > 0 ? this.#free[--this.#freeCount]! : this.#evict();
+    this.#references[page] = 1;
+    return page;
+  }
+
+  /** The page of that hash, or -1. */
+  find(hash: string): number {
+    return this.#pageByHash.get(hash) ?? -1;
+  }
+
+  /** One more table holds a page that `find` gave. */
+  retain(page: number): void {
+    if (this.#references[page]!++ === 0) this.#unlink(page);
+  }
+
+  /** One table fewer holds the page. */
+  release(page: number): void {
+    this.#references[page]! -= 1;
+    if (this.#references[page]! > 0) return;
+    if (this.#hashes[page] === undefined) this.#free[this.#freeCount++] = page;
+    else this.#linkLast(page);
+  }
+
+  /** Lets others find a full page. Where two sequences computed the same tokens at once, the first page keeps the hash. */
+  offer(page: number, hash: string): void {
+    if (this.#hashes[page] !== undefined || this.#pageByHash.has(hash)) return;
+    this.#hashes[page] = hash;
+    this.#pageByHash.set(hash, page);
+  }
+
+  /** Throws INTERNAL unless the pool is sound and `tables` are all that hold its pages. */
+  check(tables: readonly PageTable[]): void {
+    const references = new Int32Array(this.size);
+    for (const { ids, count } of tables) for (const page of ids.subarray(0, count)) references[page]! += 1;
+    const free = new Set(this.#free.subarray(0, this.#freeCount));
+    const cached = new Set<number>();
+    for (let page = this.#next[this.size]!; page !== this.size && cached.size <= this.size; page = this.#next[page]!) cached.add(page);
+    invariant(free.size === this.#freeCount && cached.size === this.#cachedCount, "a page is free or cached twice");
+    for (let page = 0; page < this.size; page++) {
+      const hash = this.#hashes[page];
+      invariant(this.#references[page] === references[page], `page ${page} has ${this.#references[page]} references, tables hold it ${references[page]} times`);
+      invariant(free.has(page) === (references[page] === 0 && hash === undefined), `page ${page} is wrongly free or not`);
+      invariant(cached.has(page) === (references[page] === 0 && hash !== undefined), `page ${page} is wrongly cached or not`);
+      invariant(hash === undefined || this.#pageByHash.get(hash) === page, `page ${page} is not found by its hash`);
+    }
+    invariant(this.#pageByHash.size === this.#hashes.filter((hash) => hash !== undefined).length, "a hash names a page that has another");
+  }
+
+  #evict(): number {
+    const page = this.#next[this.size]!;
+    this.#unlink(page);
+    this.#pageByHash.delete(this.#hashes[page]!);
+    this.#hashes[page] = undefined;
+    return page;
+  }
+
+  #unlink(page: number): void {
+    const [previous, next] = [this.#previous[page]!, this.#next[page]!];
+    this.#next[previous] = next;
+    this.#previous[next] = previous;
+    this.#cachedCount -= 1;
+  }
+
+  #linkLast(page: number): void {
+    const last = this.#previous[this.size]!;
+    this.#next[last] = page;
+    this.#previous[page] = last;
+    this.#next[page] = this.size;
+    this.#previous[this.size] = page;
+    this.#cachedCount += 1;
+  }
+}
+
+/** A cache group at work: the layers that see the same `window` of tokens, or all when it is 0, and their pool. */
+export interface CacheGroupPool {
+  readonly window: number;
+  readonly pool: PagePool;
+  /** Pages that one sequence holds at most. */
+  readonly mostPages: number;
+}
+
+/** Throws INTERNAL with `message` unless `condition` holds. */
+export function invariant(condition: boolean, message: string): void {
+  if (!condition) throw new KvasirError("INTERNAL", message);
+}

@@ -1,0 +1,59 @@
+interface Node {
+  children: Map<string, Node>;
+  /** Whether a text ends here. */
+  end: boolean;
+}
+
+/** A set of texts, searched by UTF-16 unit from a place in a string. */
+export class TextTrie {
+  readonly #root: Node = { children: new Map(), end: false };
+  /** Length of the longest text. */
+  readonly maxLength: number;
+
+  constructor(texts: Iterable<string>) {
+    let maxLength = 0;
+    for (const text of texts) {
+      this.#add(text);
+      maxLength = Math.max(maxLength, text.length);
+    }
+    this.maxLength = maxLength;
+  }
+
+  /** Length of the longest text at `position`, or 0. */
+  longestAt(string: string, position: number): number {
+    let longest = 0;
+    let node = this.#root;
+    for (let i = position; i < string.length; i++) {
+      const next = node.children.get(string[i]!);
+      if (next === undefined) break;
+      if (next.end) longest = i + 1 - position;
+      node = next;
+    }
+    return longest;
+  }
+
+  /** Whether string[position..] is a proper, non-empty prefix of some text. */
+  isPrefixAt(string: string, position: number): boolean {
+    let node = this.#root;
+    for (let i = position; i < string.length; i++) {
+      const next = node.children.get(string[i]!);
+      if (next === undefined) return false;
+      node = next;
+    }
+    return node !== this.#root && node.children.size > 0;
+  }
+
+  #add(text: string): void {
+    let node = this.#root;
+    for (let i = 0; i < text.length; i++) {
+      const unit = text[i]!;
+      let next = node.children.get(unit);
+      if (next === undefined) {
+        next = { children: new Map(), end: false };
+        node.children.set(unit, next);
+      }
+      node = next;
+    }
+    if (text !== "") node.end = true;
+  }
+}

@@ -1,0 +1,119 @@
+#pragma once
+// Named arguments of an op from a JavaScript object, each checked as it is read; a wrong one throws INVALID_ARGUMENT with its name.
+#include <napi.h>
+
+#include <cmath>
+#include <initializer_list>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tensor/dtype.h"
+#include "tensor/status.h"
+
+namespace kvasir {
+
+inline constexpr int kMostSize = 1 << 30;
+
+template <class Element>
+inline constexpr napi_typedarray_type kArrayType = napi_float32_array;
+template <>
+inline constexpr napi_typedarray_type kArrayType<double> = napi_float64_array;
+template <>
+inline constexpr napi_typedarray_type kArrayType<int32_t> = napi_int32_array;
+template <>
+inline constexpr napi_typedarray_type kArrayType<uint8_t> = napi_uint8_array;
+
+class Args {
+ public:
+  explicit Args(Napi::Object object) : object_(object) {}
+
+  bool has(const char* name) const { return !object_.Get(name).IsUndefined(); }
+
+  // A typed array of any length, or of `expected` elements.
+  template <class Element>
+  std::span<Element> any_array(const char* name) const {
+    const Napi::Value value = object_.Get(name);
+    if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != kArrayType<Element>) {
+      fail("INVALID_ARGUMENT", "%s is not a typed array of the right kind", name);
+    }
+    auto array = value.As<Napi::TypedArrayOf<Element>>();
+    return {array.Data(), array.ElementLength()};
+  }
+  template <class Element>
+  std::span<Element> array(const char* name, size_t expected) const {
+    const std::span<Element> span = any_array<Element>(name);
+    if (span.size() != expected) fail("INVALID_ARGUMENT", "%s has %zu elements; %zu are right", name, span.size(), expected);
+    return span;
+  }
+  template <class Element>
+  std::span<Element> optional(const char* name) const {
+    return has(name) ? any_array<Element>(name) : std::span<Element>();
+  }
+
+  double number(const char* name, std::optional<double> fallback = {}) const {
+    if (fallback && !has(name)) return *fallback;
+    const Napi::Value value = object_.Get(name);
+    if (!value.IsNumber()) fail("INVALID_ARGUMENT", "%s is not a number", name);
+    return value.As<Napi::Number>().DoubleValue();
+  }
+  int integer(const char* name, int least, int most, std::optional<int> fallback = {}) const {
+    const double value = number(name, fallback);
+    if (!(value >= least && value <= most) || value != std::floor(value)) {
+      fail("INVALID_ARGUMENT", "%s is %g; an integer from %d to %d is right", name, value, least, most);
+    }
+    return static_cast<int>(value);
+  }
+  bool flag(const char* name) const { return has(name) && object_.Get(name).ToBoolean(); }
+  uint64_t seed(const char* name) const {
+    if (!has(name)) return 0;
+    bool lossless = false;
+    const Napi::Value value = object_.Get(name);
+    const uint64_t bits = value.IsBigInt() ? value.As<Napi::BigInt>().Uint64Value(&lossless) : 0;
+    if (!lossless) fail("INVALID_ARGUMENT", "%s is not a bigint from 0 to 2^64 - 1", name);
+    return bits;
+  }
+  std::string text(const char* name) const {
+    const Napi::Value value = object_.Get(name);
+    if (!value.IsString()) fail("INVALID_ARGUMENT", "%s is not a string", name);
+    return value.As<Napi::String>();
+  }
+  // The place of a string among `choices`.
+  int choice(const char* name, std::initializer_list<const char*> choices) const {
+    const std::string value = text(name);
+    int place = 0;
+    for (const char* choice : choices) {
+      if (value == choice) return place;
+      ++place;
+    }
+    fail("INVALID_ARGUMENT", "%s is %s, which is none of its values", name, value.c_str());
+  }
+  DType dtype(const char* name) const { return static_cast<DType>(choice(name, {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q5_0", "Q4_K", "Q6_K"})); }
+
+  // An array of objects.
+  std::vector<Args> list(const char* name, uint32_t least, uint32_t most) const {
+    const Napi::Value value = object_.Get(name);
+    const uint32_t length = value.IsArray() ? value.As<Napi::Array>().Length() : 0;
+    if (length < least || length > most) fail("INVALID_ARGUMENT", "%s has %u entries; %u to %u are right", name, length, least, most);
+    std::vector<Args> entries;
+    for (uint32_t i = 0; i < length; ++i) {
+      const Napi::Value entry = value.As<Napi::Array>().Get(i);
+      if (!entry.IsObject()) fail("INVALID_ARGUMENT", "%s[%u] is not an object", name, i);
+      entries.emplace_back(entry.As<Napi::Object>());
+    }
+    return entries;
+  }
+
+ private:
+  Napi::Object object_;
+};
+
+// Throws unless all ids are in [0, limit).
+inline void check_ids(const char* name, std::span<const int32_t> ids, int64_t limit) {
+  for (int32_t id : ids) {
+    if (id < 0 || id >= limit) fail("INVALID_ARGUMENT", "%s has %d; 0 to %lld are right", name, id, static_cast<long long>(limit - 1));
+  }
+}
+
+}  // namespace kvasir

@@ -1,0 +1,79 @@
+#include "cpu/features.h"
+
+#include <array>
+#include <cstring>
+
+#include "cpu/cpu_backend.h"
+#include "cpu/kernels.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace kvasir::cpu {
+
+#if defined(__x86_64__)
+namespace {
+
+struct Registers {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+};
+
+Registers cpuid(unsigned leaf) {
+  Registers r;
+  __get_cpuid_count(leaf, 0, &r.a, &r.b, &r.c, &r.d);  // leaves zeros where the processor has no such leaf
+  return r;
+}
+
+bool has(unsigned value, unsigned bits) { return (value & bits) == bits; }
+
+// Which register files the operating system saves: bits 1, 2 for 256-bit registers, 5, 6, 7 for masks and 512-bit ones.
+unsigned saved_state() {
+  if (!has(cpuid(1).c, bit_OSXSAVE)) return 0;
+  unsigned low, high;
+  asm("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low;
+}
+
+}  // namespace
+
+// x86-64-v3, for which the kernels are compiled.
+bool runs_avx2() {
+  return has(saved_state(), 0x6) && has(cpuid(1).c, bit_FMA | bit_MOVBE | bit_F16C | bit_AVX) && has(cpuid(7).b, bit_AVX2 | bit_BMI | bit_BMI2) &&
+         has(cpuid(0x80000001).c, bit_LZCNT);
+}
+
+// x86-64-v4 and VNNI.
+bool runs_avx512() {
+  return runs_avx2() && has(saved_state(), 0xe6) && has(cpuid(7).b, bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL) &&
+         has(cpuid(7).c, bit_AVX512VNNI);
+}
+
+std::string processor_name() {
+  std::array<char, 49> name{};
+  for (unsigned i = 0; i < 3; ++i) {
+    const Registers r = cpuid(0x80000002 + i);
+    std::memcpy(name.data() + 16 * i, &r, 16);
+  }
+  std::string text(name.data());
+  text.erase(0, text.find_first_not_of(' '));
+  text.erase(text.find_last_not_of(' ') + 1);
+  return text.empty() ? "x86-64" : text;
+}
+#else
+bool runs_avx2() { return false; }
+bool runs_avx512() { return false; }
+std::string processor_name() { return "arm64"; }
+#endif
+
+std::span<const Kernels* const> available_kernels() {
+#if defined(__x86_64__)
+  static constexpr const Kernels* all[] = {&portable::kernels, &avx2::kernels, &avx512::kernels};
+  return {all, runs_avx512() ? 3u : runs_avx2() ? 2u : 1u};
+#else
+  static constexpr const Kernels* all[] = {&portable::kernels};
+  return all;
+#endif
+}
+
+}  // namespace kvasir::cpu

@@ -1,0 +1,34 @@
+// embed: see ops/embed.h. A panel of 16 rows is unpacked in chunks and one of its rows kept: some microseconds a token.
+#include "ops/embed.h"
+
+#include <utility>
+
+#include "cpu/kernels.h"
+#include "cpu/kernels/formats.h"
+#include "cpu/kernels/loops.h"
+
+namespace kvasir::cpu::KVASIR_ISA {
+namespace {
+
+constexpr int kChunk = 256;
+
+template <class F>
+void embed_row(const PackedWeight& table, int token, float scale, float* y) {
+  alignas(64) float buffer[kChunk * 16];
+  const uint8_t* panel = table.panel(token / 16);
+  for (int first = 0; first < table.cols; first += kChunk) {
+    const int count = least(kChunk, table.cols - first);
+    const float* tile = unpack<F>(panel, table.cols, first, count, buffer);
+    for (int k = 0; k < count; ++k) y[first + k] = tile[k * 16 + token % 16] * scale;
+  }
+}
+
+}  // namespace
+
+void embed(const Embed& op, Threads& threads) {
+  const auto& table = static_cast<const PackedWeight&>(*op.table);
+  const auto row = with_format(table.type, [](auto format) { return &embed_row<decltype(format)>; });
+  for_items(threads, op.count, int64_t(table.cols) * 4, [&](int64_t t) { row(table, op.tokens[t], op.scale, op.y + t * table.cols); });
+}
+
+}  // namespace kvasir::cpu::KVASIR_ISA

@@ -1,0 +1,42 @@
+#pragma once
+// Loops that the element-wise ops share.
+#include "cpu/simd.h"
+#include "cpu/threads.h"
+
+namespace kvasir::cpu::KVASIR_ISA {
+
+// Elements below which waking others costs more than it brings, and elements of a task.
+inline constexpr int64_t kSerialElements = 32 << 10, kTaskElements = 8 << 10;
+
+// Calls vector(i, lanes) for each vector of 16 elements of [0, count); lanes is 16 but for the last. Whole vectors have it as a constant.
+template <class Vector>
+KVASIR_INLINE void for_vectors(int64_t first, int64_t count, const Vector& vector) {
+  int64_t i = first;
+  for (; i + kLanes <= count; i += kLanes) vector(i, kLanes);
+  if (i < count) vector(i, static_cast<int>(count - i));
+}
+
+KVASIR_INLINE f32x16 load_lanes(const float* p, int lanes) { return lanes == kLanes ? load(p) : load_part(p, lanes); }
+KVASIR_INLINE void store_lanes(float* p, f32x16 x, int lanes) { lanes == kLanes ? store(p, x) : store_part(p, x, lanes); }
+
+// Calls item(i) for each of `count` items of `elements` each, on all threads if that pays.
+template <class Item>
+void for_items(Threads& threads, int64_t count, int64_t elements, const Item& item) {
+  const int64_t grain = most<int64_t>(1, kTaskElements / most<int64_t>(1, elements));
+  if (count * elements < kSerialElements || count <= grain) {
+    for (int64_t i = 0; i < count; ++i) item(i);
+    return;
+  }
+  threads.parallel((count + grain - 1) / grain, [&](int64_t task, int) {
+    for (int64_t i = task * grain; i < least(count, (task + 1) * grain); ++i) item(i);
+  });
+}
+
+// Calls vector(i, lanes) over `count` elements, on all threads if that pays.
+template <class Vector>
+void for_elements(Threads& threads, size_t count, const Vector& vector) {
+  const int64_t total = static_cast<int64_t>(count), tasks = (total + kTaskElements - 1) / kTaskElements;
+  for_items(threads, tasks, kTaskElements, [&](int64_t task) { for_vectors(task * kTaskElements, least(total, (task + 1) * kTaskElements), vector); });
+}
+
+}  // namespace kvasir::cpu::KVASIR_ISA

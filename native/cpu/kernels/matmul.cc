@@ -1,0 +1,225 @@
+// matmul: see ops/matmul.h. One task is some panels of 16 outputs of one projection, for all rows.
+//
+// float32: a chunk of k of the panel is unpacked into an L1 tile, then multiplied with register tiles of rows; partial sums wait in y.
+// int8: x is rounded once; a register tile of rows runs over the whole panel, whose levels are unpacked in registers.
+#include "ops/matmul.h"
+
+#include <utility>
+
+#include "cpu/kernels.h"
+#include "cpu/kernels/formats.h"
+#include "cpu/kernels/tiles.h"
+#include "cpu/memory.h"
+
+namespace kvasir::cpu::KVASIR_ISA {
+namespace {
+
+constexpr int kChunk = 256;                    // k of an unpacked tile: 16 KiB, half of the smallest L1
+constexpr int64_t kTaskBytes = 64 << 10;       // of weights: some microseconds, many times a task's overhead
+constexpr int64_t kSerialWork = 256 << 10;     // bytes of weights times rows below which waking others costs more than it brings
+
+// 32 elements of a row of x as levels, with what undoes the offsets of the weights.
+struct XBlock {
+  int8_t levels[quant::kBlock];
+  float scale;
+  int32_t sum;
+  int32_t half_sums[2];
+};
+
+struct Job {
+  const float* x;        // [T, K], rounded to bfloat16 if so asked
+  const XBlock* blocks;  // [T, K / 32], or null
+  int count;             // T
+};
+
+XBlock quantize(const float* x) {
+  XBlock block;
+  const f32x16 lo = load(x), hi = load(x + 16);
+  // The largest magnitude compared as integers: a NaN is the largest, and goes on through the scale.
+  const i32x16 magnitude = splat_i32(0x7fffffff);
+  const int32_t largest_bits = largest(max(bits(lo) & magnitude, bits(hi) & magnitude));
+  float amax;
+  std::memcpy(&amax, &largest_bits, 4);
+  block.scale = amax / 127;
+  const f32x16 inverse = splat(amax > 0 ? 127 / amax : 0);
+  const i32x16 first = to_i32(lo * inverse), second = to_i32(hi * inverse);
+  store_i8(block.levels, first);
+  store_i8(block.levels + 16, second);
+  block.half_sums[0] = sum(first);
+  block.half_sums[1] = sum(second);
+  block.sum = block.half_sums[0] + block.half_sums[1];
+  return block;
+}
+
+// y[row][n .. n + 16) of a register tile: the bias is added last.
+template <int R>
+KVASIR_INLINE void store_tile(const f32x16 (&sums)[R], const Projection& out, int first_row, int n) {
+  const int N = out.weight->rows, width = least(16, N - n);
+  const f32x16 bias = out.bias ? load_part(out.bias + n, width) : zeros();
+  for (int r = 0; r < R; ++r) {
+    store_part(out.y + static_cast<int64_t>(first_row + r) * N + n, out.bias ? sums[r] + bias : sums[r], width);
+  }
+}
+
+// Levels of group j times x, in all rows of the tile.
+template <class F, int R, int j>
+KVASIR_INLINE void dot_group(i32x16 (&dots)[R], const uint8_t* quants, const XBlock* x, int64_t stride) {
+  const u8x64 levels = F::template group<j>(quants);
+  for (int r = 0; r < R; ++r) dots[r] = F::dot(dots[r], levels, x[r * stride].levels + 4 * j);
+}
+
+// The part of a block that shares scale `part`: its groups of 4 k, then one multiply-add a row.
+template <class F, int R, int part>
+KVASIR_INLINE void add_part(f32x16 (&sums)[R], const uint8_t* quants, const Scales& scales, const XBlock* x, int64_t stride) {
+  i32x16 dots[R];
+  for (int r = 0; r < R; ++r) {
+    const XBlock& block = x[r * stride];
+    dots[r] = splat_i32(-F::kDotOffset * (F::kScales == 1 ? block.sum : block.half_sums[part]));
+  }
+  [&]<int... j>(std::integer_sequence<int, j...>) {
+    (dot_group<F, R, part * 4 + j>(dots, quants, x, stride), ...);
+  }(std::make_integer_sequence<int, 8 / F::kScales>());
+  for (int r = 0; r < R; ++r) sums[r] = fma(to_f32(dots[r]), scales.scale[part] * splat(x[r * stride].scale), sums[r]);
+}
+
+template <class F, int R>
+void int8_tile(const Job& job, const Projection& out, const uint8_t* panel, int first_row, int n) {
+  const int blocks = out.weight->cols / quant::kBlock;
+  const Panel from = sections<F>(panel, out.weight->cols);
+  const XBlock* x = job.blocks + static_cast<int64_t>(first_row) * blocks;
+  f32x16 sums[R];
+  for (int r = 0; r < R; ++r) sums[r] = zeros();
+  for (int block = 0; block < blocks; ++block) {
+    const Scales scales = F::scales(from, block);
+    const uint8_t* quants = from.quants + static_cast<int64_t>(block) * kQuantBytes<F>;
+    add_part<F, R, 0>(sums, quants, scales, x + block, blocks);
+    if constexpr (F::kScales == 2) add_part<F, R, 1>(sums, quants, scales, x + block, blocks);
+    if constexpr (F::kMin) {
+      for (int r = 0; r < R; ++r) {
+        const XBlock& b = x[block + r * static_cast<int64_t>(blocks)];
+        sums[r] = fma(scales.min, splat(-b.scale * static_cast<float>(b.sum)), sums[r]);
+      }
+    }
+  }
+  store_tile(sums, out, first_row, n);
+}
+
+// Sums over k in [first, first + count), continued from y unless first is 0, and left there unless it ends with K.
+template <int R>
+void f32_tile(const Job& job, const Projection& out, const float* tile, int first, int count, int first_row, int n) {
+  const int N = out.weight->rows, K = out.weight->cols, width = least(16, N - n);
+  const float* x = job.x + static_cast<int64_t>(first_row) * K + first;
+  float* y = out.y + static_cast<int64_t>(first_row) * N + n;
+  f32x16 sums[R];
+  for (int r = 0; r < R; ++r) sums[r] = first == 0 ? zeros() : load_part(y + static_cast<int64_t>(r) * N, width);
+  for (int k = 0; k < count; ++k) {
+    const f32x16 weights = load(tile + k * 16);
+    for (int r = 0; r < R; ++r) sums[r] = fma(splat(x[static_cast<int64_t>(r) * K + k]), weights, sums[r]);
+  }
+  if (first + count == K) return store_tile(sums, out, first_row, n);
+  for (int r = 0; r < R; ++r) store_part(y + static_cast<int64_t>(r) * N, sums[r], width);
+}
+
+template <class F>
+void f32_panel(const Job& job, const Projection& out, const uint8_t* panel, int n) {
+  alignas(64) float buffer[kChunk * 16];
+  const int K = out.weight->cols;
+  for (int first = 0; first < K; first += kChunk) {
+    const int count = least(kChunk, K - first);
+    const float* tile = unpack<F>(panel, K, first, count, buffer);
+    for_row_tiles<kTileRows>(0, job.count, [&](auto R, int row) { f32_tile<R()>(job, out, tile, first, count, row, n); });
+  }
+}
+
+template <class F>
+void int8_panel(const Job& job, const Projection& out, const uint8_t* panel, int n) {
+  for_row_tiles<kTileRows>(0, job.count, [&](auto R, int row) { int8_tile<F, R()>(job, out, panel, row, n); });
+}
+
+using PanelKernel = void (*)(const Job&, const Projection&, const uint8_t* panel, int n);
+
+PanelKernel panel_kernel(DType type, Compute compute) {
+  return with_format(type, [&](auto format) -> PanelKernel {
+    using F = decltype(format);
+    if constexpr (is_quantized(F::kType)) {
+      if (compute == Compute::INT8) return int8_panel<F>;
+    }
+    return f32_panel<F>;
+  });
+}
+
+// Rounds x as `compute` asks, into scratch. Rows are shared out where there are enough of them.
+Job prepare(const Matmul& op, int K, bool quantized, Threads& threads, Scratch& scratch) {
+  Job job{op.x, nullptr, op.count};
+  const int64_t blocks = K / quant::kBlock;
+  const auto for_rows = [&](const auto& round_row) {
+    if (int64_t(op.count) * K >= 32 << 10) return threads.parallel(op.count, [&](int64_t row, int) { round_row(row); });
+    for (int64_t row = 0; row < op.count; ++row) round_row(row);
+  };
+  if (op.compute == Compute::INT8 && quantized) {
+    XBlock* target = reinterpret_cast<XBlock*>(scratch.reserve(op.count * blocks * sizeof(XBlock)));
+    for_rows([&](int64_t row) {
+      for (int64_t b = 0; b < blocks; ++b) target[row * blocks + b] = quantize(op.x + row * K + b * quant::kBlock);
+    });
+    job.blocks = target;
+  } else if (op.compute == Compute::BF16) {
+    float* target = reinterpret_cast<float*>(scratch.reserve(static_cast<size_t>(op.count) * K * sizeof(float)));
+    for_rows([&](int64_t row) {
+      for (int k = 0; k < K; k += kLanes) {
+        const int64_t at = row * K + k;
+        store_part(target + at, bf16_rounded(load_part(op.x + at, least(kLanes, K - k))), least(kLanes, K - k));
+      }
+    });
+    job.x = target;
+  }
+  return job;
+}
+
+// One projection's panels, in tasks of `grain` panels; tasks of all projections are numbered one after the other.
+struct Part {
+  PanelKernel kernel;
+  const PackedWeight* weight;
+  int64_t grain;
+  int64_t tasks;
+};
+
+Part make_part(const Projection& out, Compute compute, int threads) {
+  const auto* weight = static_cast<const PackedWeight*>(out.weight);
+  const int64_t panels = weight->panels(), most_panels = most<int64_t>(1, panels / (4 * threads));
+  const int64_t grain = least(most_panels, most<int64_t>(1, kTaskBytes / static_cast<int64_t>(weight->panel_bytes)));
+  return {panel_kernel(weight->type, compute), weight, grain, (panels + grain - 1) / grain};
+}
+
+void run_task(const Job& job, const Projection& out, const Part& part, int64_t task) {
+  const int64_t last = least<int64_t>(part.weight->panels(), (task + 1) * part.grain);
+  for (int64_t panel = task * part.grain; panel < last; ++panel) {
+    part.kernel(job, out, part.weight->panel(static_cast<int>(panel)), static_cast<int>(panel) * 16);
+  }
+}
+
+}  // namespace
+
+void matmul(const Matmul& op, Threads& threads, Scratch& scratch) {
+  constexpr size_t kMostParts = 3;
+  Part parts[kMostParts];
+  const size_t count = least(op.outputs.size(), kMostParts);
+  if (op.count == 0 || count == 0) return;
+  bool quantized = false;
+  int64_t tasks = 0, work = 0;
+  for (size_t i = 0; i < count; ++i) {
+    parts[i] = make_part(op.outputs[i], op.compute, threads.count());
+    quantized |= is_quantized(parts[i].weight->type);
+    tasks += parts[i].tasks;
+    work += static_cast<int64_t>(parts[i].weight->bytes) * op.count;
+  }
+  const Job job = prepare(op, parts[0].weight->cols, quantized, threads, scratch);
+  const auto run = [&](int64_t task, int) {
+    size_t i = 0;
+    for (; task >= parts[i].tasks; ++i) task -= parts[i].tasks;
+    run_task(job, op.outputs[i], parts[i], task);
+  };
+  if (work >= kSerialWork) return threads.parallel(tasks, run);
+  for (int64_t task = 0; task < tasks; ++task) run(task, 0);
+}
+
+}  // namespace kvasir::cpu::KVASIR_ISA

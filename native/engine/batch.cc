@@ -1,0 +1,81 @@
+#include "engine/batch.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "tensor/status.h"
+
+namespace kvasir {
+namespace {
+
+void check_sizes(const Batch& batch, const EngineConfig& config) {
+  const size_t rows = static_cast<size_t>(batch.row_count), groups = config.spec.cache_groups.size();
+  if (batch.row_count < 1 || batch.row_count > config.max_slots) {
+    fail("INVALID_ARGUMENT", "rowCount is %d; 1 to %d are right", batch.row_count, config.max_slots);
+  }
+  const bool right = batch.slots.size() == rows && batch.q_indptr.size() == rows + 1 && batch.starts.size() == rows && batch.outputs.size() == rows &&
+                     batch.next_tokens.size() == rows && batch.want_logits.size() == rows && batch.kv_indptr.size() == groups * (rows + 1) &&
+                     batch.kv_first.size() == groups * rows;
+  if (!right) fail("INVALID_ARGUMENT", "a step's arrays are shorter than its %d rows need", batch.row_count);
+}
+
+void check_row(const Batch& batch, const EngineConfig& config, int row) {
+  const int count = batch.q_indptr[row + 1] - batch.q_indptr[row], start = batch.starts[row];
+  if (count < 1 || start < 0 || start > config.max_context - count) {
+    fail("INVALID_ARGUMENT", "row %d runs %d tokens from position %d of %d", row, count, start, config.max_context);
+  }
+  if (batch.slots[row] < 0 || batch.slots[row] >= config.max_slots) fail("INVALID_ARGUMENT", "row %d: slot %d of %d", row, batch.slots[row], config.max_slots);
+  if (batch.outputs[row] < 0 || batch.outputs[row] > 3) fail("INVALID_ARGUMENT", "row %d: output %d is none of 0 to 3", row, batch.outputs[row]);
+  if (batch.next_tokens[row] < -1 || batch.next_tokens[row] >= config.spec.vocab_size) {
+    fail("INVALID_ARGUMENT", "row %d: token %d of %d", row, batch.next_tokens[row], config.spec.vocab_size);
+  }
+}
+
+void check_pages(const Batch& batch, const EngineConfig& config, int group, int row) {
+  const int32_t* indptr = batch.kv_indptr.data() + size_t(group) * (batch.row_count + 1);
+  const int64_t first = batch.kv_first[size_t(group) * batch.row_count + row], begin = indptr[row], end = indptr[row + 1];
+  if (begin < 0 || end < begin || end > static_cast<int64_t>(batch.kv_pages.size()) || first < 0) {
+    fail("INVALID_ARGUMENT", "row %d: pages [%d, %d) of %zu in group %d", row, indptr[row], indptr[row + 1], batch.kv_pages.size(), group);
+  }
+  const int window = config.spec.cache_groups[group].window;
+  const int64_t start = batch.starts[row], stop = start + batch.q_indptr[row + 1] - batch.q_indptr[row];
+  const int64_t seen = window == 0 ? 0 : std::max<int64_t>(0, start - window + 1);
+  if (first * config.page_size > seen || (first + end - begin) * config.page_size < stop) {
+    fail("INVALID_ARGUMENT", "row %d: its pages in group %d do not cover positions %lld to %lld", row, group, static_cast<long long>(seen), static_cast<long long>(stop));
+  }
+  for (int64_t i = begin; i < end; ++i) {
+    if (batch.kv_pages[i] < 0 || batch.kv_pages[i] >= config.pages[group]) {
+      fail("INVALID_ARGUMENT", "row %d: page %d of %d in group %d", row, batch.kv_pages[i], config.pages[group], group);
+    }
+  }
+}
+
+}  // namespace
+
+void StepResult::reset(int row_count) {
+  sampled.assign(row_count, -1);
+  logprobs.assign(row_count, std::numeric_limits<float>::quiet_NaN());
+  top_tokens.assign(size_t(row_count) * kMaxTopLogprobs, -1);
+  top_logprobs.assign(size_t(row_count) * kMaxTopLogprobs, 0);
+  logits.clear();
+  scores.clear();
+}
+
+void check(const Batch& batch, const EngineConfig& config) {
+  check_sizes(batch, config);
+  if (batch.q_indptr[0] != 0 || batch.token_count() != static_cast<int64_t>(batch.tokens.size()) || batch.token_count() > config.max_batch_tokens) {
+    fail("INVALID_ARGUMENT", "a step of %zu tokens; at most %d", batch.tokens.size(), config.max_batch_tokens);
+  }
+  std::vector<char> used(config.max_slots, 0);
+  for (int row = 0; row < batch.row_count; ++row) {
+    check_row(batch, config, row);
+    if (std::exchange(used[batch.slots[row]], 1)) fail("INVALID_ARGUMENT", "slot %d is in two rows", batch.slots[row]);
+    for (size_t group = 0; group < config.spec.cache_groups.size(); ++group) check_pages(batch, config, static_cast<int>(group), row);
+  }
+  for (int32_t token : batch.tokens) {
+    if (token < -1 || token >= config.spec.vocab_size) fail("INVALID_ARGUMENT", "token %d of %d", token, config.spec.vocab_size);
+  }
+}
+
+}  // namespace kvasir

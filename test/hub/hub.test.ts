@@ -1,0 +1,94 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, expect, test } from "vitest";
+import type { Codec } from "../../lib/text/codec.ts";
+import { decodeTokens } from "../../lib/text/detokenizer.ts";
+import { openCodec } from "../../lib/text/source.ts";
+import { hasShared, sharedPath } from "../support/shared.ts";
+import { tokenizerVectors } from "../support/tokenizer-vectors.ts";
+
+const modules = fileURLToPath(new URL("./node_modules/", import.meta.url));
+const available = hasShared && existsSync(modules);
+if (!available) console.warn("test/hub is skipped: it needs ../shared and `npm ci` in test/hub (700 MB)");
+
+interface HubCase {
+  text: string;
+  ids: number[];
+  decoded?: string;
+  fromGgufMayDiffer?: boolean;
+}
+interface HubTokenizer {
+  package: string;
+  file: string;
+  pre: string | null;
+  withSpecial: { text: string; ids: number[] };
+  cases: HubCase[];
+}
+
+const hub: Record<string, HubTokenizer> = available ? JSON.parse(readFileSync(sharedPath("tokenizers", "hub", "cases.json"), "utf8")) : {};
+const names = Object.keys(hub);
+/** Vectors of llama.cpp that fit these tokenizers, by its name of the pre-tokenizer. */
+const PRE_TOKENIZERS = ["qwen2", "llama-bpe"];
+
+const temporary = mkdtempSync(join(tmpdir(), "kvasir-hub-"));
+afterAll(() => rmSync(temporary, { recursive: true }));
+
+function jsonPath({ package: name, file }: HubTokenizer): string {
+  return join(modules, name.slice(0, name.lastIndexOf("@")), file);
+}
+
+function makeGguf(name: string): string {
+  const path = join(temporary, `${name}.gguf`);
+  execFileSync(process.execPath, [sharedPath("tokenizers", "hub", "make_gguf.mjs"), jsonPath(hub[name]!), hub[name]!.pre!, path]);
+  return path;
+}
+
+/** detokenize leaves out the BOS that the tokenizer adds, and with it the prefix space after it. */
+function decodedText({ text, decoded }: HubCase, { vocabulary }: Codec, ids: number[]): string {
+  const whole = decoded ?? text;
+  if (!vocabulary.addsBos || ids[0] !== vocabulary.bosToken) return whole;
+  const rest = whole.slice(vocabulary.bosText.length);
+  return vocabulary.prefixSpace && rest.startsWith(" ") ? rest.slice(1) : rest;
+}
+
+function checkVectors(codec: Codec, pre: string): void {
+  for (const { text, ids } of tokenizerVectors(pre)) {
+    expect(codec.encode(text, { addSpecial: false, parseSpecial: false }), JSON.stringify(text)).toEqual(ids);
+  }
+}
+
+describe.skipIf(!available)("tokenizers of published models", () => {
+  test.each(names)("%s: tokenizer.json", { timeout: 60_000 }, async (name) => {
+    const { cases, withSpecial, pre } = hub[name]!;
+    const codec = await openCodec({ kind: "huggingface", directory: dirname(jsonPath(hub[name]!)) });
+    expect(codec.encode(withSpecial.text, { addSpecial: true, parseSpecial: true })).toEqual(withSpecial.ids);
+    for (const example of cases) {
+      const ids = codec.encode(example.text, { addSpecial: false, parseSpecial: true });
+      expect(ids, JSON.stringify(example.text)).toEqual(example.ids);
+      expect(decodeTokens(codec.vocabulary, ids)).toBe(decodedText(example, codec, ids));
+    }
+    if (pre !== null && PRE_TOKENIZERS.includes(pre)) checkVectors(codec, pre);
+  });
+
+  test.each(names.filter((name) => PRE_TOKENIZERS.includes(hub[name]!.pre ?? "")))("%s: as GGUF", { timeout: 60_000 }, async (name) => {
+    const codec = await openCodec({ kind: "gguf", path: makeGguf(name) });
+    for (const { text, ids, fromGgufMayDiffer } of hub[name]!.cases) {
+      if (fromGgufMayDiffer) continue;
+      expect(codec.encode(text, { addSpecial: false, parseSpecial: true }), JSON.stringify(text)).toEqual(ids);
+      expect(decodeTokens(codec.vocabulary, ids)).toBe(text);
+    }
+    checkVectors(codec, hub[name]!.pre!);
+  });
+
+  test.each(names.filter((name) => ![...PRE_TOKENIZERS, null].includes(hub[name]!.pre)))(
+    "%s: its pre-tokenizer's name is refused",
+    { timeout: 60_000 },
+    async (name) => {
+      const opened = openCodec({ kind: "gguf", path: makeGguf(name) });
+      await expect(opened).rejects.toMatchObject({ code: "UNSUPPORTED_TOKENIZER", message: expect.stringContaining(hub[name]!.pre!) });
+    },
+  );
+});

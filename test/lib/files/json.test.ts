@@ -1,0 +1,54 @@
+import { expect, test } from "vitest";
+import { parseJson, parseJsonObject } from "../../../lib/files/json.ts";
+import { expectError } from "../../support/expect.ts";
+
+test("agrees with JSON.parse where numbers are exact", () => {
+  for (const text of [
+    "null",
+    " [ ] ",
+    '{"a":[1,-2.5e-3,true,false,null,"\\u00e9\\n\\"\\\\"],"":{"b":{}}}',
+    '{"__proto__":1,"constructor":[0,-0,9007199254740991]}',
+    "[[[[1]]]]",
+    '"\u2028 \ud83d\ude00"',
+  ])
+    expect(JSON.stringify(parseJson(text, "t"))).toBe(JSON.stringify(JSON.parse(text)));
+});
+
+test("keeps integers beyond 2^53 exact", () => {
+  expect(parseJson("[9007199254740993,-9007199254740993,1e30]", "t")).toEqual([9007199254740993n, -9007199254740993n, 1e30]);
+  expect(parseJson("1000000000000000019884624838656", "t")).toBe(1000000000000000019884624838656n);
+});
+
+test("objects have no prototype", () => {
+  const object = parseJsonObject('{"__proto__":{"polluted":1}}', "t");
+  expect(Object.getPrototypeOf(object)).toBe(null);
+  expect(Object.keys(object)).toEqual(["__proto__"]);
+});
+
+test.each([
+  ["", "end of the text"],
+  ["{", "key"],
+  ['{"a":1,}', "key"],
+  ['{"a" 1}', '":"'],
+  ['{"a":1 "b":2}', '"," or "}"'],
+  ["[1,]", "value"],
+  ["[1 2]", '"," or "]"'],
+  ["01", "the end"],
+  ["+1", "value"],
+  ["1.", "the end"],
+  [".5", "value"],
+  ["NaN", "value"],
+  ["-Infinity", "value"],
+  ["1e999", "too large"],
+  ["'a'", "value"],
+  ['"a', "string that ends"],
+  ['"\\', "string that ends"],
+  ['"\\x"', "valid string"],
+  ['"\n"', "valid string"],
+  ["\ufeff{}", "value"],
+  ["{} {}", "the end"],
+  ['{"a":1,"a":1}', '"a" stands twice'],
+  ["[".repeat(200), "at most 100 levels"],
+])("refuses %j", async (text, named) => {
+  await expectError(() => parseJson(text, "file.json"), "FILE_INVALID", named, "file.json");
+});

@@ -1,0 +1,132 @@
+import { describe, expect, it } from "vitest";
+import { expectClose, expectSameBits, op, poisoned, VARIANTS } from "../support/ops.ts";
+import { BLOCKS, dequantize, Random, randomWeight, roundBf16, type WeightType } from "../support/reference.ts";
+
+type Compute = "f32" | "bf16" | "int8";
+interface Case {
+  type: WeightType;
+  weight: Uint8Array;
+  rows: number;
+  cols: number;
+  x: Float32Array;
+  count: number;
+  bias?: Float32Array;
+}
+
+function makeCase(type: WeightType, count: number, rows: number, cols: number, seed: number): Case {
+  const random = new Random(seed);
+  const bias = seed % 2 === 0 ? { bias: random.floats(rows) } : {};
+  return { type, weight: randomWeight(type, rows, cols, random), rows, cols, x: random.floats(count * cols), count, ...bias };
+}
+
+/** x as `compute` rounds it: to 8 bits by blocks of 32 with float32 scales, or to bfloat16. */
+function roundX(x: Float32Array, type: WeightType, compute: Compute): Float64Array {
+  if (compute === "bf16") return Float64Array.from(x, roundBf16);
+  if (compute === "f32" || BLOCKS[type].elements === 1) return Float64Array.from(x);
+  const rounded = new Float64Array(x.length);
+  for (let from = 0; from < x.length; from += 32) {
+    const largest = Math.max(...x.subarray(from, from + 32).map(Math.abs));
+    const inverse = largest > 0 ? Math.fround(127 / largest) : 0;
+    for (let i = from; i < from + 32; i++) {
+      const scaled = Math.fround(x[i]! * inverse);
+      const down = Math.floor(scaled);
+      const rest = scaled - down;
+      rounded[i] = Math.fround(largest / 127) * (rest > 0.5 || (rest === 0.5 && down % 2 !== 0) ? down + 1 : down);
+    }
+  }
+  return rounded;
+}
+
+/** y and, for each, the sum of the magnitudes of its terms. */
+function reference(c: Case, compute: Compute) {
+  const weights = dequantize(c.type, c.weight);
+  const x = roundX(c.x, c.type, compute);
+  const y = new Float64Array(c.count * c.rows);
+  const size = new Float64Array(y.length);
+  for (let t = 0; t < c.count; t++) {
+    for (let n = 0; n < c.rows; n++) {
+      let sum = c.bias?.[n] ?? 0;
+      let magnitude = Math.abs(sum);
+      for (let k = 0; k < c.cols; k++) {
+        const term = x[t * c.cols + k]! * weights[n * c.cols + k]!;
+        sum += term;
+        magnitude += Math.abs(term);
+      }
+      y[t * c.rows + n] = sum;
+      size[t * c.rows + n] = magnitude;
+    }
+  }
+  return { y, size };
+}
+
+function run(variant: (typeof VARIANTS)[number], compute: Compute, ...cases: Case[]): Float32Array[] {
+  const outputs = cases.map(({ type, weight, rows, bias, count }) => ({ type, weight, rows, bias, y: poisoned(count * rows) }));
+  op("matmul", variant, { x: cases[0]!.x, count: cases[0]!.count, cols: cases[0]!.cols, compute, outputs });
+  return outputs.map(({ y }) => y);
+}
+
+const TYPES = Object.keys(BLOCKS) as WeightType[];
+const SHAPES: Record<"dense" | "quantized", [count: number, rows: number, cols: number][]> = {
+  dense: [[0, 5, 8], [1, 1, 1], [1, 17, 7], [3, 33, 257], [9, 16, 100], [15, 40, 300]], // biome-ignore format: a table
+  quantized: [[0, 5, 256], [1, 1, 256], [1, 33, 512], [3, 17, 256], [9, 16, 768], [15, 40, 512]], // biome-ignore format: a table
+};
+
+describe.each(TYPES)("matmul %s", (type) => {
+  const cases = SHAPES[BLOCKS[type].elements > 1 ? "quantized" : "dense"].map((shape, i) => makeCase(type, ...shape, i + 1));
+  if (BLOCKS[type].elements === 32) cases.push(makeCase(type, 2, 20, 96, 8)); // K is no multiple of a chunk
+
+  it.each(["f32", "bf16", "int8"] as const)("%s is within rounding of float64", (compute) => {
+    for (const c of cases) {
+      const { y, size } = reference(c, compute);
+      // One accumulator over K terms errs by some sqrt(K) units of its magnitude.
+      for (const variant of VARIANTS) expectClose(run(variant, compute, c)[0]!, y, (i) => 4e-7 * Math.sqrt(c.cols) * size[i]! + 1e-30);
+    }
+  });
+
+  it("gives a row the same bits alone, among others and on two threads", () => {
+    const c = makeCase(type, 23, 80, 512, 9);
+    for (const compute of ["f32", "bf16", "int8"] as const) {
+      for (const { isa } of VARIANTS.filter(({ threads }) => threads === 1)) {
+        const all = run({ isa, threads: 2 }, compute, c)[0]!;
+        for (const t of [0, 7, 16, 22]) {
+          const alone = run({ isa, threads: 1 }, compute, { ...c, x: c.x.slice(t * 512, (t + 1) * 512), count: 1 })[0]!;
+          expectSameBits(alone, all.slice(t * 80, (t + 1) * 80));
+        }
+      }
+    }
+  });
+});
+
+describe("matmul", () => {
+  it("runs three matrices of different types and sizes over one x", () => {
+    const cases = (["Q4_K", "Q6_K", "F16"] as const).map((type, i) => ({ ...makeCase(type, 5, [100, 20, 7][i]!, 256, 20 + i), x: makeCase("F32", 5, 1, 256, 30).x }));
+    for (const variant of VARIANTS) {
+      run(variant, "int8", ...cases).forEach((y, i) => {
+        const expected = reference(cases[i]!, "int8");
+        expectClose(y, expected.y, (j) => 1e-5 * expected.size[j]!);
+      });
+    }
+  });
+
+  it("carries NaN and infinity of x to its row, and no further", () => {
+    for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      const c = makeCase("Q4_0", 3, 16, 64, 40);
+      c.x[64 + 5] = bad;
+      for (const variant of VARIANTS) {
+        for (const compute of ["f32", "int8"] as const) {
+          const y = run(variant, compute, c)[0]!;
+          expect(y.subarray(16, 32).some(Number.isFinite)).toBe(false);
+          expect(y.subarray(0, 16).every(Number.isFinite) && y.subarray(32).every(Number.isFinite)).toBe(true);
+        }
+      }
+    }
+  });
+
+  it("refuses sizes that contradict each other", () => {
+    const c = makeCase("Q8_0", 1, 16, 64, 50);
+    const call = (change: Partial<Case>) => () => run(VARIANTS[0]!, "f32", { ...c, ...change });
+    expect(call({ cols: 48 })).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
+    expect(call({ weight: c.weight.subarray(1) })).toThrow(/weight has \d+ elements/);
+    expect(call({ bias: new Float32Array(15) })).toThrow(/bias has 15 elements; 16 are right/);
+  });
+});

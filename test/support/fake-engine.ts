@@ -1,0 +1,117 @@
+import { createEngine, type Engine } from "../../lib/engine.ts";
+import type { ModelSource } from "../../lib/model/spec.ts";
+import type { TextTokenizer } from "../../lib/open.ts";
+import { checkOptions, type EngineOptions, MAX_SLOTS, PAGE_SIZE } from "../../lib/options.ts";
+import { type FakeModel, FakeNative } from "./fake-native.ts";
+
+const texts = ["<s>", "</s>", ..."abcdefghijklmnopqrstuvwxyz ", [0xe2], [0x82], [0xac], " the", "<x>"];
+export const VOCAB = 40;
+export const BOS = 0;
+export const EOS = 1;
+/** Ids of the three bytes of "€". */
+export const EURO = [29, 30, 31] as const;
+
+/** Ids of a text of lower-case letters and spaces, nothing added. */
+export function ids(text: string): number[] {
+  return [...text].map((char) => texts.indexOf(char));
+}
+
+function vocabulary(): TextTokenizer["vocabulary"] {
+  const pieces = Array.from({ length: VOCAB }, (_, id) => Buffer.from((texts[id] ?? "") as string));
+  const offsets = new Uint32Array(VOCAB + 1);
+  for (const [id, piece] of pieces.entries()) offsets[id + 1] = offsets[id]! + piece.length;
+  const special = new Uint8Array(VOCAB);
+  special[BOS] = 1;
+  special[EOS] = 1;
+  const bytes = new Uint8Array(Buffer.concat(pieces));
+  return {
+    size: VOCAB,
+    offsets,
+    bytes,
+    special,
+    bosToken: BOS,
+    eosToken: EOS,
+    addsBos: true,
+    prefixSpace: false,
+    bosText: "<s>",
+    eosText: "</s>",
+  };
+}
+
+/** A tokenizer of single characters that adds BOS. */
+export function fakeTokenizer(encodeMs = 0): TextTokenizer {
+  return {
+    vocabulary: vocabulary(),
+    async encode(text, options) {
+      if (encodeMs > 0) await new Promise((resolve) => setTimeout(resolve, encodeMs));
+      return Int32Array.from([...(options?.addSpecial === false ? [] : [BOS]), ...ids(text)]);
+    },
+    encodeChat: async ({ text }) => Int32Array.from(ids(text)),
+    detokenize: (tokens) => Array.from(tokens, (id) => texts[id]).join(""),
+    close: async () => {},
+  };
+}
+
+/** Two cache groups: layer 0 sees all, layer 1 the last 24 tokens. */
+export function fakeSource(contextLength = 256): ModelSource {
+  const attention = { queryHeads: 1, kvHeads: 1, headSize: 2, scale: 1, rope: 0 };
+  const feedForward = { size: 1, activation: "silu" } as const;
+  return {
+    name: "fake",
+    spec: {
+      architecture: "llama",
+      vocabSize: VOCAB,
+      hiddenSize: 2,
+      contextLength,
+      normEpsilon: 1e-5,
+      embeddingScale: 1,
+      ropes: [{ frequencies: new Float32Array([1]), scale: 1, interleaved: false }],
+      cacheGroups: [
+        { window: 0, kvHeads: 1, headSize: 2, layers: [0] },
+        { window: 24, kvHeads: 1, headSize: 2, layers: [1] },
+      ],
+      layers: [0, 1].map((cacheGroup) => ({ attention: { ...attention, cacheGroup }, feedForward })),
+    },
+    files: [],
+    tensors: [],
+    tokenizer: undefined,
+    chatTemplate: undefined,
+    endTokens: [EOS],
+    defaults: { temperature: 0 },
+  };
+}
+
+export interface FakeEngine {
+  engine: Engine;
+  native: FakeNative;
+  model: FakeModel;
+}
+
+/** An engine on the fake native side. By default no token ends generation by chance: the hash model never samples BOS or EOS. */
+export function fakeEngine(
+  settings: {
+    options?: EngineOptions;
+    script?: FakeModel["script"];
+    tokenizer?: TextTokenizer | null;
+    contextLength?: number;
+    chat?: boolean;
+  } = {},
+): FakeEngine {
+  const source = fakeSource(settings.contextLength);
+  const options = checkOptions({ isa: "portable", ...settings.options }, source, ["portable"]);
+  const { isa, compute, kvType, threads, pages, maxBatchTokens, maxContext } = options;
+  const model: FakeModel = { vocabSize: VOCAB, ...(settings.script && { script: settings.script }) };
+  const config = { ...source, isa, compute, kvType, threads, pages, maxBatchTokens, maxContext, pageSize: PAGE_SIZE, maxSlots: MAX_SLOTS };
+  const native = new FakeNative(config, model);
+  const engine = createEngine({
+    source,
+    options,
+    native,
+    info: { weightBytes: 100, kvCacheBytes: 1000, processor: "fake" },
+    tokenizer: settings.tokenizer === null ? undefined : (settings.tokenizer ?? fakeTokenizer()),
+    chat: settings.chat
+      ? { render: async ({ messages }) => ({ text: messages.map(({ content }) => content).join(" "), masks: [] }), close: async () => {} }
+      : undefined,
+  });
+  return { engine, native, model };
+}

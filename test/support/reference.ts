@@ -1,0 +1,170 @@
+/** A float64 reference for the ops: number formats of weights and caches written from ggml's and IEEE's definitions, seeded random data. */
+
+/** A weight's element type, as in lib/model/spec.ts. */
+export type WeightType = "F32" | "F16" | "BF16" | "Q8_0" | "Q4_0" | "Q5_0" | "Q4_K" | "Q6_K";
+
+/** Elements and bytes of one block in the file. */
+export const BLOCKS: Record<WeightType, { elements: number; bytes: number }> = {
+  F32: { elements: 1, bytes: 4 },
+  F16: { elements: 1, bytes: 2 },
+  BF16: { elements: 1, bytes: 2 },
+  Q8_0: { elements: 32, bytes: 34 },
+  Q4_0: { elements: 32, bytes: 18 },
+  Q5_0: { elements: 32, bytes: 22 },
+  Q4_K: { elements: 256, bytes: 144 },
+  Q6_K: { elements: 256, bytes: 210 },
+};
+
+/** Seeded random numbers (mulberry32). */
+export class Random {
+  private state: number;
+  constructor(seed: number) {
+    this.state = seed >>> 0;
+  }
+  uniform(): number {
+    this.state = (this.state + 0x6d2b79f5) >>> 0;
+    let t = this.state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  }
+  /** An integer in [0, limit). */
+  int(limit: number): number {
+    return Math.floor(this.uniform() * limit);
+  }
+  normal(): number {
+    return Math.sqrt(-2 * Math.log(1 - this.uniform())) * Math.cos(2 * Math.PI * this.uniform());
+  }
+  floats(count: number, scale = 1): Float32Array {
+    return Float32Array.from({ length: count }, () => this.normal() * scale);
+  }
+}
+
+/** The value of IEEE binary16 bits. */
+export function fromHalf(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const mantissa = bits & 1023;
+  if (exponent === 31) return mantissa === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+  return exponent === 0 ? sign * mantissa * 2 ** -24 : sign * (1024 + mantissa) * 2 ** (exponent - 25);
+}
+
+/** x rounded to nearest even to a format with `fraction` bits after the leading one and the smallest normal exponent `least`. */
+function roundTo(x: number, fraction: number, least: number): number {
+  if (x === 0 || !Number.isFinite(x)) return x;
+  const exponent = Math.max(Math.floor(Math.log2(Math.abs(x))), least);
+  const unit = 2 ** (exponent - fraction);
+  const scaled = x / unit;
+  const floor = Math.floor(scaled);
+  const rest = scaled - floor;
+  return (rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor) * unit;
+}
+
+/** x rounded to float16; magnitudes from 65520 on are infinite. */
+export function roundHalf(x: number): number {
+  const rounded = roundTo(x, 10, -14);
+  return Math.abs(rounded) >= 65536 ? Math.sign(rounded) * Number.POSITIVE_INFINITY : rounded;
+}
+
+/** x rounded to bfloat16. */
+export function roundBf16(x: number): number {
+  return roundTo(x, 7, -126);
+}
+
+/** x rounded as a cache of this type keeps it. */
+export function roundElement(type: string, x: number): number {
+  if (type === "F16") return roundHalf(x);
+  return type === "BF16" ? roundBf16(x) : x;
+}
+
+/** Bits of a finite value that float16 has. */
+export function toHalf(value: number): number {
+  const sign = value < 0 ? 0x8000 : 0;
+  const size = Math.abs(value);
+  if (size < 2 ** -14) return sign | (size * 2 ** 24);
+  const exponent = Math.floor(Math.log2(size));
+  return sign | ((exponent + 15) << 10) | (size * 2 ** (10 - exponent) - 1024);
+}
+
+type Dequantize = (block: DataView, out: (index: number, value: number) => void) => void;
+
+const half = (block: DataView, at: number) => fromHalf(block.getUint16(at, true));
+
+const dequantizers: Record<WeightType, Dequantize> = {
+  F32: (b, out) => out(0, b.getFloat32(0, true)),
+  F16: (b, out) => out(0, half(b, 0)),
+  BF16: (b, out) => {
+    const wide = new DataView(new ArrayBuffer(4));
+    wide.setUint32(0, b.getUint16(0, true) * 65536);
+    out(0, wide.getFloat32(0));
+  },
+  Q8_0: (b, out) => {
+    for (let i = 0; i < 32; i++) out(i, half(b, 0) * b.getInt8(2 + i));
+  },
+  Q4_0: (b, out) => {
+    for (let i = 0; i < 16; i++) {
+      out(i, half(b, 0) * ((b.getUint8(2 + i) & 15) - 8));
+      out(i + 16, half(b, 0) * ((b.getUint8(2 + i) >> 4) - 8));
+    }
+  },
+  Q5_0: (b, out) => {
+    const high = b.getUint32(2, true);
+    for (let i = 0; i < 16; i++) {
+      const q = b.getUint8(6 + i);
+      out(i, half(b, 0) * ((q & 15) + 16 * ((high >>> i) & 1) - 16));
+      out(i + 16, half(b, 0) * ((q >> 4) + 16 * ((high >>> (i + 16)) & 1) - 16));
+    }
+  },
+  Q4_K: (b, out) => {
+    const s = (j: number) => b.getUint8(4 + j);
+    for (let j = 0; j < 8; j++) {
+      const scale = j < 4 ? s(j) & 63 : (s(j + 4) & 15) + 16 * (s(j - 4) >> 6);
+      const min = j < 4 ? s(j + 4) & 63 : (s(j + 4) >> 4) + 16 * (s(j) >> 6);
+      for (let i = 0; i < 32; i++) {
+        const q = (b.getUint8(16 + 32 * (j >> 1) + i) >> (4 * (j & 1))) & 15;
+        out(32 * j + i, half(b, 0) * scale * q - half(b, 2) * min);
+      }
+    }
+  },
+  Q6_K: (b, out) => {
+    for (let e = 0; e < 256; e++) {
+      const part = e >> 7; // each 128 elements have 64 bytes of low and 32 of high bits
+      const quarter = (e >> 5) & 3;
+      const low = (b.getUint8(64 * part + (e & 31) + 32 * (quarter & 1)) >> (4 * (quarter >> 1))) & 15;
+      const high = (b.getUint8(128 + 32 * part + (e & 31)) >> (2 * quarter)) & 3;
+      out(e, half(b, 208) * b.getInt8(192 + (e >> 4)) * (low + 16 * high - 32));
+    }
+  },
+};
+
+/** The elements of rows in the file's layout. */
+export function dequantize(type: WeightType, bytes: Uint8Array): Float64Array {
+  const block = BLOCKS[type];
+  const values = new Float64Array((bytes.length / block.bytes) * block.elements);
+  for (let i = 0; i * block.bytes < bytes.length; i++) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset + i * block.bytes, block.bytes);
+    dequantizers[type](view, (index, value) => {
+      values[i * block.elements + index] = value;
+    });
+  }
+  return values;
+}
+
+/** Places of the float16 scales of a block. */
+const SCALES: Partial<Record<WeightType, number[]>> = { Q8_0: [0], Q4_0: [0], Q5_0: [0], Q4_K: [0, 2], Q6_K: [208] };
+
+/** A random matrix in the file's layout: every bit pattern of levels, scales that make elements of about 1. */
+export function randomWeight(type: WeightType, rows: number, cols: number, random: Random): Uint8Array {
+  const block = BLOCKS[type];
+  const bytes = new Uint8Array(((rows * cols) / block.elements) * block.bytes);
+  const view = new DataView(bytes.buffer);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = random.int(256);
+  for (let at = 0; at < bytes.length; at += block.bytes) {
+    if (type === "F32") view.setFloat32(at, random.normal(), true);
+    if (type === "F16") view.setUint16(at, toHalf(roundHalf(random.normal())), true);
+    if (type === "BF16") view.setUint16(at, ((random.int(2) << 15) | (120 << 7)) + random.int(1024), true);
+    const size = type === "Q4_K" || type === "Q6_K" ? 0.001 : 0.02;
+    for (const place of SCALES[type] ?? []) view.setUint16(at + place, toHalf(roundHalf(random.normal() * size)), true);
+  }
+  return bytes;
+}
