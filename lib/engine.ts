@@ -1,5 +1,6 @@
 import { untilAborted } from "./abort.ts";
 import { checkBoolean, checkKeys, checkSignal, checkString, checkTokens, invalid } from "./check.ts";
+import type { RequestModel } from "./choice.ts";
 import type { Chunk, Completion } from "./completion.ts";
 import { KvasirError } from "./errors.ts";
 import { StepLoop } from "./loop.ts";
@@ -7,12 +8,12 @@ import { native } from "./native.ts";
 import { type EngineParts, openParts, type TextTokenizer } from "./open.ts";
 import { type EngineOptions, MAX_SLOTS, PAGE_SIZE, pageBytes } from "./options.ts";
 import { checkParams, type GenerateParams } from "./params.ts";
-import { checkPrompt, Request, type RequestModel } from "./request.ts";
+import { Request } from "./request.ts";
 import { Scheduler } from "./schedule/scheduler.ts";
 import { ScoreTask } from "./score.ts";
 import type { EngineStats } from "./stats.ts";
 import { ChunkStream } from "./stream.ts";
-import type { ChatMessage } from "./text/chat.ts";
+import type { ChatInput, ChatMessage } from "./text/chat.ts";
 
 /**
  * What to continue: text, token ids (used as they are), or a conversation for the model's chat template. `addGenerationPrompt` (true) has
@@ -22,7 +23,12 @@ export type Prompt =
   | string
   | Int32Array
   | readonly number[]
-  | { messages: readonly ChatMessage[]; tools?: readonly unknown[]; templateVars?: Readonly<Record<string, unknown>>; addGenerationPrompt?: boolean };
+  | {
+      messages: readonly ChatMessage[];
+      tools?: readonly unknown[];
+      templateVars?: Readonly<Record<string, unknown>>;
+      addGenerationPrompt?: boolean;
+    };
 
 /** Makes an engine of parts that are open; for tests. @internal */
 export let createEngine: (parts: EngineParts) => Engine;
@@ -110,7 +116,6 @@ export class Engine {
     checkBoolean("logits", logits);
     if (signal !== undefined) checkSignal("signal", signal);
     const tokens = await untilAborted(this.#encode(prompt, true), signal);
-    checkPrompt(tokens, this.#model.maxContext, "the context");
     const task = new ScoreTask(this.#loop, tokens, this.#model.vocabSize, logits);
     try {
       return await untilAborted(task.scores, signal);
@@ -180,13 +185,16 @@ export class Engine {
     if (this.#parts.chat === undefined) {
       throw new KvasirError("NO_CHAT_TEMPLATE", `model ${this.#parts.source.name} has no chat template; a text prompt is right`);
     }
-    return tokenizer.encodeChat(await this.#parts.chat.render(chat as never));
+    return tokenizer.encodeChat(await this.#parts.chat.render(chat as ChatInput));
   }
 
   #tokenizer(what: string): TextTokenizer {
     this.#loop.check();
     if (this.#parts.tokenizer !== undefined) return this.#parts.tokenizer;
-    throw new KvasirError("NO_TOKENIZER", `${what} needs a tokenizer, and model ${this.#parts.source.name} came without one; token ids are right`);
+    throw new KvasirError(
+      "NO_TOKENIZER",
+      `${what} needs a tokenizer, and model ${this.#parts.source.name} came without one; token ids are right`,
+    );
   }
 }
 

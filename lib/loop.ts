@@ -1,6 +1,15 @@
 import { createBuffers, pack } from "./batch.ts";
-import { KvasirError } from "./errors.ts";
-import { MAX_TOP_LOGPROBS, type NativeEngine, nativeError, type SampledToken, type SlotConfig, type StepBuffers, type StepOutput } from "./native.ts";
+import { type ErrorCode, KvasirError } from "./errors.ts";
+import {
+  MAX_TOP_LOGPROBS,
+  type NativeEngine,
+  nativeError,
+  ROW_OUTPUT,
+  type SampledToken,
+  type SlotConfig,
+  type StepBuffers,
+  type StepOutput,
+} from "./native.ts";
 import { createPlan, type Plan } from "./schedule/plan.ts";
 import type { Scheduler } from "./schedule/scheduler.ts";
 import type { Sequence, SequenceOptions } from "./schedule/sequence.ts";
@@ -16,6 +25,8 @@ export interface Task {
   readonly request: object;
   /** Score rows return logits, too. */
   readonly wantLogits: boolean;
+  /** The error of a row without a finite logit. */
+  readonly nothingToSample: [ErrorCode, string];
   /** The sequence has got a slot: for the first time, or again after a preemption. */
   slotConfig(sequence: Sequence): SlotConfig;
   /** Logits for the processor; returns those to sample from. May throw. */
@@ -122,7 +133,8 @@ export class StepLoop {
         running = next;
       }
       this.#active = false;
-      if (this.#tasks.size > 0 && this.#choosing === 0) throw new KvasirError("INTERNAL", `${this.#tasks.size} sequences wait, and none can be planned`);
+      if (this.#tasks.size > 0 && this.#choosing === 0)
+        throw new KvasirError("INTERNAL", `${this.#tasks.size} sequences wait, and none can be planned`);
     } catch (error) {
       this.#fail(nativeError(error));
     }
@@ -141,26 +153,39 @@ export class StepLoop {
     return step;
   }
 
+  /** A slot that is refused fails its own request: the step then runs its rows for nothing. */
   #prepare(plan: Plan, buffers: StepBuffers, b: number): void {
     const { sequence } = plan.rows[b]!;
-    const task = this.#tasks.get(sequence)!;
-    buffers.wantLogits[b] = task.wantLogits ? 1 : 0;
-    if (!sequence.slotIsNew) return;
-    sequence.slotIsNew = false;
-    this.#native.setSlot(sequence.slot, task.slotConfig(sequence));
+    const task = this.#tasks.get(sequence);
+    buffers.wantLogits[b] = task?.wantLogits ? 1 : 0;
+    try {
+      if (task !== undefined && sequence.slotIsNew) this.#native.setSlot(sequence.slot, task.slotConfig(sequence));
+      sequence.slotIsNew = false;
+    } catch (error) {
+      task?.fail(nativeError(error));
+    }
+    if (!this.#tasks.has(sequence)) buffers.outputs[b] = ROW_OUTPUT.none;
   }
 
-  #settle({ plan, buffers }: Step, output: StepOutput): void {
+  #settle(step: Step, output: StepOutput): void {
     const now = performance.now();
-    for (let b = 0; b < plan.rowCount; b++) {
-      const row = plan.rows[b]!;
-      const { sequence, start } = row;
-      const task = this.#tasks.get(sequence);
+    for (let b = 0; b < step.plan.rowCount; b++) {
+      const task = this.#tasks.get(step.plan.rows[b]!.sequence);
       if (task === undefined) continue; // ended while the step ran
-      if (row.output === "sample") this.#accept(sequence, task, this.#read(buffers, b), now);
-      else if (row.output === "logits") void this.#choose(sequence, buffers.slots[b]!, task, output.logits.get(b)!);
-      else if (row.output === "score" && task.score(start, output.scores.get(b)!, output.logits.get(b))) this.cancel(sequence);
+      try {
+        this.#deliver(step, output, b, task, now);
+      } catch (error) {
+        task.fail(nativeError(error));
+      }
     }
+  }
+
+  /** Hands task what row b gave back. */
+  #deliver({ plan, buffers }: Step, { logits, scores }: StepOutput, b: number, task: Task, now: number): void {
+    const { sequence, start, output } = plan.rows[b]!;
+    if (output === "sample") this.#accept(sequence, task, this.#read(buffers, b), now);
+    else if (output === "logits") void this.#choose(sequence, buffers.slots[b]!, task, logits.get(b)!);
+    else if (output === "score" && task.score(start, scores.get(b)!, logits.get(b))) this.cancel(sequence);
   }
 
   #read(buffers: StepBuffers, b: number): Sampled {
@@ -174,24 +199,14 @@ export class StepLoop {
   }
 
   #accept(sequence: Sequence, task: Task, sampled: Sampled, now: number): void {
-    if (sampled.token < 0) {
-      task.fail(new KvasirError("FILE_INVALID", "no token has a finite logit: the model's weights are damaged, or every token is banned"));
-      return;
-    }
+    if (sampled.token < 0) throw new KvasirError(...task.nothingToSample);
     this.#scheduler.settle(sequence, sampled.token);
-    try {
-      if (task.accept(sampled, now)) this.cancel(sequence);
-    } catch (error) {
-      task.fail(nativeError(error));
-    }
+    if (task.accept(sampled, now)) this.cancel(sequence);
   }
 
   /** The task's processor changes the logits and its slot samples from them. Other rows do not wait. */
   async #choose(sequence: Sequence, slot: number, task: Task, logits: Float32Array): Promise<void> {
-    if (sequence.state !== "running") {
-      this.#scheduler.retry(sequence); // preempted: the slot is another's by now, and the row will be computed again
-      return;
-    }
+    if (sequence.state !== "running") return this.#scheduler.retry(sequence); // preempted: the slot is another's by now
     this.#choosing += 1;
     try {
       const sampled = await this.#native.sample(slot, task.process(logits));

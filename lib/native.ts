@@ -160,7 +160,11 @@ export function native(): NativeModule {
     try {
       loaded = require("node-gyp-build")(fileURLToPath(new URL("..", import.meta.url))) as NativeModule;
     } catch (cause) {
-      throw new KvasirError("ADDON_MISSING", `kvasir has no native addon for ${process.platform}-${process.arch}: ${(cause as Error).message}`, { cause });
+      throw new KvasirError(
+        "ADDON_MISSING",
+        `kvasir has no native addon for ${process.platform}-${process.arch}: ${(cause as Error).message}`,
+        { cause },
+      );
     }
   }
   return loaded;

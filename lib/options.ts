@@ -79,7 +79,7 @@ export function checkOptions(given: EngineOptions | undefined, source: ModelSour
     compute: checkCompute(options.compute ?? "auto", source),
     kvType,
     ...sizePools(source.spec.cacheGroups, {
-      asked: options.maxContext === undefined ? undefined : checkInteger("maxContext", options.maxContext, 1, MAX_COUNT),
+      asked: options.maxContext === undefined ? undefined : checkInteger("maxContext", options.maxContext, 1, 2 ** 30),
       trained: source.spec.contextLength,
       bytes: options.kvCacheBytes === undefined ? undefined : checkInteger("kvCacheBytes", options.kvCacheBytes, 1, totalmem()),
       kvType,
@@ -103,7 +103,10 @@ function checkIsa(isa: unknown, isas: readonly Isa[]): Isa {
   const named = checkOneOf("isa", isa, ["auto", "portable", "avx2", "avx512", "amx"]);
   const found = named === "auto" ? isas.at(-1) : isas.find((candidate) => candidate === named);
   if (found === undefined) {
-    throw new KvasirError("UNSUPPORTED_DEVICE", `isa is "${named}", which this processor and build do not run; one of ${isas.join(", ")} is right`);
+    throw new KvasirError(
+      "UNSUPPORTED_DEVICE",
+      `isa is "${named}", which this processor and build do not run; one of ${isas.join(", ")} is right`,
+    );
   }
   return found;
 }

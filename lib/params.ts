@@ -1,14 +1,18 @@
 import { randomBytes } from "node:crypto";
-import { checkBoolean, checkFunction, checkInteger, checkKeys, checkNumber, checkSignal, checkString, checkTokens, invalid, MAX_COUNT } from "./check.ts";
+import {
+  checkBoolean,
+  checkFunction,
+  checkInteger,
+  checkKeys,
+  checkNumber,
+  checkSignal,
+  checkString,
+  checkTokens,
+  invalid,
+  MAX_COUNT,
+} from "./check.ts";
 import type { GenerationDefaults } from "./model/spec.ts";
 import { MAX_TOP_LOGPROBS } from "./native.ts";
-
-/**
- * Changes the logits [vocabulary] of one choice's next token, after penalties and bias and before temperature: in place, or by returning others.
- * It runs synchronously on the event loop and costs only its own request; if it throws, that request rejects with PROCESSOR_FAILED.
- * `tokens` are the prompt's and those sampled so far (a view: copy what is kept), `index` is the choice's.
- */
-export type LogitsProcessor = (logits: Float32Array, context: { tokens: Int32Array; promptLength: number; index: number }) => Float32Array | undefined | void;
 
 /**
  * How to continue a prompt. Defaults in parentheses; temperature, topK, topP, minP and repetitionPenalty take the model's own
@@ -49,8 +53,16 @@ export interface GenerateParams {
   n?: number;
   /** Log-probabilities of the raw logits: true for the sampled tokens, a number up to 20 for as many alternatives, too (false). */
   logprobs?: boolean | number;
-  /** Changes logits in TypeScript. */
-  logitsProcessor?: LogitsProcessor;
+  /**
+   * Changes the logits [vocabulary] of a choice's next token, in place or by returning others. It runs synchronously on the event loop and
+   * costs only its own request, which rejects with PROCESSOR_FAILED if it throws. `context.tokens` are the prompt's and those sampled so
+   * far (a view: copy what is kept), `context.index` is the choice's.
+   */
+  logitsProcessor?: (
+    logits: Float32Array,
+    context: { tokens: Int32Array; promptLength: number; index: number },
+    // biome-ignore lint/suspicious/noConfusingVoidType: one that changes the logits in place returns nothing
+  ) => Float32Array | void;
   /** Larger is sooner (0). */
   priority?: number;
   /** Requests share cached prefixes only under the same salt (""). */
@@ -60,6 +72,8 @@ export interface GenerateParams {
   /** Ends the request, which rejects with the signal's reason. */
   signal?: AbortSignal;
 }
+
+type LogitsProcessor = NonNullable<GenerateParams["logitsProcessor"]>;
 
 /** {@link GenerateParams}, checked and complete. */
 export interface CheckedParams {
@@ -151,7 +165,8 @@ function checkBias(bias: unknown, vocabSize: number): { biasTokens: Int32Array; 
   if (bias !== undefined && (typeof bias !== "object" || bias === null || Array.isArray(bias))) {
     throw invalid("logitBias", bias, "an object or a Map from token id to number");
   }
-  const entries: [unknown, unknown][] = bias instanceof Map ? [...bias] : Object.entries(bias ?? {}).map(([token, value]) => [Number(token), value]);
+  const entries: [unknown, unknown][] =
+    bias instanceof Map ? [...bias] : Object.entries(bias ?? {}).map(([token, value]) => [Number(token), value]);
   const biasTokens = new Int32Array(entries.length);
   const biasValues = new Float32Array(entries.length);
   for (const [i, [token, value]] of entries.entries()) {

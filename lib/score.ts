@@ -1,4 +1,4 @@
-import { KvasirError } from "./errors.ts";
+import { type ErrorCode, KvasirError } from "./errors.ts";
 import type { StepLoop, Task } from "./loop.ts";
 import type { SlotConfig } from "./native.ts";
 import type { Sequence } from "./schedule/sequence.ts";
@@ -16,6 +16,7 @@ export interface Scores {
 export class ScoreTask implements Task {
   readonly request: object = this;
   readonly wantLogits: boolean;
+  readonly nothingToSample: [ErrorCode, string] = ["INTERNAL", "a score row sampled"];
   readonly #loop: StepLoop;
   readonly #scores: Scores;
   readonly #vocabSize: number;
@@ -32,7 +33,6 @@ export class ScoreTask implements Task {
     this.#vocabSize = vocabSize;
     this.wantLogits = wantLogits;
     this.#scores = { tokens, logprobs: new Float32Array(tokens.length).fill(Number.NaN) };
-    if (wantLogits) this.#scores.logits = logitsOf(tokens.length, vocabSize);
     this.#sequence = loop.add({ prompt: tokens, maxTokens: 0, priority: 0, output: "score", cacheSalt: "" }, this);
   }
 
@@ -52,7 +52,10 @@ export class ScoreTask implements Task {
   score(start: number, logprobs: Float32Array, logits: Float32Array | undefined): boolean {
     const total = this.#scores.logprobs.length;
     for (let t = 0; t < logprobs.length && start + t + 1 < total; t++) this.#scores.logprobs[start + t + 1] = logprobs[t]!;
-    if (logits !== undefined) this.#scores.logits?.set(logits, start * this.#vocabSize);
+    if (logits !== undefined) {
+      this.#scores.logits ??= logitsOf(total, this.#vocabSize);
+      this.#scores.logits.set(logits, start * this.#vocabSize);
+    }
     if (start + logprobs.length < total) return false;
     this.#resolve(this.#scores);
     return true;
@@ -68,7 +71,9 @@ function logitsOf(rows: number, vocabSize: number): Float32Array {
   try {
     return new Float32Array(rows * vocabSize);
   } catch (cause) {
-    throw new KvasirError("OUT_OF_MEMORY", `logits of ${rows} tokens need ${rows * vocabSize * 4} bytes, which could not be had`, { cause });
+    throw new KvasirError("OUT_OF_MEMORY", `logits of ${rows} tokens need ${rows * vocabSize * 4} bytes, which could not be had`, {
+      cause,
+    });
   }
 }
 

@@ -51,6 +51,7 @@ export const GGML_TYPES: ReadonlyMap<number, GgmlType> = new Map([
 /** Names of the types of metadata values, by number. */
 export const VALUE_TYPES = ["u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64"] as const;
 
+/** Name of the type of a metadata value. */
 export type ValueType = (typeof VALUE_TYPES)[number];
 
 /** Fewest bytes that a value takes: bounds the count of an array before anything is allocated. */

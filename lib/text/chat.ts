@@ -27,7 +27,8 @@ export class ChatTemplate {
   /** Rejects with INVALID_ARGUMENT for malformed messages, and with TEMPLATE_FAILED when the template refuses them, fails or takes too long. */
   async render(input: ChatInput): Promise<RenderedChat> {
     checkChat(input);
-    return this.#worker.call<RenderedChat>(input);
+    // Awaited here, so that this function is in the stack of errors.
+    return await this.#worker.call<RenderedChat>(input);
   }
 
   /** Ends the worker; calls under way reject with CLOSED. */

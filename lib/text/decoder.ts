@@ -51,7 +51,7 @@ function strips(step: Json, file: string): boolean {
 }
 
 /** Metaspace of either dialect: `prepend_scheme`, or `add_prefix_space` of older files. */
-export function prependsSpace(step: Json): boolean {
+function prependsSpace(step: Json): boolean {
   return (step.prepend_scheme ?? (step.add_prefix_space === false ? "never" : "always")) !== "never";
 }
 

@@ -8,7 +8,7 @@
 #include <optional>
 #include <vector>
 
-#include "addon/op_args.h"
+#include "addon/args.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/sample.h"
 #include "ops/add.h"

@@ -49,11 +49,13 @@ describe("generate", () => {
   });
 
   test("many at once share steps, and each gets what it gets alone: chunked, cached, preempted", async () => {
-    const { engine, native, model } = create({ options: { maxBatchTokens: 24, kvCacheBytes: 45 * 256, maxContext: 128 } });
-    const prompts = Array.from({ length: 24 }, (_, i) => Array.from({ length: 3 + ((i * 7) % 60) }, (_, j) => 2 + ((i % 3) + j) % 20));
-    const all = await Promise.all(prompts.map((prompt, i) => engine.generate(prompt, { ...on, maxTokens: 20, seed: i, temperature: i % 2 })));
+    const { engine, native, model } = create({ options: { maxBatchTokens: 24, kvCacheBytes: 24 * 256, maxContext: 128 } });
+    const prompts = Array.from({ length: 24 }, (_, i) => Array.from({ length: 3 + ((i * 7) % 30) }, (_, j) => 2 + (((i % 3) + j) % 20)));
+    const all = await Promise.all(
+      prompts.map((prompt, i) => engine.generate(prompt, { ...on, maxTokens: 50, seed: i, temperature: i % 2 })),
+    );
     for (const [i, { tokens }] of all.entries()) {
-      expect(tokens).toEqual(expectedTokens(model, prompts[i]!, 20, { seed: BigInt(i), temperature: i % 2 }));
+      expect(tokens).toEqual(expectedTokens(model, prompts[i]!, 50, { seed: BigInt(i), temperature: i % 2 }));
     }
     const { preemptions, cacheHitRate, batchOccupancy } = engine.stats();
     expect(preemptions).toBeGreaterThan(0);
@@ -68,18 +70,30 @@ describe("generate", () => {
     const { engine } = create({ script, contextLength: 32 });
     const prompt = [2, 3];
     expect(await engine.generate(prompt)).toMatchObject({ text: "ab", tokens: [...ids("ab"), EOS], finishReason: "stop" });
-    expect(await engine.generate(prompt, { stopTokens: [33], ...on })).toMatchObject({ text: "abcd", finishReason: "stop", usage: { completionTokens: 6 } });
+    expect(await engine.generate(prompt, { stopTokens: [33], ...on })).toMatchObject({
+      text: "abcd",
+      finishReason: "stop",
+      usage: { completionTokens: 6 },
+    });
     expect(await engine.generate(prompt, { maxTokens: 1 })).toMatchObject({ text: "a", finishReason: "length" });
     expect(await engine.generate(prompt, { ...on, maxTokens: 1e9 })).toMatchObject({ finishReason: "length", usage: { totalTokens: 32 } });
     const late = await engine.generate(prompt, { minTokens: 5 });
-    expect(late.tokens).toHaveLength(6);
-    expect(late.tokens.indexOf(EOS)).not.toBe(2);
+    expect(late.tokens).toEqual([...ids("ab"), late.tokens[2], ...ids("cd"), 33, ...ids("ef"), EOS]);
+    expect(late.tokens[2]).not.toBe(EOS);
   });
 
   test("stop strings are cut from the text, tokens and usage keep them", async () => {
     const { engine } = create({ script: say(1, [...ids("hello wor"), ...EURO, ...ids("ld")]) });
-    expect(await engine.generate([2], { stop: ["o w", "zzz"] })).toMatchObject({ text: "hell", finishReason: "stop", usage: { completionTokens: 7 } });
-    expect(await engine.generate([2], { stop: "r€" })).toMatchObject({ text: "hello wo", finishReason: "stop", usage: { completionTokens: 12 } });
+    expect(await engine.generate([2], { stop: ["o w", "zzz"] })).toMatchObject({
+      text: "hell",
+      finishReason: "stop",
+      usage: { completionTokens: 7 },
+    });
+    expect(await engine.generate([2], { stop: "r€" })).toMatchObject({
+      text: "hello wo",
+      finishReason: "stop",
+      usage: { completionTokens: 12 },
+    });
     expect(await engine.generate([2], { stop: "ldx" })).toMatchObject({ text: "hello wor€ld", finishReason: "stop" });
     expect(await engine.generate([2], { stop: "hell", minTokens: 5 })).toMatchObject({ text: "hello wor€ld" });
   });
@@ -140,6 +154,7 @@ describe("stream", () => {
     const { engine, native } = create();
     for await (const _ of engine.stream("abc", on)) break;
     idle(engine);
+    await new Promise((resolve) => setTimeout(resolve, 5)); // steps under way end
     native.gate = new Promise(() => {});
     const stream = engine.stream("abc", on);
     const waiting = stream.next();
@@ -162,7 +177,10 @@ describe("a request ends with its signal's reason", () => {
   const reason = new Error("enough");
   const abortAfter = async (engine: Engine, when: (engine: Engine) => boolean, params: GenerateParams = {}) => {
     const controller = new AbortController();
-    const request = engine.generate(Array.from({ length: 100 }, (_, i) => 2 + (i % 9)), { ...on, ...params, signal: controller.signal });
+    const request = engine.generate(
+      Array.from({ length: 100 }, (_, i) => 2 + (i % 9)),
+      { ...on, ...params, signal: controller.signal },
+    );
     request.catch(() => {});
     while (!when(engine)) await new Promise((resolve) => setImmediate(resolve));
     controller.abort(reason);
@@ -190,8 +208,11 @@ describe("a request ends with its signal's reason", () => {
   });
 
   test("in the queue", async () => {
-    const { engine, native } = create({ options: { kvCacheBytes: 20 * 256, maxContext: 128 } });
-    const first = engine.generate(Array.from({ length: 100 }, () => 3), { ...on, maxTokens: 20 });
+    const { engine, native } = create({ options: { kvCacheBytes: 10 * 256, maxContext: 128 } });
+    const first = engine.generate(
+      Array.from({ length: 100 }, () => 3),
+      { ...on, maxTokens: 20 },
+    );
     await abortAfter(engine, () => engine.stats().requestsWaiting === 1 && native.steps > 4);
     await first;
     idle(engine);
@@ -237,17 +258,23 @@ describe("logits processor", () => {
   test("is computed again after a preemption, with the same tokens", async () => {
     const { engine, model } = create({ options: { kvCacheBytes: 30 * 256, maxContext: 128, maxBatchTokens: 32 } });
     const prompts = Array.from({ length: 8 }, (_, i) => Array.from({ length: 20 }, (_, j) => 2 + ((i * 5 + j) % 25)));
-    const all = await Promise.all(prompts.map((prompt) => engine.generate(prompt, { ...on, maxTokens: 60, logitsProcessor: (logits) => logits })));
+    const all = await Promise.all(
+      prompts.map((prompt) => engine.generate(prompt, { ...on, maxTokens: 60, logitsProcessor: (logits) => logits })),
+    );
     for (const [i, { tokens }] of all.entries()) expect(tokens).toEqual(expectedTokens(model, prompts[i]!, 60));
     expect(engine.stats().preemptions).toBeGreaterThan(0);
   });
 
   test.each<[string, GenerateParams["logitsProcessor"]]>([
-    ["throws", () => {
-      throw new TypeError("mine");
-    }],
+    [
+      "throws",
+      () => {
+        throw new TypeError("mine");
+      },
+    ],
     ["returns something else", (async () => {}) as never],
     ["returns the wrong length", () => new Float32Array(3)],
+    ["bans every token", (logits) => logits.fill(Number.NEGATIVE_INFINITY)],
   ])("that %s fails its own request", async (what, logitsProcessor) => {
     const { engine, model } = create();
     const other = engine.generate([6], { ...on, maxTokens: 20 });
@@ -278,6 +305,42 @@ describe("score", () => {
   });
 });
 
+test("stats say what the engine is and holds", async () => {
+  const { engine, native } = create({ options: { maxContext: 128, kvType: "f32", threads: 2, maxBatchTokens: 16 } });
+  native.gate = new Promise((resolve) => setTimeout(resolve, 10));
+  const request = engine.generate(
+    Array.from({ length: 40 }, () => 3),
+    { ...on, maxTokens: 1, n: 2 },
+  );
+  while (engine.stats().requestsRunning === 0) await new Promise((resolve) => setImmediate(resolve));
+  const { groups, ...stats } = engine.stats();
+  expect(groups.map(({ window, pageBytes }) => [window, pageBytes])).toEqual([
+    [0, 256],
+    [24, 256],
+  ]);
+  expect(stats).toMatchObject({
+    requestsRunning: 1,
+    requestsWaiting: 0,
+    weightBytes: 100,
+    kvCacheBytes: 1000,
+    contextLength: 256,
+    maxContext: 128,
+  });
+  expect(stats).toMatchObject({
+    device: "cpu",
+    isa: "portable",
+    compute: "f32",
+    kvType: "f32",
+    threads: 2,
+    processor: "fake",
+    preemptions: 0,
+  });
+  expect(stats.kvCacheUsedBytes).toBe(stats.pagesUsed * 256);
+  expect(stats.pagesUsed).toBeGreaterThan(0);
+  await request;
+  expect(engine.stats().pagesCached).toBeGreaterThan(0);
+});
+
 describe("prompts", () => {
   test.each<[unknown, string]>([
     [[], "PROMPT_EMPTY"],
@@ -297,7 +360,9 @@ describe("prompts", () => {
     const params = { ...on, maxTokens: 5 };
     expect((await engine.generate("ab", params)).tokens).toEqual(expectedTokens(model, [0, ...ids("ab")], 5));
     expect((await engine.generate("", params)).tokens).toEqual(expectedTokens(model, [0], 5));
-    expect((await engine.generate({ messages: [{ role: "user", content: "ab" }] }, params)).tokens).toEqual(expectedTokens(model, ids("ab"), 5));
+    expect((await engine.generate({ messages: [{ role: "user", content: "ab" }] }, params)).tokens).toEqual(
+      expectedTokens(model, ids("ab"), 5),
+    );
     expect([...(await engine.tokenize("ab"))]).toEqual([0, ...ids("ab")]);
     expect([...(await engine.tokenize("ab", { addSpecial: false }))]).toEqual(ids("ab"));
     expect(await engine.detokenize(ids("ab"))).toBe("ab");
@@ -308,20 +373,31 @@ describe("prompts", () => {
   test("without a tokenizer, ids have no text, and text is NO_TOKENIZER", async () => {
     const { engine, model } = create({ tokenizer: null });
     expect(await engine.generate([5], { ...on, maxTokens: 3 })).toMatchObject({ text: "", tokens: expectedTokens(model, [5], 3) });
-    const calls = [engine.generate("a"), engine.generate([5], { stop: "a" }), engine.tokenize("a"), engine.detokenize([1]), engine.score("a")];
-    for (const call of await Promise.allSettled(calls)) expect(call).toMatchObject({ status: "rejected", reason: { code: "NO_TOKENIZER" } });
+    const calls = [
+      engine.generate("a"),
+      engine.generate([5], { stop: "a" }),
+      engine.tokenize("a"),
+      engine.detokenize([1]),
+      engine.score("a"),
+    ];
+    for (const call of await Promise.allSettled(calls))
+      expect(call).toMatchObject({ status: "rejected", reason: { code: "NO_TOKENIZER" } });
   });
 });
 
 describe("the engine's end", () => {
   test("close rejects all with CLOSED, waits, and can be called again", async () => {
     const { engine, native } = create();
-    const running = [engine.generate([2], on), collect(engine.stream([3], on)), engine.score([2, 3])].map((call) => call.catch((error) => error.code));
+    const running = [engine.generate([2], on), collect(engine.stream([3], on)), engine.score([2, 3])].map((call) =>
+      call.catch((error) => error.code),
+    );
     await new Promise((resolve) => setImmediate(resolve));
     await Promise.all([engine.close(), engine.close()]);
     expect(native.underWay).toBe(0);
     expect(await Promise.all(running)).toEqual(["CLOSED", "CLOSED", "CLOSED"]);
-    const later = [engine.generate("a"), engine.stream([2]).next(), engine.tokenize("a"), engine.score([1])].map((call) => call.catch((error) => error.code));
+    const later = [engine.generate("a"), engine.stream([2]).next(), engine.tokenize("a"), engine.score([1])].map((call) =>
+      call.catch((error) => error.code),
+    );
     expect(await Promise.all(later)).toEqual(["CLOSED", "CLOSED", "CLOSED", "CLOSED"]);
     idle(engine);
   });
@@ -330,8 +406,22 @@ describe("the engine's end", () => {
     const { engine, native } = create();
     const running = [engine.generate([2], on), engine.generate([3], on)];
     native.failure = Object.assign(new Error("no memory"), { code: "OUT_OF_MEMORY" });
-    for (const call of await Promise.allSettled(running)) expect(call).toMatchObject({ reason: { code: "OUT_OF_MEMORY", message: "no memory" } });
+    for (const call of await Promise.allSettled(running))
+      expect(call).toMatchObject({ reason: { code: "OUT_OF_MEMORY", message: "no memory" } });
     await expect(engine.generate([2])).rejects.toMatchObject({ code: "OUT_OF_MEMORY" });
+    idle(engine);
+  });
+
+  test("a slot that the native side refuses fails its own request", async () => {
+    const { engine, model, native } = create();
+    const setSlot = native.setSlot.bind(native);
+    native.setSlot = (slot, config) => {
+      if (config.topP === 0.5) throw Object.assign(new Error("topP"), { code: "INVALID_ARGUMENT" });
+      setSlot(slot, config);
+    };
+    const other = engine.generate([2], { ...on, maxTokens: 10 });
+    await expect(engine.generate([3], { topP: 0.5, n: 3 })).rejects.toMatchObject({ code: "INVALID_ARGUMENT", message: "topP" });
+    expect((await other).tokens).toEqual(expectedTokens(model, [2], 10));
     idle(engine);
   });
 

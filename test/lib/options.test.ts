@@ -25,7 +25,9 @@ test.each<[string, unknown]>([
   ["onProgress", 5],
   ["thread", 5],
 ])("%s: %s is INVALID_ARGUMENT and named", (name, value) => {
-  expect(() => check({ [name]: value })).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT", message: expect.stringContaining(name) }));
+  expect(() => check({ [name]: value })).toThrow(
+    expect.objectContaining({ code: "INVALID_ARGUMENT", message: expect.stringContaining(name) }),
+  );
 });
 
 test("devices and instruction sets that are not there", () => {
@@ -35,7 +37,15 @@ test("devices and instruction sets that are not there", () => {
 });
 
 test("defaults follow the model and the processor", () => {
-  expect(check(undefined)).toMatchObject({ device: "cpu", isa: "avx2", compute: "f32", kvType: "f16", maxContext: 256, maxBatchTokens: 512, prefixCache: true });
+  expect(check(undefined)).toMatchObject({
+    device: "cpu",
+    isa: "avx2",
+    compute: "f32",
+    kvType: "f16",
+    maxContext: 256,
+    maxBatchTokens: 512,
+    prefixCache: true,
+  });
   const quantized = fakeSource();
   quantized.tensors = [{ name: "embed", file: 0, offset: 0, type: "Q4_0", shape: [1, 32], plusOne: false }];
   expect(checkOptions({}, quantized, isas).compute).toBe("int8");

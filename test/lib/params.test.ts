@@ -7,7 +7,9 @@ const absurd: [string, unknown][] = [
   ...["temperature", "topK", "topP", "minP", "typicalP", "repetitionPenalty", "minTokens", "maxTokens", "n", "logprobs", "seed"].flatMap(
     (name): [string, unknown][] => [Number.NaN, -1, 2 ** 53, "1", null, {}, Number.POSITIVE_INFINITY].map((value) => [name, value]),
   ),
-  ...["presencePenalty", "frequencyPenalty", "priority"].flatMap((name): [string, unknown][] => [Number.NaN, 2 ** 53, "1", [], true].map((value) => [name, value])),
+  ...["presencePenalty", "frequencyPenalty", "priority"].flatMap((name): [string, unknown][] =>
+    [Number.NaN, 2 ** 53, "1", [], true].map((value) => [name, value]),
+  ),
   ...["topK", "maxTokens", "n", "seed", "priority"].map((name): [string, unknown] => [name, 1.5]),
   ["topP", 1.01],
   ["maxTokens", 0],
@@ -36,7 +38,9 @@ const absurd: [string, unknown][] = [
 ];
 
 test.each(absurd)("%s: %s is INVALID_ARGUMENT and named", (name, value) => {
-  expect(() => check({ [name]: value })).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT", message: expect.stringContaining(name) }));
+  expect(() => check({ [name]: value })).toThrow(
+    expect.objectContaining({ code: "INVALID_ARGUMENT", message: expect.stringContaining(name) }),
+  );
 });
 
 test("params are an object of known keys", () => {
@@ -47,8 +51,24 @@ test("params are an object of known keys", () => {
 
 test("defaults are the caller's, then the model's, then the documented ones", () => {
   const model = { temperature: 0.6, topK: 20, topP: 0.9, minP: 0.05, repetitionPenalty: 1.1 };
-  expect(checkParams({ topK: 0 }, model, 100)).toMatchObject({ ...model, topK: 0, n: 1, minTokens: 0, logprobs: -1, stop: [], priority: 0 });
-  expect(checkParams(undefined, {}, 100)).toMatchObject({ temperature: 1, topK: 0, topP: 1, minP: 0, typicalP: 1, repetitionPenalty: 1, cacheSalt: "" });
+  expect(checkParams({ topK: 0 }, model, 100)).toMatchObject({
+    ...model,
+    topK: 0,
+    n: 1,
+    minTokens: 0,
+    logprobs: -1,
+    stop: [],
+    priority: 0,
+  });
+  expect(checkParams(undefined, {}, 100)).toMatchObject({
+    temperature: 1,
+    topK: 0,
+    topP: 1,
+    minP: 0,
+    typicalP: 1,
+    repetitionPenalty: 1,
+    cacheSalt: "",
+  });
   expect(checkParams({ temperature: undefined } as never, model, 100).temperature).toBe(0.6);
   expect(check({ stop: "x", logprobs: true })).toMatchObject({ stop: ["x"], logprobs: 0 });
 });

@@ -52,12 +52,11 @@ export function fromHalf(bits: number): number {
 /** x rounded to nearest even to a format with `fraction` bits after the leading one and the smallest normal exponent `least`. */
 function roundTo(x: number, fraction: number, least: number): number {
   if (x === 0 || !Number.isFinite(x)) return x;
-  const exponent = Math.max(Math.floor(Math.log2(Math.abs(x))), least);
-  const unit = 2 ** (exponent - fraction);
-  const scaled = x / unit;
+  const unit = 2 ** (Math.max(Math.floor(Math.log2(Math.abs(x))), least) - fraction);
+  const scaled = Math.abs(x) / unit;
   const floor = Math.floor(scaled);
   const rest = scaled - floor;
-  return (rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor) * unit;
+  return Math.sign(x) * (rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor) * unit;
 }
 
 /** x rounded to float16; magnitudes from 65520 on are infinite. */

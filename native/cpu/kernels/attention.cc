@@ -198,7 +198,7 @@ void attend(const Attention& op, const Task& task, const State& state) {
   begin(op, task, state);
   for (int start = task.first_key / kKeys * kKeys; start < task.last_key; start += kKeys) {
     const TileKeys<E> keys = tile_keys<E>(op, task, start);
-    for_row_tiles<kTileRows>(0, task.queries, [&](auto R, int m) { attend_tile<E, R()>(op, task, state, keys, start, m); });
+    for_row_tiles<kTileRows>(task.queries, [&](auto R, int m) { attend_tile<E, R()>(op, task, state, keys, start, m); });
   }
   finish(op, task, state);
 }

@@ -14,11 +14,11 @@ constexpr int kChunk = 256;
 
 template <class F>
 void embed_row(const PackedWeight& table, int token, float scale, float* y) {
-  alignas(64) float buffer[kChunk * 16];
+  alignas(64) float tile[kChunk * 16];
   const uint8_t* panel = table.panel(token / 16);
   for (int first = 0; first < table.cols; first += kChunk) {
     const int count = least(kChunk, table.cols - first);
-    const float* tile = unpack<F>(panel, table.cols, first, count, buffer);
+    unpack<F>(panel, table.cols, first, count, tile);
     for (int k = 0; k < count; ++k) y[first + k] = tile[k * 16 + token % 16] * scale;
   }
 }

@@ -120,7 +120,9 @@ KVASIR_INLINE Panel sections(const uint8_t* panel, int cols) {
 }
 
 template <class F>
-inline constexpr int kQuantBytes = quant::kSections[static_cast<int>(F::kType)].quants;
+inline constexpr int kQuantBytes = quant::kSections[static_cast<int>(F::kType)].quants;  // of a block
+template <class F>
+inline constexpr int kDenseBytes = 16 * kDTypes[static_cast<int>(F::kType)].bytes;  // of one k
 
 // The j-th 4 k of a block, exactly dequantized, as 4 vectors of 16 rows.
 template <class F, int j>
@@ -137,14 +139,11 @@ KVASIR_INLINE void unpack_group(const uint8_t* quants, const Scales& scales, flo
   store(values + 48, value(byte_of_lane<3>(levels)));
 }
 
-// Elements k in [first, first + count) of a panel as float32 [count][16]: in `tile`, or where they lie. Both are multiples of 32 for a
-// quantized format.
+// Elements k in [first, first + count) of a panel as float32 [count][16]. Both are multiples of 32 for a quantized format.
 template <class F>
-KVASIR_INLINE const float* unpack(const uint8_t* panel, int cols, int first, int count, float* tile) {
-  if constexpr (F::kType == DType::F32) {
-    return reinterpret_cast<const float*>(panel) + static_cast<int64_t>(first) * 16;
-  } else if constexpr (F::kType == DType::F16 || F::kType == DType::BF16) {
-    for (int k = 0; k < count; ++k) store(tile + k * 16, F::load16(panel + static_cast<int64_t>(first + k) * 32));
+KVASIR_INLINE void unpack(const uint8_t* panel, int cols, int first, int count, float* tile) {
+  if constexpr (!is_quantized(F::kType)) {
+    for (int k = 0; k < count; ++k) store(tile + k * 16, F::load16(panel + static_cast<int64_t>(first + k) * kDenseBytes<F>));
   } else {
     const Panel from = sections<F>(panel, cols);
     for (int block = 0; block < count / quant::kBlock; ++block) {
@@ -156,7 +155,6 @@ KVASIR_INLINE const float* unpack(const uint8_t* panel, int cols, int first, int
       }(std::make_integer_sequence<int, 8>());
     }
   }
-  return tile;
 }
 
 // Calls f with the trait of a type.

@@ -1,7 +1,8 @@
 // matmul: see ops/matmul.h. One task is some panels of 16 outputs of one projection, for all rows.
 //
-// float32: a chunk of k of the panel is unpacked into an L1 tile, then multiplied with register tiles of rows; partial sums wait in y.
-// int8: x is rounded once; a register tile of rows runs over the whole panel, whose levels are unpacked in registers.
+// dense weights: a register tile of rows times panels runs over all of k; few rows take several panels, for enough independent sums.
+// quantized, float32: a chunk of k of the panel is unpacked into an L1 tile, then multiplied with tiles of rows; partial sums wait in y.
+// quantized, int8: x is rounded once; a tile of rows runs over the whole panel, whose levels are unpacked in registers.
 #include "ops/matmul.h"
 
 #include <utility>
@@ -15,6 +16,7 @@ namespace kvasir::cpu::KVASIR_ISA {
 namespace {
 
 constexpr int kChunk = 256;                    // k of an unpacked tile: 16 KiB, half of the smallest L1
+constexpr int kAhead = 2048;                   // bytes to prefetch ahead: a latency of memory at its bandwidth
 constexpr int64_t kTaskBytes = 64 << 10;       // of weights: some microseconds, many times a task's overhead
 constexpr int64_t kSerialWork = 256 << 10;     // bytes of weights times rows below which waking others costs more than it brings
 
@@ -120,31 +122,64 @@ void f32_tile(const Job& job, const Projection& out, const float* tile, int firs
   for (int r = 0; r < R; ++r) store_part(y + static_cast<int64_t>(r) * N, sums[r], width);
 }
 
-template <class F>
-void f32_panel(const Job& job, const Projection& out, const uint8_t* panel, int n) {
-  alignas(64) float buffer[kChunk * 16];
+template <class F, int R, int P>
+void dense_tile(const Job& job, const Projection& out, const uint8_t* panel, int64_t panel_bytes, int first_row, int n) {
   const int K = out.weight->cols;
-  for (int first = 0; first < K; first += kChunk) {
-    const int count = least(kChunk, K - first);
-    const float* tile = unpack<F>(panel, K, first, count, buffer);
-    for_row_tiles<kTileRows>(0, job.count, [&](auto R, int row) { f32_tile<R()>(job, out, tile, first, count, row, n); });
+  const float* x = job.x + static_cast<int64_t>(first_row) * K;
+  f32x16 sums[P][R];
+  for (int p = 0; p < P; ++p) {
+    for (int r = 0; r < R; ++r) sums[p][r] = zeros();
+  }
+  for (int k = 0; k < K; ++k) {
+    for (int p = 0; p < P; ++p) {
+      const uint8_t* place = panel + p * panel_bytes + k * static_cast<int64_t>(kDenseBytes<F>);
+      __builtin_prefetch(place + kAhead);
+      const f32x16 weights = F::load16(place);
+      for (int r = 0; r < R; ++r) sums[p][r] = fma(splat(x[static_cast<int64_t>(r) * K + k]), weights, sums[p][r]);
+    }
+  }
+  for (int p = 0; p < P; ++p) store_tile(sums[p], out, first_row, n + p * 16);
+}
+
+// Panels [first, last) of a projection, all rows.
+using PanelKernel = void (*)(const Job&, const Projection&, const PackedWeight&, int first, int last);
+
+template <class F>
+void dense_panels(const Job& job, const Projection& out, const PackedWeight& weight, int first, int last) {
+  const auto bytes = static_cast<int64_t>(weight.panel_bytes);
+  for_row_tiles<kTileRows>(job.count, [&](auto R, int row) {
+    constexpr int P = R() < 4 ? 4 / R() : 1;
+    int panel = first;
+    for (; panel + P <= last; panel += P) dense_tile<F, R(), P>(job, out, weight.panel(panel), bytes, row, panel * 16);
+    for (; panel < last; ++panel) dense_tile<F, R(), 1>(job, out, weight.panel(panel), bytes, row, panel * 16);
+  });
+}
+
+template <class F>
+void f32_panels(const Job& job, const Projection& out, const PackedWeight& weight, int first, int last) {
+  alignas(64) float buffer[kChunk * 16];
+  const int K = weight.cols;
+  for (int panel = first; panel < last; ++panel) {
+    for (int k = 0; k < K; k += kChunk) {
+      const int count = least(kChunk, K - k);
+      unpack<F>(weight.panel(panel), K, k, count, buffer);
+      for_row_tiles<kTileRows>(job.count, [&](auto R, int row) { f32_tile<R()>(job, out, buffer, k, count, row, panel * 16); });
+    }
   }
 }
 
 template <class F>
-void int8_panel(const Job& job, const Projection& out, const uint8_t* panel, int n) {
-  for_row_tiles<kTileRows>(0, job.count, [&](auto R, int row) { int8_tile<F, R()>(job, out, panel, row, n); });
+void int8_panels(const Job& job, const Projection& out, const PackedWeight& weight, int first, int last) {
+  for (int panel = first; panel < last; ++panel) {
+    for_row_tiles<kTileRows>(job.count, [&](auto R, int row) { int8_tile<F, R()>(job, out, weight.panel(panel), row, panel * 16); });
+  }
 }
-
-using PanelKernel = void (*)(const Job&, const Projection&, const uint8_t* panel, int n);
 
 PanelKernel panel_kernel(DType type, Compute compute) {
   return with_format(type, [&](auto format) -> PanelKernel {
     using F = decltype(format);
-    if constexpr (is_quantized(F::kType)) {
-      if (compute == Compute::INT8) return int8_panel<F>;
-    }
-    return f32_panel<F>;
+    if constexpr (is_quantized(F::kType)) return compute == Compute::INT8 ? int8_panels<F> : f32_panels<F>;
+    else return dense_panels<F>;
   });
 }
 
@@ -191,10 +226,8 @@ Part make_part(const Projection& out, Compute compute, int threads) {
 }
 
 void run_task(const Job& job, const Projection& out, const Part& part, int64_t task) {
-  const int64_t last = least<int64_t>(part.weight->panels(), (task + 1) * part.grain);
-  for (int64_t panel = task * part.grain; panel < last; ++panel) {
-    part.kernel(job, out, part.weight->panel(static_cast<int>(panel)), static_cast<int>(panel) * 16);
-  }
+  const int64_t first = task * part.grain, last = least<int64_t>(part.weight->panels(), first + part.grain);
+  part.kernel(job, out, *part.weight, static_cast<int>(first), static_cast<int>(last));
 }
 
 }  // namespace

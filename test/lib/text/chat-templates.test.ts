@@ -20,12 +20,19 @@ afterEach(() => {
 
 /** What looks like a special token in a template or its variables. */
 function specialTexts({ chat_template, data }: TemplateCase): string[] {
-  return `${chat_template} ${data["bos_token"]} ${data["eos_token"]}`.match(/<\/?[^<>{}\s]{1,40}>|\[\/?[A-Z_]+\]/g) ?? [];
+  return `${chat_template} ${data.bos_token} ${data.eos_token}`.match(/<\/?[^<>{}\s]{1,40}>|\[\/?[A-Z_]+\]/g) ?? [];
 }
 
 function render({ chat_template: source, data }: TemplateCase, specials: string[]): RenderedChat {
   vi.useFakeTimers({ now: new Date("2025-07-10T12:00:00Z") });
-  const { messages, tools, bos_token: bosText = "", eos_token: eosText = "", add_generation_prompt: addGenerationPrompt = false, ...templateVars } = data;
+  const {
+    messages,
+    tools,
+    bos_token: bosText = "",
+    eos_token: eosText = "",
+    add_generation_prompt: addGenerationPrompt = false,
+    ...templateVars
+  } = data;
   const renderer = new TemplateRenderer({ source, bosText, eosText, specialTexts: specials } as TemplateSource);
   return renderer.render({ messages, tools, addGenerationPrompt, templateVars } as ChatInput);
 }

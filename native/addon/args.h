@@ -1,5 +1,6 @@
 #pragma once
-// Named arguments of an op from a JavaScript object, each checked as it is read; a wrong one throws INVALID_ARGUMENT with its name.
+// Named values of a JavaScript object, each checked as it is read; a wrong one throws INVALID_ARGUMENT with its name. Numbers are read as
+// doubles and range-checked: N-API's integer getters would wrap 2^32 + 1 to 1 in silence.
 #include <napi.h>
 
 #include <cmath>
@@ -24,6 +25,18 @@ template <>
 inline constexpr napi_typedarray_type kArrayType<int32_t> = napi_int32_array;
 template <>
 inline constexpr napi_typedarray_type kArrayType<uint8_t> = napi_uint8_array;
+
+inline int to_integer(const char* name, double value, int least, int most) {
+  if (!(value >= least && value <= most) || value != std::floor(value)) {
+    fail("INVALID_ARGUMENT", "%s is %g; an integer from %d to %d is right", name, value, least, most);
+  }
+  return static_cast<int>(value);
+}
+
+inline int integer_value(const char* name, Napi::Value value, int least, int most) {
+  if (!value.IsNumber()) fail("INVALID_ARGUMENT", "%s is not a number", name);
+  return to_integer(name, value.As<Napi::Number>().DoubleValue(), least, most);
+}
 
 class Args {
  public:
@@ -59,11 +72,36 @@ class Args {
     return value.As<Napi::Number>().DoubleValue();
   }
   int integer(const char* name, int least, int most, std::optional<int> fallback = {}) const {
-    const double value = number(name, fallback);
-    if (!(value >= least && value <= most) || value != std::floor(value)) {
-      fail("INVALID_ARGUMENT", "%s is %g; an integer from %d to %d is right", name, value, least, most);
+    return to_integer(name, number(name, fallback), least, most);
+  }
+  double number_in(const char* name, double least, double most) const {
+    const double value = number(name);
+    if (!(value >= least && value <= most)) fail("INVALID_ARGUMENT", "%s is %g; %g to %g is right", name, value, least, most);
+    return value;
+  }
+  // A file offset or size: an integer from 0 to 2^53 - 1.
+  int64_t long_integer(const char* name) const {
+    const double value = number(name);
+    if (!(value >= 0 && value <= 0x1p53 - 1) || value != std::floor(value)) fail("INVALID_ARGUMENT", "%s is %g; an integer from 0 to 2^53 - 1 is right", name, value);
+    return static_cast<int64_t>(value);
+  }
+  // A plain array of numbers.
+  std::vector<double> numbers(const char* name, uint32_t most) const {
+    const Napi::Value value = object_.Get(name);
+    const uint32_t count = value.IsArray() ? value.As<Napi::Array>().Length() : most + 1;
+    if (count > most) fail("INVALID_ARGUMENT", "%s is not an array of at most %u numbers", name, most);
+    std::vector<double> numbers;
+    for (uint32_t i = 0; i < count; ++i) {
+      const Napi::Value entry = value.As<Napi::Array>().Get(i);
+      if (!entry.IsNumber()) fail("INVALID_ARGUMENT", "%s[%u] is not a number", name, i);
+      numbers.push_back(entry.As<Napi::Number>().DoubleValue());
     }
-    return static_cast<int>(value);
+    return numbers;
+  }
+  Args object(const char* name) const {
+    const Napi::Value value = object_.Get(name);
+    if (!value.IsObject()) fail("INVALID_ARGUMENT", "%s is not an object", name);
+    return Args(value.As<Napi::Object>());
   }
   bool flag(const char* name) const { return has(name) && object_.Get(name).ToBoolean(); }
   uint64_t seed(const char* name) const {

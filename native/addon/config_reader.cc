@@ -1,0 +1,103 @@
+#include "addon/config_reader.h"
+
+#include "addon/args.h"
+
+namespace kvasir {
+namespace {
+
+// Generous bounds that keep every product of two of these sizes far inside int64.
+constexpr int kMostLayers = 4096, kMostWidth = 1 << 24, kMostHeads = 1 << 16, kMostPages = 1 << 30, kMostContext = 1 << 30;
+
+RopeSpec read_rope(const Args& args) {
+  const auto frequencies = args.any_array<float>("frequencies");
+  return {{frequencies.begin(), frequencies.end()}, static_cast<float>(args.number("scale")), args.flag("interleaved")};
+}
+
+CacheGroup read_cache_group(const Args& args) {
+  CacheGroup group{args.integer("window", 0, kMostContext), args.integer("kvHeads", 1, kMostHeads), args.integer("headSize", 1, kMostWidth), {}};
+  for (double layer : args.numbers("layers", kMostLayers)) group.layers.push_back(to_integer("layers", layer, 0, kMostLayers));
+  return group;
+}
+
+LayerSpec read_layer(const Args& args) {
+  const Args attention = args.object("attention"), feed_forward = args.object("feedForward");
+  return {{attention.integer("queryHeads", 1, kMostHeads), attention.integer("kvHeads", 1, kMostHeads), attention.integer("headSize", 1, kMostWidth),
+           static_cast<float>(attention.number("scale")), attention.integer("rope", 0, kMostLayers), attention.integer("cacheGroup", 0, kMostLayers)},
+          {feed_forward.integer("size", 1, kMostWidth), static_cast<Activation>(feed_forward.choice("activation", {"silu", "gelu_tanh"}))}};
+}
+
+ModelSpec read_spec(const Args& args) {
+  ModelSpec spec{args.integer("vocabSize", 1, kMostWidth), args.integer("hiddenSize", 1, kMostWidth), static_cast<float>(args.number("normEpsilon")),
+                 static_cast<float>(args.number("embeddingScale")), {}, {}, {}};
+  for (const Args& rope : args.list("ropes", 1, kMostLayers)) spec.ropes.push_back(read_rope(rope));
+  for (const Args& group : args.list("cacheGroups", 1, kMostLayers)) spec.cache_groups.push_back(read_cache_group(group));
+  for (const Args& layer : args.list("layers", 1, kMostLayers)) spec.layers.push_back(read_layer(layer));
+  return spec;
+}
+
+TensorRow read_tensor(const Args& args) {
+  TensorRow tensor{args.text("name"), args.integer("file", 0, kMostLayers), 0, args.dtype("type"), 1, 1, args.flag("plusOne")};
+  tensor.offset = args.long_integer("offset");
+  const std::vector<double> shape = args.numbers("shape", 2);
+  if (shape.empty()) fail("INVALID_ARGUMENT", "tensor %s has no shape", tensor.name.c_str());
+  tensor.cols = to_integer("shape", shape.back(), 1, kMostWidth);
+  if (shape.size() == 2) tensor.rows = to_integer("shape", shape.front(), 1, kMostWidth);
+  return tensor;
+}
+
+SampleParams read_sampling(const Args& args) {
+  SampleParams params;
+  params.temperature = args.number_in("temperature", 0, 1e6);
+  params.top_k = args.integer("topK", 0, kMostWidth);
+  params.top_p = args.number_in("topP", 0, 1);
+  params.min_p = args.number_in("minP", 0, 1);
+  params.typical_p = args.number_in("typicalP", 0, 1);
+  params.repetition_penalty = args.number_in("repetitionPenalty", 1e-6, 1e6);
+  params.presence_penalty = args.number_in("presencePenalty", -1e6, 1e6);
+  params.frequency_penalty = args.number_in("frequencyPenalty", -1e6, 1e6);
+  return params;
+}
+
+std::vector<int32_t> read_tokens(const Args& args, const char* name, int vocab_size) {
+  const auto tokens = args.any_array<int32_t>(name);
+  check_ids(name, tokens, vocab_size);
+  return {tokens.begin(), tokens.end()};
+}
+
+}  // namespace
+
+EngineConfig read_engine_config(Napi::Object object) {
+  const Args args(object);
+  EngineConfig config;
+  config.spec = read_spec(args.object("spec"));
+  for (const Args& file : args.list("files", 1, kMostLayers)) config.files.push_back({file.text("path"), file.long_integer("size")});
+  for (const Args& tensor : args.list("tensors", 1, 1 << 20)) config.tensors.push_back(read_tensor(tensor));
+  config.isa = args.text("isa");
+  config.compute = static_cast<Compute>(args.choice("compute", {"f32", "bf16", "int8"}));
+  config.kv_type = static_cast<DType>(args.choice("kvType", {"f32", "f16", "bf16"}));
+  config.threads = args.integer("threads", 1, 256);
+  config.page_size = args.integer("pageSize", 16, 1024);
+  for (double pages : args.numbers("pages", kMostLayers)) config.pages.push_back(to_integer("pages", pages, 1, kMostPages));
+  config.max_slots = args.integer("maxSlots", 1, 65536);
+  config.max_batch_tokens = args.integer("maxBatchTokens", 1, 1 << 20);
+  config.max_context = args.integer("maxContext", 1, kMostContext);
+  return config;
+}
+
+SlotConfig read_slot_config(Napi::Object object, int vocab_size) {
+  const Args args(object);
+  SlotConfig config;
+  config.params = read_sampling(args);
+  const auto bias_tokens = read_tokens(args, "biasTokens", vocab_size);
+  const auto bias_values = args.array<float>("biasValues", bias_tokens.size());
+  for (size_t i = 0; i < bias_tokens.size(); ++i) config.biases.push_back({bias_tokens[i], bias_values[i]});
+  config.seed = args.seed("seed");
+  config.min_tokens = args.integer("minTokens", 0, kMostContext);
+  config.end_tokens = read_tokens(args, "endTokens", vocab_size);
+  config.logprobs = args.integer("logprobs", -1, 20);
+  config.tokens = read_tokens(args, "tokens", vocab_size);
+  config.prompt_length = args.integer("promptLength", 0, static_cast<int>(config.tokens.size()));
+  return config;
+}
+
+}  // namespace kvasir

@@ -1,0 +1,13 @@
+#pragma once
+// NativeConfig and SlotConfig of lib/native.ts as their C++ twins; every value is checked as it is read.
+#include <napi.h>
+
+#include "engine/config.h"
+#include "engine/slot.h"
+
+namespace kvasir {
+
+EngineConfig read_engine_config(Napi::Object object);
+SlotConfig read_slot_config(Napi::Object object, int vocab_size);
+
+}  // namespace kvasir

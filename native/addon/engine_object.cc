@@ -1,0 +1,172 @@
+#include "addon/engine_object.h"
+
+#include <algorithm>
+
+#include "addon/args.h"
+#include "addon/config_reader.h"
+#include "addon/step_task.h"
+#include "cpu/cpu_backend.h"
+
+namespace kvasir {
+namespace {
+
+// Bytes read so far, for load()'s callback.
+class ProgressMessage : public Message {
+ public:
+  ProgressMessage(const Napi::FunctionReference& callback, int64_t done, int64_t total) : callback_(callback), done_(done), total_(total) {}
+  void deliver(Napi::Env env) override {
+    napi_value arguments[] = {Napi::Number::New(env, double(done_)), Napi::Number::New(env, double(total_))}, ignored;
+    // A callback that throws is JavaScript's affair: its exception is dropped here, loading goes on.
+    if (napi_call_function(env, env.Undefined(), callback_.Value(), 2, arguments, &ignored) == napi_pending_exception) {
+      napi_get_and_clear_last_exception(env, &ignored);
+    }
+  }
+
+ private:
+  const Napi::FunctionReference& callback_;  // of the LoadTask, which is delivered after its messages
+  int64_t done_, total_;
+};
+
+class LoadTask : public Task {
+ public:
+  LoadTask(Napi::Env env, EngineObject& object, Napi::Function callback) : Task(env, object.Value()), object_(object), callback_(Napi::Persistent(callback)) {}
+
+ protected:
+  void run() override {
+    int64_t told = 0;
+    object_.engine().load([&](int64_t done, int64_t total) {
+      if (done < total && (done - told) * 100 < total) return;  // a hundred messages at most
+      told = done;
+      object_.worker().post(std::make_unique<ProgressMessage>(callback_, done, total));
+    });
+  }
+  Napi::Value result(Napi::Env env) override {
+    Napi::Object info = Napi::Object::New(env);
+    info.Set("weightBytes", double(object_.engine().weight_bytes()));
+    info.Set("kvCacheBytes", double(object_.engine().cache_bytes()));
+    info.Set("processor", cpu::processor_name());
+    return info;
+  }
+
+ private:
+  EngineObject& object_;
+  Napi::FunctionReference callback_;
+};
+
+class SlotTask : public Task {
+ public:
+  SlotTask(Napi::Env env, EngineObject& object, int slot, SlotConfig config) : Task(env, object.Value()), object_(object), slot_(slot), config_(std::move(config)) {}
+
+ protected:
+  void run() override { object_.engine().set_slot(slot_, std::move(config_)); }
+  Napi::Value result(Napi::Env env) override { return env.Undefined(); }
+
+ private:
+  EngineObject& object_;
+  int slot_;
+  SlotConfig config_;
+};
+
+class SampleTask : public Task {
+ public:
+  SampleTask(Napi::Env env, EngineObject& object, int slot, std::vector<float> logits)
+      : Task(env, object.Value()), object_(object), slot_(slot), logits_(std::move(logits)) {}
+
+ protected:
+  void run() override { sampled_ = object_.engine().sample(slot_, std::move(logits_)); }
+  Napi::Value result(Napi::Env env) override {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("token", sampled_.token);
+    object.Set("logprob", sampled_.logprob);
+    object.Set("topTokens", copy_array<Napi::Int32Array>(env, sampled_.top_tokens));
+    object.Set("topLogprobs", copy_array<Napi::Float32Array>(env, sampled_.top_logprobs));
+    return object;
+  }
+
+ private:
+  EngineObject& object_;
+  int slot_;
+  std::vector<float> logits_;
+  SampledToken sampled_;
+};
+
+class CloseTask : public Task {
+ public:
+  CloseTask(Napi::Env env, EngineObject& object) : Task(env, object.Value()), object_(object) {}
+
+ protected:
+  void run() override { object_.release(); }
+  Napi::Value result(Napi::Env env) override {
+    object_.worker().stop();
+    return env.Undefined();
+  }
+
+ private:
+  EngineObject& object_;
+};
+
+Napi::Object object_argument(const Napi::CallbackInfo& info, size_t index) {
+  if (!info[index].IsObject()) fail("INVALID_ARGUMENT", "argument %zu is not an object", index);
+  return info[index].As<Napi::Object>();
+}
+
+}  // namespace
+
+Napi::Function EngineObject::define(Napi::Env env) {
+  return DefineClass(env, "Engine",
+                     {InstanceMethod<&EngineObject::load>("load"), InstanceMethod<&EngineObject::set_slot>("setSlot"),
+                      InstanceMethod<&EngineObject::step>("step"), InstanceMethod<&EngineObject::sample>("sample"),
+                      InstanceMethod<&EngineObject::close>("close")});
+}
+
+EngineObject::EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  guarded(info.Env(), [&] {
+    EngineConfig config = read_engine_config(object_argument(info, 0));
+    vocab_size_ = config.spec.vocab_size;
+    max_slots_ = config.max_slots;
+    groups_ = static_cast<int>(config.spec.cache_groups.size());
+    engine_ = std::make_unique<Engine>(std::move(config));
+    worker_ = std::make_unique<Worker>(info.Env());
+  });
+}
+
+Napi::Value EngineObject::load(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    if (!info[0].IsFunction()) fail("INVALID_ARGUMENT", "load needs a progress function");
+    return submit(std::make_unique<LoadTask>(info.Env(), *this, info[0].As<Napi::Function>()));
+  });
+}
+
+void EngineObject::set_slot(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] {
+    if (closed_) fail("CLOSED", "the engine is closed");
+    const int slot = integer_value("slot", info[0], 0, max_slots_ - 1);
+    submit(std::make_unique<SlotTask>(info.Env(), *this, slot, read_slot_config(object_argument(info, 1), vocab_size_)));
+  });
+}
+
+Napi::Value EngineObject::step(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return submit(std::make_unique<StepTask>(info.Env(), *this, object_argument(info, 0), groups_, max_slots_));
+  });
+}
+
+Napi::Value EngineObject::sample(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const int slot = integer_value("slot", info[0], 0, max_slots_ - 1);
+    if (!info[1].IsTypedArray() || info[1].As<Napi::TypedArray>().TypedArrayType() != napi_float32_array) fail("INVALID_ARGUMENT", "logits is not a Float32Array");
+    const auto logits = info[1].As<Napi::Float32Array>();
+    if (logits.ElementLength() != static_cast<size_t>(vocab_size_)) fail("INVALID_ARGUMENT", "logits has %zu elements; %d are right", logits.ElementLength(), vocab_size_);
+    return submit(std::make_unique<SampleTask>(info.Env(), *this, slot, std::vector<float>(logits.Data(), logits.Data() + logits.ElementLength())));
+  });
+}
+
+Napi::Value EngineObject::close(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    if (!closed_) engine_->cancel();
+    closed_ = true;
+    return submit(std::make_unique<CloseTask>(info.Env(), *this));
+  });
+}
+
+}  // namespace kvasir

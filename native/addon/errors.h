@@ -1,0 +1,51 @@
+#pragma once
+// From kvasir::Error to a JavaScript error with `code`, at every entry of the addon: no C++ exception leaves it otherwise.
+#include <napi.h>
+
+#include <new>
+#include <string>
+#include <utility>
+
+#include "tensor/status.h"
+
+namespace kvasir {
+
+struct Failure {
+  std::string code;
+  std::string message;
+};
+
+// What is being thrown, as code and message. Call it inside a catch block.
+inline Failure current_failure() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return {error.code(), error.what()};
+  } catch (const std::bad_alloc&) {
+    return {"OUT_OF_MEMORY", "memory ran out"};
+  } catch (const std::exception& error) {
+    return {"INTERNAL", error.what()};
+  } catch (...) {
+    return {"INTERNAL", "an unknown failure"};
+  }
+}
+
+inline Napi::Error to_js(Napi::Env env, const Failure& failure) {
+  Napi::Error error = Napi::Error::New(env, failure.message);
+  error.Value().Set("code", failure.code);
+  return error;
+}
+
+// Runs an entry of the addon.
+template <class Body>
+auto guarded(Napi::Env env, Body&& body) {
+  try {
+    return body();
+  } catch (const Napi::Error&) {
+    throw;  // JavaScript's own, on its way back
+  } catch (...) {
+    throw to_js(env, current_failure());
+  }
+}
+
+}  // namespace kvasir
