@@ -1,7 +1,7 @@
 import { KvasirError, show } from "../errors.ts";
 
 /** Ranges of hyper-parameters: wide enough for any model of today, narrow enough that sizes made of them stay far below 2^53. */
-export const LIMITS = {
+export const LIMITS: Readonly<Record<"layers" | "heads" | "headSize" | "hiddenSize" | "feedForwardSize" | "vocabSize" | "contextLength", number>> = {
   layers: 1024,
   heads: 1024,
   headSize: 1024,
@@ -9,7 +9,7 @@ export const LIMITS = {
   feedForwardSize: 1 << 20,
   vocabSize: 1 << 24,
   contextLength: 1 << 30,
-} as const;
+};
 
 /** The range of a number, ends included. */
 export interface Range {

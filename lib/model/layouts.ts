@@ -51,13 +51,15 @@ const GGUF_INNER = {
 } as const satisfies Record<TensorName, string>;
 
 /** Tensors within a layer, by what they belong to. */
-export const PARTS = {
+export const PARTS: Readonly<
+  Record<"gatedDecoder" | "attentionBias" | "mlpBias" | "qkNorm" | "sandwichNorms", readonly TensorName[]>
+> = {
   gatedDecoder: ["attn_norm", "q", "k", "v", "o", "mlp_norm", "gate", "up", "down"],
   attentionBias: ["q_bias", "k_bias", "v_bias", "o_bias"],
   mlpBias: ["gate_bias", "up_bias", "down_bias"],
   qkNorm: ["q_norm", "k_norm"],
   sandwichNorms: ["post_attn_norm", "post_mlp_norm"],
-} as const satisfies Record<string, readonly TensorName[]>;
+};
 
 /** What a Hugging Face layout depends on. */
 export interface HuggingFaceLayoutOptions {

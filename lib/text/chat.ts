@@ -2,24 +2,26 @@ import { KvasirError } from "../errors.ts";
 import { type ChatInput, checkChat, type RenderedChat } from "./messages.ts";
 import type { TemplateSource } from "./template.ts";
 import { WorkerClient, workerUrl } from "./worker-client.ts";
+import { startProcess } from "./worker-peer.ts";
 
 export type { ChatInput, ChatMessage, ChatPart, RenderedChat } from "./messages.ts";
 
 /** Longest that rendering may take: templates have loops and come with model files. */
 const DEADLINE_MS = 2000;
 
-/** Memory of the worker. */
+/** Heap of the process that renders. */
 const HEAP_MEGABYTES = 256;
 
-/** A chat template, rendered in a worker of its own: one that hangs is ended and costs only its request. */
+/** A chat template, rendered in a process of its own: one that hangs or takes all memory is ended and costs only its request. */
 export class ChatTemplate {
   readonly #worker: WorkerClient;
 
   constructor(source: string, tokens: Omit<TemplateSource, "source">, options: { deadlineMs?: number } = {}) {
-    this.#worker = new WorkerClient(workerUrl("template-worker"), {
+    this.#worker = new WorkerClient({
+      module: workerUrl("template-worker"),
+      start: startProcess(HEAP_MEGABYTES),
       data: { source, ...tokens } satisfies TemplateSource,
       deadlineMs: options.deadlineMs ?? DEADLINE_MS,
-      heapMegabytes: HEAP_MEGABYTES,
       failure: (reason) => new KvasirError("TEMPLATE_FAILED", `the chat template could not be rendered: ${reason}`),
     });
   }

@@ -1,8 +1,15 @@
-import { workerData } from "node:worker_threads";
-import type { ChatInput } from "./messages.ts";
+import { runInNewContext } from "node:vm";
+import type { ChatInput, RenderedChat } from "./messages.ts";
 import { TemplateRenderer, type TemplateSource } from "./template.ts";
 import { serve } from "./worker-server.ts";
 
-const renderer = new TemplateRenderer(workerData as TemplateSource);
+/** The caller ends this process at its deadline. Should the caller itself be gone by then, rendering ends here, and with it the process. */
+const ORPHAN_MS = 60_000;
 
-serve((input: ChatInput) => ({ result: renderer.render(input), transfer: [] }));
+serve((source: TemplateSource) => {
+  const renderer = new TemplateRenderer(source);
+  return (input: ChatInput) => {
+    const render = (): RenderedChat => renderer.render(input);
+    return { result: runInNewContext("render()", { render }, { timeout: ORPHAN_MS }), transfer: [] };
+  };
+});

@@ -15,7 +15,7 @@ export interface TemplateSource {
 /** Longest rendered text, in UTF-16 units: far above what fits a context. */
 const MAX_LENGTH = 1 << 24;
 
-/** Renders one chat template; it runs in the worker, tests call it directly. The template is parsed at its first use. */
+/** Renders one chat template; it runs in a process of its own, tests call it directly. The template is parsed at its first use. */
 export class TemplateRenderer {
   readonly #source: TemplateSource;
   #template: Template | undefined;

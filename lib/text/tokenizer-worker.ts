@@ -1,4 +1,3 @@
-import { workerData } from "node:worker_threads";
 import type { TokenizerSource } from "../model/spec.ts";
 import { type Codec, type EncodeOptions, encodeChat, wellFormed } from "./codec.ts";
 import type { RenderedChat } from "./messages.ts";
@@ -15,18 +14,19 @@ export interface OpenedTokenizer {
   specialTexts: string[];
 }
 
-let opening: Promise<Codec> | undefined;
-
-serve(async (call: TokenizerCall): Promise<Transferred> => {
-  opening ??= openCodec(workerData as TokenizerSource);
-  const codec = await opening;
-  if ("open" in call) return opened(codec);
-  const ids =
-    "chat" in call
-      ? encodeChat(codec, { ...call.chat, text: wellFormed(call.chat.text) })
-      : codec.encode(wellFormed(call.text), call.options);
-  const result = Int32Array.from(ids);
-  return { result, transfer: [result.buffer] };
+serve((source: TokenizerSource) => {
+  let opening: Promise<Codec> | undefined;
+  return async (call: TokenizerCall): Promise<Transferred> => {
+    opening ??= openCodec(source);
+    const codec = await opening;
+    if ("open" in call) return opened(codec);
+    const ids =
+      "chat" in call
+        ? encodeChat(codec, { ...call.chat, text: wellFormed(call.chat.text) })
+        : codec.encode(wellFormed(call.text), call.options);
+    const result = Int32Array.from(ids);
+    return { result, transfer: [result.buffer] };
+  };
 });
 
 /** The vocabulary's arrays move to the caller; encoding does not need them. */

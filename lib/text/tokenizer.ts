@@ -6,6 +6,7 @@ import type { RenderedChat } from "./messages.ts";
 import type { OpenedTokenizer, TokenizerCall } from "./tokenizer-worker.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 import { WorkerClient, workerUrl } from "./worker-client.ts";
+import { startThread } from "./worker-peer.ts";
 
 export type { EncodeOptions } from "./codec.ts";
 
@@ -25,7 +26,7 @@ export class Tokenizer {
   /** Starts the worker, which reads the files. */
   static async open(source: TokenizerSource): Promise<Tokenizer> {
     const failure = (reason: string): KvasirError => new KvasirError("INTERNAL", `the tokenizer's worker failed: ${reason}`);
-    const worker = new WorkerClient(workerUrl("tokenizer-worker"), { data: source, failure });
+    const worker = new WorkerClient({ module: workerUrl("tokenizer-worker"), start: startThread, data: source, failure });
     try {
       return new Tokenizer(worker, await worker.call<OpenedTokenizer>({ open: true } satisfies TokenizerCall));
     } catch (error) {

@@ -1,60 +1,64 @@
-import { Worker, type WorkerOptions } from "node:worker_threads";
 import { type ErrorCode, KvasirError } from "../errors.ts";
+import type { Peer, StartPeer } from "./worker-peer.ts";
 
-/** What a worker answers: its first message says that it is ready, each later one answers a call. */
+/** What a worker says: first that it is ready, then an answer to each call. */
 export type WorkerReply = { ready: true } | { result: unknown } | { error: { code: ErrorCode; message: string } };
 
 /** How a worker is run. */
 export interface WorkerSettings {
-  /** What it is made from, given to it as `workerData`. */
+  /** Its module: see {@link workerUrl}. */
+  module: URL;
+  /** As a thread or as a process. */
+  start: StartPeer;
+  /** What it is made from: its first message. */
   data: unknown;
   /** Milliseconds that a call may take once it runs; past them the worker is ended. Default: no limit. */
   deadlineMs?: number;
-  /** Megabytes of JavaScript heap; past them it ends. Default: Node's. */
-  heapMegabytes?: number;
   /** The error for a call during which the worker ended, `reason` being why. */
   failure(reason: string): KvasirError;
 }
 
+type Settled = { result: unknown } | { error: KvasirError };
+
 interface Call {
   argument: unknown;
-  settle(reply: { result: unknown } | { error: KvasirError }): void;
+  settle(settled: Settled): void;
 }
 
 /**
- * A worker thread that answers one call after the other. It starts with the first call, does not keep the process alive while idle,
+ * A worker that answers one call after the other. It starts with the first call, does not keep the process alive while idle,
  * and when it ends (past a deadline, out of memory) only the call that it ran fails: the next one starts it anew.
  */
 export class WorkerClient {
-  readonly #url: URL;
   readonly #settings: WorkerSettings;
   readonly #waiting: Call[] = [];
   #current: Call | undefined;
-  #worker: Worker | undefined;
+  #peer: Peer | undefined;
   #ready = false;
   #deadline: NodeJS.Timeout | undefined;
   #closed: Promise<void> | undefined;
 
-  constructor(url: URL, settings: WorkerSettings) {
-    this.#url = url;
+  constructor(settings: WorkerSettings) {
     this.#settings = settings;
   }
 
   /** Rejects with the worker's error, with CLOSED, or with what `failure` makes of the worker's end. */
   async call<T>(argument: unknown): Promise<T> {
-    const reply = await new Promise<{ result: unknown } | { error: KvasirError }>((settle) => {
+    const settled = await new Promise<Settled>((settle) => {
       this.#waiting.push({ argument, settle });
       this.#advance();
     });
-    if ("result" in reply) return reply.result as T;
+    if ("result" in settled) return settled.result as T;
     // Made here, after the await, so that its stack leads to the caller.
-    throw new KvasirError(reply.error.code, reply.error.message, { cause: reply.error });
+    throw new KvasirError(settled.error.code, settled.error.message, { cause: settled.error });
   }
 
   /** Ends the worker; calls that wait or come later reject with CLOSED. */
   close(): Promise<void> {
-    this.#closed ??= this.#end();
-    this.#advance();
+    if (this.#closed === undefined) {
+      this.#closed = this.#end();
+      this.#advance();
+    }
     return this.#closed;
   }
 
@@ -65,46 +69,43 @@ export class WorkerClient {
     }
     if (this.#current !== undefined || this.#closed !== undefined) return;
     this.#current = this.#waiting.shift();
-    if (this.#current === undefined) {
-      this.#worker?.unref();
-      return;
-    }
-    this.#worker ??= this.#start();
-    this.#worker.ref();
-    if (this.#ready) this.#send(this.#worker, this.#current);
+    if (this.#current !== undefined) this.#peer ??= this.#start();
+    this.#peer?.hold(this.#current !== undefined);
+    if (this.#ready) this.#send();
   }
 
-  #start(): Worker {
-    const { data, heapMegabytes } = this.#settings;
-    // The flags of this process may not fit a worker: `node --input-type=module` would make its start fail.
-    const options: WorkerOptions = { workerData: data, execArgv: [] };
-    if (heapMegabytes !== undefined) options.resourceLimits = { maxOldGenerationSizeMb: heapMegabytes };
-    const worker = new Worker(this.#url, options);
-    // A worker that was given up says nothing any more.
-    const ifCurrent = (action: () => void) => this.#worker === worker && action();
-    worker.on("message", (reply: WorkerReply) => ifCurrent(() => this.#receive(worker, reply)));
-    worker.on("error", (error) => ifCurrent(() => this.#fail(error.message)));
-    worker.on("exit", (code) => ifCurrent(() => this.#fail(`its thread ended with code ${code}`)));
-    return worker;
+  #start(): Peer {
+    const { start, module, data } = this.#settings;
+    // One that was given up says nothing any more.
+    const ifCurrent = (action: () => void): void => {
+      if (this.#peer === peer) action();
+    };
+    const peer: Peer = start(module, {
+      message: (reply: WorkerReply) => ifCurrent(() => this.#receive(reply)),
+      ended: (reason) => ifCurrent(() => this.#fail(reason)),
+    });
+    peer.post(data);
+    return peer;
   }
 
-  #send(worker: Worker, call: Call): void {
-    const { deadlineMs } = this.#settings;
+  #send(): void {
+    if (this.#current === undefined) return;
     try {
-      worker.postMessage(call.argument);
+      this.#peer?.post(this.#current.argument);
     } catch (error) {
       // What structured clone refuses: functions, symbols.
       this.#settle({ error: new KvasirError("INVALID_ARGUMENT", `only JSON values are right: ${(error as Error).message}`) });
       this.#advance();
       return;
     }
+    const { deadlineMs } = this.#settings;
     if (deadlineMs !== undefined) this.#deadline = setTimeout(() => this.#fail(`it ran past its deadline of ${deadlineMs} ms`), deadlineMs);
   }
 
-  #receive(worker: Worker, reply: WorkerReply): void {
+  #receive(reply: WorkerReply): void {
     if ("ready" in reply) {
       this.#ready = true;
-      if (this.#current !== undefined) this.#send(worker, this.#current);
+      this.#send();
       return;
     }
     this.#settle("result" in reply ? reply : { error: new KvasirError(reply.error.code, reply.error.message) });
@@ -117,17 +118,17 @@ export class WorkerClient {
     this.#advance();
   }
 
-  #settle(reply: { result: unknown } | { error: KvasirError }): void {
+  #settle(settled: Settled): void {
     clearTimeout(this.#deadline);
-    this.#current?.settle(reply);
+    this.#current?.settle(settled);
     this.#current = undefined;
   }
 
   async #end(): Promise<void> {
-    const worker = this.#worker;
-    this.#worker = undefined;
+    const peer = this.#peer;
+    this.#peer = undefined;
     this.#ready = false;
-    await worker?.terminate();
+    await peer?.end();
   }
 }
 
