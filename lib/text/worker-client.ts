@@ -81,7 +81,7 @@ export class WorkerClient {
       if (this.#peer === peer) action();
     };
     const peer: Peer = start(module, {
-      message: (reply: WorkerReply) => ifCurrent(() => this.#receive(reply)),
+      message: (reply) => ifCurrent(() => this.#receive(reply as WorkerReply)),
       ended: (reason) => ifCurrent(() => this.#fail(reason)),
     });
     peer.post(data);

@@ -4,7 +4,7 @@ import { Worker } from "node:worker_threads";
 
 /** What hears of a peer: its messages, and once why it ended. */
 export interface PeerEvents {
-  message(message: never): void;
+  message(message: unknown): void;
   ended(reason: string): void;
 }
 

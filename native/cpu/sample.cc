@@ -53,70 +53,75 @@ double total_weight(const std::vector<Candidate>& candidates) {
   return total;
 }
 
-void sort_by_token(std::vector<Candidate>& candidates) {
-  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) { return a.token < b.token; });
-}
+bool before(const Ranked& a, const Ranked& b) { return a.key != b.key ? a.key < b.key : a.token < b.token; }
 
-// How many candidates it takes until enough(candidate) is true; 0 where it never is.
-template <class Enough>
-size_t enough_after(std::span<const Candidate> candidates, Enough enough) {
-  for (size_t i = 0; i < candidates.size(); ++i) {
-    if (enough(candidates[i])) return i + 1;
+// The last of those that come first, in the order of `before`, until their sizes sum up to `target`: quickselect by weight, so that nothing
+// is sorted. Not empty.
+Ranked find_last(std::vector<Ranked>& ranked, double target) {
+  size_t first = 0, last = ranked.size();  // the answer lies in [first, last); what is before it sums up to `sum`
+  double sum = 0;
+  while (last - first > 1) {
+    Ranked &low = ranked[first], &middle = ranked[first + (last - first) / 2], &high = ranked[last - 1];
+    if (before(middle, low)) std::swap(low, middle);
+    if (before(high, middle)) std::swap(high, middle);
+    if (before(middle, low)) std::swap(low, middle);
+    const Ranked pivot = middle;
+    double left = 0;
+    const auto split = std::partition(ranked.begin() + first, ranked.begin() + last, [&](const Ranked& r) {
+      const bool smaller = before(r, pivot);
+      left += smaller ? r.size : 0;
+      return smaller;
+    });
+    const size_t border = static_cast<size_t>(split - ranked.begin());
+    if (border > first && sum + left >= target) {
+      last = border;
+    } else if (sum + left + pivot.size >= target || border + 1 == last) {
+      return pivot;
+    } else {
+      sum += left;
+      first = border;
+    }
   }
-  return 0;
+  return ranked[first];
 }
 
-// Keeps the candidates of the smallest keys (ties: lower token), one by one until enough(candidate) says so, at least one; then by token.
-// Sorts no more than it needs: those within a distance of the smallest key, which widens until they are enough.
-template <class Key, class Enough>
-void keep_smallest(std::vector<Candidate>& candidates, const Key& key, const Enough& enough) {
+// Keeps the candidates of the smallest keys (ties: lower token) until their sizes sum up to `target`, at least one; all if they never do.
+template <class Key, class Size>
+void keep_smallest(std::vector<Candidate>& candidates, std::vector<Ranked>& ranked, const Key& key, const Size& size, double target) {
+  constexpr double kNear = 12;  // most often those within e^12 of the best are enough: few, and only they are ranked
   double smallest = kInfinity;
   for (const Candidate& c : candidates) smallest = std::min(smallest, key(c));
-  for (double distance = 2;; distance *= 4) {
-    const double limit = distance > 1e9 ? kInfinity : smallest + distance;
-    const auto end = std::partition(candidates.begin(), candidates.end(), [&](const Candidate& c) { return key(c) <= limit; });
-    const std::span<const Candidate> near(candidates.begin(), end);
-    const bool all = end == candidates.end();
-    if (!all && enough_after(near, enough) == 0) continue;  // in any order, which tells whether sorting can pay
-    std::sort(candidates.begin(), end, [&](const Candidate& a, const Candidate& b) {
-      const double left = key(a), right = key(b);
-      return left != right ? left < right : a.token < b.token;
-    });
-    const size_t count = enough_after(near, enough);
-    if (count == 0 && !all) continue;
-    candidates.resize(count == 0 ? near.size() : count);
-    return sort_by_token(candidates);
+  for (const double limit : {smallest + kNear, kInfinity}) {
+    ranked.clear();
+    double sum = 0;
+    for (const Candidate& c : candidates) {
+      if (key(c) > limit) continue;
+      ranked.push_back({key(c), size(c), c.token});
+      sum += size(c);
+    }
+    if (sum >= target) break;
   }
+  const Ranked last = find_last(ranked, target);
+  std::erase_if(candidates, [&](const Candidate& c) { return before(last, {key(c), 0, c.token}); });
 }
 
-// True once `count` candidates have been seen.
-struct CountReached {
-  int count;
-  bool operator()(const Candidate&) { return --count <= 0; }
-};
-
-// True once the weights seen sum up to `target`.
-struct WeightReached {
-  double target;
-  double sum = 0;
-  bool operator()(const Candidate& c) { return (sum += c.weight) >= target; }
-};
-
-void keep_top_k(std::vector<Candidate>& candidates, int k) {
-  keep_smallest(candidates, [](const Candidate& c) { return -c.score; }, CountReached{k});
+void keep_top_k(std::vector<Candidate>& candidates, std::vector<Ranked>& ranked, int k) {
+  keep_smallest(candidates, ranked, [](const Candidate& c) { return -c.score; }, [](const Candidate&) { return 1.0; }, k);
 }
 
-void keep_typical(std::vector<Candidate>& candidates, double share) {
+void keep_typical(std::vector<Candidate>& candidates, std::vector<Ranked>& ranked, double share) {
   const double total = total_weight(candidates), log_total = std::log(total);
   double entropy = log_total;
   for (const Candidate& c : candidates) {
     if (c.weight > 0) entropy -= c.weight / total * c.score;
   }
-  keep_smallest(candidates, [=](const Candidate& c) { return std::abs(log_total - c.score - entropy); }, WeightReached{share * total});
+  const auto key = [=](const Candidate& c) { return std::abs(log_total - c.score - entropy); };
+  keep_smallest(candidates, ranked, key, [](const Candidate& c) { return c.weight; }, share * total);
 }
 
-void keep_top_p(std::vector<Candidate>& candidates, double share) {
-  keep_smallest(candidates, [](const Candidate& c) { return -c.score; }, WeightReached{share * total_weight(candidates)});
+void keep_top_p(std::vector<Candidate>& candidates, std::vector<Ranked>& ranked, double share) {
+  const auto key = [](const Candidate& c) { return -c.score; };
+  keep_smallest(candidates, ranked, key, [](const Candidate& c) { return c.weight; }, share * total_weight(candidates));
 }
 
 void keep_min_p(std::vector<Candidate>& candidates, double share) {
@@ -126,15 +131,16 @@ void keep_min_p(std::vector<Candidate>& candidates, double share) {
 }
 
 // The candidates that top-k to min-p leave, by token.
-void filter(std::span<const float> logits, double largest, const SampleParams& params, std::vector<Candidate>& candidates) {
+void filter(std::span<const float> logits, double largest, const SampleParams& params, std::vector<Candidate>& candidates,
+            std::vector<Ranked>& ranked) {
   candidates.clear();
   for (size_t i = 0; i < logits.size(); ++i) {
     candidates.push_back({static_cast<int32_t>(i), (value_of(logits[i]) - largest) / params.temperature, 0});
   }
-  if (params.top_k > 0 && static_cast<size_t>(params.top_k) < logits.size()) keep_top_k(candidates, params.top_k);
+  if (params.top_k > 0 && static_cast<size_t>(params.top_k) < logits.size()) keep_top_k(candidates, ranked, params.top_k);
   for (Candidate& c : candidates) c.weight = std::exp(c.score);
-  if (params.typical_p < 1) keep_typical(candidates, params.typical_p);
-  if (params.top_p < 1) keep_top_p(candidates, params.top_p);
+  if (params.typical_p < 1) keep_typical(candidates, ranked, params.typical_p);
+  if (params.top_p < 1) keep_top_p(candidates, ranked, params.top_p);
   if (params.min_p > 0) keep_min_p(candidates, params.min_p);
 }
 
@@ -227,7 +233,7 @@ void Sampler::run_row(SampleRow& row, int vocab, Workspace& workspace) {
   } else if (params.temperature == 0) {
     *row.token = first_largest(logits, largest);
   } else if (filters(params)) {
-    filter(logits, largest, params, workspace.candidates);
+    filter(logits, largest, params, workspace.candidates, workspace.ranked);
     *row.token = draw(workspace.candidates, uniform(row.seed, row.place));
   } else {
     *row.token = draw_any(logits, largest, params.temperature, uniform(row.seed, row.place), workspace.weights);
@@ -243,6 +249,7 @@ void Sampler::run(const Sample& op, Threads& threads) {
   workspaces_.resize(static_cast<size_t>(threads.count()));
   for (Workspace& workspace : workspaces_) {  // once, and here: a task must not throw
     workspace.candidates.reserve(static_cast<size_t>(op.vocab));
+    workspace.ranked.reserve(static_cast<size_t>(op.vocab));
     workspace.weights.resize(static_cast<size_t>(op.vocab));
     workspace.raw.reserve(notes);
   }
@@ -252,9 +259,10 @@ void Sampler::run(const Sample& op, Threads& threads) {
 std::vector<int32_t> Sampler::kept_tokens(std::span<const float> logits, const SampleParams& params) {
   std::vector<int32_t> tokens;
   std::vector<Candidate> candidates;
+  std::vector<Ranked> ranked;
   const double largest = largest_logit(logits);
   if (largest == -kInfinity) return tokens;
-  filter(logits, largest, params, candidates);
+  filter(logits, largest, params, candidates, ranked);
   for (const Candidate& c : candidates) tokens.push_back(c.token);
   return tokens;
 }

@@ -14,6 +14,13 @@ struct Candidate {
   double weight;
 };
 
+// A candidate while a stage ranks it: by key, ties by token.
+struct Ranked {
+  double key;
+  double size;
+  int32_t token;
+};
+
 class Sampler {
  public:
   void run(const Sample& op, Threads& threads);
@@ -25,6 +32,7 @@ class Sampler {
   // What a worker needs for one row, sized before the rows run.
   struct Workspace {
     std::vector<Candidate> candidates;  // capacity V
+    std::vector<Ranked> ranked;         // capacity V
     std::vector<double> weights;        // [V]
     std::vector<TokenBias> raw;         // logits before they were adjusted, in order of change
   };

@@ -10,6 +10,11 @@ function elements(cache: Uint8Array, type: string): Float64Array {
   return Float64Array.from(new Float32Array(Uint32Array.from(bits, (b) => b << 16).buffer));
 }
 
+/** Also in the sign of zero; NaN, which fills what is not written, equals itself. */
+function firstDifference(a: Float64Array, b: Float64Array): number {
+  return a.findIndex((value, i) => !Object.is(value, b[i]));
+}
+
 const SHAPES: CacheShape[] = [
   { type: "F32", kvHeads: 1, headSize: 8, pageSize: 16 },
   { type: "F16", kvHeads: 3, headSize: 64, pageSize: 32 },
@@ -19,7 +24,12 @@ const SHAPES: CacheShape[] = [
 
 it.each(SHAPES)("append_kv $type, $kvHeads heads of $headSize, pages of $pageSize", (shape) => {
   const random = new Random(shape.headSize);
-  const rows = [{ start: 0, count: 70 }, { start: 15, count: 1 }, { start: 31, count: 3 }, { start: 100, count: 17 }]; // biome-ignore format: a table
+  const rows = [
+    { start: 0, count: 70 },
+    { start: 15, count: 1 },
+    { start: 31, count: 3 },
+    { start: 100, count: 17 },
+  ];
   const paged = pageRows(rows, shape.pageSize, 1, random);
   const tokens = paged.indptr[rows.length]!;
   const width = shape.kvHeads * shape.headSize;
@@ -37,7 +47,7 @@ it.each(SHAPES)("append_kv $type, $kvHeads heads of $headSize, pages of $pageSiz
   for (const variant of VARIANTS) {
     const cache = { kCache: emptyCache(paged, shape), vCache: emptyCache(paged, shape) };
     op("append_kv", variant, { k, v, ...paged, ...shape, ...cache });
-    expect(elements(cache.kCache, shape.type)).toEqual(expected.k);
-    expect(elements(cache.vCache, shape.type)).toEqual(expected.v);
+    expect(firstDifference(elements(cache.kCache, shape.type), expected.k)).toBe(-1);
+    expect(firstDifference(elements(cache.vCache, shape.type), expected.v)).toBe(-1);
   }
 });

@@ -21,7 +21,8 @@ interface Case {
 function makeCase(shape: CacheShape, queryHeads: number, window: number, rows: Case["rows"], seed: number): Case {
   const random = new Random(seed);
   const paged = pageRows(rows, shape.pageSize, window, random);
-  const history = () => rows.map(({ start, count }) => Array.from({ length: start + count }, () => random.floats(shape.kvHeads * shape.headSize)));
+  const history = () =>
+    rows.map(({ start, count }) => Array.from({ length: start + count }, () => random.floats(shape.kvHeads * shape.headSize)));
   const [keys, values] = [history(), history()];
   const [kCache, vCache] = [emptyCache(paged, shape), emptyCache(paged, shape)];
   rows.forEach(({ start, count }, b) => {
@@ -86,7 +87,13 @@ function part(c: Case, b: number, from: number, count: number) {
   };
 }
 
-const ROWS = [{ start: 0, count: 1 }, { start: 0, count: 70 }, { start: 15, count: 1 }, { start: 127, count: 2 }, { start: 200, count: 9 }]; // biome-ignore format: a table
+const ROWS = [
+  { start: 0, count: 1 },
+  { start: 0, count: 70 },
+  { start: 15, count: 1 },
+  { start: 127, count: 2 },
+  { start: 200, count: 9 },
+];
 
 const CASES: [type: CacheType, queryHeads: number, kvHeads: number, headSize: number, pageSize: number, window: number][] = [
   ["F32", 1, 1, 8, 16, 0],
@@ -103,24 +110,34 @@ const CASES: [type: CacheType, queryHeads: number, kvHeads: number, headSize: nu
   ["BF16", 2, 1, 34, 16, 150],
 ];
 
-describe.each(CASES)("attention %s, %d heads over %d of %d, pages of %d, window %d", (type, queryHeads, kvHeads, headSize, pageSize, window) => {
-  const c = makeCase({ type, kvHeads, headSize, pageSize }, queryHeads, window, ROWS, headSize + window);
+describe.each(CASES)(
+  "attention %s, %d heads over %d of %d, pages of %d, window %d",
+  (type, queryHeads, kvHeads, headSize, pageSize, window) => {
+    const c = makeCase({ type, kvHeads, headSize, pageSize }, queryHeads, window, ROWS, headSize + window);
 
-  it("is within rounding of float64", () => {
-    const expected = reference(c);
-    for (const variant of VARIANTS) expectClose(run(variant, c), expected, () => 3e-6);
-  });
+    it("is within rounding of float64", () => {
+      const expected = reference(c);
+      for (const variant of VARIANTS) expectClose(run(variant, c), expected, () => 3e-6);
+    });
 
-  it("gives a query the same bits alone, in a chunk, among others and on two threads", () => {
-    for (const { isa } of VARIANTS.filter(({ threads }) => threads === 1)) {
-      const all = run({ isa, threads: 2 }, c);
-      for (const [b, from, count] of [[0, 0, 1], [1, 0, 7], [1, 63, 2], [1, 69, 1], [2, 0, 1], [4, 3, 5]] as const) { // biome-ignore format: a table
-        const { first, change } = part(c, b, from, count);
-        expectSameBits(run({ isa, threads: 1 }, c, change), all.slice(first, first + change.q.length));
+    it("gives a query the same bits alone, in a chunk, among others and on two threads", () => {
+      for (const { isa } of VARIANTS.filter(({ threads }) => threads === 1)) {
+        const all = run({ isa, threads: 2 }, c);
+        for (const [b, from, count] of [
+          [0, 0, 1],
+          [1, 0, 7],
+          [1, 63, 2],
+          [1, 69, 1],
+          [2, 0, 1],
+          [4, 3, 5],
+        ] as const) {
+          const { first, change } = part(c, b, from, count);
+          expectSameBits(run({ isa, threads: 1 }, c, change), all.slice(first, first + change.q.length));
+        }
       }
-    }
-  });
-});
+    });
+  },
+);
 
 describe("attention", () => {
   it("keeps what is not finite in a later token's value from the queries before it", () => {
@@ -141,7 +158,8 @@ describe("attention", () => {
 
   it("refuses pages that do not cover a row, and pages that do not exist", () => {
     const c = makeCase({ type: "F32", kvHeads: 1, headSize: 16, pageSize: 16 }, 2, 0, [{ start: 30, count: 4 }], 7);
-    const refused = (change: Partial<PagedRows>) => expect(() => run(VARIANTS[0]!, c, change)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
+    const refused = (change: Parameters<typeof run>[2]) =>
+      expect(() => run(VARIANTS[0]!, c, change)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
     refused({ pageIndptr: Int32Array.of(0, 2) });
     refused({ pageFirst: Int32Array.of(1) });
     refused({ starts: Int32Array.of(-1) });

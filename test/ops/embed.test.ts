@@ -17,7 +17,10 @@ describe.each(Object.keys(BLOCKS) as WeightType[])("embed %s", (type) => {
     for (const variant of VARIANTS) {
       const y = poisoned(count * cols);
       op("embed", variant, { type, table, rows, cols, tokens, count, scale, y });
-      expectSameBits(Float32Array.from(y, (v) => v + 0), Float32Array.from(expected, (v) => v + 0)); // -0 is 0
+      expectSameBits(
+        Float32Array.from(y, (v) => v + 0),
+        Float32Array.from(expected, (v) => v + 0),
+      ); // -0 is 0
       expectGuarded(y);
     }
   });
@@ -25,7 +28,9 @@ describe.each(Object.keys(BLOCKS) as WeightType[])("embed %s", (type) => {
   it("refuses a token that is none", () => {
     const args = { type, table, rows, cols, count: 1, scale: 1, y: new Float32Array(cols) };
     for (const token of [-1, rows]) {
-      expect(() => op("embed", VARIANTS[0]!, { ...args, tokens: Int32Array.of(token) })).toThrow(new RegExp(`tokens has ${token}; 0 to 36 are right`));
+      expect(() => op("embed", VARIANTS[0]!, { ...args, tokens: Int32Array.of(token) })).toThrow(
+        new RegExp(`tokens has ${token}; 0 to 36 are right`),
+      );
     }
   });
 });

@@ -6,7 +6,10 @@ const silu = (x: number) => x / (1 + Math.exp(-x));
 // (1 + tanh(u)) / 2 as the logistic function of 2u, which doesn't cancel.
 const geluTanh = (x: number) => x / (1 + Math.exp(-2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
 
-describe.each([["silu", silu], ["gelu_tanh", geluTanh]] as const)("glu %s", (activation, reference) => { // biome-ignore format: a table
+describe.each([
+  ["silu", silu],
+  ["gelu_tanh", geluTanh],
+] as const)("glu %s", (activation, reference) => {
   it.each([0, 1, 17, 40_003])("%d elements", (count) => {
     const random = new Random(count);
     const gate = random.floats(count, 4);
@@ -51,6 +54,10 @@ it("the exponential inside is within 2 units in the last place", () => {
   for (const variant of VARIANTS) {
     const y = poisoned(x.length);
     op("glu", variant, { gate: x, up, y, activation: "silu" });
-    expectClose(y, Float64Array.from(x, (v, i) => (v / (1 + Math.exp(-v))) * up[i]!), (i) => 4 * 2 ** -24 * Math.exp(x[i]!));
+    expectClose(
+      y,
+      Float64Array.from(x, (v, i) => (v / (1 + Math.exp(-v))) * up[i]!),
+      (i) => 4 * 2 ** -24 * Math.exp(x[i]!),
+    );
   }
 });

@@ -67,8 +67,22 @@ function run(variant: (typeof VARIANTS)[number], compute: Compute, ...cases: Cas
 
 const TYPES = Object.keys(BLOCKS) as WeightType[];
 const SHAPES: Record<"dense" | "quantized", [count: number, rows: number, cols: number][]> = {
-  dense: [[0, 5, 8], [1, 1, 1], [1, 17, 7], [3, 33, 257], [9, 16, 100], [15, 40, 300]], // biome-ignore format: a table
-  quantized: [[0, 5, 256], [1, 1, 256], [1, 33, 512], [3, 17, 256], [9, 16, 768], [15, 40, 512]], // biome-ignore format: a table
+  dense: [
+    [0, 5, 8],
+    [1, 1, 1],
+    [1, 17, 7],
+    [3, 33, 257],
+    [9, 16, 100],
+    [15, 40, 300],
+  ],
+  quantized: [
+    [0, 5, 256],
+    [1, 1, 256],
+    [1, 33, 512],
+    [3, 17, 256],
+    [9, 16, 768],
+    [15, 40, 512],
+  ],
 };
 
 describe.each(TYPES)("matmul %s", (type) => {
@@ -99,7 +113,10 @@ describe.each(TYPES)("matmul %s", (type) => {
 
 describe("matmul", () => {
   it("runs three matrices of different types and sizes over one x", () => {
-    const cases = (["Q4_K", "Q6_K", "F16"] as const).map((type, i) => ({ ...makeCase(type, 5, [100, 20, 7][i]!, 256, 20 + i), x: makeCase("F32", 5, 1, 256, 30).x }));
+    const cases = (["Q4_K", "Q6_K", "F16"] as const).map((type, i) => ({
+      ...makeCase(type, 5, [100, 20, 7][i]!, 256, 20 + i),
+      x: makeCase("F32", 5, 1, 256, 30).x,
+    }));
     for (const variant of VARIANTS) {
       run(variant, "int8", ...cases).forEach((y, i) => {
         const expected = reference(cases[i]!, "int8");

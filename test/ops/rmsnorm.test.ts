@@ -2,7 +2,14 @@ import { expect, it } from "vitest";
 import { expectClose, expectSameBits, op, poisoned, VARIANTS } from "../support/ops.ts";
 import { Random } from "../support/reference.ts";
 
-it.each([[0, 8], [1, 1], [3, 10], [5, 64], [2, 577], [200, 384]])("rmsnorm [%d, %d]", (rows, cols) => { // biome-ignore format: a table
+it.each([
+  [0, 8],
+  [1, 1],
+  [3, 10],
+  [5, 64],
+  [2, 577],
+  [200, 384],
+])("rmsnorm [%d, %d]", (rows, cols) => {
   const random = new Random(rows * 1000 + cols);
   const x = random.floats(rows * cols, 3);
   const weight = random.floats(cols);
@@ -27,7 +34,13 @@ it.each([[0, 8], [1, 1], [3, 10], [5, 64], [2, 577], [200, 384]])("rmsnorm [%d, 
 
 it("rmsnorm refuses what is no size", () => {
   const args = { x: new Float32Array(4), weight: new Float32Array(4), y: new Float32Array(4), epsilon: 0 };
-  for (const sizes of [{ rows: -1, cols: 4 }, { rows: 1, cols: 0 }, { rows: 0.5, cols: 8 }, { rows: Number.NaN, cols: 4 }, { rows: 2 ** 31, cols: 4 }]) {
+  for (const sizes of [
+    { rows: -1, cols: 4 },
+    { rows: 1, cols: 0 },
+    { rows: 0.5, cols: 8 },
+    { rows: Number.NaN, cols: 4 },
+    { rows: 2 ** 31, cols: 4 },
+  ]) {
     expect(() => op("rmsnorm", VARIANTS[0]!, { ...args, ...sizes })).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
   }
 });

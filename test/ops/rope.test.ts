@@ -39,7 +39,11 @@ describe.each([false, true])("rope, interleaved %s", (interleaved) => {
       expectClose(y, expected, (i) => 3e-7 * size[i]! + 1e-37);
       if (count === 0) continue;
       const last = x.slice(x.length - heads * headSize);
-      op("rope", { ...variant, threads: 1 }, { x: last, positions: positions.slice(-1), frequencies, count: 1, heads, headSize, pairs, scale, interleaved });
+      op(
+        "rope",
+        { ...variant, threads: 1 },
+        { x: last, positions: positions.slice(-1), frequencies, count: 1, heads, headSize, pairs, scale, interleaved },
+      );
       expectSameBits(last, y.slice(x.length - heads * headSize));
     }
   });

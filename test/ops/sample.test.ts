@@ -34,7 +34,9 @@ function randomLogits(random: Random): Float32Array {
   const spread = [0.1, 1, 5, 30][random.int(4)]!;
   const step = random.int(3) === 0 ? spread / 2 : 0; // ties
   const logits = random.floats(vocab, spread).map((l) => (step > 0 ? Math.round(l / step) * step : l));
-  if (random.int(4) === 0) logits.forEach((_, i) => random.int(3) === 0 && (logits[i] = Number.NEGATIVE_INFINITY));
+  if (random.int(4) === 0) {
+    for (let i = 0; i < vocab; i++) if (random.int(3) === 0) logits[i] = Number.NEGATIVE_INFINITY;
+  }
   if (random.int(8) === 0) logits[random.int(vocab)] = Number.NaN;
   return logits;
 }
@@ -46,7 +48,13 @@ const STAGES: Record<string, (random: Random) => Partial<ChooseParams>> = {
   typicalP: (random) => ({ typicalP: share(random) }),
   topP: (random) => ({ topP: share(random) }),
   minP: (random) => ({ minP: share(random) }),
-  all: (random) => ({ temperature: 0.5 + random.uniform(), topK: 1 + random.int(200), typicalP: 0.95, topP: 0.9, minP: 0.02 * random.uniform() }),
+  all: (random) => ({
+    temperature: 0.5 + random.uniform(),
+    topK: 1 + random.int(200),
+    typicalP: 0.95,
+    topP: 0.9,
+    minP: 0.02 * random.uniform(),
+  }),
 };
 
 describe.each(Object.keys(STAGES))("sample: %s", (stage) => {
@@ -73,24 +81,28 @@ function chiSquareTail(x: number, degrees: number): number {
 }
 
 describe("sample", () => {
-  it.each([OFF, { ...OFF, temperature: 0.8, topK: 20 }, { ...OFF, topP: 0.9 }, { ...OFF, typicalP: 0.8, minP: 0.01 }])("draws by probability: %o", (params) => {
-    const [draws, vocab] = [100_000, 50];
-    const logits = new Random(1).floats(vocab, 1.5);
-    const kept = keepTokens(logits, params);
-    const total = kept.reduce((sum, { weight }) => sum + weight, 0);
-    const counts = new Map<number, number>();
-    for (let from = 0; from < draws; from += 10_000) {
-      const rows = new Float32Array(10_000 * vocab);
-      for (let r = 0; r < 10_000; r++) rows.set(logits, r * vocab);
-      for (const token of sample(rows, { ...params, rows: 10_000, seed: 42n, place: from }, 2).token) counts.set(token, (counts.get(token) ?? 0) + 1);
-    }
-    expect([...counts.keys()].every((token) => kept.some((c) => c.token === token))).toBe(true);
-    const chiSquare = kept.reduce((sum, { token, weight }) => {
-      const expected = (draws * weight) / total;
-      return sum + ((counts.get(token) ?? 0) - expected) ** 2 / expected;
-    }, 0);
-    expect(chiSquareTail(chiSquare, kept.length - 1)).toBeGreaterThan(1e-4);
-  });
+  it.each([OFF, { ...OFF, temperature: 0.8, topK: 20 }, { ...OFF, topP: 0.9 }, { ...OFF, typicalP: 0.8, minP: 0.01 }])(
+    "draws by probability: %o",
+    (params) => {
+      const [draws, vocab] = [100_000, 50];
+      const logits = new Random(1).floats(vocab, 1.5);
+      const kept = keepTokens(logits, params);
+      const total = kept.reduce((sum, { weight }) => sum + weight, 0);
+      const counts = new Map<number, number>();
+      for (let from = 0; from < draws; from += 10_000) {
+        const rows = new Float32Array(10_000 * vocab);
+        for (let r = 0; r < 10_000; r++) rows.set(logits, r * vocab);
+        for (const token of sample(rows, { ...params, rows: 10_000, seed: 42n, place: from }, 2).token)
+          counts.set(token, (counts.get(token) ?? 0) + 1);
+      }
+      expect([...counts.keys()].every((token) => kept.some((c) => c.token === token))).toBe(true);
+      const chiSquare = kept.reduce((sum, { token, weight }) => {
+        const expected = (draws * weight) / total;
+        return sum + ((counts.get(token) ?? 0) - expected) ** 2 / expected;
+      }, 0);
+      expect(chiSquareTail(chiSquare, kept.length - 1)).toBeGreaterThan(1e-4);
+    },
+  );
 
   it("is greedy at temperature 0: the largest, ties by the lower token", () => {
     expect(sample(Float32Array.of(1, 3, 3, Number.NaN), { temperature: 0 }).token[0]).toBe(1);
@@ -101,7 +113,8 @@ describe("sample", () => {
 
   it("gives -1 for a row without a finite logit", () => {
     for (const temperature of [0, 1]) {
-      for (const logit of [Number.NaN, Number.NEGATIVE_INFINITY]) expect(sample(new Float32Array(20).fill(logit), { temperature }).token[0]).toBe(-1);
+      for (const logit of [Number.NaN, Number.NEGATIVE_INFINITY])
+        expect(sample(new Float32Array(20).fill(logit), { temperature }).token[0]).toBe(-1);
     }
     expect(sample(Float32Array.of(0, Number.POSITIVE_INFINITY, 1), {}).token[0]).toBe(1);
   });
@@ -130,7 +143,7 @@ describe("sample", () => {
       expect(logits[0]! - logSum[0]!).toBeCloseTo(expected[0]!, 10);
       const best = [...expected.keys()].sort((a, b) => expected[b]! - expected[a]! || a - b).slice(0, 5);
       expect([...topTokens]).toEqual(best);
-      topLogprobs.forEach((l, j) => expect(l).toBeCloseTo(expected[best[j]!]!, 5));
+      for (const [j, l] of topLogprobs.entries()) expect(l).toBeCloseTo(expected[best[j]!]!, 5);
     }
   });
 

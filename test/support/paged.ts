@@ -47,7 +47,14 @@ function cumulate(counts: number[]): Int32Array {
 }
 
 /** The place of an element in K and V: position `position` of row b. */
-export function places(paged: PagedRows, shape: CacheShape, b: number, head: number, position: number, d: number): { k: number; v: number } {
+export function places(
+  paged: PagedRows,
+  shape: CacheShape,
+  b: number,
+  head: number,
+  position: number,
+  d: number,
+): { k: number; v: number } {
   const { kvHeads, headSize, pageSize } = shape;
   const page = paged.pages[paged.pageIndptr[b]! + Math.floor(position / pageSize) - paged.pageFirst[b]!]!;
   const block = (page * kvHeads + head) * headSize * pageSize;

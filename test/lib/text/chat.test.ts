@@ -1,5 +1,8 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { afterEach, describe, expect, test } from "vitest";
 import { type ChatInput, ChatTemplate } from "../../../lib/text/chat.ts";
+import { workerUrl } from "../../../lib/text/worker-client.ts";
 
 const opened: ChatTemplate[] = [];
 
@@ -16,7 +19,7 @@ afterEach(async () => {
 
 const USER = { messages: [{ role: "user", content: "hi" }] };
 
-describe("chat templates in their worker", () => {
+describe("chat templates in a process of their own", () => {
   test("variables of the template", async () => {
     const source =
       "{{ bos_token }}{{ messages[0].content }}{{ eos_token }} {{ tools is none }} {{ documents is none }} {{ add_generation_prompt }} {{ enable_thinking }}";
@@ -63,6 +66,14 @@ describe("chat templates in their worker", () => {
     } catch (error) {
       expect(error).toMatchObject({ code: "CLOSED", stack: expect.stringContaining("chat.test.ts") });
     }
+  });
+
+  test("an idle process lets this one end", async () => {
+    const module = new URL("./chat.js", workerUrl("template-worker")).href;
+    const make = `new ChatTemplate("done", { bosText: "", eosText: "", specialTexts: [] })`;
+    const program = `import { ChatTemplate } from ${JSON.stringify(module)}; console.log((await ${make}.render(${JSON.stringify(USER)})).text);`;
+    const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", program], { timeout: 20_000 });
+    expect(stdout).toBe("done\n");
   });
 
   test.each<[unknown, string]>([

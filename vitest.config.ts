@@ -1,0 +1,12 @@
+import { defineConfig } from "vitest/config";
+
+/** The core suite: everything but what compares with large packages (test/hub) and what takes minutes (test/e2e/full). */
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    exclude: ["test/hub/**", "test/e2e/full/**", "**/node_modules/**"],
+    // Two cores, and engines that use both: more would measure each other.
+    maxWorkers: 2,
+    testTimeout: 30_000,
+  },
+});
