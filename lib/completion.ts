@@ -2,6 +2,7 @@
 
 /** Tokens that a choice counts. */
 export interface Usage {
+  /** With what the tokenizer or the template added. */
   promptTokens: number;
   /** All that were sampled, the end-of-generation token and those of a stop string included. */
   completionTokens: number;
@@ -15,9 +16,11 @@ export interface Usage {
 export interface Timings {
   /** Until the choice's first step: tokenizing and waiting for its turn. */
   queueMs: number;
+  /** Until the choice's first token was known. */
   timeToFirstTokenMs: number;
   /** Mean gap between tokens; 0 with fewer than two. */
   interTokenLatencyMs: number;
+  /** Until its last token was known. */
   totalMs: number;
   /** Prompt tokens that were computed, not cached, per second between first step and first token. */
   prefillTokensPerSecond: number;
@@ -27,7 +30,9 @@ export interface Timings {
 
 /** Log-probability (natural logarithm) of a token under the raw logits. */
 export interface TokenLogprob {
+  /** The sampled token's id. */
   token: number;
+  /** Its own; it need not be among `top`. */
   logprob: number;
   /** The most probable tokens, best first: as many as were asked for. */
   top: { token: number; logprob: number }[];
@@ -61,7 +66,9 @@ export interface Completion {
   tokens: number[];
   /** `"stop"` at an end of generation, stop token or stop string; `"length"` at maxTokens or the context's end. */
   finishReason: "stop" | "length";
+  /** Tokens that the choice counts. */
   usage: Usage;
+  /** Where its time went. */
   timings: Timings;
   /** Of `tokens`, if asked for. */
   logprobs?: TokenLogprob[];

@@ -47,8 +47,10 @@ export const ERROR_CODES = [
 /** The error of every kvasir function: a {@link ErrorCode | code}, a message that names the value and what would be right, the caller's stack. */
 export class KvasirError extends Error {
   override readonly name: string = "KvasirError";
+  /** What failed, for programs. */
   readonly code: ErrorCode;
 
+  /** `options.cause` is what led to the failure. */
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;

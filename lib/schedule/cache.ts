@@ -70,7 +70,8 @@ export class PagedCache {
   attach(sequence: Sequence, spare: number): boolean {
     const { pageSize } = this.#config;
     const pages = this.#prefixPages(sequence);
-    for (const [g, { window, pool }] of this.groups.entries()) {
+    for (let g = 0; g < this.groups.length; g++) {
+      const { window, pool } = this.groups[g]!;
       const table = sequence.pages[g]!;
       table.first = firstSeenPage(window, pages * pageSize, pageSize);
       for (let p = table.first; p < pages; p++) {
@@ -93,15 +94,16 @@ export class PagedCache {
     const { pageSize } = this.#config;
     const endPage = Math.ceil(end / pageSize);
     let enough = true;
-    for (const [g, { window, pool }] of this.groups.entries()) {
+    for (let g = 0; g < this.groups.length; g++) {
+      const { window, pool } = this.groups[g]!;
       const table = sequence.pages[g]!;
       dropBefore(table, pool, firstSeenPage(window, sequence.computed, pageSize));
       enough &&= endPage - table.first - table.count <= pool.available;
     }
     if (!enough) return false;
-    for (const [g, { pool }] of this.groups.entries()) {
+    for (let g = 0; g < this.groups.length; g++) {
       const table = sequence.pages[g]!;
-      while (table.first + table.count < endPage) table.push(pool.take());
+      while (table.first + table.count < endPage) table.push(this.groups[g]!.pool.take());
     }
     return true;
   }
@@ -112,12 +114,12 @@ export class PagedCache {
     const full = Math.floor(Math.min(sequence.computed, sequence.length) / pageSize);
     for (let p = sequence.offered; p < full && prefixCache; p++) {
       const hash = prefixHash(sequence, p + 1, pageSize, modelId);
-      for (const [g, { pool }] of this.groups.entries()) {
+      for (let g = 0; g < this.groups.length; g++) {
         const table = sequence.pages[g]!;
-        if (p >= table.first) pool.offer(table.ids[p - table.first]!, hash);
+        if (p >= table.first) this.groups[g]!.pool.offer(table.ids[p - table.first]!, hash);
       }
     }
-    sequence.offered = Math.max(sequence.offered, full);
+    sequence.offered = full;
   }
 
   /** Takes all pages from the sequence; full ones stay cached. */
@@ -159,9 +161,9 @@ export class PagedCache {
 
   /** Last pages first, so that the end of a prefix is evicted before what it continues. */
   #releaseAll(sequence: Sequence): void {
-    for (const [g, { pool }] of this.groups.entries()) {
+    for (let g = 0; g < this.groups.length; g++) {
       const table = sequence.pages[g]!;
-      for (let i = table.count - 1; i >= 0; i--) pool.release(table.ids[i]!);
+      for (let i = table.count - 1; i >= 0; i--) this.groups[g]!.pool.release(table.ids[i]!);
       table.clear();
     }
     sequence.offered = 0;
@@ -185,5 +187,6 @@ function checkConfig({ pageSize, maxBatchTokens, maxContext, groups }: CacheConf
     checkInteger("pages", pages, 1, 2 ** 30);
   }
   const most = maxContextOf(groups, pageSize, maxBatchTokens);
-  if (maxContext > most) throw new KvasirError("INVALID_ARGUMENT", `maxContext is ${maxContext}, but the pools hold ${most} tokens of one sequence`);
+  if (maxContext > most)
+    throw new KvasirError("INVALID_ARGUMENT", `maxContext is ${maxContext}, but the pools hold ${most} tokens of one sequence`);
 }

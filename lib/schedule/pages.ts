@@ -125,7 +125,10 @@ export class PagePool {
     invariant(free.size === this.#freeCount && cached.size === this.#cachedCount, "a page is free or cached twice");
     for (let page = 0; page < this.size; page++) {
       const hash = this.#hashes[page];
-      invariant(this.#references[page] === references[page], `page ${page} has ${this.#references[page]} references, tables hold it ${references[page]} times`);
+      invariant(
+        this.#references[page] === references[page],
+        `page ${page} has ${this.#references[page]} references, tables hold it ${references[page]} times`,
+      );
       invariant(free.has(page) === (references[page] === 0 && hash === undefined), `page ${page} is wrongly free or not`);
       invariant(cached.has(page) === (references[page] === 0 && hash !== undefined), `page ${page} is wrongly cached or not`);
       invariant(hash === undefined || this.#pageByHash.get(hash) === page, `page ${page} is not found by its hash`);

@@ -26,3 +26,28 @@ export interface Plan {
 export function createPlan(): Plan {
   return { rows: [], rowCount: 0, tokenCount: 0 };
 }
+
+/** The sequence's next `count` tokens become a row: from now on they count as computed, and what the row samples is on its way. */
+export function addRow(plan: Plan, sequence: Sequence, count: number): void {
+  const start = sequence.computed;
+  sequence.computed += count;
+  const output = outputOf(sequence);
+  if (output === "sample" || output === "logits") sequence.sampling += 1;
+  if (output === "logits") sequence.awaitingToken = true;
+  const spare = plan.rows[plan.rowCount];
+  if (spare === undefined) plan.rows.push({ sequence, start, count, output });
+  else {
+    spare.sequence = sequence;
+    spare.start = start;
+    spare.count = count;
+    spare.output = output;
+  }
+  plan.rowCount += 1;
+  plan.tokenCount += count;
+}
+
+/** A row samples when it reaches the last token that is known or on the device. */
+function outputOf({ options, computed, length, sampling }: Sequence): RowOutput {
+  if (options.output === "score") return "score";
+  return computed === length + sampling ? options.output : "none";
+}

@@ -2,7 +2,8 @@ import { checkInteger } from "../check.ts";
 import { KvasirError } from "../errors.ts";
 import { type CacheConfig, type CacheGroupConfig, PagedCache } from "./cache.ts";
 import { invariant } from "./pages.ts";
-import type { Plan, RowOutput } from "./plan.ts";
+import { addRow, type Plan } from "./plan.ts";
+import { insert, type Queue, rank, remove } from "./queue.ts";
 import { appendToken, createSequence, pendingTokens, type Sequence, type SequenceOptions } from "./sequence.ts";
 
 /** Sizes that hold as long as the scheduler. */
@@ -37,8 +38,8 @@ export class Scheduler {
   readonly #config: SchedulerConfig;
   readonly #cache: PagedCache;
   /** Both by rank. */
-  readonly #waiting: Sequence[] = [];
-  readonly #running: Sequence[] = [];
+  readonly #waiting: Queue = [];
+  readonly #running: Queue = [];
   readonly #freeSlots: number[];
   #arrivals = 0;
   #preemptions = 0;
@@ -196,7 +197,9 @@ export class Scheduler {
   #isReady(sequence: Sequence): boolean {
     const { after } = sequence.options;
     if (sequence.sampling > 0 || pendingTokens(sequence) === 0) return false;
-    return after === undefined || after.state === "finished" || after.offered >= Math.floor((after.promptLength - 1) / this.#config.pageSize);
+    return (
+      after === undefined || after.state === "finished" || after.offered >= Math.floor((after.promptLength - 1) / this.#config.pageSize)
+    );
   }
 
   #admit(sequence: Sequence): void {
@@ -224,42 +227,10 @@ function checkFits({ prompt, maxTokens, output }: SequenceOptions, maxContext: n
   const sampled = output === "score" ? 0 : 1;
   if (prompt.length === 0) throw new KvasirError("PROMPT_EMPTY", "the prompt has no token; at least one is right");
   if (prompt.length + sampled > maxContext) {
-    throw new KvasirError("PROMPT_TOO_LONG", `the prompt has ${prompt.length} tokens; at most ${maxContext - sampled} fit the context of ${maxContext}`);
+    throw new KvasirError(
+      "PROMPT_TOO_LONG",
+      `the prompt has ${prompt.length} tokens; at most ${maxContext - sampled} fit the context of ${maxContext}`,
+    );
   }
   checkInteger("maxTokens", maxTokens, sampled, sampled === 0 ? 0 : maxContext - prompt.length);
-}
-
-/** Negative when `a` goes before `b`. */
-function rank(a: Sequence, b: Sequence): number {
-  return b.options.priority - a.options.priority || a.order - b.order;
-}
-
-/** Most sequences that come are the last by rank. */
-function insert(queue: Sequence[], sequence: Sequence): void {
-  let i = queue.length;
-  while (i > 0 && rank(sequence, queue[i - 1]!) < 0) i -= 1;
-  queue.splice(i, 0, sequence);
-}
-
-function remove(queue: Sequence[], sequence: Sequence): void {
-  queue.splice(queue.indexOf(sequence), 1);
-}
-
-/** The sequence's next `count` tokens become a row: from now on they are computed, and what the row samples is on its way. */
-function addRow(plan: Plan, sequence: Sequence, count: number): void {
-  const start = sequence.computed;
-  sequence.computed += count;
-  const output = outputOf(sequence);
-  if (output === "sample" || output === "logits") sequence.sampling += 1;
-  if (output === "logits") sequence.awaitingToken = true;
-  const row = plan.rows[plan.rowCount];
-  if (row === undefined) plan.rows.push({ sequence, start, count, output });
-  else Object.assign(row, { sequence, start, count, output });
-  plan.rowCount += 1;
-  plan.tokenCount += count;
-}
-
-function outputOf({ options, computed, length, sampling }: Sequence): RowOutput {
-  if (options.output === "score") return "score";
-  return computed === length + sampling ? options.output : "none";
 }

@@ -2,14 +2,18 @@ import { invalid } from "../check.ts";
 
 /** One part of a message's content. Templates may know further types; those that carry no text, such as images, are refused. */
 export interface ChatPart {
+  /** Mostly `"text"`. */
   type: string;
+  /** The part's text. */
   text?: string;
   [key: string]: unknown;
 }
 
 /** One message. Templates read further keys, such as `name`, `tool_calls` and `tool_call_id`. */
 export interface ChatMessage {
+  /** Who speaks: `"system"`, `"user"`, `"assistant"`, `"tool"`, or what else the template knows. */
   role: string;
+  /** Text, or parts; may be absent beside `tool_calls`. */
   content?: string | ChatPart[] | null | undefined;
   [key: string]: unknown;
 }

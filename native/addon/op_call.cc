@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <functional>
 #include <limits>
-#include <optional>
 #include <vector>
 
 #include "addon/args.h"
+#include "addon/errors.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/sample.h"
 #include "ops/add.h"
@@ -101,7 +100,8 @@ double call_embed(const Call& call) {
   const auto table = pack_weight(call.backend, args, "table", cols);
   const auto tokens = args.array<int32_t>("tokens", size_t(count));
   check_ids("tokens", tokens, table->rows);
-  const Embed op{table.get(), tokens.data(), count, static_cast<float>(args.number("scale")), args.array<float>("y", size_t(count) * cols).data()};
+  const Embed op{table.get(), tokens.data(), count, static_cast<float>(args.number("scale")),
+                 args.array<float>("y", size_t(count) * cols).data()};
   return best_time(call.repeat, [&] { call.backend.embed(op); });
 }
 
@@ -134,9 +134,11 @@ void check_row(const Paged& paged, std::span<const int32_t> pages, int64_t page_
   const int32_t *q = paged.rows.indptr + row, *kv = paged.tables.indptr + row;
   const int64_t start = paged.rows.starts[row], stop = start + q[1] - q[0], first = paged.tables.first[row], P = paged.cache.page_size;
   const int64_t seen = window > 0 ? std::max<int64_t>(0, start - window + 1) : 0;
-  const bool ordered = q[0] >= 0 && q[1] >= q[0] && kv[0] >= 0 && kv[1] >= kv[0] && size_t(kv[1]) <= pages.size() && start >= 0 && first >= 0;
+  const bool ordered =
+      q[0] >= 0 && q[1] >= q[0] && kv[0] >= 0 && kv[1] >= kv[0] && size_t(kv[1]) <= pages.size() && start >= 0 && first >= 0;
   if (!ordered || first * P > seen || (first + kv[1] - kv[0]) * P < stop || stop > kMostSize) {
-    fail("INVALID_ARGUMENT", "row %d: its pages do not cover the positions %lld to %lld", row, static_cast<long long>(seen), static_cast<long long>(stop));
+    fail("INVALID_ARGUMENT", "row %d: its pages do not cover the positions %lld to %lld", row, static_cast<long long>(seen),
+         static_cast<long long>(stop));
   }
   check_ids("pages", pages.subspan(size_t(kv[0]), size_t(kv[1] - kv[0])), page_count);
 }
@@ -171,10 +173,17 @@ double call_attention(const Call& call) {
   const Args& args = call.args;
   const int window = args.integer("window", 0, kMostSize), heads = args.integer("queryHeads", 1, 4096);
   const Paged p = paged(args, window);
-  if (heads % p.cache.kv_heads != 0) fail("INVALID_ARGUMENT", "queryHeads is %d; a multiple of kvHeads (%d) is right", heads, p.cache.kv_heads);
+  if (heads % p.cache.kv_heads != 0)
+    fail("INVALID_ARGUMENT", "queryHeads is %d; a multiple of kvHeads (%d) is right", heads, p.cache.kv_heads);
   const size_t size = size_t(p.tokens) * heads * p.cache.head_size;
-  const Attention op{args.array<float>("q", size).data(), args.array<float>("out", size).data(), p.rows, p.tables, p.cache, heads,
-                     static_cast<float>(args.number("scale")), window};
+  const Attention op{args.array<float>("q", size).data(),
+                     args.array<float>("out", size).data(),
+                     p.rows,
+                     p.tables,
+                     p.cache,
+                     heads,
+                     static_cast<float>(args.number("scale")),
+                     window};
   return best_time(call.repeat, [&] { call.backend.attention(op); });
 }
 
@@ -222,8 +231,9 @@ double call_sample(const Call& call) {
   const uint64_t seed = args.seed("seed"), place = static_cast<uint64_t>(args.integer("place", 0, kMostSize, 0));
   std::vector<SampleRow> sample_rows;
   for (size_t r = 0; r < size_t(rows); ++r) {
-    sample_rows.push_back({logits.data() + r * vocab, &params, seen, biases, banned, seed, place + r, args.flag("wantLogprobs"), args.flag("wantAdjust"),
-                           args.flag("wantChoose"), top, &tokens[r], &logprobs[r], top_tokens.data() + r * top, top_logprobs.data() + r * top, &log_sums[r]});
+    sample_rows.push_back({logits.data() + r * vocab, &params, seen, biases, banned, seed, place + r, args.flag("wantLogprobs"),
+                           args.flag("wantAdjust"), args.flag("wantChoose"), top, &tokens[r], &logprobs[r], top_tokens.data() + r * top,
+                           top_logprobs.data() + r * top, &log_sums[r]});
   }
   const Sample op{sample_rows, vocab};
   const double seconds = best_time(call.repeat, [&] { call.backend.sample(op); });
@@ -238,8 +248,9 @@ double call_sample(const Call& call) {
 const struct {
   const char* name;
   double (*call)(const Call&);
-} kOps[] = {{"add", call_add},       {"append_kv", call_append_kv}, {"attention", call_attention}, {"embed", call_embed}, {"glu", call_glu},
-            {"matmul", call_matmul}, {"rmsnorm", call_rmsnorm},     {"rope", call_rope},           {"sample", call_sample}};
+} kOps[] = {{"add", call_add},      {"append_kv", call_append_kv}, {"attention", call_attention}, {"embed", call_embed},
+            {"glu", call_glu},      {"matmul", call_matmul},       {"rmsnorm", call_rmsnorm},     {"rope", call_rope},
+            {"sample", call_sample}};
 
 double run_op(const Napi::CallbackInfo& info) {
   if (info.Length() < 3 || !info[0].IsString() || !info[1].IsObject() || !info[2].IsObject()) {
@@ -258,20 +269,11 @@ double run_op(const Napi::CallbackInfo& info) {
 }  // namespace
 
 Napi::Value op_call(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  try {
-    Napi::Object result = Napi::Object::New(env);
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    Napi::Object result = Napi::Object::New(info.Env());
     result.Set("seconds", run_op(info));
     return result;
-  } catch (const Error& error) {
-    Napi::Error thrown = Napi::Error::New(env, error.what());
-    thrown.Set("code", Napi::String::New(env, error.code()));
-    throw thrown;
-  } catch (const std::bad_alloc&) {
-    Napi::Error thrown = Napi::Error::New(env, "memory for the op could not be had");
-    thrown.Set("code", Napi::String::New(env, "OUT_OF_MEMORY"));
-    throw thrown;
-  }
+  });
 }
 
 }  // namespace kvasir

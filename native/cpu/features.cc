@@ -1,5 +1,4 @@
-#include "cpu/features.h"
-
+// What this processor is and runs.
 #include <array>
 #include <cstring>
 
@@ -25,7 +24,9 @@ Registers cpuid(unsigned leaf) {
   return r;
 }
 
-bool has(unsigned value, unsigned bits) { return (value & bits) == bits; }
+bool has(unsigned value, unsigned bits) {
+  return (value & bits) == bits;
+}
 
 // Which register files the operating system saves: bits 1, 2 for 256-bit registers, 5, 6, 7 for masks and 512-bit ones.
 unsigned saved_state() {
@@ -35,19 +36,19 @@ unsigned saved_state() {
   return low;
 }
 
-}  // namespace
-
 // x86-64-v3, for which the kernels are compiled.
 bool runs_avx2() {
-  return has(saved_state(), 0x6) && has(cpuid(1).c, bit_FMA | bit_MOVBE | bit_F16C | bit_AVX) && has(cpuid(7).b, bit_AVX2 | bit_BMI | bit_BMI2) &&
-         has(cpuid(0x80000001).c, bit_LZCNT);
+  return has(saved_state(), 0x6) && has(cpuid(1).c, bit_FMA | bit_MOVBE | bit_F16C | bit_AVX) &&
+         has(cpuid(7).b, bit_AVX2 | bit_BMI | bit_BMI2) && has(cpuid(0x80000001).c, bit_LZCNT);
 }
 
 // x86-64-v4 and VNNI.
 bool runs_avx512() {
-  return runs_avx2() && has(saved_state(), 0xe6) && has(cpuid(7).b, bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL) &&
-         has(cpuid(7).c, bit_AVX512VNNI);
+  return runs_avx2() && has(saved_state(), 0xe6) &&
+         has(cpuid(7).b, bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL) && has(cpuid(7).c, bit_AVX512VNNI);
 }
+
+}  // namespace
 
 std::string processor_name() {
   std::array<char, 49> name{};
@@ -61,9 +62,9 @@ std::string processor_name() {
   return text.empty() ? "x86-64" : text;
 }
 #else
-bool runs_avx2() { return false; }
-bool runs_avx512() { return false; }
-std::string processor_name() { return "arm64"; }
+std::string processor_name() {
+  return "arm64";
+}
 #endif
 
 std::span<const Kernels* const> available_kernels() {

@@ -13,7 +13,9 @@ namespace {
 constexpr size_t kHugePage = size_t(2) << 20;
 constexpr size_t kChunk = size_t(64) << 20;  // of an arena; what is never touched of it costs nothing
 
-constexpr size_t round_up(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
+constexpr size_t round_up(size_t bytes, size_t unit) {
+  return (bytes + unit - 1) / unit * unit;
+}
 
 class MappedBuffer : public Buffer {
  public:
@@ -22,7 +24,7 @@ class MappedBuffer : public Buffer {
     const bool huge = bytes >= kHugePage;
     if (bytes > SIZE_MAX / 2) fail("OUT_OF_MEMORY", "%zu bytes of memory are more than an address space", bytes);
     length_ = huge ? round_up(bytes, kHugePage) + kHugePage : std::max<size_t>(bytes, 1);
-    mapping_ = ::mmap(nullptr, length_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    mapping_ = ::mmap(nullptr, length_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapping_ == MAP_FAILED) fail("OUT_OF_MEMORY", "%zu bytes of memory could not be had: %s", bytes, std::strerror(errno));
     data_ = mapping_;
     if (huge) {
@@ -44,7 +46,9 @@ class MappedBuffer : public Buffer {
 
 }  // namespace
 
-std::unique_ptr<Buffer> map_memory(size_t bytes) { return std::make_unique<MappedBuffer>(bytes); }
+std::unique_ptr<Buffer> map_memory(size_t bytes) {
+  return std::make_unique<MappedBuffer>(bytes);
+}
 
 std::shared_ptr<uint8_t> Arena::allocate(size_t bytes) {
   const size_t rounded = round_up(std::max<size_t>(bytes, 1), 64);

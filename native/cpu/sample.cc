@@ -11,7 +11,9 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // A logit as the stages see it: NaN is -infinity, infinity the largest float.
-double value_of(float logit) { return std::isnan(logit) ? -kInfinity : std::min(logit, FLT_MAX); }
+double value_of(float logit) {
+  return std::isnan(logit) ? -kInfinity : std::min(logit, FLT_MAX);
+}
 
 // The largest logit as value_of sees it, in 16 running maxima that the compiler keeps in vectors; -infinity where none is finite.
 double largest_logit(std::span<const float> logits) {
@@ -53,7 +55,9 @@ double total_weight(const std::vector<Candidate>& candidates) {
   return total;
 }
 
-bool before(const Ranked& a, const Ranked& b) { return a.key != b.key ? a.key < b.key : a.token < b.token; }
+bool before(const Ranked& a, const Ranked& b) {
+  return a.key != b.key ? a.key < b.key : a.token < b.token;
+}
 
 // The last of those that come first, in the order of `before`, until their sizes sum up to `target`: quickselect by weight, so that nothing
 // is sorted. Not empty.
@@ -144,7 +148,9 @@ void filter(std::span<const float> logits, double largest, const SampleParams& p
   if (params.min_p > 0) keep_min_p(candidates, params.min_p);
 }
 
-bool filters(const SampleParams& params) { return params.top_k > 0 || params.typical_p < 1 || params.top_p < 1 || params.min_p > 0; }
+bool filters(const SampleParams& params) {
+  return params.top_k > 0 || params.typical_p < 1 || params.top_p < 1 || params.min_p > 0;
+}
 
 int32_t draw(const std::vector<Candidate>& candidates, double u) {
   double sum = 0;
@@ -253,7 +259,8 @@ void Sampler::run(const Sample& op, Threads& threads) {
     workspace.weights.resize(static_cast<size_t>(op.vocab));
     workspace.raw.reserve(notes);
   }
-  threads.parallel(static_cast<int64_t>(op.rows.size()), [&](int64_t row, int worker) { run_row(op.rows[row], op.vocab, workspaces_[worker]); });
+  threads.parallel(static_cast<int64_t>(op.rows.size()),
+                   [&](int64_t row, int worker) { run_row(op.rows[row], op.vocab, workspaces_[worker]); });
 }
 
 std::vector<int32_t> Sampler::kept_tokens(std::span<const float> logits, const SampleParams& params) {

@@ -14,9 +14,15 @@ struct u8x64 {
   __m256i lo, hi;
 };
 
-KVASIR_INLINE f32x16 zeros() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
-KVASIR_INLINE f32x16 splat(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
-KVASIR_INLINE f32x16 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+KVASIR_INLINE f32x16 zeros() {
+  return {_mm256_setzero_ps(), _mm256_setzero_ps()};
+}
+KVASIR_INLINE f32x16 splat(float x) {
+  return {_mm256_set1_ps(x), _mm256_set1_ps(x)};
+}
+KVASIR_INLINE f32x16 load(const float* p) {
+  return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
 KVASIR_INLINE void store(float* p, f32x16 x) {
   _mm256_storeu_ps(p, x.lo);
   _mm256_storeu_ps(p + 8, x.hi);
@@ -36,31 +42,63 @@ KVASIR_INLINE void store_part(float* p, f32x16 x, int count) {
   _mm256_maskstore_ps(p + 8, mask.hi, x.hi);
 }
 
-KVASIR_INLINE f32x16 operator+(f32x16 a, f32x16 b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
-KVASIR_INLINE f32x16 operator-(f32x16 a, f32x16 b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
-KVASIR_INLINE f32x16 operator*(f32x16 a, f32x16 b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
-KVASIR_INLINE f32x16 operator/(f32x16 a, f32x16 b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
-KVASIR_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) { return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)}; }
-KVASIR_INLINE f32x16 min(f32x16 a, f32x16 b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
-KVASIR_INLINE f32x16 max(f32x16 a, f32x16 b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
+KVASIR_INLINE f32x16 operator+(f32x16 a, f32x16 b) {
+  return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)};
+}
+KVASIR_INLINE f32x16 operator-(f32x16 a, f32x16 b) {
+  return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)};
+}
+KVASIR_INLINE f32x16 operator*(f32x16 a, f32x16 b) {
+  return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)};
+}
+KVASIR_INLINE f32x16 operator/(f32x16 a, f32x16 b) {
+  return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)};
+}
+KVASIR_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) {
+  return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
+KVASIR_INLINE f32x16 min(f32x16 a, f32x16 b) {
+  return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)};
+}
+KVASIR_INLINE f32x16 max(f32x16 a, f32x16 b) {
+  return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)};
+}
 KVASIR_INLINE f32x16 round_even(f32x16 x) {
   constexpr int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
   return {_mm256_round_ps(x.lo, nearest), _mm256_round_ps(x.hi, nearest)};
 }
 
-KVASIR_INLINE i32x16 splat_i32(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
-KVASIR_INLINE i32x16 operator+(i32x16 a, i32x16 b) { return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)}; }
-KVASIR_INLINE i32x16 operator-(i32x16 a, i32x16 b) { return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)}; }
-KVASIR_INLINE i32x16 operator&(i32x16 a, i32x16 b) { return {_mm256_and_si256(a.lo, b.lo), _mm256_and_si256(a.hi, b.hi)}; }
-KVASIR_INLINE i32x16 max(i32x16 a, i32x16 b) { return {_mm256_max_epi32(a.lo, b.lo), _mm256_max_epi32(a.hi, b.hi)}; }
+KVASIR_INLINE i32x16 splat_i32(int32_t x) {
+  return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)};
+}
+KVASIR_INLINE i32x16 operator+(i32x16 a, i32x16 b) {
+  return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)};
+}
+KVASIR_INLINE i32x16 operator-(i32x16 a, i32x16 b) {
+  return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)};
+}
+KVASIR_INLINE i32x16 operator&(i32x16 a, i32x16 b) {
+  return {_mm256_and_si256(a.lo, b.lo), _mm256_and_si256(a.hi, b.hi)};
+}
+KVASIR_INLINE i32x16 max(i32x16 a, i32x16 b) {
+  return {_mm256_max_epi32(a.lo, b.lo), _mm256_max_epi32(a.hi, b.hi)};
+}
 template <int count>
 KVASIR_INLINE i32x16 shift_right(i32x16 x) {
   return {_mm256_srai_epi32(x.lo, count), _mm256_srai_epi32(x.hi, count)};
 }
-KVASIR_INLINE f32x16 to_f32(i32x16 x) { return {_mm256_cvtepi32_ps(x.lo), _mm256_cvtepi32_ps(x.hi)}; }
-KVASIR_INLINE i32x16 to_i32(f32x16 x) { return {_mm256_cvtps_epi32(x.lo), _mm256_cvtps_epi32(x.hi)}; }
-KVASIR_INLINE i32x16 bits(f32x16 x) { return {_mm256_castps_si256(x.lo), _mm256_castps_si256(x.hi)}; }
-KVASIR_INLINE f32x16 from_bits(i32x16 x) { return {_mm256_castsi256_ps(x.lo), _mm256_castsi256_ps(x.hi)}; }
+KVASIR_INLINE f32x16 to_f32(i32x16 x) {
+  return {_mm256_cvtepi32_ps(x.lo), _mm256_cvtepi32_ps(x.hi)};
+}
+KVASIR_INLINE i32x16 to_i32(f32x16 x) {
+  return {_mm256_cvtps_epi32(x.lo), _mm256_cvtps_epi32(x.hi)};
+}
+KVASIR_INLINE i32x16 bits(f32x16 x) {
+  return {_mm256_castps_si256(x.lo), _mm256_castps_si256(x.hi)};
+}
+KVASIR_INLINE f32x16 from_bits(i32x16 x) {
+  return {_mm256_castsi256_ps(x.lo), _mm256_castsi256_ps(x.hi)};
+}
 KVASIR_INLINE f32x16 power_of_two(i32x16 n) {
   const i32x16 biased = n + splat_i32(127);
   return from_bits({_mm256_slli_epi32(biased.lo, 23), _mm256_slli_epi32(biased.hi, 23)});
@@ -97,10 +135,15 @@ KVASIR_INLINE int32_t sum(i32x16 x) {
   return _mm_cvtsi128_si32(_mm_add_epi32(b, _mm_shuffle_epi32(b, 0xb1)));
 }
 
-KVASIR_INLINE __m128i load_half(const void* p, int index) { return _mm_loadu_si128(static_cast<const __m128i*>(p) + index); }
-KVASIR_INLINE f32x16 load_f16(const void* p) { return {_mm256_cvtph_ps(load_half(p, 0)), _mm256_cvtph_ps(load_half(p, 1))}; }
+KVASIR_INLINE __m128i load_half(const void* p, int index) {
+  return _mm_loadu_si128(static_cast<const __m128i*>(p) + index);
+}
+KVASIR_INLINE f32x16 load_f16(const void* p) {
+  return {_mm256_cvtph_ps(load_half(p, 0)), _mm256_cvtph_ps(load_half(p, 1))};
+}
 KVASIR_INLINE f32x16 load_bf16(const void* p) {
-  return from_bits({_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_half(p, 0)), 16), _mm256_slli_epi32(_mm256_cvtepu16_epi32(load_half(p, 1)), 16)});
+  return from_bits(
+      {_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_half(p, 0)), 16), _mm256_slli_epi32(_mm256_cvtepu16_epi32(load_half(p, 1)), 16)});
 }
 KVASIR_INLINE void store_f16(void* p, f32x16 x) {
   constexpr int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
@@ -121,9 +164,15 @@ KVASIR_INLINE void store_bf16(void* p, f32x16 x) {
   _mm256_storeu_si256(static_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xd8));
 }
 
-KVASIR_INLINE __m128i load_eight(const uint8_t* p) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)); }
-KVASIR_INLINE i32x16 load_u8(const uint8_t* p) { return {_mm256_cvtepu8_epi32(load_eight(p)), _mm256_cvtepu8_epi32(load_eight(p + 8))}; }
-KVASIR_INLINE i32x16 load_i8(const uint8_t* p) { return {_mm256_cvtepi8_epi32(load_eight(p)), _mm256_cvtepi8_epi32(load_eight(p + 8))}; }
+KVASIR_INLINE __m128i load_eight(const void* p) {
+  return _mm_loadl_epi64(static_cast<const __m128i*>(p));
+}
+KVASIR_INLINE i32x16 load_u8(const uint8_t* p) {
+  return {_mm256_cvtepu8_epi32(load_eight(p)), _mm256_cvtepu8_epi32(load_eight(p + 8))};
+}
+KVASIR_INLINE i32x16 load_i8(const int8_t* p) {
+  return {_mm256_cvtepi8_epi32(load_eight(p)), _mm256_cvtepi8_epi32(load_eight(p + 8))};
+}
 KVASIR_INLINE void store_i8(int8_t* p, i32x16 x) {
   const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.lo, x.hi), 0xd8);
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
@@ -132,9 +181,15 @@ KVASIR_INLINE void store_i8(int8_t* p, i32x16 x) {
 KVASIR_INLINE u8x64 load_bytes(const uint8_t* p) {
   return {_mm256_load_si256(reinterpret_cast<const __m256i*>(p)), _mm256_load_si256(reinterpret_cast<const __m256i*>(p) + 1)};
 }
-KVASIR_INLINE u8x64 splat_bytes(uint8_t x) { return {_mm256_set1_epi8(static_cast<char>(x)), _mm256_set1_epi8(static_cast<char>(x))}; }
-KVASIR_INLINE u8x64 operator&(u8x64 a, u8x64 b) { return {_mm256_and_si256(a.lo, b.lo), _mm256_and_si256(a.hi, b.hi)}; }
-KVASIR_INLINE u8x64 operator|(u8x64 a, u8x64 b) { return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)}; }
+KVASIR_INLINE u8x64 splat_bytes(uint8_t x) {
+  return {_mm256_set1_epi8(static_cast<char>(x)), _mm256_set1_epi8(static_cast<char>(x))};
+}
+KVASIR_INLINE u8x64 operator&(u8x64 a, u8x64 b) {
+  return {_mm256_and_si256(a.lo, b.lo), _mm256_and_si256(a.hi, b.hi)};
+}
+KVASIR_INLINE u8x64 operator|(u8x64 a, u8x64 b) {
+  return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)};
+}
 // Bits move between the two bytes of a pair: mask afterwards. A negative count shifts right.
 template <int count>
 KVASIR_INLINE u8x64 shift_left(u8x64 x) {
@@ -165,7 +220,8 @@ KVASIR_INLINE i32x16 dot(i32x16 acc, u8x64 u, const int8_t* x) {
 KVASIR_INLINE i32x16 dot_biased(i32x16 acc, u8x64 u, const int8_t* x) {
   const __m256i four = splat_four(x), flip = _mm256_set1_epi8(static_cast<char>(0x80));
   const __m256i lo = _mm256_xor_si256(u.lo, flip), hi = _mm256_xor_si256(u.hi, flip);
-  return {dot_unsigned(acc.lo, _mm256_abs_epi8(lo), _mm256_sign_epi8(four, lo)), dot_unsigned(acc.hi, _mm256_abs_epi8(hi), _mm256_sign_epi8(four, hi))};
+  return {dot_unsigned(acc.lo, _mm256_abs_epi8(lo), _mm256_sign_epi8(four, lo)),
+          dot_unsigned(acc.hi, _mm256_abs_epi8(hi), _mm256_sign_epi8(four, hi))};
 }
 
 inline constexpr int kTileRows = 4;

@@ -19,38 +19,88 @@ struct u8x64 {
   __m512i v;
 };
 
-KVASIR_INLINE __mmask16 first_lanes(int count) { return static_cast<__mmask16>((1u << count) - 1); }
+KVASIR_INLINE __mmask16 first_lanes(int count) {
+  return static_cast<__mmask16>((1u << count) - 1);
+}
 
-KVASIR_INLINE f32x16 zeros() { return {_mm512_setzero_ps()}; }
-KVASIR_INLINE f32x16 splat(float x) { return {_mm512_set1_ps(x)}; }
-KVASIR_INLINE f32x16 load(const float* p) { return {_mm512_loadu_ps(p)}; }
-KVASIR_INLINE f32x16 load_part(const float* p, int count) { return {_mm512_maskz_loadu_ps(first_lanes(count), p)}; }
-KVASIR_INLINE void store(float* p, f32x16 x) { _mm512_storeu_ps(p, x.v); }
-KVASIR_INLINE void store_part(float* p, f32x16 x, int count) { _mm512_mask_storeu_ps(p, first_lanes(count), x.v); }
+KVASIR_INLINE f32x16 zeros() {
+  return {_mm512_setzero_ps()};
+}
+KVASIR_INLINE f32x16 splat(float x) {
+  return {_mm512_set1_ps(x)};
+}
+KVASIR_INLINE f32x16 load(const float* p) {
+  return {_mm512_loadu_ps(p)};
+}
+KVASIR_INLINE f32x16 load_part(const float* p, int count) {
+  return {_mm512_maskz_loadu_ps(first_lanes(count), p)};
+}
+KVASIR_INLINE void store(float* p, f32x16 x) {
+  _mm512_storeu_ps(p, x.v);
+}
+KVASIR_INLINE void store_part(float* p, f32x16 x, int count) {
+  _mm512_mask_storeu_ps(p, first_lanes(count), x.v);
+}
 
-KVASIR_INLINE f32x16 operator+(f32x16 a, f32x16 b) { return {_mm512_add_ps(a.v, b.v)}; }
-KVASIR_INLINE f32x16 operator-(f32x16 a, f32x16 b) { return {_mm512_sub_ps(a.v, b.v)}; }
-KVASIR_INLINE f32x16 operator*(f32x16 a, f32x16 b) { return {_mm512_mul_ps(a.v, b.v)}; }
-KVASIR_INLINE f32x16 operator/(f32x16 a, f32x16 b) { return {_mm512_div_ps(a.v, b.v)}; }
-KVASIR_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
-KVASIR_INLINE f32x16 min(f32x16 a, f32x16 b) { return {_mm512_min_ps(a.v, b.v)}; }
-KVASIR_INLINE f32x16 max(f32x16 a, f32x16 b) { return {_mm512_max_ps(a.v, b.v)}; }
-KVASIR_INLINE f32x16 round_even(f32x16 x) { return {_mm512_roundscale_ps(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+KVASIR_INLINE f32x16 operator+(f32x16 a, f32x16 b) {
+  return {_mm512_add_ps(a.v, b.v)};
+}
+KVASIR_INLINE f32x16 operator-(f32x16 a, f32x16 b) {
+  return {_mm512_sub_ps(a.v, b.v)};
+}
+KVASIR_INLINE f32x16 operator*(f32x16 a, f32x16 b) {
+  return {_mm512_mul_ps(a.v, b.v)};
+}
+KVASIR_INLINE f32x16 operator/(f32x16 a, f32x16 b) {
+  return {_mm512_div_ps(a.v, b.v)};
+}
+KVASIR_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) {
+  return {_mm512_fmadd_ps(a.v, b.v, c.v)};
+}
+KVASIR_INLINE f32x16 min(f32x16 a, f32x16 b) {
+  return {_mm512_min_ps(a.v, b.v)};
+}
+KVASIR_INLINE f32x16 max(f32x16 a, f32x16 b) {
+  return {_mm512_max_ps(a.v, b.v)};
+}
+KVASIR_INLINE f32x16 round_even(f32x16 x) {
+  return {_mm512_roundscale_ps(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
 
-KVASIR_INLINE i32x16 splat_i32(int32_t x) { return {_mm512_set1_epi32(x)}; }
-KVASIR_INLINE i32x16 operator+(i32x16 a, i32x16 b) { return {_mm512_add_epi32(a.v, b.v)}; }
-KVASIR_INLINE i32x16 operator-(i32x16 a, i32x16 b) { return {_mm512_sub_epi32(a.v, b.v)}; }
-KVASIR_INLINE i32x16 operator&(i32x16 a, i32x16 b) { return {_mm512_and_si512(a.v, b.v)}; }
-KVASIR_INLINE i32x16 max(i32x16 a, i32x16 b) { return {_mm512_max_epi32(a.v, b.v)}; }
+KVASIR_INLINE i32x16 splat_i32(int32_t x) {
+  return {_mm512_set1_epi32(x)};
+}
+KVASIR_INLINE i32x16 operator+(i32x16 a, i32x16 b) {
+  return {_mm512_add_epi32(a.v, b.v)};
+}
+KVASIR_INLINE i32x16 operator-(i32x16 a, i32x16 b) {
+  return {_mm512_sub_epi32(a.v, b.v)};
+}
+KVASIR_INLINE i32x16 operator&(i32x16 a, i32x16 b) {
+  return {_mm512_and_si512(a.v, b.v)};
+}
+KVASIR_INLINE i32x16 max(i32x16 a, i32x16 b) {
+  return {_mm512_max_epi32(a.v, b.v)};
+}
 template <int count>
 KVASIR_INLINE i32x16 shift_right(i32x16 x) {
   return {_mm512_srai_epi32(x.v, count)};
 }
-KVASIR_INLINE f32x16 to_f32(i32x16 x) { return {_mm512_cvtepi32_ps(x.v)}; }
-KVASIR_INLINE i32x16 to_i32(f32x16 x) { return {_mm512_cvtps_epi32(x.v)}; }
-KVASIR_INLINE i32x16 bits(f32x16 x) { return {_mm512_castps_si512(x.v)}; }
-KVASIR_INLINE f32x16 from_bits(i32x16 x) { return {_mm512_castsi512_ps(x.v)}; }
-KVASIR_INLINE f32x16 power_of_two(i32x16 n) { return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n.v, _mm512_set1_epi32(127)), 23))}; }
+KVASIR_INLINE f32x16 to_f32(i32x16 x) {
+  return {_mm512_cvtepi32_ps(x.v)};
+}
+KVASIR_INLINE i32x16 to_i32(f32x16 x) {
+  return {_mm512_cvtps_epi32(x.v)};
+}
+KVASIR_INLINE i32x16 bits(f32x16 x) {
+  return {_mm512_castps_si512(x.v)};
+}
+KVASIR_INLINE f32x16 from_bits(i32x16 x) {
+  return {_mm512_castsi512_ps(x.v)};
+}
+KVASIR_INLINE f32x16 power_of_two(i32x16 n) {
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n.v, _mm512_set1_epi32(127)), 23))};
+}
 // Lane i is x where first <= i < last, else y.
 KVASIR_INLINE f32x16 select_range(int first, int last, f32x16 x, f32x16 y) {
   return {_mm512_mask_blend_ps(static_cast<__mmask16>(first_lanes(last) & ~first_lanes(first)), y.v, x.v)};
@@ -62,11 +112,19 @@ KVASIR_INLINE float sum(f32x16 x) {
   b = _mm_add_ps(b, _mm_movehl_ps(b, b));
   return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
 }
-KVASIR_INLINE float largest(f32x16 x) { return _mm512_reduce_max_ps(x.v); }
-KVASIR_INLINE int32_t largest(i32x16 x) { return _mm512_reduce_max_epi32(x.v); }
-KVASIR_INLINE int32_t sum(i32x16 x) { return _mm512_reduce_add_epi32(x.v); }
+KVASIR_INLINE float largest(f32x16 x) {
+  return _mm512_reduce_max_ps(x.v);
+}
+KVASIR_INLINE int32_t largest(i32x16 x) {
+  return _mm512_reduce_max_epi32(x.v);
+}
+KVASIR_INLINE int32_t sum(i32x16 x) {
+  return _mm512_reduce_add_epi32(x.v);
+}
 
-KVASIR_INLINE f32x16 load_f16(const void* p) { return {_mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)))}; }
+KVASIR_INLINE f32x16 load_f16(const void* p) {
+  return {_mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)))};
+}
 KVASIR_INLINE f32x16 load_bf16(const void* p) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p))), 16))};
 }
@@ -81,17 +139,35 @@ KVASIR_INLINE i32x16 round_to_bf16(f32x16 x) {
   const __mmask16 nan = _mm512_cmp_ps_mask(x.v, x.v, _CMP_UNORD_Q);
   return {_mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc0))};
 }
-KVASIR_INLINE f32x16 bf16_rounded(f32x16 x) { return {_mm512_castsi512_ps(_mm512_slli_epi32(round_to_bf16(x).v, 16))}; }
-KVASIR_INLINE void store_bf16(void* p, f32x16 x) { _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtepi32_epi16(round_to_bf16(x).v)); }
+KVASIR_INLINE f32x16 bf16_rounded(f32x16 x) {
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(round_to_bf16(x).v, 16))};
+}
+KVASIR_INLINE void store_bf16(void* p, f32x16 x) {
+  _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtepi32_epi16(round_to_bf16(x).v));
+}
 
-KVASIR_INLINE i32x16 load_u8(const uint8_t* p) { return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))}; }
-KVASIR_INLINE i32x16 load_i8(const uint8_t* p) { return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))}; }
-KVASIR_INLINE void store_i8(int8_t* p, i32x16 x) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(x.v)); }
+KVASIR_INLINE i32x16 load_u8(const uint8_t* p) {
+  return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+KVASIR_INLINE i32x16 load_i8(const int8_t* p) {
+  return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+KVASIR_INLINE void store_i8(int8_t* p, i32x16 x) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(x.v));
+}
 
-KVASIR_INLINE u8x64 load_bytes(const uint8_t* p) { return {_mm512_load_si512(p)}; }
-KVASIR_INLINE u8x64 splat_bytes(uint8_t x) { return {_mm512_set1_epi8(static_cast<char>(x))}; }
-KVASIR_INLINE u8x64 operator&(u8x64 a, u8x64 b) { return {_mm512_and_si512(a.v, b.v)}; }
-KVASIR_INLINE u8x64 operator|(u8x64 a, u8x64 b) { return {_mm512_or_si512(a.v, b.v)}; }
+KVASIR_INLINE u8x64 load_bytes(const uint8_t* p) {
+  return {_mm512_load_si512(p)};
+}
+KVASIR_INLINE u8x64 splat_bytes(uint8_t x) {
+  return {_mm512_set1_epi8(static_cast<char>(x))};
+}
+KVASIR_INLINE u8x64 operator&(u8x64 a, u8x64 b) {
+  return {_mm512_and_si512(a.v, b.v)};
+}
+KVASIR_INLINE u8x64 operator|(u8x64 a, u8x64 b) {
+  return {_mm512_or_si512(a.v, b.v)};
+}
 // Bits move between the two bytes of a pair: mask afterwards. A negative count shifts right.
 template <int count>
 KVASIR_INLINE u8x64 shift_left(u8x64 x) {
@@ -110,7 +186,9 @@ KVASIR_INLINE i32x16 dot(i32x16 acc, u8x64 u, const int8_t* x) {
   std::memcpy(&four, x, 4);
   return {_mm512_dpbusd_epi32(acc.v, u.v, _mm512_set1_epi32(four))};
 }
-KVASIR_INLINE i32x16 dot_biased(i32x16 acc, u8x64 u, const int8_t* x) { return dot(acc, u, x); }
+KVASIR_INLINE i32x16 dot_biased(i32x16 acc, u8x64 u, const int8_t* x) {
+  return dot(acc, u, x);
+}
 
 inline constexpr int kTileRows = 8;  // rows of a register tile: 8 sums in int32, 8 in float32, levels
 

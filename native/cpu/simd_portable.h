@@ -43,17 +43,23 @@ KVASIR_INLINE T load_as(const void* p) {
 KVASIR_INLINE f32x16 splat(float x) {
   return each<f32x16>([=](int) { return f32x4{x, x, x, x}; });
 }
-KVASIR_INLINE f32x16 zeros() { return splat(0); }
+KVASIR_INLINE f32x16 zeros() {
+  return splat(0);
+}
 KVASIR_INLINE f32x16 load(const float* p) {
   return each<f32x16>([=](int i) { return load_as<f32x4>(p + 4 * i); });
 }
-KVASIR_INLINE void store(float* p, f32x16 x) { std::memcpy(p, &x, sizeof x); }
+KVASIR_INLINE void store(float* p, f32x16 x) {
+  std::memcpy(p, &x, sizeof x);
+}
 KVASIR_INLINE f32x16 load_part(const float* p, int count) {
   f32x16 x = zeros();
   std::memcpy(&x, p, count * sizeof(float));
   return x;
 }
-KVASIR_INLINE void store_part(float* p, f32x16 x, int count) { std::memcpy(p, &x, count * sizeof(float)); }
+KVASIR_INLINE void store_part(float* p, f32x16 x, int count) {
+  std::memcpy(p, &x, count * sizeof(float));
+}
 
 KVASIR_INLINE f32x16 operator+(f32x16 a, f32x16 b) {
   return each<f32x16>([&](int i) { return a.part[i] + b.part[i]; });
@@ -106,7 +112,9 @@ KVASIR_INLINE f32x16 from_bits(i32x16 x) {
   return each<f32x16>([&](int i) { return reinterpret_cast<f32x4>(x.part[i]); });
 }
 // Adding 1.5 * 2^23 leaves the rounded integer in the low bits.
-KVASIR_INLINE f32x16 round_even(f32x16 x) { return (x + splat(12582912.0f)) - splat(12582912.0f); }
+KVASIR_INLINE f32x16 round_even(f32x16 x) {
+  return (x + splat(12582912.0f)) - splat(12582912.0f);
+}
 KVASIR_INLINE i32x16 to_i32(f32x16 x) {
   const i32x16 shifted = bits(x + splat(12582912.0f));
   return each<i32x16>([&](int i) { return reinterpret_cast<i32x4>(reinterpret_cast<u32x4>(shifted.part[i]) - 0x4b400000u); });
@@ -177,7 +185,7 @@ KVASIR_INLINE void store_bf16(void* p, f32x16 x) {
 KVASIR_INLINE i32x16 load_u8(const uint8_t* p) {
   return each<i32x16>([=](int i) { return __builtin_convertvector(load_as<u8x4>(p + 4 * i), i32x4); });
 }
-KVASIR_INLINE i32x16 load_i8(const uint8_t* p) {
+KVASIR_INLINE i32x16 load_i8(const int8_t* p) {
   return each<i32x16>([=](int i) { return __builtin_convertvector(load_as<i8x4>(p + 4 * i), i32x4); });
 }
 KVASIR_INLINE void store_i8(int8_t* p, i32x16 x) {
@@ -228,7 +236,8 @@ KVASIR_INLINE i32x16 dot(i32x16 acc, u8x64 u, const int8_t* x) {
 KVASIR_INLINE i32x16 dot_biased(i32x16 acc, u8x64 u, const int8_t* x) {
   return each<i32x16>([&](int i) {
     const u16x8 pairs = reinterpret_cast<u16x8>(u.part[i]);
-    const i16x8 even = reinterpret_cast<i16x8>(pairs & uint16_t(255)) - int16_t(128), odd = reinterpret_cast<i16x8>(pairs >> 8) - int16_t(128);
+    const i16x8 even = reinterpret_cast<i16x8>(pairs & uint16_t(255)) - int16_t(128),
+                odd = reinterpret_cast<i16x8>(pairs >> 8) - int16_t(128);
     return dot_pairs(acc.part[i], even, odd, x);
   });
 }

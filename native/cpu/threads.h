@@ -45,8 +45,8 @@ class Threads {
   void stop();
 
   const int count_;
-  Job job_{};                     // written while the gate is closed and nobody is inside
-  uint32_t generation_ = 0;       // of the latest job
+  Job job_{};                                  // written while the gate is closed and nobody is inside
+  uint32_t generation_ = 0;                    // of the latest job
   alignas(64) std::atomic<uint64_t> gate_{0};  // generation << 32 | open << 31 | workers that joined
   alignas(64) std::atomic<int64_t> next_{0};
   alignas(64) std::atomic<uint32_t> left_{0};  // workers that joined and are done

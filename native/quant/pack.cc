@@ -79,11 +79,16 @@ void put_levels(DType type, const Levels& levels, int row, uint8_t* quants) {
 
 Levels read_levels(DType type, const uint8_t* file, int sub) {
   switch (type) {
-    case DType::Q8_0: return read_q8_0(file);
-    case DType::Q4_0: return read_q4_0(file);
-    case DType::Q5_0: return read_q5_0(file);
-    case DType::Q4_K: return read_q4_k(file, sub);
-    default: return read_q6_k(file, sub);
+    case DType::Q8_0:
+      return read_q8_0(file);
+    case DType::Q4_0:
+      return read_q4_0(file);
+    case DType::Q5_0:
+      return read_q5_0(file);
+    case DType::Q4_K:
+      return read_q4_k(file, sub);
+    default:
+      return read_q6_k(file, sub);
   }
 }
 

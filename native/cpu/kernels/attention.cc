@@ -16,10 +16,10 @@
 namespace kvasir::cpu::KVASIR_ISA {
 namespace {
 
-constexpr int kKeys = 64;                     // of a tile; tiles start at multiples of it
-constexpr int kGroups = kKeys / kLanes;       // 16 keys of one page each
-constexpr int kQueries = 64;                  // of a task, or one token's group if that is larger
-constexpr int64_t kSerialWork = 128 << 10;    // multiply-adds below which waking others costs more than it brings
+constexpr int kKeys = 64;                   // of a tile; tiles start at multiples of it
+constexpr int kGroups = kKeys / kLanes;     // 16 keys of one page each
+constexpr int kQueries = 64;                // of a task, or one token's group if that is larger
+constexpr int64_t kSerialWork = 128 << 10;  // multiply-adds below which waking others costs more than it brings
 constexpr float kMinusInfinity = -__builtin_inff();
 
 // What a worker keeps of its task's queries.
@@ -90,7 +90,8 @@ void score(const float* q, const TileKeys<E>& keys, int D, int P, const KeyRange
       for (int r = 0; r < R; ++r) sums[r] = fma(splat(q[r * D + d]), key, sums[r]);
     }
     for (int r = 0; r < R; ++r) {
-      const int first = least(kLanes, most(0, ranges[r].first - group * kLanes)), last = least(kLanes, most(0, ranges[r].last - group * kLanes));
+      const int first = least(kLanes, most(0, ranges[r].first - group * kLanes)),
+                last = least(kLanes, most(0, ranges[r].last - group * kLanes));
       store(scores[r] + group * kLanes, select_range(first, most(first, last), sums[r], splat(kMinusInfinity)));
     }
   }
@@ -122,7 +123,8 @@ void soften(const State& state, int m, const KeyRange (&ranges)[R], KeyRange gro
 
 // sums[r][d] = sums[r][d] * rescale[r] + sum of weight[r][key] * v[key][d] over the keys that query r sees, ascending.
 template <class E, int R>
-void add_values(float* sums, const TileKeys<E>& keys, int D, const KeyRange (&ranges)[R], const float (*weights)[kKeys], const float* rescale) {
+void add_values(float* sums, const TileKeys<E>& keys, int D, const KeyRange (&ranges)[R], const float (*weights)[kKeys],
+                const float* rescale) {
   KeyRange shared{0, kKeys};  // the keys that all R see
   for (int r = 0; r < R; ++r) shared = {most(shared.first, ranges[r].first), least(shared.last, ranges[r].last)};
   if (shared.first > shared.last) shared.first = shared.last = 0;
@@ -203,9 +205,13 @@ void attend(const Attention& op, const Task& task, const State& state) {
   finish(op, task, state);
 }
 
-int tokens_per_task(const Attention& op) { return most(1, kQueries / (op.query_heads / op.cache.kv_heads)); }
+int tokens_per_task(const Attention& op) {
+  return most(1, kQueries / (op.query_heads / op.cache.kv_heads));
+}
 
-int tasks_of_row(const Attention& op, int row, int tokens) { return (op.rows.indptr[row + 1] - op.rows.indptr[row] + tokens - 1) / tokens; }
+int tasks_of_row(const Attention& op, int row, int tokens) {
+  return (op.rows.indptr[row + 1] - op.rows.indptr[row] + tokens - 1) / tokens;
+}
 
 // Task `index` of a row-by-row numbering, kv heads innermost; a row's last tokens, which see most keys, come first.
 Task find_task(const Attention& op, int64_t index) {

@@ -92,7 +92,7 @@ struct Q6_K : Format {
     return nibbles<j>(quants) | (shift_left<4 - 2 * (j % 4)>(load_bytes(quants + 256 + (j / 4) * 64)) & splat_bytes(0x30));
   }
   KVASIR_INLINE static Scales scales(const Panel& panel, int block) {
-    const uint8_t* packed = panel.scales + block * 32;
+    const int8_t* packed = reinterpret_cast<const int8_t*>(panel.scales) + block * 32;
     const f32x16 d = load_f16(panel.supers + (block / 8) * 32);
     return {{d * to_f32(load_i8(packed)), d * to_f32(load_i8(packed + 16))}, zeros()};
   }
@@ -161,14 +161,22 @@ KVASIR_INLINE void unpack(const uint8_t* panel, int cols, int first, int count, 
 template <class Function>
 KVASIR_INLINE auto with_format(DType type, const Function& f) {
   switch (type) {
-    case DType::F32: return f(F32());
-    case DType::F16: return f(F16());
-    case DType::BF16: return f(BF16());
-    case DType::Q8_0: return f(Q8_0());
-    case DType::Q4_0: return f(Q4_0());
-    case DType::Q5_0: return f(Q5_0());
-    case DType::Q4_K: return f(Q4_K());
-    default: return f(Q6_K());
+    case DType::F32:
+      return f(F32());
+    case DType::F16:
+      return f(F16());
+    case DType::BF16:
+      return f(BF16());
+    case DType::Q8_0:
+      return f(Q8_0());
+    case DType::Q4_0:
+      return f(Q4_0());
+    case DType::Q5_0:
+      return f(Q5_0());
+    case DType::Q4_K:
+      return f(Q4_K());
+    default:
+      return f(Q6_K());
   }
 }
 

@@ -11,7 +11,9 @@ namespace {
 constexpr float kLowest = -1e4f;
 
 // x / (1 + exp(-t)), that is x times the logistic function of t.
-KVASIR_INLINE f32x16 gated(f32x16 x, f32x16 t) { return x / (splat(1.0f) + exp(zeros() - t)); }
+KVASIR_INLINE f32x16 gated(f32x16 x, f32x16 t) {
+  return x / (splat(1.0f) + exp(zeros() - t));
+}
 
 KVASIR_INLINE f32x16 silu(f32x16 x) {
   x = max(splat(kLowest), x);

@@ -1,7 +1,7 @@
 #pragma once
 // The element types of the cache.
-#include "ops/kv_cache.h"
 #include "cpu/simd.h"
+#include "ops/kv_cache.h"
 
 namespace kvasir::cpu::KVASIR_ISA {
 

@@ -16,8 +16,12 @@ KVASIR_INLINE void for_vectors(int64_t first, int64_t count, const Vector& vecto
   if (i < count) vector(i, static_cast<int>(count - i));
 }
 
-KVASIR_INLINE f32x16 load_lanes(const float* p, int lanes) { return lanes == kLanes ? load(p) : load_part(p, lanes); }
-KVASIR_INLINE void store_lanes(float* p, f32x16 x, int lanes) { lanes == kLanes ? store(p, x) : store_part(p, x, lanes); }
+KVASIR_INLINE f32x16 load_lanes(const float* p, int lanes) {
+  return lanes == kLanes ? load(p) : load_part(p, lanes);
+}
+KVASIR_INLINE void store_lanes(float* p, f32x16 x, int lanes) {
+  lanes == kLanes ? store(p, x) : store_part(p, x, lanes);
+}
 
 // Calls item(i) for each of `count` items of `elements` each, on all threads if that pays.
 template <class Item>
@@ -36,7 +40,8 @@ void for_items(Threads& threads, int64_t count, int64_t elements, const Item& it
 template <class Vector>
 void for_elements(Threads& threads, size_t count, const Vector& vector) {
   const int64_t total = static_cast<int64_t>(count), tasks = (total + kTaskElements - 1) / kTaskElements;
-  for_items(threads, tasks, kTaskElements, [&](int64_t task) { for_vectors(task * kTaskElements, least(total, (task + 1) * kTaskElements), vector); });
+  for_items(threads, tasks, kTaskElements,
+            [&](int64_t task) { for_vectors(task * kTaskElements, least(total, (task + 1) * kTaskElements), vector); });
 }
 
 }  // namespace kvasir::cpu::KVASIR_ISA

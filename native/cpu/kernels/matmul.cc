@@ -15,10 +15,10 @@
 namespace kvasir::cpu::KVASIR_ISA {
 namespace {
 
-constexpr int kChunk = 256;                    // k of an unpacked tile: 16 KiB, half of the smallest L1
-constexpr int kAhead = 2048;                   // bytes to prefetch ahead: a latency of memory at its bandwidth
-constexpr int64_t kTaskBytes = 64 << 10;       // of weights: some microseconds, many times a task's overhead
-constexpr int64_t kSerialWork = 256 << 10;     // bytes of weights times rows below which waking others costs more than it brings
+constexpr int kChunk = 256;                 // k of an unpacked tile: 16 KiB, half of the smallest L1
+constexpr int kAhead = 2048;                // bytes to prefetch ahead: a latency of memory at its bandwidth
+constexpr int64_t kTaskBytes = 64 << 10;    // of weights: some microseconds, many times a task's overhead
+constexpr int64_t kSerialWork = 256 << 10;  // bytes of weights times rows below which waking others costs more than it brings
 
 // 32 elements of a row of x as levels, with what undoes the offsets of the weights.
 struct XBlock {
@@ -44,11 +44,11 @@ XBlock quantize(const float* x) {
   std::memcpy(&amax, &largest_bits, 4);
   block.scale = amax / 127;
   const f32x16 inverse = splat(amax > 0 ? 127 / amax : 0);
-  const i32x16 first = to_i32(lo * inverse), second = to_i32(hi * inverse);
-  store_i8(block.levels, first);
-  store_i8(block.levels + 16, second);
-  block.half_sums[0] = sum(first);
-  block.half_sums[1] = sum(second);
+  store_i8(block.levels, to_i32(lo * inverse));
+  store_i8(block.levels + 16, to_i32(hi * inverse));
+  // Of what was stored: where x is NaN the levels mean nothing, but their sums still fit.
+  block.half_sums[0] = sum(load_i8(block.levels));
+  block.half_sums[1] = sum(load_i8(block.levels + 16));
   block.sum = block.half_sums[0] + block.half_sums[1];
   return block;
 }
@@ -178,8 +178,10 @@ void int8_panels(const Job& job, const Projection& out, const PackedWeight& weig
 PanelKernel panel_kernel(DType type, Compute compute) {
   return with_format(type, [&](auto format) -> PanelKernel {
     using F = decltype(format);
-    if constexpr (is_quantized(F::kType)) return compute == Compute::INT8 ? int8_panels<F> : f32_panels<F>;
-    else return dense_panels<F>;
+    if constexpr (is_quantized(F::kType))
+      return compute == Compute::INT8 ? int8_panels<F> : f32_panels<F>;
+    else
+      return dense_panels<F>;
   });
 }
 

@@ -17,7 +17,9 @@ void rmsnorm(const RmsNorm& op, Threads& threads) {
     });
     const float mean = sum(squares) / static_cast<float>(op.cols);
     const f32x16 scale = splat(1.0f / __builtin_sqrtf(mean + op.epsilon));
-    for_vectors(0, op.cols, [&](int64_t i, int lanes) { store_lanes(y + i, load_lanes(x + i, lanes) * scale * load_lanes(op.weight + i, lanes), lanes); });
+    for_vectors(0, op.cols, [&](int64_t i, int lanes) {
+      store_lanes(y + i, load_lanes(x + i, lanes) * scale * load_lanes(op.weight + i, lanes), lanes);
+    });
   });
 }
 

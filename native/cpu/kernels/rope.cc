@@ -14,8 +14,21 @@ struct Rotation {
   float sine[kPairs];
 };
 
+// fdlibm's polynomials on [-pi/4, pi/4], lowest power first: sin r = r + r^3 s(r^2), cos r = 1 - r^2 / 2 + r^4 c(r^2).
+constexpr double kSine[] = {-1.66666666666666324348e-01, 8.33333333332248946124e-03,  -1.98412698298579493134e-04,
+                            2.75573137070700676789e-06,  -2.50507602534068634195e-08, 1.58969099521155010221e-10};
+constexpr double kCosine[] = {4.16666666666666019037e-02,  -1.38888888888741095749e-03, 2.48015872894767294178e-05,
+                              -2.75573143513906633035e-07, 2.08757232129817482790e-09,  -1.13596475577881948265e-11};
+
+KVASIR_INLINE double polynomial(double z, const double (&coefficients)[6]) {
+  double sum = coefficients[5];
+#pragma GCC unroll 5
+  for (int i = 4; i >= 0; --i) sum = sum * z + coefficients[i];
+  return sum;
+}
+
 // cos and sin in float64 without a branch, so that the compiler vectorizes it: the angle less a multiple of pi/2 in three parts (exact for
-// angles to 2^22), then the polynomials of fdlibm on [-pi/4, pi/4]. Error below 1e-15, far below float32's rounding.
+// angles to 2^20), then a polynomial. Error below 1e-15, far below float32's rounding.
 KVASIR_INLINE void cos_sin(double angle, float* cosine, float* sine) {
   constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer, left in the low bits
   const double shifted = angle * 0.63661977236758134308 + kRound, n = shifted - kRound;
@@ -25,10 +38,7 @@ KVASIR_INLINE void cos_sin(double angle, float* cosine, float* sine) {
   r -= n * 6.07710050630396597660e-11;
   r -= n * 2.02226624879595063154e-21;
   const double z = r * r;
-  const double s = r + r * z * (-1.66666666666666324348e-01 + z * (8.33333333332248946124e-03 + z * (-1.98412698298579493134e-04 +
-                   z * (2.75573137070700676789e-06 + z * (-2.50507602534068634195e-08 + z * 1.58969099521155010221e-10)))));
-  const double c = 1.0 - 0.5 * z + z * z * (4.16666666666666019037e-02 + z * (-1.38888888888741095749e-03 + z * (2.48015872894767294178e-05 +
-                   z * (-2.75573143513906633035e-07 + z * (2.08757232129817482790e-09 + z * -1.13596475577881948265e-11)))));
+  const double s = r + r * z * polynomial(z, kSine), c = 1 - z / 2 + z * z * polynomial(z, kCosine);
   const bool swap = (quadrant & 1) != 0;
   const double cosine_size = swap ? s : c, sine_size = swap ? c : s;
   *cosine = static_cast<float>(((quadrant + 1) & 2) != 0 ? -cosine_size : cosine_size);

@@ -1,0 +1,50 @@
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { huggingFaceTensors, type ModelShape, TINY, writeModel } from "../support/models.ts";
+import { Random } from "../support/reference.ts";
+import { referenceLogits } from "../support/reference-model.ts";
+import { temporaryDirectory } from "../support/temporary.ts";
+import { EXACT, ISAS, withEngine } from "./support/engines.ts";
+import { LOGIT_BOUND, relativeError } from "./support/references.ts";
+
+/** Sizes that no vector, tile or page divides, and those of real models' heads. */
+const SHAPES: Record<string, ModelShape> = {
+  "llama, heads of 8": TINY,
+  "llama, heads of 10, odd sizes, biases": {
+    ...{ ...TINY, headSize: 10, queryHeads: 3, kvHeads: 1, hiddenSize: 37, feedForwardSize: 51, vocabSize: 61, bias: true },
+  },
+  "llama, heads of 64, none shared, tied": { ...TINY, headSize: 64, queryHeads: 2, kvHeads: 2, hiddenSize: 96, tied: true },
+  "llama, heads of 80": { ...TINY, headSize: 80, queryHeads: 5, kvHeads: 1, hiddenSize: 130, vocabSize: 257 },
+  "llama, heads of 96, one layer": { ...TINY, headSize: 96, queryHeads: 6, kvHeads: 3, layers: 1, vocabSize: 33 },
+  "llama, heads of 2": { ...TINY, headSize: 2, queryHeads: 7, kvHeads: 7, hiddenSize: 14, feedForwardSize: 9, vocabSize: 11 },
+  "qwen3, heads of 128": { ...TINY, architecture: "qwen3", headSize: 128, queryHeads: 4, kvHeads: 2, hiddenSize: 72, vocabSize: 99 },
+  "qwen3, heads of 6, odd sizes": {
+    ...{ ...TINY, architecture: "qwen3", headSize: 6, queryHeads: 9, kvHeads: 3, hiddenSize: 45, feedForwardSize: 77, tied: true },
+  },
+  "gemma3, a window smaller than a page": { ...TINY, architecture: "gemma3", layers: 7, window: 5, vocabSize: 53 },
+  "gemma3, a window of 1": { ...TINY, architecture: "gemma3", layers: 6, window: 1, tied: true },
+  "gemma3, heads of 256, a window that ends within a page": {
+    ...{ ...TINY, architecture: "gemma3", layers: 6, window: 23, headSize: 256, queryHeads: 2, kvHeads: 1, hiddenSize: 41, tied: true },
+  },
+};
+
+const directory = temporaryDirectory();
+
+describe("other shapes of the same architectures, against float64", () => {
+  test.each(Object.entries(SHAPES))("%s", async (name, shape) => {
+    const model = join(directory, name.replaceAll(/\W+/g, "-"));
+    await writeModel(model, shape);
+    const weights = new Map(huggingFaceTensors(shape).map((tensor) => [tensor.name, floats(tensor.data!)]));
+    const random = new Random(shape.hiddenSize);
+    const tokens = Int32Array.from({ length: 70 }, () => random.int(shape.vocabSize));
+    const expected = referenceLogits(shape, weights, tokens, { normsPlusOne: shape.architecture === "gemma3", neighbours: false });
+    for (const isa of ISAS) {
+      const { logits } = await withEngine(model, { ...EXACT, isa, maxBatchTokens: 29 }, (engine) => engine.score(tokens, { logits: true }));
+      expect(relativeError(logits!, expected)).toBeLessThan(LOGIT_BOUND / 20);
+    }
+  });
+});
+
+function floats(bytes: Uint8Array): Float32Array {
+  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+}

@@ -1,0 +1,167 @@
+import { describe, expect, it } from "vitest";
+import { ERROR_CODES } from "../lib/errors.ts";
+import { TENSOR_TYPES } from "../lib/model/spec.ts";
+import { MAX_TOP_LOGPROBS, native, ROW_OUTPUT } from "../lib/native.ts";
+import { PAGE_SIZE } from "../lib/options.ts";
+import { cppFunctions, filesBelow, functionsOf, importsOf, read } from "./support/sources.ts";
+
+const LIB = filesBelow("lib", ".ts");
+const NATIVE = filesBelow("native", ".h", ".cc");
+const IMPORTS = new Map(LIB.map((path) => [path, importsOf(path)]));
+
+describe("lib", () => {
+  it("has no import cycle, not even of types", () => {
+    const own = [...IMPORTS.values()].flat().filter((path) => path.endsWith(".ts"));
+    expect(own.length).toBeGreaterThan(100);
+    expect(own.filter((path) => !LIB.includes(path))).toEqual([]);
+    expect(firstCycle()).toEqual([]);
+  });
+
+  it("loads the addon in native.ts alone", () => {
+    const loaders = [...LIB, ...filesBelow("bench", ".ts", ".mjs")].filter((path) => /node-gyp-build|\.node["'`]/.test(read(path)));
+    expect(loaders).toEqual(["lib/native.ts"]);
+  });
+
+  it("schedules without native code, files, text or a clock", () => {
+    const schedule = LIB.filter((path) => path.startsWith("lib/schedule/"));
+    const reached = [...new Set(schedule.flatMap(reachable))].filter((path) => !path.startsWith("lib/schedule/")).sort();
+    expect(reached.filter((path) => !["lib/check.ts", "lib/errors.ts", "node:crypto"].includes(path))).toEqual([]);
+    for (const path of schedule) expect(read(path), path).not.toMatch(/performance\.|Date\.|setTimeout|await /);
+  });
+});
+
+describe("native", () => {
+  it("includes Node's headers in addon/ alone", () => {
+    const users = NATIVE.filter((path) => /#include\s*[<"](napi|node_api|js_native_api|uv|v8|node)\.h/.test(read(path)));
+    expect(users.filter((path) => !path.startsWith("native/addon/"))).toEqual([]);
+  });
+
+  it("has no arrow back: addon -> engine -> ops <- cpu -> tensor, quant", () => {
+    const allowed: Record<string, string[]> = {
+      addon: ["addon", "engine", "ops", "cpu", "quant", "tensor"],
+      engine: ["engine", "ops", "quant", "tensor"],
+      cpu: ["cpu", "ops", "quant", "tensor"],
+      ops: ["ops", "tensor"],
+      quant: ["quant", "tensor"],
+      tensor: ["tensor"],
+    };
+    const wrong = NATIVE.flatMap((path) => {
+      const folder = path.split("/")[1]!;
+      const included = [...read(path).matchAll(/#include "(\w+)\/[^"]+"/g)].map(([, name]) => name!);
+      return included.filter((name) => !allowed[folder]!.includes(name)).map((name) => `${path} -> ${name}`);
+    });
+    // The one place that chooses a back end.
+    expect(wrong).toEqual(["native/engine/engine.cc -> cpu"]);
+  });
+
+  it("exports what native.ts declares, and little", () => {
+    const declared = [...interfaceBody("lib/native.ts", "NativeModule").matchAll(/^ {2}(\w+)[(:]/gm)].map(([, name]) => name!);
+    expect(Object.keys(native()).sort()).toEqual(declared.sort());
+    expect(declared.length).toBeLessThanOrEqual(12);
+    const methods = [...interfaceBody("lib/native.ts", "NativeEngine").matchAll(/^ {2}(\w+)\(/gm)].map(([, name]) => name!);
+    expect(Object.getOwnPropertyNames(native().Engine.prototype).sort()).toEqual([...methods, "constructor"].sort());
+  });
+});
+
+describe("functions", () => {
+  it.each([
+    ["TypeScript", [...LIB, ...filesBelow("bench", ".ts")]],
+    ["C++", NATIVE],
+  ])("are short in %s: 95 % below 60 lines", (_, files) => {
+    const functions = files.flatMap((path) => functionsOf(path).map(({ name, lines }) => ({ name: `${path}: ${name}`, lines })));
+    functions.sort((a, b) => a.lines - b.lines);
+    expect(functions.length).toBeGreaterThan(100);
+    expect(functions[Math.ceil(functions.length * 0.95) - 1]!.lines, JSON.stringify(functions.slice(-5))).toBeLessThan(60);
+  });
+
+  it("are found by their braces in C++", () => {
+    const text = `#include <a>\nnamespace n {\nclass A : public B {\n public:\n  A() : b_(1) {}\n  int get() const { return b_; }\n};\n
+      // not { this }\nstatic constexpr int t[] = {1, 2};\ntemplate <class T, class = U<T>>\nvoid A::run(\n  int x) {\n  if (x) { "}"; }\n}\n}`;
+    expect(cppFunctions(text).map(({ name, lines }) => [name, lines])).toEqual([
+      ["A", 1],
+      ["get", 1],
+      ["A::run", 5],
+    ]);
+  });
+});
+
+describe("both languages agree on", () => {
+  it("error codes", () => {
+    const table = [...read("lib/errors.ts").matchAll(/^ \* \| `(\w+)` \|/gm)].map(([, code]) => code);
+    expect(table).toEqual([...ERROR_CODES]);
+    const thrown = NATIVE.flatMap((path) =>
+      [...read(path).matchAll(/(?:\bfail\(|\bError\(|return \{|Failure\{)"([A-Z_]+)"/g)].map(([, code]) => code!),
+    );
+    expect(thrown.length).toBeGreaterThan(50);
+    expect([...new Set(thrown)].filter((code) => !(ERROR_CODES as readonly string[]).includes(code))).toEqual([]);
+  });
+
+  it("tensor types", () => {
+    const table = /kDTypes\[\] = \{(.*?)\};/s.exec(read("native/tensor/dtype.h"))![1]!;
+    const rows = [...table.matchAll(/\{"(\w+)",\s*(\d+),\s*(\d+)\}/g)].map(([, name, block, bytes]) => [
+      name,
+      { block: Number(block), bytes: Number(bytes) },
+    ]);
+    expect(rows).toEqual(Object.entries(TENSOR_TYPES));
+    const names = /enum class DType[^{]*\{([^}]*)\}/.exec(read("native/tensor/dtype.h"))![1]!.split(",");
+    expect(names.map((name) => name.trim())).toEqual(Object.keys(TENSOR_TYPES));
+  });
+
+  it("numbers", () => {
+    const batch = read("native/engine/batch.h");
+    expect(Number(/kMaxTopLogprobs = (\d+)/.exec(batch)![1])).toBe(MAX_TOP_LOGPROBS);
+    const outputs = [...batch.match(/enum class RowOutput[^}]*\}/)![0].matchAll(/(\w+) = (\d+)/g)];
+    expect(Object.fromEntries(outputs.map(([, name, value]) => [name!.toLowerCase(), Number(value)]))).toEqual(ROW_OUTPUT);
+    expect(PAGE_SIZE % 16).toBe(0);
+  });
+
+  it.each([
+    // TypeScript, C++, fields of TypeScript that the other lacks, and of C++.
+    ["lib/native.ts", "StepBuffers", "native/engine/batch.h", "Batch", ["sampled", "logprobs", "topTokens", "topLogprobs"], []],
+    ["lib/native.ts", "NativeConfig", "native/engine/config.h", "EngineConfig", [], []],
+    ["lib/model/spec.ts", "ModelSpec", "native/engine/config.h", "ModelSpec", ["architecture", "contextLength"], []],
+    ["lib/model/spec.ts", "AttentionSpec", "native/engine/config.h", "AttentionSpec", [], []],
+    ["lib/model/spec.ts", "FeedForwardSpec", "native/engine/config.h", "FeedForwardSpec", [], []],
+    ["lib/model/spec.ts", "CacheGroup", "native/engine/config.h", "CacheGroup", [], []],
+    ["lib/model/spec.ts", "RopeSpec", "native/engine/config.h", "RopeSpec", [], []],
+    ["lib/model/spec.ts", "TensorRow", "native/engine/config.h", "TensorRow", ["shape"], ["rows", "cols"]],
+  ])("%s: %s and %s: %s", (tsFile, interfaceName, cppFile, structName, onlyTs, onlyCpp) => {
+    const fields = [...interfaceBody(tsFile, interfaceName).matchAll(/^ {2}(\w+)\??:/gm)].map(([, name]) => name!);
+    const members = [...structBody(cppFile, structName).matchAll(/^ {2}[\w:<>]+(?: [\w:<>]+)* (\w+)(?: = [^;]+)?;/gm)].map(
+      ([, name]) => name!,
+    );
+    const twins = fields
+      .filter((name) => !onlyTs.includes(name))
+      .map((name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
+    expect(members.filter((name) => !onlyCpp.includes(name)).sort()).toEqual(twins.sort());
+  });
+});
+
+function firstCycle(): string[] {
+  const done = new Set<string>();
+  const visit = (path: string, trail: string[]): string[] => {
+    if (trail.includes(path)) return [...trail.slice(trail.indexOf(path)), path];
+    if (done.has(path)) return [];
+    for (const next of IMPORTS.get(path) ?? []) {
+      const cycle = visit(next, [...trail, path]);
+      if (cycle.length > 0) return cycle;
+    }
+    done.add(path);
+    return [];
+  };
+  return LIB.map((path) => visit(path, [])).find((cycle) => cycle.length > 0) ?? [];
+}
+
+function reachable(from: string): string[] {
+  const seen = new Set<string>([from]);
+  for (const path of seen) for (const next of IMPORTS.get(path) ?? []) seen.add(next);
+  return [...seen];
+}
+
+function interfaceBody(path: string, name: string): string {
+  return new RegExp(`interface ${name} \\{\n(.*?)\n\\}`, "s").exec(read(path))![1]!;
+}
+
+function structBody(path: string, name: string): string {
+  return new RegExp(`struct ${name} \\{\n(.*?)\n\\};`, "s").exec(read(path))![1]!;
+}
