@@ -20,6 +20,11 @@ describe("package.json", () => {
     expect(existsSync(join(ROOT, "binding.gyp"))).toBe(false);
   });
 
+  it("has no script that npm runs before or after another by its name", () => {
+    const names = Object.keys(PACKAGE.scripts);
+    expect(names.filter((name) => names.some((other) => name === `pre${other}` || name === `post${other}`))).toEqual([]);
+  });
+
   it("names exact versions, and three dependencies", () => {
     for (const [name, version] of Object.entries({ ...PACKAGE.dependencies, ...PACKAGE.devDependencies })) {
       expect(version, name).toMatch(/^\d+\.\d+\.\d+$/);
