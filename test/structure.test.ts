@@ -30,6 +30,14 @@ describe("lib", () => {
   });
 });
 
+describe("the scheduler's tests", () => {
+  it("run without the addon", () => {
+    const tests = filesBelow("test/lib/schedule", ".test.ts");
+    expect(tests.length).toBeGreaterThan(0);
+    expect(tests.filter((path) => reachable(path).includes("lib/native.ts"))).toEqual([]);
+  });
+});
+
 describe("native", () => {
   it("includes Node's headers in addon/ alone", () => {
     const users = NATIVE.filter((path) => /#include\s*[<"](napi|node_api|js_native_api|uv|v8|node)\.h/.test(read(path)));
@@ -60,6 +68,18 @@ describe("native", () => {
     expect(declared.length).toBeLessThanOrEqual(12);
     const methods = [...interfaceBody("lib/native.ts", "NativeEngine").matchAll(/^ {2}(\w+)\(/gm)].map(([, name]) => name!);
     expect(Object.getOwnPropertyNames(native().Engine.prototype).sort()).toEqual([...methods, "constructor"].sort());
+  });
+});
+
+describe("an op has one name", () => {
+  const ops = filesBelow("native/ops", ".h").map((path) => path.slice("native/ops/".length, -2));
+  const bench = read("bench/ops/run.mjs");
+
+  it.each(ops.filter((name) => !["backend", "kv_cache"].includes(name)))("%s: contract, back end, CPU, test, benchmark", (name) => {
+    expect(read("native/ops/backend.h")).toContain(`virtual void ${name}(`);
+    expect(NATIVE.filter((path) => path.startsWith("native/cpu/") && path.endsWith(`/${name}.cc`)).length).toBe(1);
+    expect(filesBelow("test/ops", ".test.ts")).toContain(`test/ops/${name}.test.ts`);
+    expect(bench).toMatch(new RegExp(`["\`]${name} `));
   });
 });
 
@@ -154,7 +174,7 @@ function firstCycle(): string[] {
 
 function reachable(from: string): string[] {
   const seen = new Set<string>([from]);
-  for (const path of seen) for (const next of IMPORTS.get(path) ?? []) seen.add(next);
+  for (const path of seen) for (const next of path.endsWith(".ts") ? importsOf(path) : []) seen.add(next);
   return [...seen];
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Every refusal of the native code is an Error with one of the codes of lib/errors.ts (test/lib/errors.test.ts compares the lists).
+// Every refusal of the native code is an Error with one of the codes of lib/errors.ts (test/structure.test.ts compares the lists).
 #include <cstdarg>
 #include <cstdio>
 #include <exception>

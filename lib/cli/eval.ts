@@ -1,0 +1,73 @@
+import { readFile } from "node:fs/promises";
+import { invalid } from "../check.ts";
+import type { Engine } from "../engine.ts";
+import { KvasirError } from "../errors.ts";
+import type { Arguments } from "./arguments.ts";
+import { withEngine } from "./session.ts";
+
+/** What `kvasir eval` finds. */
+export interface Evaluation {
+  perplexity: number;
+  /** Windows scored. */
+  windows: number;
+  /** Predictions scored. */
+  predictions: number;
+}
+
+/** llama.cpp's protocol (tools/perplexity): windows of 512 tokens, of each the predictions of positions 257 to 511. */
+const WINDOW = 512;
+const FIRST_SCORED = 256;
+/** Windows at once: enough to fill every step. */
+const AT_ONCE = 4;
+
+/** `kvasir eval --text FILE`: perplexity of a text. */
+export async function evaluateFile(args: Arguments, signal: AbortSignal): Promise<void> {
+  const path = args.options.text;
+  if (typeof path !== "string") throw invalid("--text", path, "the path of a text file");
+  const text = await readFile(path, "utf8").catch((cause: Error) => {
+    throw new KvasirError("FILE_NOT_FOUND", `${path} cannot be read: ${cause.message}`, { cause });
+  });
+  await withEngine(args, signal, async ({ engine }) => {
+    const result = await evaluate(engine, text, signal);
+    const words = `perplexity ${result.perplexity.toFixed(4)} over ${result.windows} windows, ${result.predictions} predictions\n`;
+    process.stdout.write(args.options.json === true ? `${JSON.stringify(result)}\n` : words);
+  });
+}
+
+/**
+ * Perplexity of a text: consecutive windows of 512 tokens, the last partial one dropped. Where the model adds BOS, each window starts with it
+ * in the place of its first token, as llama.cpp does.
+ */
+export async function evaluate(engine: Engine, text: string, signal?: AbortSignal): Promise<Evaluation> {
+  const tokens = await engine.tokenize(text);
+  const bos = (await engine.tokenize(""))[0];
+  const windows: Int32Array[] = [];
+  for (let start = 0; start + WINDOW <= tokens.length; start += WINDOW) {
+    const window = tokens.slice(start, start + WINDOW);
+    if (bos !== undefined) window[0] = bos;
+    windows.push(window);
+  }
+  if (windows.length === 0) throw invalid("text", `${tokens.length} tokens`, `at least ${WINDOW} tokens`);
+  const scored = WINDOW - FIRST_SCORED - 1;
+  const sums = await mapAtOnce(windows, AT_ONCE, async (window) => {
+    const { logprobs } = await engine.score(window, signal === undefined ? {} : { signal });
+    return logprobs.subarray(FIRST_SCORED + 1).reduce((sum, logprob) => sum + logprob, 0);
+  });
+  const predictions = windows.length * scored;
+  return { perplexity: Math.exp(-sums.reduce((sum, value) => sum + value, 0) / predictions), windows: windows.length, predictions };
+}
+
+/** `Promise.all(items.map(run))`, at most `width` at a time. */
+async function mapAtOnce<Item, Result>(items: readonly Item[], width: number, run: (item: Item) => Promise<Result>): Promise<Result[]> {
+  const results: Result[] = [];
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    while (next < items.length) {
+      const index = next;
+      next += 1;
+      results[index] = await run(items[index]!);
+    }
+  };
+  await Promise.all(Array.from({ length: width }, worker));
+  return results;
+}
