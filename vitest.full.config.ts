@@ -2,5 +2,10 @@ import { defineConfig } from "vitest/config";
 
 /** What the core suite leaves out: one test file at a time. */
 export default defineConfig({
-  test: { include: ["test/hub/**/*.test.ts", "test/e2e/full/**/*.test.ts"], exclude: ["**/node_modules/**"], fileParallelism: false, testTimeout: 600_000 },
+  test: {
+    include: ["test/hub/**/*.test.ts", "test/e2e/full/**/*.test.ts"],
+    exclude: ["**/node_modules/**"],
+    fileParallelism: false,
+    testTimeout: 600_000,
+  },
 });

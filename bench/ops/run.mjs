@@ -1,13 +1,10 @@
 // Every op against this machine's ceilings, measured in the same run: node bench/ops/run.mjs [--threads 2] [--isa avx512] [--only matmul] [--json]
 // After `npm run build`. A time is the median of five calls' fastest run. "of ceiling" is the larger of bytes by read bandwidth and
 // operations by peak (8-bit products where both sides have 8 bits, else float32 multiply-adds): which one it is says what limits the op.
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { native } from "../../dist/native.js";
+import { measureCeilings } from "../support/ceilings.mjs";
 
 const BLOCKS = {
   F32: [1, 4],
@@ -29,26 +26,6 @@ const { values: options } = parseArgs({
   },
 });
 const threads = Number(options.threads);
-
-/** @returns {{ readGBs: number, fmaGops: number, int8Gops: number }} */
-function measureCeilings() {
-  const folder = mkdtempSync(join(tmpdir(), "kvasir-ceilings-"));
-  try {
-    const program = join(folder, "ceilings");
-    execFileSync("g++", [
-      "-O3",
-      "-march=native",
-      "-std=c++20",
-      "-pthread",
-      fileURLToPath(new URL("ceilings.cc", import.meta.url)),
-      "-o",
-      program,
-    ]);
-    return JSON.parse(execFileSync(program, [String(threads)], { encoding: "utf8" }));
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
 
 const floats = (count, value = 0.5) => new Float32Array(count).fill(value);
 const ascending = (count) => Int32Array.from({ length: count }, (_, i) => i);
@@ -182,7 +159,7 @@ function measure({ name, args, bytes, operations = 0, int8 = false }, ceilings) 
   return { name, microseconds: seconds * 1e6, GBs, Gops, ofCeiling: Math.max(GBs / ceilings.readGBs, Gops / peak) };
 }
 
-const ceilings = measureCeilings();
+const ceilings = measureCeilings(threads);
 const results = cases().map((c) => measure(c, ceilings));
 const machine = { processor: cpus()[0]?.model, isa: options.isa, threads, ...ceilings };
 if (options.json) {

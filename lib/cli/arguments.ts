@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { invalid } from "../check.ts";
+import { KvasirError } from "../errors.ts";
 import type { EngineOptions } from "../options.ts";
 import type { GenerateParams } from "../params.ts";
 
@@ -9,63 +10,89 @@ export interface Arguments {
   options: Record<string, string | boolean | undefined>;
 }
 
-const MODEL_OPTIONS = ["model", "device", "isa", "threads", "compute", "kv-type", "context"] as const;
-const SAMPLING_OPTIONS = ["max-tokens", "temperature", "top-k", "top-p", "min-p", "repetition-penalty", "seed"] as const;
-const OTHER_OPTIONS = ["prompt", "tokens", "batch", "text"] as const;
-const FLAGS = ["json", "help", "version"] as const;
+/** Options that take a value, by what they are for. */
+const ENGINE_OPTIONS = ["model", "device", "isa", "threads", "compute", "kv-type", "max-context"] as const;
+const SAMPLING_OPTIONS = [
+  ...["max-tokens", "min-tokens", "temperature", "top-k", "top-p", "min-p", "typical-p"],
+  ...["repetition-penalty", "presence-penalty", "frequency-penalty", "seed", "stop"],
+] as const;
+const BENCH_OPTIONS = ["prompt", "tokens", "batch", "context"] as const;
+const FLAGS = ["ignore-eos", "json", "help", "version"] as const;
 
-/** Reads the command line. Throws what `parseArgs` says of an unknown option. */
+/** Options of each command; those of every command are the engine's and json, help and version. */
+const COMMAND_OPTIONS: Readonly<Record<string, readonly string[]>> = {
+  run: [...SAMPLING_OPTIONS, "ignore-eos"],
+  bench: BENCH_OPTIONS,
+  eval: ["text"],
+};
+
+/** Reads the command line. Throws INVALID_ARGUMENT for an option that does not exist, lacks its value or is another command's. */
 export function readArguments(args: readonly string[]): Arguments {
-  const options: Record<string, { type: "string" | "boolean" }> = {};
-  for (const name of [...MODEL_OPTIONS, ...SAMPLING_OPTIONS, ...OTHER_OPTIONS]) options[name] = { type: "string" };
-  for (const name of FLAGS) options[name] = { type: "boolean" };
-  const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
-  return { words: positionals, options: values as Arguments["options"] };
+  const config: Record<string, { type: "string" | "boolean" }> = {};
+  for (const name of [...ENGINE_OPTIONS, ...SAMPLING_OPTIONS, ...BENCH_OPTIONS, "text"]) config[name] = { type: "string" };
+  for (const name of FLAGS) config[name] = { type: "boolean" };
+  const { words, options } = parse(args, config);
+  const own = COMMAND_OPTIONS[words[0] ?? ""];
+  const general: readonly string[] = [...ENGINE_OPTIONS, "json", "help", "version"];
+  for (const name of Object.keys(options)) {
+    if (own !== undefined && !own.includes(name) && !general.includes(name)) {
+      throw new KvasirError("INVALID_ARGUMENT", `${words[0]} has no --${name}; kvasir --help lists what it has`);
+    }
+  }
+  return { words, options };
+}
+
+function parse(args: readonly string[], options: Record<string, { type: "string" | "boolean" }>): Arguments {
+  try {
+    const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+    return { words: positionals, options: values as Arguments["options"] };
+  } catch (cause) {
+    const message = (cause as Error).message.replace(/\s*\n\s*/g, " ");
+    throw new KvasirError("INVALID_ARGUMENT", message, { cause });
+  }
 }
 
 /** Options of `Engine.open` from the command line. */
 export function engineOptions({ options }: Arguments): EngineOptions {
-  const context = number(options, "context");
-  const threads = number(options, "threads");
   return {
-    ...text(options, "device", "device"),
-    ...text(options, "isa", "isa"),
-    ...text(options, "compute", "compute"),
-    ...text(options, "kv-type", "kvType"),
-    ...(threads === undefined ? {} : { threads }),
-    ...(context === undefined ? {} : { maxContext: context }),
+    ...pick(options, ["device", "isa", "compute", "kv-type"], (text) => text),
+    ...pick(options, ["threads", "max-context"], toNumber),
   } as EngineOptions;
 }
 
 /** Parameters of `generate` from the command line. */
 export function generateParams({ options }: Arguments): GenerateParams {
-  const params: Record<string, number> = {};
-  for (const name of SAMPLING_OPTIONS) {
-    const value = number(options, name);
-    if (value !== undefined) params[name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())] = value;
-  }
-  return params;
+  const numbers = SAMPLING_OPTIONS.filter((name) => name !== "seed" && name !== "stop");
+  return {
+    ...pick(options, numbers, toNumber),
+    // Seeds go up to 2^64 - 1, which a number does not hold.
+    ...pick(options, ["seed"], (text, name) => (/^\d+$/.test(text) ? BigInt(text) : toNumber(text, name))),
+    ...pick(options, ["stop"], (text) => text),
+    ...(options["ignore-eos"] === true ? { ignoreEos: true } : {}),
+  };
 }
 
-/** A comma-separated list of positive integers. */
-export function integers({ options }: Arguments, name: string, fallback: number[]): number[] {
+/** A comma-separated list of whole numbers, each at least `min`. */
+export function integers({ options }: Arguments, name: string, fallback: number[], min: number = 1): number[] {
   const given = options[name];
   if (typeof given !== "string") return fallback;
-  const values = given.split(",").map(Number);
-  if (values.every((value) => Number.isInteger(value) && value > 0)) return values;
-  throw invalid(`--${name}`, given, "positive integers, separated by commas");
+  const values = given.split(",").map((text) => (text.trim() === "" ? Number.NaN : Number(text)));
+  if (values.every((value) => Number.isSafeInteger(value) && value >= min)) return values;
+  throw invalid(`--${name}`, given, `whole numbers from ${min} on, separated by commas,`);
 }
 
-/** A number, or `undefined` where the option is not given. */
-export function number(options: Arguments["options"], name: string): number | undefined {
-  const given = options[name];
-  if (typeof given !== "string") return undefined;
-  const value = Number(given);
-  if (given.trim() === "" || Number.isNaN(value)) throw invalid(`--${name}`, given, "a number");
+/** The given ones of `names`, as `kv-type` → `kvType`. */
+function pick<T>(options: Arguments["options"], names: readonly string[], convert: (text: string, name: string) => T): Record<string, T> {
+  const picked: Record<string, T> = {};
+  for (const name of names) {
+    const given = options[name];
+    if (typeof given === "string") picked[name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())] = convert(given, name);
+  }
+  return picked;
+}
+
+function toNumber(text: string, name: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || Number.isNaN(value)) throw invalid(`--${name}`, text, "a number");
   return value;
-}
-
-function text(options: Arguments["options"], name: string, key: string): Record<string, string> {
-  const given = options[name];
-  return typeof given === "string" ? { [key]: given } : {};
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from "node:fs";
 import { KvasirError } from "../errors.ts";
+import { nativeError } from "../native.ts";
 import { type Arguments, readArguments } from "./arguments.ts";
 import { bench } from "./bench.ts";
 import { evaluateFile } from "./eval.ts";
@@ -12,20 +13,26 @@ const HELP = `kvasir: large language models inside Node.js
   kvasir bench             measure prefill and decode
   kvasir eval --text FILE  perplexity of a text, by llama.cpp's protocol
 
-model
+model, for every command
   --model PATH             "tales" (bundled, default), a Hugging Face directory or a .gguf file
+  --device NAME            auto or cpu
   --threads N              threads that compute (default: all cores)
+  --isa NAME               auto, portable, avx2 or avx512
   --compute KIND           auto, f32, bf16 or int8
   --kv-type TYPE           f32, f16 or bf16
-  --context N              tokens that a sequence may hold
-  --device NAME            auto or cpu
-  --isa NAME               auto, portable, avx2 or avx512
+  --max-context N          tokens that a request may have (default: what the model was trained for)
 run
-  --max-tokens N  --temperature X  --top-k N  --top-p X  --min-p X  --repetition-penalty X  --seed N
+  --max-tokens N           tokens to write at most (default: what the context holds)
+  --temperature X          0 takes the most probable token
+  --seed N                 the same seed, the same text
+  --top-k N  --top-p X  --min-p X  --typical-p X
+  --repetition-penalty X  --presence-penalty X  --frequency-penalty X
+  --stop TEXT  --min-tokens N  --ignore-eos
 bench
-  --prompt 128,512         tokens of a prompt
-  --tokens 64              tokens to decode
+  --prompt 128,512         tokens of each prompt
+  --tokens 64              tokens to decode after it
   --batch 1,8,16           requests at once
+  --context 0              tokens in each request's cache before its prompt
 all
   --json                   one JSON value on stdout
   --help, --version
@@ -35,48 +42,36 @@ const COMMANDS: Readonly<Record<string, (args: Arguments, signal: AbortSignal) =
 
 /** Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. */
 async function main(): Promise<number> {
-  let args: Arguments;
-  try {
-    args = readArguments(process.argv.slice(2));
-  } catch (error) {
-    process.stderr.write(`kvasir: ${(error as Error).message}\n`);
-    return 2;
-  }
-  const command = args.words.shift();
-  if (args.options.version === true) return say(`${version()}\n`, 0);
-  if (args.options.help === true) return say(HELP, 0);
-  const action = command === undefined || !Object.hasOwn(COMMANDS, command) ? undefined : COMMANDS[command];
-  if (action === undefined) {
-    process.stderr.write(command === undefined ? HELP : `kvasir: there is no command ${command}; run, bench and eval are right\n`);
-    return 2;
-  }
-  return act(action, args);
-}
-
-async function act(action: (args: Arguments, signal: AbortSignal) => Promise<void>, args: Arguments): Promise<number> {
   const interrupt = new AbortController();
   process.once("SIGINT", () => interrupt.abort()); // a second one ends the process at once
   try {
-    await action(args, interrupt.signal);
+    await act(readArguments(process.argv.slice(2)), interrupt.signal);
     return 0;
   } catch (error) {
-    if (interrupt.signal.aborted) {
-      process.stderr.write("\n");
-      return 130;
-    }
-    const code = error instanceof KvasirError ? `${error.code} ` : "";
-    process.stderr.write(`kvasir: ${code}${(error as Error).message}\n`);
-    return error instanceof KvasirError && error.code === "INVALID_ARGUMENT" ? 2 : 1;
+    if (interrupt.signal.aborted) return 130;
+    const { code, message } = error instanceof KvasirError ? error : nativeError(error);
+    process.stderr.write(`kvasir: ${code} ${message.replace(/\s*\n\s*/g, " ")}\n`);
+    return code === "INVALID_ARGUMENT" ? 2 : 1;
   }
 }
 
-function say(text: string, code: number): number {
+async function act(args: Arguments, signal: AbortSignal): Promise<void> {
+  if (args.options.version === true) return say(`${version()}\n`);
+  if (args.options.help === true) return say(HELP);
+  const name = args.words.shift();
+  if (name === undefined) throw new KvasirError("INVALID_ARGUMENT", "a command is missing; run, bench or eval is right, and kvasir --help");
+  if (!Object.hasOwn(COMMANDS, name)) throw new KvasirError("INVALID_ARGUMENT", `there is no command ${name}; run, bench or eval is right`);
+  await COMMANDS[name]!(args, signal);
+}
+
+function say(text: string): void {
   process.stdout.write(text);
-  return code;
 }
 
 function version(): string {
   return (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
 }
 
+// Who reads the output may leave early (`| head`): that is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
 process.exitCode = await main();

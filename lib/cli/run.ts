@@ -1,32 +1,43 @@
-import type { Completion } from "../completion.ts";
+import type { Timings, Usage } from "../completion.ts";
+import { KvasirError } from "../errors.ts";
 import { type Arguments, generateParams } from "./arguments.ts";
-import { withEngine } from "./session.ts";
+import { type Session, withEngine } from "./session.ts";
 
-/** `kvasir run PROMPT`: text on stdout as it comes, figures on stderr; with --json one object on stdout. */
+/** `kvasir run PROMPT`: the text on stdout as it comes, figures on stderr; with --json one object on stdout. */
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
+  if (args.words.length === 0) {
+    throw new KvasirError("INVALID_ARGUMENT", "run needs a PROMPT; kvasir run 'Once upon a time' is right");
+  }
   const prompt = args.words.join(" ");
-  await withEngine(args, signal, async ({ engine, loadMs }) => {
-    const params = { ...generateParams(args), signal };
-    if (args.options.json === true) {
-      const { text, tokens, finishReason, usage, timings } = await engine.generate(prompt, params);
-      process.stdout.write(`${JSON.stringify({ text, tokens, finishReason, usage, timings })}\n`);
-      return;
-    }
-    process.stdout.write(prompt);
-    for await (const chunk of engine.stream(prompt, params)) {
-      process.stdout.write(chunk.text);
-      if (chunk.finishReason !== undefined) process.stderr.write(`\n\n${figures(chunk as Completion, loadMs)}\n`);
-    }
+  const params = { ...generateParams(args), signal };
+  await withEngine(args, signal, async (session) => {
+    if (args.options.json !== true) return stream(session, prompt, params);
+    const { text, tokens, finishReason, usage, timings } = await session.engine.generate(prompt, params);
+    process.stdout.write(`${JSON.stringify({ text, tokens, finishReason, usage, timings })}\n`);
   });
 }
 
-function figures({ usage, timings, finishReason }: Pick<Completion, "usage" | "timings" | "finishReason">, loadMs: number): string {
-  const { promptTokens, completionTokens } = usage;
+/** On a terminal the prompt stands, dimmed, before its continuation; elsewhere stdout has what the model wrote and a newline. */
+async function stream({ engine, loadMs }: Session, prompt: string, params: ReturnType<typeof generateParams>): Promise<void> {
+  if (process.stdout.isTTY) process.stdout.write(`\x1b[2m${prompt}\x1b[22m`);
+  let end: { finishReason: string; usage: Usage; timings: Timings } | undefined;
+  try {
+    for await (const { text, finishReason, usage, timings } of engine.stream(prompt, params)) {
+      process.stdout.write(text);
+      if (finishReason !== undefined) end = { finishReason, usage: usage!, timings: timings! };
+    }
+  } finally {
+    process.stdout.write("\n");
+  }
+  if (end !== undefined) process.stderr.write(`\n${figures(end.usage, end.timings, end.finishReason, loadMs)}\n`);
+}
+
+function figures(usage: Usage, timings: Timings, finishReason: string, loadMs: number): string {
   return [
     `loaded in ${loadMs.toFixed(0)} ms`,
-    `${promptTokens} prompt tokens`,
+    `${usage.promptTokens} prompt tokens`,
     `first token after ${timings.timeToFirstTokenMs.toFixed(0)} ms`,
-    `${completionTokens} tokens at ${timings.tokensPerSecond.toFixed(0)} tokens/s`,
+    `${usage.completionTokens} tokens at ${timings.tokensPerSecond.toFixed(0)} tokens/s`,
     finishReason === "stop" ? "ended by itself" : "ended at its length",
   ].join(", ");
 }

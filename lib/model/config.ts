@@ -1,7 +1,9 @@
 import { KvasirError, show } from "../errors.ts";
 
 /** Ranges of hyper-parameters: wide enough for any model of today, narrow enough that sizes made of them stay far below 2^53. */
-export const LIMITS: Readonly<Record<"layers" | "heads" | "headSize" | "hiddenSize" | "feedForwardSize" | "vocabSize" | "contextLength", number>> = {
+export const LIMITS: Readonly<
+  Record<"layers" | "heads" | "headSize" | "hiddenSize" | "feedForwardSize" | "vocabSize" | "contextLength", number>
+> = {
   layers: 1024,
   heads: 1024,
   headSize: 1024,

@@ -51,9 +51,7 @@ const GGUF_INNER = {
 } as const satisfies Record<TensorName, string>;
 
 /** Tensors within a layer, by what they belong to. */
-export const PARTS: Readonly<
-  Record<"gatedDecoder" | "attentionBias" | "mlpBias" | "qkNorm" | "sandwichNorms", readonly TensorName[]>
-> = {
+export const PARTS: Readonly<Record<"gatedDecoder" | "attentionBias" | "mlpBias" | "qkNorm" | "sandwichNorms", readonly TensorName[]>> = {
   gatedDecoder: ["attn_norm", "q", "k", "v", "o", "mlp_norm", "gate", "up", "down"],
   attentionBias: ["q_bias", "k_bias", "v_bias", "o_bias"],
   mlpBias: ["gate_bias", "up_bias", "down_bias"],

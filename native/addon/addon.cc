@@ -30,5 +30,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
 }  // namespace
 }  // namespace kvasir
 
-static Napi::Object initialize_addon(Napi::Env env, Napi::Object exports) { return kvasir::initialize(env, exports); }
+static Napi::Object initialize_addon(Napi::Env env, Napi::Object exports) {
+  return kvasir::initialize(env, exports);
+}
 NODE_API_MODULE(kvasir, initialize_addon)

@@ -82,7 +82,8 @@ class Args {
   // A file offset or size: an integer from 0 to 2^53 - 1.
   int64_t long_integer(const char* name) const {
     const double value = number(name);
-    if (!(value >= 0 && value <= 0x1p53 - 1) || value != std::floor(value)) fail("INVALID_ARGUMENT", "%s is %g; an integer from 0 to 2^53 - 1 is right", name, value);
+    if (!(value >= 0 && value <= 0x1p53 - 1) || value != std::floor(value))
+      fail("INVALID_ARGUMENT", "%s is %g; an integer from 0 to 2^53 - 1 is right", name, value);
     return static_cast<int64_t>(value);
   }
   // A plain array of numbers.
@@ -127,7 +128,9 @@ class Args {
     }
     fail("INVALID_ARGUMENT", "%s is %s, which is none of its values", name, value.c_str());
   }
-  DType dtype(const char* name) const { return static_cast<DType>(choice(name, {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q5_0", "Q4_K", "Q6_K"})); }
+  DType dtype(const char* name) const {
+    return static_cast<DType>(choice(name, {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q5_0", "Q4_K", "Q6_K"}));
+  }
 
   // An array of objects.
   std::vector<Args> list(const char* name, uint32_t least, uint32_t most) const {

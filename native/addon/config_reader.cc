@@ -14,21 +14,28 @@ RopeSpec read_rope(const Args& args) {
 }
 
 CacheGroup read_cache_group(const Args& args) {
-  CacheGroup group{args.integer("window", 0, kMostContext), args.integer("kvHeads", 1, kMostHeads), args.integer("headSize", 1, kMostWidth), {}};
+  CacheGroup group{
+      args.integer("window", 0, kMostContext), args.integer("kvHeads", 1, kMostHeads), args.integer("headSize", 1, kMostWidth), {}};
   for (double layer : args.numbers("layers", kMostLayers)) group.layers.push_back(to_integer("layers", layer, 0, kMostLayers));
   return group;
 }
 
 LayerSpec read_layer(const Args& args) {
   const Args attention = args.object("attention"), feed_forward = args.object("feedForward");
-  return {{attention.integer("queryHeads", 1, kMostHeads), attention.integer("kvHeads", 1, kMostHeads), attention.integer("headSize", 1, kMostWidth),
-           static_cast<float>(attention.number("scale")), attention.integer("rope", 0, kMostLayers), attention.integer("cacheGroup", 0, kMostLayers)},
+  return {{attention.integer("queryHeads", 1, kMostHeads), attention.integer("kvHeads", 1, kMostHeads),
+           attention.integer("headSize", 1, kMostWidth), static_cast<float>(attention.number("scale")),
+           attention.integer("rope", 0, kMostLayers), attention.integer("cacheGroup", 0, kMostLayers)},
           {feed_forward.integer("size", 1, kMostWidth), static_cast<Activation>(feed_forward.choice("activation", {"silu", "gelu_tanh"}))}};
 }
 
 ModelSpec read_spec(const Args& args) {
-  ModelSpec spec{args.integer("vocabSize", 1, kMostWidth), args.integer("hiddenSize", 1, kMostWidth), static_cast<float>(args.number("normEpsilon")),
-                 static_cast<float>(args.number("embeddingScale")), {}, {}, {}};
+  ModelSpec spec{args.integer("vocabSize", 1, kMostWidth),
+                 args.integer("hiddenSize", 1, kMostWidth),
+                 static_cast<float>(args.number("normEpsilon")),
+                 static_cast<float>(args.number("embeddingScale")),
+                 {},
+                 {},
+                 {}};
   for (const Args& rope : args.list("ropes", 1, kMostLayers)) spec.ropes.push_back(read_rope(rope));
   for (const Args& group : args.list("cacheGroups", 1, kMostLayers)) spec.cache_groups.push_back(read_cache_group(group));
   for (const Args& layer : args.list("layers", 1, kMostLayers)) spec.layers.push_back(read_layer(layer));

@@ -29,7 +29,8 @@ class ProgressMessage : public Message {
 
 class LoadTask : public Task {
  public:
-  LoadTask(Napi::Env env, EngineObject& object, Napi::Function callback) : Task(env, object.Value()), object_(object), callback_(Napi::Persistent(callback)) {}
+  LoadTask(Napi::Env env, EngineObject& object, Napi::Function callback)
+      : Task(env, object.Value()), object_(object), callback_(Napi::Persistent(callback)) {}
 
  protected:
   void run() override {
@@ -55,7 +56,8 @@ class LoadTask : public Task {
 
 class SlotTask : public Task {
  public:
-  SlotTask(Napi::Env env, EngineObject& object, int slot, SlotConfig config) : Task(env, object.Value()), object_(object), slot_(slot), config_(std::move(config)) {}
+  SlotTask(Napi::Env env, EngineObject& object, int slot, SlotConfig config)
+      : Task(env, object.Value()), object_(object), slot_(slot), config_(std::move(config)) {}
 
  protected:
   void run() override { object_.engine().set_slot(slot_, std::move(config_)); }
@@ -154,10 +156,13 @@ Napi::Value EngineObject::step(const Napi::CallbackInfo& info) {
 Napi::Value EngineObject::sample(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const int slot = integer_value("slot", info[0], 0, max_slots_ - 1);
-    if (!info[1].IsTypedArray() || info[1].As<Napi::TypedArray>().TypedArrayType() != napi_float32_array) fail("INVALID_ARGUMENT", "logits is not a Float32Array");
+    if (!info[1].IsTypedArray() || info[1].As<Napi::TypedArray>().TypedArrayType() != napi_float32_array)
+      fail("INVALID_ARGUMENT", "logits is not a Float32Array");
     const auto logits = info[1].As<Napi::Float32Array>();
-    if (logits.ElementLength() != static_cast<size_t>(vocab_size_)) fail("INVALID_ARGUMENT", "logits has %zu elements; %d are right", logits.ElementLength(), vocab_size_);
-    return submit(std::make_unique<SampleTask>(info.Env(), *this, slot, std::vector<float>(logits.Data(), logits.Data() + logits.ElementLength())));
+    if (logits.ElementLength() != static_cast<size_t>(vocab_size_))
+      fail("INVALID_ARGUMENT", "logits has %zu elements; %d are right", logits.ElementLength(), vocab_size_);
+    return submit(
+        std::make_unique<SampleTask>(info.Env(), *this, slot, std::vector<float>(logits.Data(), logits.Data() + logits.ElementLength())));
   });
 }
 

@@ -4,6 +4,7 @@
 
 #include <new>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "tensor/status.h"
@@ -22,7 +23,9 @@ inline Failure current_failure() {
   } catch (const Error& error) {
     return {error.code(), error.what()};
   } catch (const std::bad_alloc&) {
-    return {"OUT_OF_MEMORY", "memory ran out"};
+    return {"OUT_OF_MEMORY", "out of memory"};
+  } catch (const std::system_error& error) {  // of std::thread
+    return {"OUT_OF_MEMORY", std::string("a thread could not be started: ") + error.what()};
   } catch (const std::exception& error) {
     return {"INTERNAL", error.what()};
   } catch (...) {
@@ -36,7 +39,7 @@ inline Napi::Error to_js(Napi::Env env, const Failure& failure) {
   return error;
 }
 
-// Runs an entry of the addon.
+// Runs an entry of the addon that returns or throws.
 template <class Body>
 auto guarded(Napi::Env env, Body&& body) {
   try {
@@ -45,6 +48,24 @@ auto guarded(Napi::Env env, Body&& body) {
     throw;  // JavaScript's own, on its way back
   } catch (...) {
     throw to_js(env, current_failure());
+  }
+}
+
+// Runs an entry of the addon that returns a promise, which rejects with what `body` throws.
+template <class Body>
+Napi::Value promised(Napi::Env env, Body&& body) {
+  const auto deferred = [&] { return Napi::Promise::Deferred::New(env); };
+  try {
+    return body();
+  } catch (const Napi::Error& error) {
+    const auto refused = deferred();
+    refused.Reject(error.Value());
+    return refused.Promise();
+  } catch (...) {
+    const Napi::Error error = to_js(env, current_failure());
+    const auto refused = deferred();
+    refused.Reject(error.Value());
+    return refused.Promise();
   }
 }
 

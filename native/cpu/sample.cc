@@ -110,7 +110,8 @@ void keep_smallest(std::vector<Candidate>& candidates, std::vector<Ranked>& rank
 }
 
 void keep_top_k(std::vector<Candidate>& candidates, std::vector<Ranked>& ranked, int k) {
-  keep_smallest(candidates, ranked, [](const Candidate& c) { return -c.score; }, [](const Candidate&) { return 1.0; }, k);
+  keep_smallest(
+      candidates, ranked, [](const Candidate& c) { return -c.score; }, [](const Candidate&) { return 1.0; }, k);
 }
 
 void keep_typical(std::vector<Candidate>& candidates, std::vector<Ranked>& ranked, double share) {
@@ -120,12 +121,14 @@ void keep_typical(std::vector<Candidate>& candidates, std::vector<Ranked>& ranke
     if (c.weight > 0) entropy -= c.weight / total * c.score;
   }
   const auto key = [=](const Candidate& c) { return std::abs(log_total - c.score - entropy); };
-  keep_smallest(candidates, ranked, key, [](const Candidate& c) { return c.weight; }, share * total);
+  keep_smallest(
+      candidates, ranked, key, [](const Candidate& c) { return c.weight; }, share * total);
 }
 
 void keep_top_p(std::vector<Candidate>& candidates, std::vector<Ranked>& ranked, double share) {
   const auto key = [](const Candidate& c) { return -c.score; };
-  keep_smallest(candidates, ranked, key, [](const Candidate& c) { return c.weight; }, share * total_weight(candidates));
+  keep_smallest(
+      candidates, ranked, key, [](const Candidate& c) { return c.weight; }, share * total_weight(candidates));
 }
 
 void keep_min_p(std::vector<Candidate>& candidates, double share) {

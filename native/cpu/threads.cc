@@ -50,9 +50,7 @@ Threads::~Threads() {
 
 void Threads::stop() {
   stopping_ = true;
-  {
-    std::lock_guard lock(mutex_);
-  }
+  { std::lock_guard lock(mutex_); }
   wake_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
@@ -67,9 +65,7 @@ void Threads::run(const Job& job) {
   left_.store(0, std::memory_order_relaxed);
   gate_.store(uint64_t(++generation_) << 32 | kOpen);
   if (sleepers_.load() > 0) {  // sequentially consistent, as are the sleeper's two steps: one of us sees the other
-    {
-      std::lock_guard lock(mutex_);
-    }
+    { std::lock_guard lock(mutex_); }
     wake_.notify_all();
   }
   claim_items(0);

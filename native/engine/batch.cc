@@ -14,9 +14,9 @@ void check_sizes(const Batch& batch, const EngineConfig& config) {
   if (batch.row_count < 1 || batch.row_count > config.max_slots) {
     fail("INVALID_ARGUMENT", "rowCount is %d; 1 to %d are right", batch.row_count, config.max_slots);
   }
-  const bool right = batch.slots.size() == rows && batch.q_indptr.size() == rows + 1 && batch.starts.size() == rows && batch.outputs.size() == rows &&
-                     batch.next_tokens.size() == rows && batch.want_logits.size() == rows && batch.kv_indptr.size() == groups * (rows + 1) &&
-                     batch.kv_first.size() == groups * rows;
+  const bool right = batch.slots.size() == rows && batch.q_indptr.size() == rows + 1 && batch.starts.size() == rows &&
+                     batch.outputs.size() == rows && batch.next_tokens.size() == rows && batch.want_logits.size() == rows &&
+                     batch.kv_indptr.size() == groups * (rows + 1) && batch.kv_first.size() == groups * rows;
   if (!right) fail("INVALID_ARGUMENT", "a step's arrays are shorter than its %d rows need", batch.row_count);
 }
 
@@ -25,8 +25,10 @@ void check_row(const Batch& batch, const EngineConfig& config, int row) {
   if (count < 1 || start < 0 || start > config.max_context - count) {
     fail("INVALID_ARGUMENT", "row %d runs %d tokens from position %d of %d", row, count, start, config.max_context);
   }
-  if (batch.slots[row] < 0 || batch.slots[row] >= config.max_slots) fail("INVALID_ARGUMENT", "row %d: slot %d of %d", row, batch.slots[row], config.max_slots);
-  if (batch.outputs[row] < 0 || batch.outputs[row] > 3) fail("INVALID_ARGUMENT", "row %d: output %d is none of 0 to 3", row, batch.outputs[row]);
+  if (batch.slots[row] < 0 || batch.slots[row] >= config.max_slots)
+    fail("INVALID_ARGUMENT", "row %d: slot %d of %d", row, batch.slots[row], config.max_slots);
+  if (batch.outputs[row] < 0 || batch.outputs[row] > 3)
+    fail("INVALID_ARGUMENT", "row %d: output %d is none of 0 to 3", row, batch.outputs[row]);
   if (batch.next_tokens[row] < -1 || batch.next_tokens[row] >= config.spec.vocab_size) {
     fail("INVALID_ARGUMENT", "row %d: token %d of %d", row, batch.next_tokens[row], config.spec.vocab_size);
   }
@@ -42,7 +44,8 @@ void check_pages(const Batch& batch, const EngineConfig& config, int group, int 
   const int64_t start = batch.starts[row], stop = start + batch.q_indptr[row + 1] - batch.q_indptr[row];
   const int64_t seen = window == 0 ? 0 : std::max<int64_t>(0, start - window + 1);
   if (first * config.page_size > seen || (first + end - begin) * config.page_size < stop) {
-    fail("INVALID_ARGUMENT", "row %d: its pages in group %d do not cover positions %lld to %lld", row, group, static_cast<long long>(seen), static_cast<long long>(stop));
+    fail("INVALID_ARGUMENT", "row %d: its pages in group %d do not cover positions %lld to %lld", row, group, static_cast<long long>(seen),
+         static_cast<long long>(stop));
   }
   for (int64_t i = begin; i < end; ++i) {
     if (batch.kv_pages[i] < 0 || batch.kv_pages[i] >= config.pages[group]) {
@@ -64,7 +67,8 @@ void StepResult::reset(int row_count) {
 
 void check(const Batch& batch, const EngineConfig& config) {
   check_sizes(batch, config);
-  if (batch.q_indptr[0] != 0 || batch.token_count() != static_cast<int64_t>(batch.tokens.size()) || batch.token_count() > config.max_batch_tokens) {
+  if (batch.q_indptr[0] != 0 || batch.token_count() != static_cast<int64_t>(batch.tokens.size()) ||
+      batch.token_count() > config.max_batch_tokens) {
     fail("INVALID_ARGUMENT", "a step of %zu tokens; at most %d", batch.tokens.size(), config.max_batch_tokens);
   }
   std::vector<char> used(config.max_slots, 0);

@@ -8,7 +8,8 @@ namespace {
 void check_layer(const ModelSpec& spec, int layer) {
   const AttentionSpec& attention = spec.layers[layer].attention;
   if (attention.query_heads % attention.kv_heads != 0) {
-    fail("INVALID_ARGUMENT", "layer %d: %d query heads are not a multiple of %d kv heads", layer, attention.query_heads, attention.kv_heads);
+    fail("INVALID_ARGUMENT", "layer %d: %d query heads are not a multiple of %d kv heads", layer, attention.query_heads,
+         attention.kv_heads);
   }
   if (attention.rope >= static_cast<int>(spec.ropes.size()) || attention.cache_group >= static_cast<int>(spec.cache_groups.size())) {
     fail("INVALID_ARGUMENT", "layer %d: rope %d or cache group %d does not exist", layer, attention.rope, attention.cache_group);
@@ -30,7 +31,8 @@ void check(const EngineConfig& config) {
   std::vector<int> owners(spec.layers.size(), 0);
   for (const CacheGroup& group : spec.cache_groups) {
     for (int layer : group.layers) {
-      if (layer >= static_cast<int>(spec.layers.size())) fail("INVALID_ARGUMENT", "cache group names layer %d of %zu", layer, spec.layers.size());
+      if (layer >= static_cast<int>(spec.layers.size()))
+        fail("INVALID_ARGUMENT", "cache group names layer %d of %zu", layer, spec.layers.size());
       owners[layer] += 1;
     }
   }
@@ -43,9 +45,11 @@ void check(const EngineConfig& config) {
   }
   if (config.page_size % 16 != 0) fail("INVALID_ARGUMENT", "page size %d is not a multiple of 16", config.page_size);
   for (const TensorRow& tensor : config.tensors) {
-    if (tensor.file >= static_cast<int>(config.files.size())) fail("INVALID_ARGUMENT", "tensor %s: file %d does not exist", tensor.name.c_str(), tensor.file);
+    if (tensor.file >= static_cast<int>(config.files.size()))
+      fail("INVALID_ARGUMENT", "tensor %s: file %d does not exist", tensor.name.c_str(), tensor.file);
     if (tensor.cols % info(tensor.type).block != 0) {
-      fail("INVALID_ARGUMENT", "tensor %s: rows of %d are no whole number of %s blocks", tensor.name.c_str(), tensor.cols, info(tensor.type).name);
+      fail("INVALID_ARGUMENT", "tensor %s: rows of %d are no whole number of %s blocks", tensor.name.c_str(), tensor.cols,
+           info(tensor.type).name);
     }
   }
 }

@@ -29,7 +29,9 @@ Widths widest(const ModelSpec& spec) {
   return widths;
 }
 
-const float* values(const Vector& vector) { return vector ? vector->as<float>() : nullptr; }
+const float* values(const Vector& vector) {
+  return vector ? vector->as<float>() : nullptr;
+}
 
 }  // namespace
 
@@ -87,10 +89,14 @@ void Decoder::attention(const Step& step, int layer) {
   const RopeSpec& rope = config_.spec.ropes[spec.rope];
   const LayerWeights& weights = weights_.layers[layer];
   const int count = step.count, hidden = config_.spec.hidden_size, pairs = static_cast<int>(rope.frequencies.size());
-  float *x = x_->as<float>(), *h = h_->as<float>(), *q = q_->as<float>(), *k = k_->as<float>(), *v = v_->as<float>(), *mixed = mixed_->as<float>();
+  float *x = x_->as<float>(), *h = h_->as<float>(), *q = q_->as<float>(), *k = k_->as<float>(), *v = v_->as<float>(),
+        *mixed = mixed_->as<float>();
 
   norm(x, weights.attn_norm, h, count, hidden);
-  project(h, count, {{weights.q.get(), values(weights.q_bias), q}, {weights.k.get(), values(weights.k_bias), k}, {weights.v.get(), values(weights.v_bias), v}});
+  project(h, count,
+          {{weights.q.get(), values(weights.q_bias), q},
+           {weights.k.get(), values(weights.k_bias), k},
+           {weights.v.get(), values(weights.v_bias), v}});
   if (weights.q_norm) norm(q, weights.q_norm, q, count * spec.query_heads, spec.head_size);
   if (weights.k_norm) norm(k, weights.k_norm, k, count * spec.kv_heads, spec.head_size);
   const float* frequencies = values(frequencies_[spec.rope]);

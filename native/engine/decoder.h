@@ -17,7 +17,8 @@ class Decoder {
   // Scratch for the largest step is taken here, once. `backend` outlives the decoder.
   Decoder(const EngineConfig& config, Backend& backend, Weights weights);
 
-  // Runs the batch's tokens [T] through all layers; their keys and values are in the cache afterwards. Throws CLOSED once `cancelled` is set.
+  // Runs the batch's tokens [T] through all layers; their keys and values are in the cache afterwards. Throws CLOSED once `cancelled` is
+  // set.
   void forward(const Batch& batch, const std::vector<int32_t>& tokens, const std::atomic<bool>& cancelled);
 
   // Logits [rows, V] of tokens of the last forward(), given by their index in [0, T); at most kLogitRows at a time.

@@ -25,7 +25,9 @@ void Engine::load(const Progress& progress) {
   decoder_ = std::make_unique<Decoder>(config_, *backend_, load_weights(config_, *backend_, progress, cancelled_));
 }
 
-void Engine::set_slot(int slot, SlotConfig config) { slots_.at(slot) = Slot(std::move(config)); }
+void Engine::set_slot(int slot, SlotConfig config) {
+  slots_.at(slot) = Slot(std::move(config));
+}
 
 void Engine::step(const Batch& batch, StepResult& result) {
   if (!decoder_) fail("INVALID_ARGUMENT", "the engine is not loaded");
@@ -114,7 +116,8 @@ void Engine::keep_score(const Batch& batch, const Output& output, const float* l
 
 SampledToken Engine::sample(int slot_index, std::vector<float> logits) {
   Slot& slot = slots_.at(slot_index);
-  if (slot.raw_logits.size() != logits.size()) fail("INVALID_ARGUMENT", "slot %d waits for no logits, or not for %zu of them", slot_index, logits.size());
+  if (slot.raw_logits.size() != logits.size())
+    fail("INVALID_ARGUMENT", "slot %d waits for no logits, or not for %zu of them", slot_index, logits.size());
   SampledToken result;
   const int top = std::max(0, slot.top());
   result.top_tokens.resize(top);

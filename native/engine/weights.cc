@@ -63,26 +63,16 @@ Place layer_place(LayerWeights& layer, const LayerSpec& spec, int hidden, std::s
     const char* name;
     Place place;
   } places[] = {
-      {"attn_norm", {.vector = &layer.attn_norm, .cols = hidden}},
-      {"q", {.matrix = &layer.q, .rows = q, .cols = hidden}},
-      {"k", {.matrix = &layer.k, .rows = kv, .cols = hidden}},
-      {"v", {.matrix = &layer.v, .rows = kv, .cols = hidden}},
-      {"o", {.matrix = &layer.o, .rows = hidden, .cols = q}},
-      {"q_bias", {.vector = &layer.q_bias, .cols = q}},
-      {"k_bias", {.vector = &layer.k_bias, .cols = kv}},
-      {"v_bias", {.vector = &layer.v_bias, .cols = kv}},
-      {"o_bias", {.vector = &layer.o_bias, .cols = hidden}},
-      {"q_norm", {.vector = &layer.q_norm, .cols = head}},
-      {"k_norm", {.vector = &layer.k_norm, .cols = head}},
-      {"post_attn_norm", {.vector = &layer.post_attn_norm, .cols = hidden}},
-      {"mlp_norm", {.vector = &layer.mlp_norm, .cols = hidden}},
-      {"gate", {.matrix = &layer.gate, .rows = mlp, .cols = hidden}},
-      {"up", {.matrix = &layer.up, .rows = mlp, .cols = hidden}},
-      {"down", {.matrix = &layer.down, .rows = hidden, .cols = mlp}},
-      {"gate_bias", {.vector = &layer.gate_bias, .cols = mlp}},
-      {"up_bias", {.vector = &layer.up_bias, .cols = mlp}},
-      {"down_bias", {.vector = &layer.down_bias, .cols = hidden}},
-      {"post_mlp_norm", {.vector = &layer.post_mlp_norm, .cols = hidden}},
+      {"attn_norm", {.vector = &layer.attn_norm, .cols = hidden}}, {"q", {.matrix = &layer.q, .rows = q, .cols = hidden}},
+      {"k", {.matrix = &layer.k, .rows = kv, .cols = hidden}},     {"v", {.matrix = &layer.v, .rows = kv, .cols = hidden}},
+      {"o", {.matrix = &layer.o, .rows = hidden, .cols = q}},      {"q_bias", {.vector = &layer.q_bias, .cols = q}},
+      {"k_bias", {.vector = &layer.k_bias, .cols = kv}},           {"v_bias", {.vector = &layer.v_bias, .cols = kv}},
+      {"o_bias", {.vector = &layer.o_bias, .cols = hidden}},       {"q_norm", {.vector = &layer.q_norm, .cols = head}},
+      {"k_norm", {.vector = &layer.k_norm, .cols = head}},         {"post_attn_norm", {.vector = &layer.post_attn_norm, .cols = hidden}},
+      {"mlp_norm", {.vector = &layer.mlp_norm, .cols = hidden}},   {"gate", {.matrix = &layer.gate, .rows = mlp, .cols = hidden}},
+      {"up", {.matrix = &layer.up, .rows = mlp, .cols = hidden}},  {"down", {.matrix = &layer.down, .rows = hidden, .cols = mlp}},
+      {"gate_bias", {.vector = &layer.gate_bias, .cols = mlp}},    {"up_bias", {.vector = &layer.up_bias, .cols = mlp}},
+      {"down_bias", {.vector = &layer.down_bias, .cols = hidden}}, {"post_mlp_norm", {.vector = &layer.post_mlp_norm, .cols = hidden}},
   };
   for (const auto& entry : places) {
     if (name == entry.name) return entry.place;
@@ -160,7 +150,8 @@ class Loader {
     if (is_quantized(tensor.type)) fail("UNSUPPORTED_FORMAT", "vector %s is quantized (%s)", tensor.name.c_str(), info(tensor.type).name);
     Vector vector = backend_.allocate(size_t(tensor.cols) * sizeof(float));
     read(tensor, 0, static_cast<size_t>(row_bytes(tensor)));
-    for (int i = 0; i < tensor.cols; ++i) vector->as<float>()[i] = element(scratch_.data(), tensor.type, i) + (tensor.plus_one ? 1.0f : 0.0f);
+    for (int i = 0; i < tensor.cols; ++i)
+      vector->as<float>()[i] = element(scratch_.data(), tensor.type, i) + (tensor.plus_one ? 1.0f : 0.0f);
     return vector;
   }
 
@@ -206,7 +197,8 @@ Weights load_weights(const EngineConfig& config, Backend& backend, const Progres
     const Place place = place_of(weights, config.spec, tensor.name);
     if (place.matrix == nullptr && place.vector == nullptr) fail("INVALID_ARGUMENT", "unknown tensor %s", tensor.name.c_str());
     if (tensor.rows != place.rows || tensor.cols != place.cols) {
-      fail("FILE_INVALID", "tensor %s is [%d, %d] where the model needs [%d, %d]", tensor.name.c_str(), tensor.rows, tensor.cols, place.rows, place.cols);
+      fail("FILE_INVALID", "tensor %s is [%d, %d] where the model needs [%d, %d]", tensor.name.c_str(), tensor.rows, tensor.cols,
+           place.rows, place.cols);
     }
     loader.load(tensor, place);
   }

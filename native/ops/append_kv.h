@@ -5,8 +5,8 @@
 //   token t of row b, at position p, goes to place p mod P of the page that holds p
 //
 // Bytes: T * 2 * Hkv * D read and written once; limited by memory.
-#include "ops/kv_cache.h"
 #include "ops/backend.h"
+#include "ops/kv_cache.h"
 
 namespace kvasir {
 

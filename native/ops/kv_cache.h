@@ -31,9 +31,9 @@ struct PageTables {
 
 // Which tokens of the step belong to row b: [indptr[b], indptr[b+1]), at positions starts[b], starts[b] + 1, ...
 struct Rows {
-  int count;               // B
-  const int32_t* indptr;   // [B + 1]
-  const int32_t* starts;   // [B]
+  int count;              // B
+  const int32_t* indptr;  // [B + 1]
+  const int32_t* starts;  // [B]
 };
 
 }  // namespace kvasir

@@ -17,8 +17,12 @@ struct DTypeInfo {
 inline constexpr DTypeInfo kDTypes[] = {{"F32", 1, 4},    {"F16", 1, 2},    {"BF16", 1, 2},     {"Q8_0", 32, 34},
                                         {"Q4_0", 32, 18}, {"Q5_0", 32, 22}, {"Q4_K", 256, 144}, {"Q6_K", 256, 210}};
 
-inline constexpr const DTypeInfo& info(DType type) { return kDTypes[static_cast<int>(type)]; }
-inline constexpr bool is_quantized(DType type) { return info(type).block > 1; }
+inline constexpr const DTypeInfo& info(DType type) {
+  return kDTypes[static_cast<int>(type)];
+}
+inline constexpr bool is_quantized(DType type) {
+  return info(type).block > 1;
+}
 
 // bfloat16 is the upper half of a float32; rounding is to nearest, ties to even.
 inline float bf16_to_f32(uint16_t bits) {

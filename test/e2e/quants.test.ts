@@ -11,7 +11,7 @@ describe.skipIf(!hasShared).each(ISAS)("exactly dequantized weights, %s", (isa) 
     const logits = references[`logits_${type}`]!;
     const expected = rowsOf(logits, logits.shape[1]! * logits.shape[2]!);
     await withEngine(sharedPath("quants", `${type}.gguf`), { ...EXACT, isa }, async (engine) => {
-      for (const [i, prompt] of rowsOf(references["input_ids"]!).entries()) {
+      for (const [i, prompt] of rowsOf(references.input_ids!).entries()) {
         const scored = await engine.score(prompt as Int32Array, { logits: true });
         expect(relativeError(scored.logits!, expected[i]!)).toBeLessThan(LOGIT_BOUND);
       }

@@ -26,7 +26,7 @@ export function referenceLogits(
   weights: ReferenceWeights,
   tokens: ArrayLike<number>,
   form: ReferenceForm,
-): Float64Array {
+): Float64Array<ArrayBuffer> {
   return new ReferenceModel(shape, weights, form).logits(tokens);
 }
 
@@ -47,7 +47,7 @@ class ReferenceModel {
     this.#form = form;
   }
 
-  logits(tokens: ArrayLike<number>): Float64Array {
+  logits(tokens: ArrayLike<number>): Float64Array<ArrayBuffer> {
     const { vocabSize, hiddenSize, layers, tied, architecture } = this.#shape;
     const embeddings = this.#tensor("model.embed_tokens.weight");
     const head = tied ? "model.embed_tokens" : "lm_head";
@@ -62,7 +62,7 @@ class ReferenceModel {
     return logits;
   }
 
-  #layer(x: Float64Array, layer: number, past: Past): Float64Array {
+  #layer(x: Float64Array, layer: number, past: Past): Float64Array<ArrayBuffer> {
     const sandwich = this.#shape.architecture === "gemma3";
     const name = (part: string): string => `model.layers.${layer}.${part}`;
     const mixed = this.#attention(this.#norm(name("input_layernorm"), x), layer, past);
@@ -75,7 +75,7 @@ class ReferenceModel {
     return add(middle, sandwich ? this.#norm(name("post_feedforward_layernorm"), fed) : fed);
   }
 
-  #attention(x: Float64Array, layer: number, past: Past): Float64Array {
+  #attention(x: Float64Array, layer: number, past: Past): Float64Array<ArrayBuffer> {
     const { queryHeads, kvHeads, headSize } = this.#shape;
     const query = this.#heads("q", x, layer, past.keys.length);
     past.keys.push(this.#heads("k", x, layer, past.keys.length));
@@ -94,7 +94,7 @@ class ReferenceModel {
   }
 
   /** Projected, normalized where the family does so, and turned. */
-  #heads(which: "q" | "k", x: Float64Array, layer: number, position: number): Float64Array {
+  #heads(which: "q" | "k", x: Float64Array, layer: number, position: number): Float64Array<ArrayBuffer> {
     const { headSize, architecture } = this.#shape;
     const all = this.#project(`model.layers.${layer}.self_attn.${which}_proj`, x);
     for (let at = 0; at < all.length; at += headSize) {
@@ -105,7 +105,7 @@ class ReferenceModel {
     return all;
   }
 
-  #turn(head: Float64Array, position: number, base: number): Float64Array {
+  #turn(head: Float64Array, position: number, base: number): Float64Array<ArrayBuffer> {
     const turned = new Float64Array(head.length);
     const pairs = head.length / 2;
     for (let i = 0; i < pairs; i++) {
@@ -122,13 +122,13 @@ class ReferenceModel {
     return this.#shape.architecture === "gemma3" && (layer + 1) % 6 !== 0;
   }
 
-  #norm(name: string, x: Float64Array): Float64Array {
+  #norm(name: string, x: Float64Array): Float64Array<ArrayBuffer> {
     const weight = this.#tensor(`${name}.weight`);
     const scale = 1 / Math.sqrt(dot(x, x) / x.length + EPSILON);
     return x.map((value, i) => value * scale * (weight[i]! + (this.#form.normsPlusOne ? 1 : 0)));
   }
 
-  #project(name: string, x: Float64Array): Float64Array {
+  #project(name: string, x: Float64Array): Float64Array<ArrayBuffer> {
     const weight = this.#tensor(`${name}.weight`);
     const bias = this.#weights.get(`${name}.bias`);
     const y = new Float64Array(weight.length / x.length);
@@ -147,7 +147,7 @@ class ReferenceModel {
   }
 }
 
-function add(a: Float64Array, b: Float64Array): Float64Array {
+function add(a: Float64Array, b: Float64Array): Float64Array<ArrayBuffer> {
   return a.map((value, i) => value + b[i]!);
 }
 

@@ -152,7 +152,8 @@ KVASIR_INLINE void unpack(const uint8_t* panel, int cols, int first, int count, 
       const uint8_t* quants = from.quants + place * kQuantBytes<F>;
       [&]<int... j>(std::integer_sequence<int, j...>) {
         (unpack_group<F, j>(quants, scales, tile + block * 512 + j * 64), ...);
-      }(std::make_integer_sequence<int, 8>());
+      }
+      (std::make_integer_sequence<int, 8>());
     }
   }
 }

@@ -80,7 +80,8 @@ KVASIR_INLINE void add_part(f32x16 (&sums)[R], const uint8_t* quants, const Scal
   }
   [&]<int... j>(std::integer_sequence<int, j...>) {
     (dot_group<F, R, part * 4 + j>(dots, quants, x, stride), ...);
-  }(std::make_integer_sequence<int, 8 / F::kScales>());
+  }
+  (std::make_integer_sequence<int, 8 / F::kScales>());
   for (int r = 0; r < R; ++r) sums[r] = fma(to_f32(dots[r]), scales.scale[part] * splat(x[r * stride].scale), sums[r]);
 }
 

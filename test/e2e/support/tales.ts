@@ -24,7 +24,7 @@ export function talesReference(model: string): TalesReference {
 
 /** Mean of -log p over the first windows of the reference text: window j predicts tokens 512 j + 1 to 512 j + 512 from those before. */
 export async function natsPerToken(engine: Engine, model: string, windows: number): Promise<number> {
-  const tokens = readReferences("models", model, "reference.safetensors")["ppl_tokens"]!.data as Int32Array;
+  const tokens = readReferences("models", model, "reference.safetensors").ppl_tokens!.data as Int32Array;
   let sum = 0;
   for (let j = 0; j < windows; j++) {
     const { logprobs } = await engine.score(tokens.slice(512 * j, 512 * j + 513));

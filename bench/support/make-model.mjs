@@ -1,0 +1,143 @@
+// GGUF files of real models' shapes with random q8_0 weights, made once into .cache/: speeds hold, the text is nonsense.
+// The vocabulary is the bundled model's, padded: peers refuse a file without one.
+import { existsSync, mkdirSync, renameSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { readGguf } from "../../dist/files/gguf.js";
+
+/** Shapes: SmolLM2-135M and Llama-3.2-1B, both with tied embeddings. */
+export const SHAPES = {
+  "smollm2-135m": { layers: 30, hidden: 576, heads: 9, kvHeads: 3, ffn: 1536, vocab: 49152, context: 16384 },
+  "llama-3.2-1b": { layers: 16, hidden: 2048, heads: 32, kvHeads: 8, ffn: 8192, vocab: 128256, context: 8192 },
+};
+
+const BLOCK = { elements: 32, bytes: 34 };
+const SCALE = 0x0c6b; // float16 2.7e-4: levels of -127 to 127 then have a standard deviation of about 0.02
+const ALIGNMENT = 32;
+
+const u32 = (value) => Buffer.from(Uint32Array.of(value).buffer);
+const u64 = (value) => Buffer.from(BigUint64Array.of(BigInt(value)).buffer);
+const f32 = (value) => Buffer.from(Float32Array.of(value).buffer);
+const string = (text) => Buffer.concat([u64(Buffer.byteLength(text)), Buffer.from(text)]);
+const TYPES = {
+  u32: (value) => Buffer.concat([u32(4), u32(value)]),
+  f32: (value) => Buffer.concat([u32(6), f32(value)]),
+  bool: (value) => Buffer.concat([u32(7), Buffer.from([value ? 1 : 0])]),
+  string: (value) => Buffer.concat([u32(8), string(value)]),
+  strings: (values) => Buffer.concat([u32(9), u32(8), u64(values.length), ...values.map(string)]),
+  ints: (values) => Buffer.concat([u32(9), u32(5), u64(values.length), Buffer.from(Int32Array.from(values).buffer)]),
+};
+
+/** The path of the shape's file, which is made if it is not there. */
+export async function makeModel(name) {
+  const folder = fileURLToPath(new URL("../../.cache/", import.meta.url));
+  const path = `${folder}${name}-q8_0.gguf`;
+  if (existsSync(path)) return path;
+  mkdirSync(folder, { recursive: true });
+  await writeModel(`${path}.part`, name, SHAPES[name]);
+  renameSync(`${path}.part`, path);
+  return path;
+}
+
+async function writeModel(path, name, shape) {
+  const tensors = tensorsOf(shape);
+  const metadata = await metadataOf(name, shape);
+  let offset = 0;
+  const infos = tensors.map(({ name: tensor, rows, cols }) => {
+    const size = bytesOf(rows, cols);
+    const dimensions = rows === 0 ? [cols] : [cols, rows];
+    const info = [string(tensor), u32(dimensions.length), ...dimensions.map(u64), u32(rows === 0 ? 0 : 8), u64(offset)];
+    offset += size + padding(size);
+    return Buffer.concat(info);
+  });
+  const entries = metadata.map(([key, value]) => Buffer.concat([string(key), value]));
+  const header = Buffer.concat([Buffer.from("GGUF"), u32(3), u64(tensors.length), u64(entries.length), ...entries, ...infos]);
+  const file = await open(path, "w");
+  await file.write(Buffer.concat([header, Buffer.alloc(padding(header.length))]));
+  for (const { rows, cols } of tensors) await writeTensor(file, rows, cols);
+  await file.close();
+}
+
+function tensorsOf({ layers, hidden, heads, kvHeads, ffn, vocab }) {
+  const kv = (hidden / heads) * kvHeads;
+  const layer = (i) =>
+    [
+      ["attn_norm", 0, hidden],
+      ["attn_q", hidden, hidden],
+      ["attn_k", kv, hidden],
+      ["attn_v", kv, hidden],
+      ["attn_output", hidden, hidden],
+      ["ffn_norm", 0, hidden],
+      ["ffn_gate", ffn, hidden],
+      ["ffn_up", ffn, hidden],
+      ["ffn_down", hidden, ffn],
+    ].map(([name, rows, cols]) => ({ name: `blk.${i}.${name}.weight`, rows, cols }));
+  return [
+    { name: "token_embd.weight", rows: vocab, cols: hidden },
+    { name: "output_norm.weight", rows: 0, cols: hidden },
+    ...Array.from({ length: layers }, (_, i) => layer(i)).flat(),
+  ];
+}
+
+async function metadataOf(name, { layers, hidden, heads, kvHeads, ffn, vocab, context }) {
+  const { metadata } = await readGguf(fileURLToPath(new URL("../../models/tales-q4_0.gguf", import.meta.url)), { arrays: true });
+  const pad = (values, padded) => [...values, ...Array.from({ length: vocab - values.length }, (_, i) => padded(i))];
+  const tokens = metadata.get("tokenizer.ggml.tokens").value ?? metadata.get("tokenizer.ggml.tokens");
+  const types = metadata.get("tokenizer.ggml.token_type").value ?? metadata.get("tokenizer.ggml.token_type");
+  const merges = metadata.get("tokenizer.ggml.merges").value ?? metadata.get("tokenizer.ggml.merges");
+  return [
+    ["general.architecture", TYPES.string("llama")],
+    ["general.name", TYPES.string(name)],
+    ["llama.context_length", TYPES.u32(context)],
+    ["llama.embedding_length", TYPES.u32(hidden)],
+    ["llama.block_count", TYPES.u32(layers)],
+    ["llama.feed_forward_length", TYPES.u32(ffn)],
+    ["llama.attention.head_count", TYPES.u32(heads)],
+    ["llama.attention.head_count_kv", TYPES.u32(kvHeads)],
+    ["llama.rope.dimension_count", TYPES.u32(hidden / heads)],
+    ["llama.attention.layer_norm_rms_epsilon", TYPES.f32(1e-5)],
+    ["llama.rope.freq_base", TYPES.f32(10000)],
+    ["llama.vocab_size", TYPES.u32(vocab)],
+    ["tokenizer.ggml.model", TYPES.string("gpt2")],
+    ["tokenizer.ggml.pre", TYPES.string("llama-bpe")],
+    ["tokenizer.ggml.tokens", TYPES.strings(pad(tokens, (i) => `[PAD${i}]`))],
+    ["tokenizer.ggml.token_type", TYPES.ints(pad(types, () => 5))],
+    ["tokenizer.ggml.merges", TYPES.strings(merges)],
+    ["tokenizer.ggml.bos_token_id", TYPES.u32(0)],
+    ["tokenizer.ggml.eos_token_id", TYPES.u32(0)],
+    ["tokenizer.ggml.add_bos_token", TYPES.bool(false)],
+    ["general.file_type", TYPES.u32(7)],
+  ];
+}
+
+const bytesOf = (rows, cols) => (rows === 0 ? cols * 4 : (rows * cols * BLOCK.bytes) / BLOCK.elements);
+const padding = (bytes) => (ALIGNMENT - (bytes % ALIGNMENT)) % ALIGNMENT;
+
+/** A vector of ones, or blocks of one scale with levels from a fixed stream of random numbers. */
+async function writeTensor(file, rows, cols) {
+  const bytes = bytesOf(rows, cols);
+  if (rows === 0) {
+    await file.write(Buffer.concat([Buffer.from(new Float32Array(cols).fill(1).buffer), Buffer.alloc(padding(bytes))]));
+    return;
+  }
+  const slice = 4096 * BLOCK.bytes;
+  for (let at = 0; at < bytes; at += slice) await file.write(randomBlocks(Math.min(slice, bytes - at) / BLOCK.bytes));
+  await file.write(Buffer.alloc(padding(bytes)));
+}
+
+let state = 0x9e3779b9;
+function randomBlocks(count) {
+  const buffer = Buffer.alloc(count * BLOCK.bytes);
+  const words = new Uint32Array(8);
+  for (let block = 0; block < count; block++) {
+    for (let i = 0; i < 8; i++) {
+      state ^= state << 13;
+      state ^= state >>> 17;
+      state ^= state << 5;
+      words[i] = state;
+    }
+    buffer.writeUInt16LE(SCALE, block * BLOCK.bytes);
+    buffer.set(new Uint8Array(words.buffer), block * BLOCK.bytes + 2);
+  }
+  return buffer;
+}
