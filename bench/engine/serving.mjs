@@ -6,6 +6,10 @@ import { Engine } from "../../dist/index.js";
 const prompt = (length, seed) => Int32Array.from({ length }, (_, t) => 10 + ((t * 7919 + seed * 104729) % 8000));
 const params = (maxTokens) => ({ maxTokens, temperature: 0, ignoreEos: true });
 
+/** Fairness: tokens of the long prompt, and of a step. */
+const DEPTH = 8192;
+const BUDGET = 512;
+
 /** Tokens per second of `count` streams of `tokens` tokens, from the first's start to the last's end, and the event loop's delay. */
 async function streams(engine, count, tokens, seed) {
   const delay = monitorEventLoopDelay({ resolution: 1 });
@@ -42,37 +46,51 @@ export async function batching(model) {
 
 /** The longest gap between tokens of 16 streams while an 8k prompt is computed, against one full step at that depth. */
 export async function fairness(model) {
-  const engine = await Engine.open(model, { threads: 2, maxContext: 16384 });
-  const long = prompt(8192, 1);
-  let arrived = false;
-  let done = false;
-  let longestGapMs = 0;
-  const read = async (i) => {
-    let last = performance.now();
-    for await (const _ of engine.stream(prompt(16, 500 + i), params(4000))) {
-      const now = performance.now();
-      if (arrived && !done) longestGapMs = Math.max(longestGapMs, now - last);
-      last = now;
-      if (done) break;
-    }
-  };
-  const readers = Array.from({ length: 16 }, (_, i) => read(i));
-  await new Promise((resolve) => setTimeout(resolve, 2000));
-  arrived = true;
+  const engine = await Engine.open(model, { threads: 2, maxContext: 16384, maxBatchTokens: BUDGET });
+  const long = prompt(DEPTH, 1);
+  const stop = new AbortController();
+  const gaps = Array.from({ length: 16 }, (_, i) => tokenTimes(engine, prompt(16, 500 + i), stop.signal));
+  await new Promise((resolve) => setTimeout(resolve, 1000)); // all streams decode
+  const arrived = performance.now();
   const { timings } = await engine.generate(long, params(1));
-  done = true;
-  await Promise.all(readers);
-  // All but the last 512 tokens are cached now: what runs is one full step at that depth.
-  const step = [];
-  for (let run = 0; run < 3; run++) {
-    const again = Int32Array.from(long);
-    again.set(prompt(512, 900 + run), 8192 - 512);
-    const { timings: t, usage } = await engine.generate(again, params(1));
-    if (usage.cachedTokens === 8192 - 512) step.push(t.timeToFirstTokenMs - t.queueMs);
-  }
+  const done = performance.now();
+  await new Promise((resolve) => setTimeout(resolve, 200)); // the tokens after the last gap
+  stop.abort();
+  const longestGapMs = Math.max(...(await Promise.all(gaps)).map((times) => longestGap(times, arrived, done)));
+  const fullStepMs = await timeFullStep(engine, long);
   await engine.close();
-  const fullStepMs = median(step);
   return { longestGapMs, fullStepMs, ratio: longestGapMs / fullStepMs, promptMs: timings.timeToFirstTokenMs };
+}
+
+/** When each token of a stream came, until it is stopped. */
+async function tokenTimes(engine, input, signal) {
+  const times = [];
+  try {
+    for await (const _ of engine.stream(input, { ...params(8000), signal })) times.push(performance.now());
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+  return times;
+}
+
+/** Of the gaps that overlap [from, to]. */
+function longestGap(times, from, to) {
+  const gaps = times.slice(1).map((time, i) => (times[i] < to && time > from ? time - times[i] : 0));
+  if (times.length < 2 || times.at(-1) < to) throw new Error("a stream ended before the long prompt was done");
+  return Math.max(...gaps);
+}
+
+/** The long prompt with other last tokens, all before them cached: what runs is one step. */
+async function timeFullStep(engine, long) {
+  const times = [];
+  for (let run = 0; run < 5; run++) {
+    const again = Int32Array.from(long);
+    again.set(prompt(BUDGET, 900 + run), DEPTH - BUDGET);
+    const { timings, usage } = await engine.generate(again, params(1));
+    if (usage.cachedTokens !== DEPTH - BUDGET) throw new Error(`${usage.cachedTokens} tokens were cached, not ${DEPTH - BUDGET}`);
+    times.push(timings.timeToFirstTokenMs - timings.queueMs);
+  }
+  return median(times);
 }
 
 /** A prompt of 1,024 tokens, then again: time to first token. */
@@ -88,5 +106,5 @@ export async function prefix(model) {
     ratios.push(warm.timings.timeToFirstTokenMs / cold.timings.timeToFirstTokenMs);
   }
   await engine.close();
-  return { firstMs: median(first), ratio: median(ratios) };
+  return { firstTokenMs: median(first), ratio: median(ratios) };
 }

@@ -28,6 +28,11 @@ const TYPES = {
   ints: (values) => Buffer.concat([u32(9), u32(5), u64(values.length), Buffer.from(Int32Array.from(values).buffer)]),
 };
 
+/** Bytes of the shape's quantized weights, all of which a decoded token reads. */
+export function weightBytes(name) {
+  return tensorsOf(SHAPES[name]).reduce((sum, { rows, cols }) => sum + (rows === 0 ? 0 : bytesOf(rows, cols)), 0);
+}
+
 /** The path of the shape's file, which is made if it is not there. */
 export async function makeModel(name) {
   const folder = fileURLToPath(new URL("../../.cache/", import.meta.url));
@@ -82,9 +87,7 @@ function tensorsOf({ layers, hidden, heads, kvHeads, ffn, vocab }) {
 async function metadataOf(name, { layers, hidden, heads, kvHeads, ffn, vocab, context }) {
   const { metadata } = await readGguf(fileURLToPath(new URL("../../models/tales-q4_0.gguf", import.meta.url)), { arrays: true });
   const pad = (values, padded) => [...values, ...Array.from({ length: vocab - values.length }, (_, i) => padded(i))];
-  const tokens = metadata.get("tokenizer.ggml.tokens").value ?? metadata.get("tokenizer.ggml.tokens");
-  const types = metadata.get("tokenizer.ggml.token_type").value ?? metadata.get("tokenizer.ggml.token_type");
-  const merges = metadata.get("tokenizer.ggml.merges").value ?? metadata.get("tokenizer.ggml.merges");
+  const [tokens, types, merges] = ["tokens", "token_type", "merges"].map((key) => metadata.get(`tokenizer.ggml.${key}`));
   return [
     ["general.architecture", TYPES.string("llama")],
     ["general.name", TYPES.string(name)],

@@ -44,11 +44,6 @@ function expectHarmless(reports: Report[], count: number): void {
     if (!works) expect(typed, JSON.stringify(report)).toContain(report.code);
     expect(report.milliseconds, JSON.stringify(report)).toBeLessThan(2000);
   }
-  if (process.env.SHOWM)
-    console.log(
-      Object.entries(reports.reduce((m: any, r) => ((m[r.code ?? "ok"] ??= []).push(r), m), {})).map(([k, v]) => [k, (v as any).length]),
-      Math.max(...reports.map((r) => r.milliseconds)),
-    );
   const opened = reports.filter(({ code }) => code === undefined).length;
   // Both happen, or the mutants would show little.
   expect(Math.min(opened, count - opened)).toBeGreaterThan(count / 20);

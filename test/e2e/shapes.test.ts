@@ -1,10 +1,11 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { huggingFaceTensors, type ModelShape, TINY, writeModel } from "../support/models.ts";
-import { Random } from "../support/reference.ts";
-import { referenceLogits } from "../support/reference-model.ts";
+import { Random, type WeightType } from "../support/reference.ts";
+import { type ReferenceForm, type ReferenceWeights, referenceLogits } from "../support/reference-model.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { EXACT, ISAS, withEngine } from "./support/engines.ts";
+import { GEMMA3, writeQuantizedModel } from "./support/random-models.ts";
 import { LOGIT_BOUND, relativeError } from "./support/references.ts";
 
 /** Sizes that no vector, tile or page divides, and those of real models' heads. */
@@ -30,18 +31,39 @@ const SHAPES: Record<string, ModelShape> = {
 
 const directory = temporaryDirectory();
 
+/** Matrices of 256 columns, which all types of weights can have, and odd numbers of rows. */
+const QUANTIZED: ModelShape = { ...TINY, hiddenSize: 256, feedForwardSize: 256, headSize: 64, kvHeads: 1, layers: 1, vocabSize: 97 };
+const TYPES: WeightType[] = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q5_0", "Q4_K", "Q6_K"];
+
+/** The engine's logits, in steps that cut the text anywhere, on every instruction set. */
+async function expectReference(path: string, shape: ModelShape, weights: ReferenceWeights, form: ReferenceForm): Promise<void> {
+  const random = new Random(shape.hiddenSize);
+  const tokens = Int32Array.from({ length: 70 }, () => random.int(shape.vocabSize));
+  const expected = referenceLogits(shape, weights, tokens, form);
+  for (const isa of ISAS) {
+    const { logits } = await withEngine(path, { ...EXACT, isa, maxBatchTokens: 29 }, (engine) => engine.score(tokens, { logits: true }));
+    expect(relativeError(logits!, expected)).toBeLessThan(LOGIT_BOUND / 10);
+  }
+}
+
 describe("other shapes of the same architectures, against float64", () => {
   test.each(Object.entries(SHAPES))("%s", async (name, shape) => {
     const model = join(directory, name.replaceAll(/\W+/g, "-"));
     await writeModel(model, shape);
     const weights = new Map(huggingFaceTensors(shape).map((tensor) => [tensor.name, floats(tensor.data!)]));
-    const random = new Random(shape.hiddenSize);
-    const tokens = Int32Array.from({ length: 70 }, () => random.int(shape.vocabSize));
-    const expected = referenceLogits(shape, weights, tokens, { normsPlusOne: shape.architecture === "gemma3", neighbours: false });
-    for (const isa of ISAS) {
-      const { logits } = await withEngine(model, { ...EXACT, isa, maxBatchTokens: 29 }, (engine) => engine.score(tokens, { logits: true }));
-      expect(relativeError(logits!, expected)).toBeLessThan(LOGIT_BOUND / 20);
-    }
+    await expectReference(model, shape, weights, { normsPlusOne: shape.architecture === "gemma3", neighbours: false });
+  });
+});
+
+describe("weights of every type in GGUF, against float64", () => {
+  test.each(TYPES)("llama, %s", async (type) => {
+    const { path, weights } = await writeQuantizedModel(directory, type, QUANTIZED, type);
+    await expectReference(path, QUANTIZED, weights, { normsPlusOne: false, neighbours: true });
+  });
+
+  test("gemma3, all types in one file", async () => {
+    const { path, weights } = await writeQuantizedModel(directory, "mixed", GEMMA3);
+    await expectReference(path, GEMMA3, weights, { normsPlusOne: false, neighbours: false });
   });
 });
 

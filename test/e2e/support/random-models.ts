@@ -49,7 +49,7 @@ export async function writeQuantizedModel(
     }
     const types = columns % 256 === 0 ? WIDE : NARROW;
     const chosen = type ?? types[i % types.length]!;
-    const data = scaled(chosen, randomWeight(chosen, rows!, columns, random), 2 * columns ** -0.5);
+    const data = scaled(chosen, randomWeight(chosen, rows!, columns, random), columns ** -0.5);
     weights.set(names[i]!, dequantize(chosen, data));
     return { ...tensor, type: chosen, data };
   });
@@ -61,10 +61,12 @@ export async function writeQuantizedModel(
 function scaled(type: WeightType, bytes: Uint8Array, factor: number): Uint8Array {
   const view = new DataView(bytes.buffer);
   const halves = (at: number): void => view.setUint16(at, toHalf(roundHalf(fromHalf(view.getUint16(at, true)) * factor)), true);
+  const exponent = Math.round(Math.log2(factor)) << 7;
   const size = BLOCK_BYTES[type];
   if (size !== undefined) {
     for (let at = 0; at < bytes.length; at += size) for (const place of SCALES[type]!) halves(at + place);
-  } else if (type === "F16") for (let at = 0; at < bytes.length; at += 2) halves(at);
+  } else if (type === "BF16") for (let at = 0; at < bytes.length; at += 2) view.setUint16(at, view.getUint16(at, true) + exponent, true);
+  else if (type === "F16") for (let at = 0; at < bytes.length; at += 2) halves(at);
   else if (type === "F32") for (let at = 0; at < bytes.length; at += 4) view.setFloat32(at, view.getFloat32(at, true) * factor, true);
   return bytes;
 }

@@ -1,0 +1,69 @@
+// Quality figures: perplexity by llama.cpp's protocol, and nats per token against the float32 reference: npm run bench:quality
+// Needs the reference material in ../shared beside the checkout; writes bench/results/quality.json.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { fileURLToPath } from "node:url";
+import { evaluate } from "../../dist/cli/eval.js";
+import { Engine } from "../../dist/index.js";
+
+const at = (path) => fileURLToPath(new URL(path, import.meta.url));
+const models = at("../../../shared/models/");
+if (!existsSync(models)) {
+  console.warn("SKIPPED: the reference material ../shared is absent, and with it the texts and the exact figures");
+  process.exit(0);
+}
+
+/** Exact figures: float32 arithmetic on the exactly dequantized weights, by an independent implementation. */
+const PERPLEXITY = { q8_0: 23.9242, q4_k_m: 24.1836, q4_0: 25.0233 };
+const NATS = { tales: 2.761541, "tales-draft": 3.179645 };
+
+async function withEngine(path, options, body) {
+  const engine = await Engine.open(path, options);
+  try {
+    return await body(engine);
+  } finally {
+    await engine.close();
+  }
+}
+
+const row = (what, compute, value, exact) => ({ what, compute, value, exact, off: value / exact - 1 });
+
+async function perplexity(type, compute) {
+  const text = readFileSync(`${models}tales/eval.txt`, "utf8");
+  const found = await withEngine(`${models}tales/tales-${type}.gguf`, { compute }, (engine) => evaluate(engine, text));
+  return row(`perplexity tales ${type}`, compute, found.perplexity, PERPLEXITY[type]);
+}
+
+/** 64 windows of 512 predictions; window j is tokens [512 j, 512 j + 513). */
+async function nats(model, compute, kvType) {
+  const file = readFileSync(`${models}${model}/reference.safetensors`);
+  const headerBytes = Number(file.readBigUInt64LE(0));
+  const [from, to] = JSON.parse(file.toString("utf8", 8, 8 + headerBytes)).ppl_tokens.data_offsets;
+  const bytes = file.subarray(8 + headerBytes + from, 8 + headerBytes + to);
+  const tokens = new Int32Array(Uint8Array.from(bytes).buffer);
+  const sum = await withEngine(`${models}${model}`, { compute, kvType }, async (engine) => {
+    const windows = Array.from({ length: 64 }, (_, j) => engine.score(tokens.slice(512 * j, 512 * j + 513)));
+    const scores = await Promise.all(windows);
+    return scores.reduce((total, { logprobs }) => total + logprobs.subarray(1).reduce((s, logprob) => s - logprob, 0), 0);
+  });
+  return row(`nats per token ${model}`, compute, sum / (64 * 512), NATS[model]);
+}
+
+const rows = [];
+for (const type of Object.keys(PERPLEXITY)) for (const compute of ["f32", "auto"]) rows.push(await perplexity(type, compute));
+for (const model of Object.keys(NATS)) {
+  rows.push(await nats(model, "f32", "f32"));
+  rows.push(await nats(model, "bf16", "bf16"));
+}
+for (const { what, compute, value, exact, off } of rows) {
+  console.log(`${what.padEnd(28)} ${compute.padEnd(5)} ${value.toFixed(6).padStart(10)}  exact ${exact}  off ${(off * 100).toFixed(4)} %`);
+}
+mkdirSync(at("../results"), { recursive: true });
+const results = {
+  processor: cpus()[0].model,
+  node: process.version,
+  date: new Date().toISOString().slice(0, 10),
+  command: "npm run bench:quality",
+  rows,
+};
+writeFileSync(at("../results/quality.json"), `${JSON.stringify(results, null, 2)}\n`);

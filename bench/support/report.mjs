@@ -1,0 +1,53 @@
+// Figures of benchmarks: on the terminal, and in a file with the machine that they were measured on.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { dirname } from "node:path";
+
+/** `{ a: { b: 1 } }` as `[["a.b", 1]]`. */
+function flatten(figures, prefix = "") {
+  return Object.entries(figures).flatMap(([name, value]) =>
+    typeof value === "object" ? flatten(value, `${prefix}${name}.`) : [[prefix + name, value]],
+  );
+}
+
+/** Prints a case as a table; `bars` are those of some of its figures: `{ ratio: [">=", 1] }`. A figure that could not be had has missed its bar. */
+export function printCase(name, figures, bars) {
+  console.log(`\n${name}`);
+  const rows = flatten(figures);
+  for (const [figure, value] of rows) console.log(`  ${figure.padEnd(28)} ${format(value).padStart(10)}${verdict(value, bars[figure])}`);
+  for (const figure of Object.keys(bars).filter((bar) => !rows.some(([row]) => row === bar)))
+    console.log(`  ${figure} could not be measured`);
+}
+
+function verdict(value, bar) {
+  if (bar === undefined) return "";
+  const [relation, limit] = bar;
+  const met = relation === ">=" ? value >= limit : value <= limit;
+  return `   ${met ? "meets" : "MISSES"} ${relation} ${limit}`;
+}
+
+const format = (value) => (typeof value === "number" ? String(Number(value.toPrecision(4))) : String(value));
+
+/**
+ * Writes the cases with machine and date beside each, so that one that is measured again keeps the others. `about` is the command and
+ * what was measured with it.
+ */
+export function writeResults(path, about, cases) {
+  const previous = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")).cases : {};
+  const measured = { ...machine(), ...about };
+  const fresh = Object.entries(cases).map(([name, figures]) => [name, { figures, measured }]);
+  mkdirSync(dirname(path), { recursive: true });
+  const round = (_, value) => (typeof value === "number" ? Number(value.toPrecision(5)) : value);
+  writeFileSync(path, `${JSON.stringify({ cases: { ...previous, ...Object.fromEntries(fresh) } }, round, 2)}\n`);
+}
+
+function machine() {
+  const flags = /^flags.*$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[0] ?? "";
+  return {
+    processor: cpus()[0].model,
+    flags: (flags.match(/\b(avx2|avx512f|avx512_vnni|avx512_bf16|amx_tile)\b/g) ?? []).join(" "),
+    cores: cpus().length,
+    node: process.version,
+    date: new Date().toISOString().slice(0, 10),
+  };
+}
