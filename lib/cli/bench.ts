@@ -1,4 +1,7 @@
+import { totalmem } from "node:os";
 import type { Engine } from "../engine.ts";
+import { KvasirError } from "../errors.ts";
+import { PAGE_SIZE } from "../options.ts";
 import { type Arguments, integers } from "./arguments.ts";
 import { withEngine } from "./session.ts";
 
@@ -9,77 +12,137 @@ export interface BenchRow {
   prompt: number;
   /** Requests at once. */
   batch: number;
-  /** Tokens in each sequence's cache when it ends. */
+  /** Tokens in each request's cache before its prompt. */
   context: number;
   /** Over all requests. */
   tokensPerSecond: number;
+}
+
+/** What one row of requests does: `batch` of them have `context` tokens cached, then compute `prompt` tokens, then decode `tokens`. */
+interface Case {
+  prompt: number;
+  batch: number;
+  context: number;
+  tokens: number;
 }
 
 const RUNS = 3;
 
 /** `kvasir bench`: prefill and decode speed as a table, or as JSON rows. */
 export async function bench(args: Arguments, signal: AbortSignal): Promise<void> {
-  const prompts = integers(args, "prompt", [128, 512]);
-  const tokens = integers(args, "tokens", [64])[0]!;
-  const batches = integers(args, "batch", [1, 8, 16]);
+  const [tokens] = integers(args, "tokens", [64]) as [number];
+  const cases = integers(args, "context", [0], 0).flatMap((context) =>
+    integers(args, "prompt", [128, 512]).flatMap((prompt) =>
+      integers(args, "batch", [1, 8, 16]).map((batch) => ({ prompt, batch, context, tokens })),
+    ),
+  );
+  // Memory of the cache is taken as pages are first used, so that a large one costs nothing.
+  const pools = { maxContext: Math.max(...cases.map(contextOf)), kvCacheBytes: Math.floor(totalmem() / 4) };
   await withEngine(
     args,
     signal,
-    async ({ engine }) => {
+    async ({ engine, model }) => {
+      for (const one of cases) checkFits(engine, one);
+      const json = args.options.json === true;
+      if (!json) process.stdout.write(head(engine, model));
+      const prompts = new Prompts((await engine.score([0], { logits: true })).logits!.length);
       const rows: BenchRow[] = [];
-      for (const prompt of prompts) for (const batch of batches) rows.push(...(await measure(engine, prompt, tokens, batch, signal)));
-      process.stdout.write(args.options.json === true ? `${JSON.stringify(rows)}\n` : table(engine, rows));
+      for (const one of cases) {
+        const found = await measure(engine, prompts, one, signal);
+        if (!json) process.stdout.write(found.map(line).join(""));
+        rows.push(...found);
+      }
+      if (json) process.stdout.write(`${JSON.stringify(rows)}\n`);
     },
-    { prefixCache: false },
+    pools,
   );
 }
 
-/** Prefill: `batch` prompts of which one token each is sampled. Decode: `tokens` more each, from the first token to the last of all. */
-async function measure(engine: Engine, prompt: number, tokens: number, batch: number, signal: AbortSignal): Promise<BenchRow[]> {
+/** Tokens that a request has at its end, in whole pages. */
+function contextOf({ context, prompt, tokens }: Case): number {
+  return Math.ceil((context + prompt + tokens + 1) / PAGE_SIZE) * PAGE_SIZE;
+}
+
+/** Requests that wait for each other's pages would not be a batch. */
+function checkFits(engine: Engine, one: Case): void {
+  const pages = (one.batch * contextOf(one)) / PAGE_SIZE;
+  const least = Math.min(...engine.stats().groups.map((group) => (group.window === 0 ? group.pages : Number.POSITIVE_INFINITY)));
+  if (pages <= least) return;
+  const size = `${one.batch} requests of ${contextOf(one)} tokens`;
+  throw new KvasirError("INVALID_ARGUMENT", `${size} are more than the cache holds; ${least * PAGE_SIZE} tokens in all or fewer are right`);
+}
+
+/** Token ids that no earlier prompt starts with. */
+class Prompts {
+  readonly #vocabSize: number;
+  #state = 1;
+
+  constructor(vocabSize: number) {
+    this.#vocabSize = vocabSize;
+  }
+
+  next(length: number): Int32Array {
+    return Int32Array.from({ length }, () => {
+      this.#state = (Math.imul(this.#state, 1664525) + 1013904223) >>> 0; // Numerical Recipes' generator
+      return Math.floor((this.#state / 2 ** 32) * this.#vocabSize);
+    });
+  }
+}
+
+async function measure(engine: Engine, prompts: Prompts, one: Case, signal: AbortSignal): Promise<BenchRow[]> {
+  const { prompt, batch, context } = one;
   const prefill: number[] = [];
   const decode: number[] = [];
-  const score = await engine.score(Int32Array.of(0), { logits: true });
-  const vocabSize = score.logits!.length;
   for (let turn = 0; turn <= RUNS; turn++) {
-    const prompts = Array.from({ length: batch }, (_, i) =>
-      Int32Array.from({ length: prompt }, (_, t) => ((t + 1) * 7919 + i * 104729 + turn) % vocabSize),
-    );
-    const speed = await timeBatch(engine, prompts, tokens, signal);
+    const inputs = Array.from({ length: batch }, () => prompts.next(context + prompt));
+    const speed = await timeBatch(engine, inputs, one, signal);
     if (turn === 0) continue; // warms caches and clocks
     prefill.push(speed.prefill);
     decode.push(speed.decode);
   }
-  const context = prompt + tokens;
   return [
-    { phase: "prefill", prompt, batch, context: prompt, tokensPerSecond: median(prefill) },
+    { phase: "prefill", prompt, batch, context, tokensPerSecond: median(prefill) },
     { phase: "decode", prompt, batch, context, tokensPerSecond: median(decode) },
   ];
 }
 
+/** The prefix cache sets the scene: it holds the context before prefill is timed, and the prompts before all requests decode at once. */
 async function timeBatch(
   engine: Engine,
-  prompts: Int32Array[],
-  tokens: number,
+  inputs: Int32Array[],
+  { context, tokens }: Case,
   signal: AbortSignal,
 ): Promise<{ prefill: number; decode: number }> {
+  const params = { maxTokens: 1, temperature: 0, ignoreEos: true, signal };
+  if (context > 0) await Promise.all(inputs.map((input) => engine.generate(input.subarray(0, context), params)));
   const start = performance.now();
-  let lastFirst = start;
-  let decodedAfter = 0;
-  let waiting = prompts.length;
-  const stream = async (prompt: Int32Array): Promise<void> => {
+  const filled = await Promise.all(inputs.map((input) => engine.generate(input, params)));
+  const prefillMs = performance.now() - start;
+  const computed = filled.reduce((sum, { usage }) => sum + usage.promptTokens - usage.cachedTokens, 0);
+  return {
+    prefill: (computed * 1000) / prefillMs,
+    decode: await timeDecode(engine, inputs, { ...params, maxTokens: tokens + 1 }),
+  };
+}
+
+/** Tokens per second from the moment when the last request has its first token. */
+async function timeDecode(engine: Engine, inputs: Int32Array[], params: Parameters<Engine["stream"]>[1]): Promise<number> {
+  let waiting = inputs.length;
+  let start = 0;
+  let decoded = 0;
+  const follow = async (input: Int32Array): Promise<void> => {
     let first = true;
-    for await (const chunk of engine.stream(prompt, { maxTokens: tokens + 1, temperature: 0, ignoreEos: true, signal })) {
-      if (first) {
-        first = false;
+    for await (const { tokens } of engine.stream(input, params)) {
+      if (waiting === 0) decoded += tokens.length;
+      else if (first) {
         waiting -= 1;
-        if (waiting === 0) lastFirst = performance.now();
-      } else if (waiting === 0) decodedAfter += chunk.tokens.length;
+        if (waiting === 0) start = performance.now();
+      }
+      first = false;
     }
   };
-  await Promise.all(prompts.map(stream));
-  const end = performance.now();
-  const promptTokens = prompts.reduce((sum, { length }) => sum + length, 0);
-  return { prefill: (promptTokens * 1000) / (lastFirst - start), decode: (decodedAfter * 1000) / (end - lastFirst) };
+  await Promise.all(inputs.map(follow));
+  return (decoded * 1000) / (performance.now() - start);
 }
 
 /** The middle value; of an even number the lower of the two. */
@@ -87,14 +150,20 @@ export function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[(values.length - 1) >> 1]!;
 }
 
-function table(engine: Engine, rows: readonly BenchRow[]): string {
+function head(engine: Engine, model: string): string {
   const { processor, threads, isa, compute, kvType } = engine.stats();
-  const lines = [`${processor}, ${threads} threads, ${isa}, compute ${compute}, cache ${kvType}; medians of ${RUNS} runs`, ""];
-  lines.push("phase    prompt  batch  context  tokens/s");
-  for (const { phase, prompt, batch, context, tokensPerSecond } of rows) {
-    lines.push(
-      `${phase.padEnd(7)}  ${String(prompt).padStart(6)}  ${String(batch).padStart(5)}  ${String(context).padStart(7)}  ${tokensPerSecond.toFixed(0).padStart(8)}`,
-    );
-  }
-  return `${lines.join("\n")}\n`;
+  return (
+    `${model} on ${processor}, ${threads} threads, ${isa}, compute ${compute}, cache ${kvType}; medians of ${RUNS} runs\n\n` +
+    "phase    prompt  batch  context  tokens/s\n"
+  );
+}
+
+function line({ phase, prompt, batch, context, tokensPerSecond }: BenchRow): string {
+  const cells = [
+    String(prompt).padStart(6),
+    String(batch).padStart(5),
+    String(context).padStart(7),
+    tokensPerSecond.toFixed(1).padStart(8),
+  ];
+  return `${phase.padEnd(7)}  ${cells.join("  ")}\n`;
 }

@@ -1,5 +1,4 @@
 import { readFile } from "node:fs/promises";
-import { invalid } from "../check.ts";
 import type { Engine } from "../engine.ts";
 import { KvasirError } from "../errors.ts";
 import type { Arguments } from "./arguments.ts";
@@ -14,7 +13,7 @@ export interface Evaluation {
   predictions: number;
 }
 
-/** llama.cpp's protocol (tools/perplexity): windows of 512 tokens, of each the predictions of positions 257 to 511. */
+/** llama.cpp's protocol (tools/perplexity): windows of 512 tokens, in each the 255 predictions made at positions 256 to 510 are scored. */
 const WINDOW = 512;
 const FIRST_SCORED = 256;
 /** Windows at once: enough to fill every step. */
@@ -23,7 +22,8 @@ const AT_ONCE = 4;
 /** `kvasir eval --text FILE`: perplexity of a text. */
 export async function evaluateFile(args: Arguments, signal: AbortSignal): Promise<void> {
   const path = args.options.text;
-  if (typeof path !== "string") throw invalid("--text", path, "the path of a text file");
+  if (typeof path !== "string") throw new KvasirError("INVALID_ARGUMENT", "eval needs --text FILE, a text to score");
+  if (args.words.length > 0) throw new KvasirError("INVALID_ARGUMENT", `eval takes no ${args.words[0]}; --text FILE is right`);
   const text = await readFile(path, "utf8").catch((cause: Error) => {
     throw new KvasirError("FILE_NOT_FOUND", `${path} cannot be read: ${cause.message}`, { cause });
   });
@@ -39,22 +39,32 @@ export async function evaluateFile(args: Arguments, signal: AbortSignal): Promis
  * in the place of its first token, as llama.cpp does.
  */
 export async function evaluate(engine: Engine, text: string, signal?: AbortSignal): Promise<Evaluation> {
-  const tokens = await engine.tokenize(text);
-  const bos = (await engine.tokenize(""))[0];
-  const windows: Int32Array[] = [];
-  for (let start = 0; start + WINDOW <= tokens.length; start += WINDOW) {
-    const window = tokens.slice(start, start + WINDOW);
-    if (bos !== undefined) window[0] = bos;
-    windows.push(window);
-  }
-  if (windows.length === 0) throw invalid("text", `${tokens.length} tokens`, `at least ${WINDOW} tokens`);
-  const scored = WINDOW - FIRST_SCORED - 1;
+  const windows = await windowsOf(engine, text);
   const sums = await mapAtOnce(windows, AT_ONCE, async (window) => {
     const { logprobs } = await engine.score(window, signal === undefined ? {} : { signal });
     return logprobs.subarray(FIRST_SCORED + 1).reduce((sum, logprob) => sum + logprob, 0);
   });
-  const predictions = windows.length * scored;
+  const predictions = windows.length * (WINDOW - FIRST_SCORED - 1);
   return { perplexity: Math.exp(-sums.reduce((sum, value) => sum + value, 0) / predictions), windows: windows.length, predictions };
+}
+
+async function windowsOf(engine: Engine, text: string): Promise<Int32Array[]> {
+  const [bos] = await beginning(engine);
+  const body = await engine.tokenize(text, { addSpecial: false });
+  const tokens = bos === undefined ? body : Int32Array.of(bos, ...body);
+  const windows = Array.from({ length: Math.floor(tokens.length / WINDOW) }, (_, w) => tokens.slice(w * WINDOW, (w + 1) * WINDOW));
+  if (windows.length === 0) {
+    throw new KvasirError("INVALID_ARGUMENT", `the text has ${tokens.length} tokens; at least ${WINDOW} are right`);
+  }
+  if (bos !== undefined) for (const window of windows) window[0] = bos;
+  return windows;
+}
+
+/** What the tokenizer adds before a text: nothing or BOS. */
+async function beginning(engine: Engine): Promise<Int32Array> {
+  const bare = await engine.tokenize("a", { addSpecial: false });
+  const whole = await engine.tokenize("a");
+  return whole.subarray(0, whole.indexOf(bare[0]!));
 }
 
 /** `Promise.all(items.map(run))`, at most `width` at a time. */

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { setMaxListeners } from "node:events";
 import { readFileSync } from "node:fs";
 import { KvasirError } from "../errors.ts";
 import { nativeError } from "../native.ts";
@@ -42,17 +43,29 @@ const COMMANDS: Readonly<Record<string, (args: Arguments, signal: AbortSignal) =
 
 /** Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. */
 async function main(): Promise<number> {
-  const interrupt = new AbortController();
-  process.once("SIGINT", () => interrupt.abort()); // a second one ends the process at once
+  const interrupt = interruption();
   try {
-    await act(readArguments(process.argv.slice(2)), interrupt.signal);
+    await act(readArguments(process.argv.slice(2)), interrupt);
     return 0;
   } catch (error) {
-    if (interrupt.signal.aborted) return 130;
+    if (interrupt.aborted) return 130;
     const { code, message } = error instanceof KvasirError ? error : nativeError(error);
     process.stderr.write(`kvasir: ${code} ${message.replace(/\s*\n\s*/g, " ")}\n`);
     return code === "INVALID_ARGUMENT" ? 2 : 1;
   }
+}
+
+/** Aborts at Ctrl-C. Once more, a second later or after, ends the process at once; sooner may be the same one, sent by terminal and parent. */
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  setMaxListeners(0, controller.signal); // one for each request under way
+  let first = 0;
+  process.on("SIGINT", () => {
+    if (controller.signal.aborted && performance.now() - first > 1000) process.exit(130);
+    if (!controller.signal.aborted) first = performance.now();
+    controller.abort();
+  });
+  return controller.signal;
 }
 
 async function act(args: Arguments, signal: AbortSignal): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Timings, Usage } from "../completion.ts";
 import { KvasirError } from "../errors.ts";
+import type { GenerateParams } from "../params.ts";
 import { type Arguments, generateParams } from "./arguments.ts";
 import { type Session, withEngine } from "./session.ts";
 
@@ -18,18 +19,20 @@ export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
 }
 
 /** On a terminal the prompt stands, dimmed, before its continuation; elsewhere stdout has what the model wrote and a newline. */
-async function stream({ engine, loadMs }: Session, prompt: string, params: ReturnType<typeof generateParams>): Promise<void> {
+async function stream({ engine, loadMs }: Session, prompt: string, params: GenerateParams): Promise<void> {
   if (process.stdout.isTTY) process.stdout.write(`\x1b[2m${prompt}\x1b[22m`);
-  let end: { finishReason: string; usage: Usage; timings: Timings } | undefined;
+  let started = process.stdout.isTTY;
+  let last = "";
   try {
     for await (const { text, finishReason, usage, timings } of engine.stream(prompt, params)) {
+      started = true;
       process.stdout.write(text);
-      if (finishReason !== undefined) end = { finishReason, usage: usage!, timings: timings! };
+      if (finishReason !== undefined) last = figures(usage!, timings!, finishReason, loadMs);
     }
   } finally {
-    process.stdout.write("\n");
+    if (started) process.stdout.write("\n");
   }
-  if (end !== undefined) process.stderr.write(`\n${figures(end.usage, end.timings, end.finishReason, loadMs)}\n`);
+  process.stderr.write(`\n${last}\n`);
 }
 
 function figures(usage: Usage, timings: Timings, finishReason: string, loadMs: number): string {

@@ -38,21 +38,26 @@ inline int integer_value(const char* name, Napi::Value value, int least, int mos
   return to_integer(name, value.As<Napi::Number>().DoubleValue(), least, most);
 }
 
+template <class Element>
+std::span<Element> array_value(const char* name, Napi::Value value) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != kArrayType<Element>) {
+    fail("INVALID_ARGUMENT", "%s is not a typed array of the right kind", name);
+  }
+  auto array = value.As<Napi::TypedArrayOf<Element>>();
+  return {array.Data(), array.ElementLength()};
+}
+
 class Args {
  public:
   explicit Args(Napi::Object object) : object_(object) {}
 
   bool has(const char* name) const { return !object_.Get(name).IsUndefined(); }
 
-  // A typed array of any length, or of `expected` elements.
+  // A typed array of any length, or of `expected` elements. JavaScript may change it or take it away whenever it runs, be it in the
+  // getter of another argument: copy it at once, or read a plain_copy().
   template <class Element>
   std::span<Element> any_array(const char* name) const {
-    const Napi::Value value = object_.Get(name);
-    if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != kArrayType<Element>) {
-      fail("INVALID_ARGUMENT", "%s is not a typed array of the right kind", name);
-    }
-    auto array = value.As<Napi::TypedArrayOf<Element>>();
-    return {array.Data(), array.ElementLength()};
+    return array_value<Element>(name, object_.Get(name));
   }
   template <class Element>
   std::span<Element> array(const char* name, size_t expected) const {
@@ -74,11 +79,13 @@ class Args {
   int integer(const char* name, int least, int most, std::optional<int> fallback = {}) const {
     return to_integer(name, number(name, fallback), least, most);
   }
-  double number_in(const char* name, double least, double most) const {
-    const double value = number(name);
+  double number_in(const char* name, double least, double most, std::optional<double> fallback = {}) const {
+    const double value = number(name, fallback);
     if (!(value >= least && value <= most)) fail("INVALID_ARGUMENT", "%s is %g; %g to %g is right", name, value, least, most);
     return value;
   }
+  // A factor of the model's arithmetic: finite, and far from float32's ends.
+  float factor(const char* name) const { return static_cast<float>(number_in(name, -1e30, 1e30)); }
   // A file offset or size: an integer from 0 to 2^53 - 1.
   int64_t long_integer(const char* name) const {
     const double value = number(name);

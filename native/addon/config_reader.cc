@@ -1,29 +1,36 @@
 #include "addon/config_reader.h"
 
-#include "addon/args.h"
+#include <algorithm>
+#include <cmath>
+
+#include "engine/batch.h"
 
 namespace kvasir {
 namespace {
 
-// Generous bounds that keep every product of two of these sizes far inside int64.
-constexpr int kMostLayers = 4096, kMostWidth = 1 << 24, kMostHeads = 1 << 16, kMostPages = 1 << 30, kMostContext = 1 << 30;
+// Generous bounds. Together with check() in engine/config.cc they keep a step's heads in int and the bytes of a layer's cache in int64.
+constexpr int kMostLayers = 4096, kMostWidth = 1 << 24, kMostHeads = 1 << 14, kMostPages = 1 << 26, kMostContext = 1 << 30;
+constexpr int kMostBatchTokens = 1 << 16;
 
 RopeSpec read_rope(const Args& args) {
   const auto frequencies = args.any_array<float>("frequencies");
-  return {{frequencies.begin(), frequencies.end()}, static_cast<float>(args.number("scale")), args.flag("interleaved")};
+  if (!std::ranges::all_of(frequencies, [](float frequency) { return std::isfinite(frequency); })) {
+    fail("INVALID_ARGUMENT", "frequencies has a number that is not finite");
+  }
+  return {{frequencies.begin(), frequencies.end()}, args.factor("scale"), args.flag("interleaved")};
 }
 
 CacheGroup read_cache_group(const Args& args) {
   CacheGroup group{
       args.integer("window", 0, kMostContext), args.integer("kvHeads", 1, kMostHeads), args.integer("headSize", 1, kMostWidth), {}};
-  for (double layer : args.numbers("layers", kMostLayers)) group.layers.push_back(to_integer("layers", layer, 0, kMostLayers));
+  for (double layer : args.numbers("layers", kMostLayers)) group.layers.push_back(to_integer("layers", layer, 0, kMostLayers - 1));
   return group;
 }
 
 LayerSpec read_layer(const Args& args) {
   const Args attention = args.object("attention"), feed_forward = args.object("feedForward");
   return {{attention.integer("queryHeads", 1, kMostHeads), attention.integer("kvHeads", 1, kMostHeads),
-           attention.integer("headSize", 1, kMostWidth), static_cast<float>(attention.number("scale")),
+           attention.integer("headSize", 1, kMostWidth), attention.factor("scale"),
            attention.integer("rope", 0, kMostLayers), attention.integer("cacheGroup", 0, kMostLayers)},
           {feed_forward.integer("size", 1, kMostWidth), static_cast<Activation>(feed_forward.choice("activation", {"silu", "gelu_tanh"}))}};
 }
@@ -31,8 +38,8 @@ LayerSpec read_layer(const Args& args) {
 ModelSpec read_spec(const Args& args) {
   ModelSpec spec{args.integer("vocabSize", 1, kMostWidth),
                  args.integer("hiddenSize", 1, kMostWidth),
-                 static_cast<float>(args.number("normEpsilon")),
-                 static_cast<float>(args.number("embeddingScale")),
+                 static_cast<float>(args.number_in("normEpsilon", 0, 1)),
+                 args.factor("embeddingScale"),
                  {},
                  {},
                  {}};
@@ -52,19 +59,6 @@ TensorRow read_tensor(const Args& args) {
   return tensor;
 }
 
-SampleParams read_sampling(const Args& args) {
-  SampleParams params;
-  params.temperature = args.number_in("temperature", 0, 1e6);
-  params.top_k = args.integer("topK", 0, kMostWidth);
-  params.top_p = args.number_in("topP", 0, 1);
-  params.min_p = args.number_in("minP", 0, 1);
-  params.typical_p = args.number_in("typicalP", 0, 1);
-  params.repetition_penalty = args.number_in("repetitionPenalty", 1e-6, 1e6);
-  params.presence_penalty = args.number_in("presencePenalty", -1e6, 1e6);
-  params.frequency_penalty = args.number_in("frequencyPenalty", -1e6, 1e6);
-  return params;
-}
-
 std::vector<int32_t> read_tokens(const Args& args, const char* name, int vocab_size) {
   const auto tokens = args.any_array<int32_t>(name);
   check_ids(name, tokens, vocab_size);
@@ -72,6 +66,22 @@ std::vector<int32_t> read_tokens(const Args& args, const char* name, int vocab_s
 }
 
 }  // namespace
+
+SampleParams read_sample_params(const Args& args, const SampleParams* defaults) {
+  const auto number = [&](const char* name, double least, double most, double SampleParams::* member) {
+    return args.number_in(name, least, most, defaults ? std::optional(defaults->*member) : std::nullopt);
+  };
+  SampleParams params;
+  params.temperature = number("temperature", 0, 1e6, &SampleParams::temperature);
+  params.top_k = args.integer("topK", 0, kMostWidth, defaults ? std::optional(defaults->top_k) : std::nullopt);
+  params.top_p = number("topP", 0, 1, &SampleParams::top_p);
+  params.min_p = number("minP", 0, 1, &SampleParams::min_p);
+  params.typical_p = number("typicalP", 0, 1, &SampleParams::typical_p);
+  params.repetition_penalty = number("repetitionPenalty", 1e-6, 1e6, &SampleParams::repetition_penalty);
+  params.presence_penalty = number("presencePenalty", -1e6, 1e6, &SampleParams::presence_penalty);
+  params.frequency_penalty = number("frequencyPenalty", -1e6, 1e6, &SampleParams::frequency_penalty);
+  return params;
+}
 
 EngineConfig read_engine_config(Napi::Object object) {
   const Args args(object);
@@ -86,7 +96,7 @@ EngineConfig read_engine_config(Napi::Object object) {
   config.page_size = args.integer("pageSize", 16, 1024);
   for (double pages : args.numbers("pages", kMostLayers)) config.pages.push_back(to_integer("pages", pages, 1, kMostPages));
   config.max_slots = args.integer("maxSlots", 1, 65536);
-  config.max_batch_tokens = args.integer("maxBatchTokens", 1, 1 << 20);
+  config.max_batch_tokens = args.integer("maxBatchTokens", 1, kMostBatchTokens);
   config.max_context = args.integer("maxContext", 1, kMostContext);
   return config;
 }
@@ -94,14 +104,14 @@ EngineConfig read_engine_config(Napi::Object object) {
 SlotConfig read_slot_config(Napi::Object object, int vocab_size) {
   const Args args(object);
   SlotConfig config;
-  config.params = read_sampling(args);
+  config.params = read_sample_params(args);
   const auto bias_tokens = read_tokens(args, "biasTokens", vocab_size);
   const auto bias_values = args.array<float>("biasValues", bias_tokens.size());
   for (size_t i = 0; i < bias_tokens.size(); ++i) config.biases.push_back({bias_tokens[i], bias_values[i]});
   config.seed = args.seed("seed");
   config.min_tokens = args.integer("minTokens", 0, kMostContext);
   config.end_tokens = read_tokens(args, "endTokens", vocab_size);
-  config.logprobs = args.integer("logprobs", -1, 20);
+  config.logprobs = args.integer("logprobs", -1, kMaxTopLogprobs);
   config.tokens = read_tokens(args, "tokens", vocab_size);
   config.prompt_length = args.integer("promptLength", 0, static_cast<int>(config.tokens.size()));
   return config;

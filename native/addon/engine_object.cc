@@ -29,8 +29,7 @@ class ProgressMessage : public Message {
 
 class LoadTask : public Task {
  public:
-  LoadTask(Napi::Env env, EngineObject& object, Napi::Function callback)
-      : Task(env, object.Value()), object_(object), callback_(Napi::Persistent(callback)) {}
+  LoadTask(EngineObject& object, Napi::Function callback) : Task(object.Value()), object_(object), callback_(Napi::Persistent(callback)) {}
 
  protected:
   void run() override {
@@ -56,8 +55,7 @@ class LoadTask : public Task {
 
 class SlotTask : public Task {
  public:
-  SlotTask(Napi::Env env, EngineObject& object, int slot, SlotConfig config)
-      : Task(env, object.Value()), object_(object), slot_(slot), config_(std::move(config)) {}
+  SlotTask(EngineObject& object, int slot, SlotConfig config) : Task(object.Value()), object_(object), slot_(slot), config_(std::move(config)) {}
 
  protected:
   void run() override { object_.engine().set_slot(slot_, std::move(config_)); }
@@ -71,8 +69,7 @@ class SlotTask : public Task {
 
 class SampleTask : public Task {
  public:
-  SampleTask(Napi::Env env, EngineObject& object, int slot, std::vector<float> logits)
-      : Task(env, object.Value()), object_(object), slot_(slot), logits_(std::move(logits)) {}
+  SampleTask(EngineObject& object, int slot, std::vector<float> logits) : Task(object.Value()), object_(object), slot_(slot), logits_(std::move(logits)) {}
 
  protected:
   void run() override { sampled_ = object_.engine().sample(slot_, std::move(logits_)); }
@@ -94,10 +91,10 @@ class SampleTask : public Task {
 
 class CloseTask : public Task {
  public:
-  CloseTask(Napi::Env env, EngineObject& object) : Task(env, object.Value()), object_(object) {}
+  explicit CloseTask(EngineObject& object) : Task(object.Value()), object_(object) {}
 
  protected:
-  void run() override { object_.release(); }
+  void run() override { object_.engine().release(); }
   Napi::Value result(Napi::Env env) override {
     object_.worker().stop();
     return env.Undefined();
@@ -128,49 +125,55 @@ EngineObject::EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     max_slots_ = config.max_slots;
     groups_ = static_cast<int>(config.spec.cache_groups.size());
     engine_ = std::make_unique<Engine>(std::move(config));
-    worker_ = std::make_unique<Worker>(info.Env());
+    worker_ = std::make_unique<Worker>(info.Env(), [this] { engine_->cancel(); });
   });
 }
 
+Napi::Promise EngineObject::submit(std::unique_ptr<Task> task) {
+  if (!closing_.IsEmpty()) fail("CLOSED", "the engine is closed");
+  return worker_->submit(std::move(task));
+}
+
 Napi::Value EngineObject::load(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
+  return promised(info.Env(), [&]() -> Napi::Value {
     if (!info[0].IsFunction()) fail("INVALID_ARGUMENT", "load needs a progress function");
-    return submit(std::make_unique<LoadTask>(info.Env(), *this, info[0].As<Napi::Function>()));
+    return submit(std::make_unique<LoadTask>(*this, info[0].As<Napi::Function>()));
   });
 }
 
 void EngineObject::set_slot(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] {
-    if (closed_) fail("CLOSED", "the engine is closed");
     const int slot = integer_value("slot", info[0], 0, max_slots_ - 1);
-    submit(std::make_unique<SlotTask>(info.Env(), *this, slot, read_slot_config(object_argument(info, 1), vocab_size_)));
+    auto task = std::make_unique<SlotTask>(*this, slot, read_slot_config(object_argument(info, 1), vocab_size_));
+    if (!closing_.IsEmpty()) fail("CLOSED", "the engine is closed");
+    worker_->submit_unawaited(std::move(task));
   });
 }
 
 Napi::Value EngineObject::step(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    return submit(std::make_unique<StepTask>(info.Env(), *this, object_argument(info, 0), groups_, max_slots_));
+  return promised(info.Env(), [&]() -> Napi::Value {
+    return submit(std::make_unique<StepTask>(*this, object_argument(info, 0), groups_, max_slots_));
   });
 }
 
 Napi::Value EngineObject::sample(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
+  return promised(info.Env(), [&]() -> Napi::Value {
     const int slot = integer_value("slot", info[0], 0, max_slots_ - 1);
-    if (!info[1].IsTypedArray() || info[1].As<Napi::TypedArray>().TypedArrayType() != napi_float32_array)
-      fail("INVALID_ARGUMENT", "logits is not a Float32Array");
-    const auto logits = info[1].As<Napi::Float32Array>();
-    if (logits.ElementLength() != static_cast<size_t>(vocab_size_))
-      fail("INVALID_ARGUMENT", "logits has %zu elements; %d are right", logits.ElementLength(), vocab_size_);
-    return submit(
-        std::make_unique<SampleTask>(info.Env(), *this, slot, std::vector<float>(logits.Data(), logits.Data() + logits.ElementLength())));
+    const std::span<float> logits = array_value<float>("logits", info[1]);
+    if (logits.size() != static_cast<size_t>(vocab_size_)) {
+      fail("INVALID_ARGUMENT", "logits has %zu elements; %d are right", logits.size(), vocab_size_);
+    }
+    return submit(std::make_unique<SampleTask>(*this, slot, std::vector<float>(logits.begin(), logits.end())));
   });
 }
 
 Napi::Value EngineObject::close(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    if (!closed_) engine_->cancel();
-    closed_ = true;
-    return submit(std::make_unique<CloseTask>(info.Env(), *this));
+  return promised(info.Env(), [&]() -> Napi::Value {
+    if (closing_.IsEmpty()) {
+      engine_->cancel();
+      closing_ = Napi::Persistent(static_cast<Napi::Object>(submit(std::make_unique<CloseTask>(*this))));
+    }
+    return closing_.Value();
   });
 }
 

@@ -16,8 +16,6 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
 
   Engine& engine() { return *engine_; }
   Worker& worker() { return *worker_; }
-  // On the engine's thread, as its last task: frees weights and cache.
-  void release() { engine_.reset(); }
 
  private:
   Napi::Value load(const Napi::CallbackInfo& info);
@@ -25,14 +23,14 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value step(const Napi::CallbackInfo& info);
   Napi::Value sample(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
-  Napi::Promise submit(std::unique_ptr<Task> task) { return worker_->submit(std::move(task)); }
+  Napi::Promise submit(std::unique_ptr<Task> task);  // throws CLOSED
 
   // Destroyed in reverse: the worker's thread ends before the engine that it uses.
   std::unique_ptr<Engine> engine_;
   int vocab_size_ = 0;
   int max_slots_ = 0;
   int groups_ = 0;
-  bool closed_ = false;
+  Napi::ObjectReference closing_;  // close()'s promise, once it was called: every call gets the same
   std::unique_ptr<Worker> worker_;
 };
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "addon/args.h"
+#include "addon/config_reader.h"
 #include "addon/errors.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/sample.h"
@@ -33,6 +34,27 @@ double best_time(int repeat, const std::function<void()>& run) {
   return best;
 }
 
+// Elements of an array of this shape.
+size_t elements(std::initializer_list<int> shape) {
+  size_t product = 1;
+  for (int size : shape) {
+    if (__builtin_mul_overflow(product, static_cast<size_t>(size), &product)) fail("INVALID_ARGUMENT", "the sizes multiply to 2^64 or more");
+  }
+  return product;
+}
+
+// The same values behind no getter: whoever reads the copy runs no JavaScript that could change or detach an array read before.
+Napi::Object plain_copy(Napi::Object source, int depth = 0) {
+  if (depth > 3) fail("INVALID_ARGUMENT", "the arguments are nested more than three deep");
+  Napi::Object copy = source.IsArray() ? Napi::Array::New(source.Env()) : Napi::Object::New(source.Env());
+  const Napi::Array names = source.GetPropertyNames();
+  for (uint32_t i = 0; i < names.Length(); ++i) {
+    const Napi::Value name = names.Get(i), value = source.Get(name);
+    copy.Set(name, value.IsObject() && !value.IsTypedArray() ? plain_copy(value.As<Napi::Object>(), depth + 1) : value);
+  }
+  return copy;
+}
+
 struct Call {
   Backend& backend;
   int repeat;
@@ -55,7 +77,7 @@ double call_glu(const Call& call) {
 
 double call_rmsnorm(const Call& call) {
   const int rows = call.args.integer("rows", 0, kMostSize), cols = call.args.integer("cols", 1, kMostSize);
-  const size_t size = size_t(rows) * cols;
+  const size_t size = elements({rows, cols});
   const RmsNorm op{call.args.array<float>("x", size).data(),
                    call.args.array<float>("weight", size_t(cols)).data(),
                    call.args.array<float>("y", size).data(),
@@ -69,7 +91,7 @@ double call_rope(const Call& call) {
   const Args& args = call.args;
   const int count = args.integer("count", 0, kMostSize), heads = args.integer("heads", 1, kMostSize);
   const int head_size = args.integer("headSize", 2, kMostSize), pairs = args.integer("pairs", 0, head_size / 2);
-  const Rope op{args.array<float>("x", size_t(count) * heads * head_size).data(),
+  const Rope op{args.array<float>("x", elements({count, heads, head_size})).data(),
                 args.array<int32_t>("positions", size_t(count)).data(),
                 args.array<float>("frequencies", size_t(pairs)).data(),
                 count,
@@ -164,7 +186,7 @@ Paged paged(const Args& args, int window) {
 
 double call_append_kv(const Call& call) {
   const Paged p = paged(call.args, 1);
-  const size_t size = size_t(p.tokens) * p.cache.kv_heads * p.cache.head_size;
+  const size_t size = elements({p.tokens, p.cache.kv_heads, p.cache.head_size});
   const AppendKv op{call.args.array<float>("k", size).data(), call.args.array<float>("v", size).data(), p.rows, p.tables, p.cache};
   return best_time(call.repeat, [&] { call.backend.append_kv(op); });
 }
@@ -175,7 +197,7 @@ double call_attention(const Call& call) {
   const Paged p = paged(args, window);
   if (heads % p.cache.kv_heads != 0)
     fail("INVALID_ARGUMENT", "queryHeads is %d; a multiple of kvHeads (%d) is right", heads, p.cache.kv_heads);
-  const size_t size = size_t(p.tokens) * heads * p.cache.head_size;
+  const size_t size = elements({p.tokens, heads, p.cache.head_size});
   const Attention op{args.array<float>("q", size).data(),
                      args.array<float>("out", size).data(),
                      p.rows,
@@ -185,19 +207,6 @@ double call_attention(const Call& call) {
                      static_cast<float>(args.number("scale")),
                      window};
   return best_time(call.repeat, [&] { call.backend.attention(op); });
-}
-
-SampleParams sample_params(const Args& args) {
-  SampleParams params;
-  params.temperature = args.number("temperature", 1);
-  params.top_k = static_cast<int>(args.number("topK", 0));
-  params.top_p = args.number("topP", 1);
-  params.min_p = args.number("minP", 0);
-  params.typical_p = args.number("typicalP", 1);
-  params.repetition_penalty = args.number("repetitionPenalty", 1);
-  params.presence_penalty = args.number("presencePenalty", 0);
-  params.frequency_penalty = args.number("frequencyPenalty", 0);
-  return params;
 }
 
 // Tokens with a number each: seenTokens and seenCounts, biasTokens and biasValues.
@@ -218,7 +227,7 @@ double call_sample(const Call& call) {
   const Args& args = call.args;
   const int rows = args.integer("rows", 1, kMostSize), vocab = args.integer("vocab", 1, kMostSize), top = args.integer("top", 0, 1024, 0);
   const auto logits = args.array<float>("logits", size_t(rows) * vocab);
-  const SampleParams params = sample_params(args);
+  const SampleParams defaults, params = read_sample_params(args, &defaults);
   const auto seen = token_pairs<TokenCount, int32_t>(args, "seenTokens", "seenCounts", vocab);
   const auto biases = token_pairs<TokenBias, float>(args, "biasTokens", "biasValues", vocab);
   const auto banned = args.optional<int32_t>("banned");
@@ -238,6 +247,7 @@ double call_sample(const Call& call) {
   const Sample op{sample_rows, vocab};
   const double seconds = best_time(call.repeat, [&] { call.backend.sample(op); });
   if (args.has("kept")) {
+    if (params.temperature == 0) fail("INVALID_ARGUMENT", "kept is of temperatures above 0");
     const auto kept = args.array<uint8_t>("kept", size_t(vocab));
     std::fill(kept.begin(), kept.end(), uint8_t(0));
     for (int32_t token : cpu::Sampler::kept_tokens(logits.first(size_t(vocab)), params)) kept[size_t(token)] = 1;
@@ -261,7 +271,7 @@ double run_op(const Napi::CallbackInfo& info) {
   for (const auto& op : kOps) {
     if (name != op.name) continue;
     const auto backend = cpu::create_backend(options.text("isa"), options.integer("threads", 1, 256));
-    return op.call({*backend, options.integer("repeat", 1, kMostSize, 1), Args(info[2].As<Napi::Object>())});
+    return op.call({*backend, options.integer("repeat", 1, kMostSize, 1), Args(plain_copy(info[2].As<Napi::Object>()))});
   }
   fail("INVALID_ARGUMENT", "there is no op %s", name.c_str());
 }

@@ -32,8 +32,8 @@ Napi::Value to_map(Napi::Env env, const std::map<int, std::vector<float>>& rows)
 
 }  // namespace
 
-StepTask::StepTask(Napi::Env env, EngineObject& object, Napi::Object buffers, int groups, int max_slots)
-    : Task(env, object.Value()), object_(object), buffers_(Napi::Persistent(buffers)) {
+StepTask::StepTask(EngineObject& object, Napi::Object buffers, int groups, int max_slots)
+    : Task(object.Value()), object_(object), buffers_(Napi::Persistent(buffers)) {
   const Args args(buffers);
   batch_.row_count = args.integer("rowCount", 1, max_slots);
   const size_t rows = static_cast<size_t>(batch_.row_count);

@@ -19,7 +19,7 @@ Array copy_array(Napi::Env env, const std::vector<Element>& elements) {
 
 class StepTask : public Task {
  public:
-  StepTask(Napi::Env env, EngineObject& object, Napi::Object buffers, int groups, int max_slots);
+  StepTask(EngineObject& object, Napi::Object buffers, int groups, int max_slots);
 
  protected:
   void run() override { object_.engine().step(batch_, result_); }

@@ -73,6 +73,7 @@ void Worker::stop() {
   stopped_ = true;
   interrupt_();
   end_thread();
+  tasks_.clear();
   napi_remove_env_cleanup_hook(env_, on_environment_exit, this);
   napi_release_threadsafe_function(channel_, napi_tsfn_release);
 }
@@ -91,8 +92,8 @@ void Worker::on_environment_exit(void* self) {
 }
 
 void Worker::post(std::unique_ptr<Message> message) {
-  Message* raw = message.release();
-  if (napi_call_threadsafe_function(channel_, raw, napi_tsfn_nonblocking) != napi_ok) delete raw;
+  // Only a closing channel refuses, and stop() joins this thread before it closes it.
+  if (napi_call_threadsafe_function(channel_, message.get(), napi_tsfn_nonblocking) == napi_ok) message.release();
 }
 
 void Worker::loop() {

@@ -1,8 +1,8 @@
 #include "engine/batch.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
+#include <utility>
 
 #include "tensor/status.h"
 
@@ -21,9 +21,10 @@ void check_sizes(const Batch& batch, const EngineConfig& config) {
 }
 
 void check_row(const Batch& batch, const EngineConfig& config, int row) {
-  const int count = batch.q_indptr[row + 1] - batch.q_indptr[row], start = batch.starts[row];
+  const int64_t count = int64_t(batch.q_indptr[row + 1]) - batch.q_indptr[row], start = batch.starts[row];
   if (count < 1 || start < 0 || start > config.max_context - count) {
-    fail("INVALID_ARGUMENT", "row %d runs %d tokens from position %d of %d", row, count, start, config.max_context);
+    fail("INVALID_ARGUMENT", "row %d runs %lld tokens from position %lld of %d", row, static_cast<long long>(count),
+         static_cast<long long>(start), config.max_context);
   }
   if (batch.slots[row] < 0 || batch.slots[row] >= config.max_slots)
     fail("INVALID_ARGUMENT", "row %d: slot %d of %d", row, batch.slots[row], config.max_slots);

@@ -65,6 +65,9 @@ struct TensorRow {
   bool plus_one;
 };
 
+int64_t row_bytes(const TensorRow& tensor);
+int64_t tensor_bytes(const TensorRow& tensor);
+
 struct EngineConfig {
   ModelSpec spec;
   std::vector<ModelFile> files;
@@ -80,7 +83,8 @@ struct EngineConfig {
   int max_context;
 };
 
-// Throws INVALID_ARGUMENT where sizes contradict each other. Ranges of single numbers are checked where they are read.
+// Throws INVALID_ARGUMENT where sizes contradict each other, FILE_INVALID for a tensor outside its file. Ranges of single numbers are
+// checked where they are read.
 void check(const EngineConfig& config);
 
 }  // namespace kvasir

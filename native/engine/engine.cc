@@ -26,7 +26,14 @@ void Engine::load(const Progress& progress) {
 }
 
 void Engine::set_slot(int slot, SlotConfig config) {
+  slots_.at(slot) = Slot();
   slots_.at(slot) = Slot(std::move(config));
+}
+
+void Engine::release() {
+  decoder_.reset();
+  slots_.clear();
+  backend_.reset();
 }
 
 void Engine::step(const Batch& batch, StepResult& result) {
@@ -46,6 +53,7 @@ void Engine::step(const Batch& batch, StepResult& result) {
 std::vector<int32_t> Engine::resolve_tokens(const Batch& batch) const {
   std::vector<int32_t> tokens = batch.tokens;
   for (int row = 0; row < batch.row_count; ++row) {
+    if (!slots_[batch.slots[row]].assigned()) fail("INVALID_ARGUMENT", "row %d: slot %d belongs to no sequence", row, batch.slots[row]);
     for (int i = batch.q_indptr[row]; i < batch.q_indptr[row + 1]; ++i) {
       if (tokens[i] >= 0) continue;
       tokens[i] = slots_[batch.slots[row]].last_token();
@@ -115,9 +123,11 @@ void Engine::keep_score(const Batch& batch, const Output& output, const float* l
 }
 
 SampledToken Engine::sample(int slot_index, std::vector<float> logits) {
+  if (cancelled_) fail("CLOSED", "the engine was closed");
   Slot& slot = slots_.at(slot_index);
-  if (slot.raw_logits.size() != logits.size())
+  if (slot.raw_logits.size() != logits.size()) {
     fail("INVALID_ARGUMENT", "slot %d waits for no logits, or not for %zu of them", slot_index, logits.size());
+  }
   SampledToken result;
   const int top = std::max(0, slot.top());
   result.top_tokens.resize(top);
@@ -129,16 +139,12 @@ SampledToken Engine::sample(int slot_index, std::vector<float> logits) {
   raw.top = top;
   raw.top_tokens = result.top_tokens.data();
   raw.top_logprobs = result.top_logprobs.data();
+  raw.log_sum = &log_sum;
   chosen.logits = logits.data();
   chosen.want_choose = true;
   chosen.token = &result.token;
-  float unused = 0;
-  raw.log_sum = chosen.log_sum = &log_sum;
-  raw.logprob = chosen.logprob = &unused;
-  SampleRow rows[] = {raw};
+  SampleRow rows[] = {raw, chosen};
   backend_->sample({rows, config_.spec.vocab_size});
-  SampleRow choose_rows[] = {chosen};
-  backend_->sample({choose_rows, config_.spec.vocab_size});
   if (result.token >= 0) {
     result.logprob = static_cast<float>(slot.raw_logits[result.token] - log_sum);
     slot.accept(result.token);

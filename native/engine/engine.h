@@ -24,10 +24,14 @@ class Engine {
   explicit Engine(EngineConfig config);
 
   void load(const Progress& progress);
+  // A slot that could not be set belongs to no sequence, and steps refuse it.
   void set_slot(int slot, SlotConfig config);
   // Runs one step; throws before anything ran where the batch is wrong, and CLOSED.
   void step(const Batch& batch, StepResult& result);
   SampledToken sample(int slot, std::vector<float> logits);
+
+  // Frees weights, cache and threads: only cancel() may follow.
+  void release();
 
   // From any thread: what runs ends at the next layer or the next piece of a file, with CLOSED.
   void cancel() { cancelled_ = true; }

@@ -4,7 +4,7 @@
 
 namespace kvasir {
 
-Slot::Slot(SlotConfig config) : config_(std::move(config)) {
+Slot::Slot(SlotConfig config) : config_(std::move(config)), assigned_(true) {
   const SampleParams& params = config_.params;
   counts_ = params.repetition_penalty != 1 || params.presence_penalty != 0 || params.frequency_penalty != 0;
   for (size_t i = 0; i < config_.tokens.size(); ++i) {

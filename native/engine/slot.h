@@ -25,6 +25,7 @@ class Slot {
   Slot() = default;
   explicit Slot(SlotConfig config);
 
+  bool assigned() const { return assigned_; }  // to a sequence
   int last_token() const { return last_token_; }
   int top() const { return config_.logprobs; }
   // A row for the sample op with this slot's state; the caller sets logits, stages and results.
@@ -39,6 +40,7 @@ class Slot {
   void count(int32_t token, int output);
 
   SlotConfig config_;
+  bool assigned_ = false;
   int32_t last_token_ = -1;
   uint64_t place_ = 0;  // output tokens so far: the place in the stream of random numbers
   bool counts_ = false;

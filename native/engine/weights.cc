@@ -14,16 +14,17 @@
 namespace kvasir {
 namespace {
 
-// A file descriptor of the loader; the file must be as long as it was when its header was checked.
+// A file descriptor of the loader; the file must be as long as it was when its header was checked. Opening never waits, as for a pipe.
 class File {
  public:
-  explicit File(const ModelFile& file) : path_(file.path), descriptor_(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  explicit File(const ModelFile& file) : path_(file.path), descriptor_(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
     if (descriptor_ < 0) fail("FILE_NOT_FOUND", "%s cannot be opened: %s", path_.c_str(), std::strerror(errno));
     struct stat status;
-    if (::fstat(descriptor_, &status) != 0 || status.st_size != file.size) {
+    if (::fstat(descriptor_, &status) != 0) status = {};
+    if (!S_ISREG(status.st_mode) || status.st_size != file.size) {
       ::close(descriptor_);
-      fail("FILE_INVALID", "%s has %lld bytes now and had %lld when it was opened", path_.c_str(), static_cast<long long>(status.st_size),
-           static_cast<long long>(file.size));
+      fail("FILE_INVALID", "%s is no longer a file of %lld bytes, but of %lld", path_.c_str(), static_cast<long long>(file.size),
+           static_cast<long long>(status.st_size));
     }
   }
   File(File&& other) noexcept : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
@@ -36,7 +37,8 @@ class File {
     while (bytes > 0) {
       ssize_t count = ::pread(descriptor_, target, bytes, offset);
       if (count < 0 && errno == EINTR) continue;
-      if (count <= 0) fail("FILE_INVALID", "%s ends before byte %lld", path_.c_str(), static_cast<long long>(offset + bytes));
+      if (count < 0) fail("FILE_INVALID", "%s cannot be read: %s", path_.c_str(), std::strerror(errno));
+      if (count == 0) fail("FILE_INVALID", "%s ends before byte %lld", path_.c_str(), static_cast<long long>(offset + bytes));
       target += count;
       offset += count;
       bytes -= count;
@@ -54,6 +56,8 @@ struct Place {
   Vector* vector = nullptr;
   int rows = 1;
   int cols = 0;
+
+  bool taken() const { return matrix != nullptr ? *matrix != nullptr : *vector != nullptr; }
 };
 
 Place layer_place(LayerWeights& layer, const LayerSpec& spec, int hidden, std::string_view name) {
@@ -111,7 +115,7 @@ class Loader {
   Loader(const EngineConfig& config, Backend& backend, const Progress& progress, const std::atomic<bool>& cancelled)
       : backend_(backend), progress_(progress), cancelled_(cancelled) {
     for (const ModelFile& file : config.files) files_.emplace_back(file);
-    for (const TensorRow& tensor : config.tensors) total_ += int64_t(tensor.rows) * row_bytes(tensor);
+    for (const TensorRow& tensor : config.tensors) total_ += tensor_bytes(tensor);
   }
 
   void load(const TensorRow& tensor, const Place& place) {
@@ -123,8 +127,6 @@ class Loader {
   }
 
  private:
-  static int64_t row_bytes(const TensorRow& tensor) { return int64_t(tensor.cols) / info(tensor.type).block * info(tensor.type).bytes; }
-
   void read(const TensorRow& tensor, int64_t from, size_t bytes) {
     if (cancelled_) fail("CLOSED", "the engine was closed while it loaded %s", tensor.name.c_str());
     scratch_.resize(bytes);
@@ -196,6 +198,7 @@ Weights load_weights(const EngineConfig& config, Backend& backend, const Progres
   for (const TensorRow& tensor : config.tensors) {
     const Place place = place_of(weights, config.spec, tensor.name);
     if (place.matrix == nullptr && place.vector == nullptr) fail("INVALID_ARGUMENT", "unknown tensor %s", tensor.name.c_str());
+    if (place.taken()) fail("FILE_INVALID", "tensor %s is there twice", tensor.name.c_str());
     if (tensor.rows != place.rows || tensor.cols != place.cols) {
       fail("FILE_INVALID", "tensor %s is [%d, %d] where the model needs [%d, %d]", tensor.name.c_str(), tensor.rows, tensor.cols,
            place.rows, place.cols);
