@@ -1,3 +1,4 @@
+import { onAbort } from "./abort.ts";
 import { Choice, type ChoiceOwner, type RequestModel } from "./choice.ts";
 import type { Chunk, Completion } from "./completion.ts";
 import type { StepLoop } from "./loop.ts";
@@ -29,7 +30,7 @@ export class Request implements ChoiceOwner {
     params.signal?.throwIfAborted();
     for (let index = 0; index < params.n; index++) this.#choices.push(this.#add(index));
     this.#unfinished = params.n;
-    params.signal?.addEventListener("abort", this.#aborted);
+    if (params.signal !== undefined) onAbort(params.signal, this.#aborted);
   }
 
   #add(index: number): Choice {

@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import { setMaxListeners } from "node:events";
 import { readFileSync } from "node:fs";
 import { KvasirError } from "../errors.ts";
 import { nativeError } from "../native.ts";
@@ -58,7 +57,6 @@ async function main(): Promise<number> {
 /** Aborts at Ctrl-C. Once more, a second later or after, ends the process at once; sooner may be the same one, sent by terminal and parent. */
 function interruption(): AbortSignal {
   const controller = new AbortController();
-  setMaxListeners(0, controller.signal); // one for each request under way
   let first = 0;
   process.on("SIGINT", () => {
     if (controller.signal.aborted && performance.now() - first > 1000) process.exit(130);

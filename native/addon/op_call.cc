@@ -38,7 +38,8 @@ double best_time(int repeat, const std::function<void()>& run) {
 size_t elements(std::initializer_list<int> shape) {
   size_t product = 1;
   for (int size : shape) {
-    if (__builtin_mul_overflow(product, static_cast<size_t>(size), &product)) fail("INVALID_ARGUMENT", "the sizes multiply to 2^64 or more");
+    if (__builtin_mul_overflow(product, static_cast<size_t>(size), &product))
+      fail("INVALID_ARGUMENT", "the sizes multiply to 2^64 or more");
   }
   return product;
 }
@@ -178,7 +179,7 @@ Paged paged(const Args& args, int window) {
   const auto pages = args.any_array<int32_t>("pages");
   const Paged result{{static_cast<int>(B), indptr.data(), args.array<int32_t>("starts", B).data()},
                      {args.array<int32_t>("pageIndptr", B + 1).data(), args.array<int32_t>("pageFirst", B).data(), pages.data()},
-                     {k.data(), v.data(), type, heads, D, P},
+                     {k.data(), v.data(), type, heads, D, P, int64_t(heads) * D * P},
                      indptr[B]};
   for (size_t row = 0; row < B; ++row) check_row(result, pages, page_count, static_cast<int>(row), window);
   return result;

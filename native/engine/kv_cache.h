@@ -1,5 +1,6 @@
 #pragma once
-// The pools of pages: one for each cache group, holding keys and values of every layer of the group (layout: ops/kv_cache.h).
+// The pools of pages: one for each cache group. A page holds keys and values of every layer of the group, one layer after the other
+// (layout within a layer: ops/kv_cache.h).
 #include <memory>
 #include <vector>
 
@@ -16,7 +17,7 @@ class KvCache {
   size_t bytes() const { return bytes_; }
 
  private:
-  std::vector<std::unique_ptr<Buffer>> buffers_;
+  std::vector<std::unique_ptr<Buffer>> pools_;  // of each group
   std::vector<KvLayer> layers_;
   size_t bytes_ = 0;
 };

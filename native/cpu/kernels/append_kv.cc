@@ -36,7 +36,7 @@ void append_token(const AppendKv& op, int row, int token) {
   const int position = op.rows.starts[row] + token - op.rows.indptr[row], place = position % P;
   const int64_t page = op.tables.pages[op.tables.indptr[row] + position / P - op.tables.first[row]];
   for (int head = 0; head < heads; ++head) {
-    const int64_t from = (int64_t(token) * heads + head) * D, block = (page * heads + head) * D * P;
+    const int64_t from = (int64_t(token) * heads + head) * D, block = page * cache.page_stride + int64_t(head) * D * P;
     put_key<E>(op.k + from, D, P, static_cast<Element*>(cache.k) + block + place);
     put_value<E>(op.v + from, D, static_cast<Element*>(cache.v) + block + int64_t(place) * D);
   }

@@ -19,6 +19,7 @@ namespace {
 constexpr int kKeys = 64;                   // of a tile; tiles start at multiples of it
 constexpr int kGroups = kKeys / kLanes;     // 16 keys of one page each
 constexpr int kQueries = 64;                // of a task, or one token's group if that is larger
+constexpr int kColdRows = 4;                // up to so many query rows at once, keys come from memory rather than from cache
 constexpr int64_t kSerialWork = 128 << 10;  // multiply-adds below which waking others costs more than it brings
 constexpr float kMinusInfinity = -__builtin_inff();
 
@@ -71,7 +72,7 @@ TileKeys<E> tile_keys(const Attention& op, const Task& task, int tile_start) {
     const int key = tile_start + group * kLanes;
     if (key + kLanes <= task.first_key || key >= task.last_key) continue;
     const int64_t page = op.tables.pages[op.tables.indptr[task.row] + key / P - op.tables.first[task.row]];
-    const int64_t block = (page * cache.kv_heads + task.kv_head) * D * P;
+    const int64_t block = page * cache.page_stride + task.kv_head * D * P;
     keys.k[group] = static_cast<Element*>(cache.k) + block + key % P;
     keys.v[group] = static_cast<Element*>(cache.v) + block + key % P * D;
   }
@@ -84,8 +85,10 @@ void score(const float* q, const TileKeys<E>& keys, int D, int P, const KeyRange
   for (int group = groups.first; group < groups.last; ++group) {
     f32x16 sums[R];
     for (int r = 0; r < R; ++r) sums[r] = zeros();
-    const typename E::Element* k = keys.k[group];
+    const typename E::Element *k = keys.k[group], *v = keys.v[group];
     for (int d = 0; d < D; ++d, k += P) {
+      // Decode meets each key once, cold: its value, as many bytes as its key, is on the way while the key is multiplied.
+      if constexpr (R <= kColdRows) __builtin_prefetch(v + d * kLanes);
       const f32x16 key = E::load16(k);
       for (int r = 0; r < R; ++r) sums[r] = fma(splat(q[r * D + d]), key, sums[r]);
     }
