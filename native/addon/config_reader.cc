@@ -8,7 +8,7 @@
 namespace kvasir {
 namespace {
 
-// Generous bounds. Together with check() in engine/config.cc they keep a step's heads in int and the bytes of a layer's cache in int64.
+// Generous bounds. Together with check() in engine/config.cc they keep the heads of a step in int and all sizes in bytes in int64.
 constexpr int kMostLayers = 4096, kMostWidth = 1 << 24, kMostHeads = 1 << 14, kMostPages = 1 << 26, kMostContext = 1 << 30;
 constexpr int kMostBatchTokens = 1 << 16;
 
@@ -30,8 +30,8 @@ CacheGroup read_cache_group(const Args& args) {
 LayerSpec read_layer(const Args& args) {
   const Args attention = args.object("attention"), feed_forward = args.object("feedForward");
   return {{attention.integer("queryHeads", 1, kMostHeads), attention.integer("kvHeads", 1, kMostHeads),
-           attention.integer("headSize", 1, kMostWidth), attention.factor("scale"),
-           attention.integer("rope", 0, kMostLayers), attention.integer("cacheGroup", 0, kMostLayers)},
+           attention.integer("headSize", 1, kMostWidth), attention.factor("scale"), attention.integer("rope", 0, kMostLayers),
+           attention.integer("cacheGroup", 0, kMostLayers)},
           {feed_forward.integer("size", 1, kMostWidth), static_cast<Activation>(feed_forward.choice("activation", {"silu", "gelu_tanh"}))}};
 }
 
@@ -68,12 +68,12 @@ std::vector<int32_t> read_tokens(const Args& args, const char* name, int vocab_s
 }  // namespace
 
 SampleParams read_sample_params(const Args& args, const SampleParams* defaults) {
-  const auto number = [&](const char* name, double least, double most, double SampleParams::* member) {
+  const auto number = [&](const char* name, double least, double most, double SampleParams::*member) {
     return args.number_in(name, least, most, defaults ? std::optional(defaults->*member) : std::nullopt);
   };
   SampleParams params;
-  params.temperature = number("temperature", 0, 1e6, &SampleParams::temperature);
-  params.top_k = args.integer("topK", 0, kMostWidth, defaults ? std::optional(defaults->top_k) : std::nullopt);
+  params.temperature = number("temperature", 0, 1e30, &SampleParams::temperature);
+  params.top_k = args.integer("topK", 0, kMostContext, defaults ? std::optional(defaults->top_k) : std::nullopt);
   params.top_p = number("topP", 0, 1, &SampleParams::top_p);
   params.min_p = number("minP", 0, 1, &SampleParams::min_p);
   params.typical_p = number("typicalP", 0, 1, &SampleParams::typical_p);

@@ -39,11 +39,14 @@ class LoadTask : public Task {
       told = done;
       object_.worker().post(std::make_unique<ProgressMessage>(callback_, done, total));
     });
+    // Noted here: when result() runs, close() may have released the engine.
+    weight_bytes_ = object_.engine().weight_bytes();
+    cache_bytes_ = object_.engine().cache_bytes();
   }
   Napi::Value result(Napi::Env env) override {
     Napi::Object info = Napi::Object::New(env);
-    info.Set("weightBytes", double(object_.engine().weight_bytes()));
-    info.Set("kvCacheBytes", double(object_.engine().cache_bytes()));
+    info.Set("weightBytes", double(weight_bytes_));
+    info.Set("kvCacheBytes", double(cache_bytes_));
     info.Set("processor", cpu::processor_name());
     return info;
   }
@@ -51,11 +54,13 @@ class LoadTask : public Task {
  private:
   EngineObject& object_;
   Napi::FunctionReference callback_;
+  size_t weight_bytes_ = 0, cache_bytes_ = 0;
 };
 
 class SlotTask : public Task {
  public:
-  SlotTask(EngineObject& object, int slot, SlotConfig config) : Task(object.Value()), object_(object), slot_(slot), config_(std::move(config)) {}
+  SlotTask(EngineObject& object, int slot, SlotConfig config)
+      : Task(object.Value()), object_(object), slot_(slot), config_(std::move(config)) {}
 
  protected:
   void run() override { object_.engine().set_slot(slot_, std::move(config_)); }
@@ -69,7 +74,8 @@ class SlotTask : public Task {
 
 class SampleTask : public Task {
  public:
-  SampleTask(EngineObject& object, int slot, std::vector<float> logits) : Task(object.Value()), object_(object), slot_(slot), logits_(std::move(logits)) {}
+  SampleTask(EngineObject& object, int slot, std::vector<float> logits)
+      : Task(object.Value()), object_(object), slot_(slot), logits_(std::move(logits)) {}
 
  protected:
   void run() override { sampled_ = object_.engine().sample(slot_, std::move(logits_)); }

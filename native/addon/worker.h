@@ -36,7 +36,7 @@ class Task : public Message {
 
  protected:
   virtual void run() = 0;                         // on the engine's thread; may throw
-  virtual Napi::Value result(Napi::Env env) = 0;  // on the JavaScript thread, after run(); may throw
+  virtual Napi::Value result(Napi::Env env) = 0;  // on the JavaScript thread, later; leaves the engine alone; may throw
 
  private:
   friend class Worker;

@@ -11,7 +11,8 @@ constexpr int64_t kMostBytes = int64_t(1) << 53;
 void check_layer(const ModelSpec& spec, int layer) {
   const AttentionSpec& attention = spec.layers[layer].attention;
   if (int64_t(attention.query_heads) * attention.head_size > kMostWidth) {
-    fail("INVALID_ARGUMENT", "layer %d: %d heads of %d are more than %d wide", layer, attention.query_heads, attention.head_size, kMostWidth);
+    fail("INVALID_ARGUMENT", "layer %d: %d heads of %d are more than %d wide", layer, attention.query_heads, attention.head_size,
+         kMostWidth);
   }
   if (attention.query_heads % attention.kv_heads != 0) {
     fail("INVALID_ARGUMENT", "layer %d: %d query heads are not a multiple of %d kv heads", layer, attention.query_heads,
@@ -29,16 +30,24 @@ void check_layer(const ModelSpec& spec, int layer) {
   }
 }
 
+void check_pool(const EngineConfig& config, size_t index) {
+  const CacheGroup& group = config.spec.cache_groups[index];
+  const double bytes =
+      2.0 * group.kv_heads * group.head_size * group.layers.size() * config.page_size * config.pages[index] * sizeof(float);
+  if (bytes > 0x1p62) fail("OUT_OF_MEMORY", "cache group %zu would have %g bytes", index, bytes);
+}
+
 void check_tensor(const EngineConfig& config, const TensorRow& tensor) {
   const char* name = tensor.name.c_str();
-  if (tensor.file >= static_cast<int>(config.files.size())) fail("INVALID_ARGUMENT", "tensor %s: file %d does not exist", name, tensor.file);
+  if (tensor.file >= static_cast<int>(config.files.size()))
+    fail("INVALID_ARGUMENT", "tensor %s: file %d does not exist", name, tensor.file);
   if (tensor.cols % info(tensor.type).block != 0) {
     fail("INVALID_ARGUMENT", "tensor %s: rows of %d are no whole number of %s blocks", name, tensor.cols, info(tensor.type).name);
   }
   const int64_t size = config.files[tensor.file].size;
   if (tensor.offset > size || tensor_bytes(tensor) > size - tensor.offset) {
-    fail("FILE_INVALID", "tensor %s: %lld bytes from %lld on end outside its file of %lld", name, static_cast<long long>(tensor_bytes(tensor)),
-         static_cast<long long>(tensor.offset), static_cast<long long>(size));
+    fail("FILE_INVALID", "tensor %s: %lld bytes from %lld on end outside its file of %lld", name,
+         static_cast<long long>(tensor_bytes(tensor)), static_cast<long long>(tensor.offset), static_cast<long long>(size));
   }
 }
 
@@ -62,6 +71,7 @@ void check(const EngineConfig& config) {
   if (config.pages.size() != spec.cache_groups.size()) {
     fail("INVALID_ARGUMENT", "%zu page counts for %zu cache groups", config.pages.size(), spec.cache_groups.size());
   }
+  for (size_t group = 0; group < config.pages.size(); ++group) check_pool(config, group);
   if (config.page_size % 16 != 0) fail("INVALID_ARGUMENT", "page size %d is not a multiple of 16", config.page_size);
   int64_t bytes = 0;
   for (const TensorRow& tensor : config.tensors) {

@@ -8,7 +8,7 @@ import { addon, longStep, SHAPE, slotConfig, stepBuffers, tinyConfig } from "./s
 const directory = temporaryDirectory();
 const CLOSED = { code: "CLOSED" };
 
-/** Whether garbage collection, process exit and so on end well. */
+/** Runs a scenario in a child, which has to end with this exit code or signal; what it printed. */
 async function ends(scenario: string, status: string, nodeOptions: string[] = []): Promise<string> {
   const ended = await runScript("lifetime.mjs", [directory, scenario], nodeOptions);
   expect(ended.status, ended.output).toBe(status);
@@ -16,9 +16,13 @@ async function ends(scenario: string, status: string, nodeOptions: string[] = []
 }
 
 describe("the process", () => {
-  it.each(["exitUnloaded", "exitLoading", "exitInProgress", "exitStepping", "exitClosing"])("exits: %s", (scenario) => ends(scenario, "7"));
+  it.each(["exitUnloaded", "exitLoading", "exitInProgress", "exitStepping", "exitClosing"])("exits: %s", async (scenario) => {
+    await ends(scenario, "7");
+  });
   it("dies of an uncaught error during a step", async () => expect(await ends("throwStepping", "1")).toContain("uncaught"));
-  it("dies of SIGTERM during a step", () => ends("sigterm", "SIGTERM"));
+  it("dies of SIGTERM during a step", async () => {
+    await ends("sigterm", "SIGTERM");
+  });
   it("ends by itself with an idle engine, which nobody closed", async () => expect(await ends("idle", "0")).toContain("idle"));
   it("waits for a step that is under way", async () => expect(await ends("pending", "0")).toContain("settled"));
   it("survives workers that are terminated at any time", async () => expect(await ends("workers", "0")).toContain("survived"), 60_000);
@@ -49,22 +53,35 @@ describe("close", () => {
   }
 
   it("ends a load", async () => {
-    const engine = create();
-    const loading = engine.load(() => {});
-    const closed = engine.close();
-    await expect(loading).rejects.toMatchObject(CLOSED);
-    await closed;
+    // At each moment of the load; one that is through when close() is called resolves.
+    const outcomes: unknown[] = [];
+    for (let i = 0; i < 20; i++) {
+      const engine = create();
+      const loading = engine.load(() => {}).catch((error) => outcomes.push(error));
+      if (i % 2 === 1) await new Promise(setImmediate);
+      await Promise.all([engine.close(), loading]);
+    }
+    expect(outcomes.length).toBeGreaterThan(0);
+    for (const error of outcomes) expect(error).toMatchObject(CLOSED);
   });
 
   it("ends the steps under way and settles everything in order", async () => {
     const engine = await load();
     const settled: string[] = [];
-    const steps = [engine.step(longStep()), engine.step(longStep())].map((step, i) =>
-      step.catch((error) => settled.push(`${i} ${error.code}`)),
-    );
-    const sampling = engine.sample(0, new Float32Array(SHAPE.vocab)).catch((error) => settled.push(`sample ${error.code}`));
-    await Promise.all([...steps, sampling, engine.close().then(() => settled.push("closed"))]);
-    expect(settled).toEqual(["0 CLOSED", "1 CLOSED", "sample CLOSED", "closed"]);
+    const note = (name: string, promise: Promise<unknown>): Promise<unknown> =>
+      promise.then(
+        () => settled.push(name),
+        (error) => settled.push(`${name} ${error.code}`),
+      );
+    const steps = Array.from({ length: 8 }, (_, i) => note(`step ${i}`, engine.step(longStep())));
+    const sampling = note("sample", engine.sample(0, new Float32Array(SHAPE.vocab)));
+    await Promise.all([...steps, sampling, note("close", engine.close())]);
+    expect(settled.map((text) => text.replace(" CLOSED", ""))).toEqual([
+      ...Array.from({ length: 8 }, (_, i) => `step ${i}`),
+      "sample",
+      "close",
+    ]);
+    expect(settled.slice(-3)).toEqual(["step 7 CLOSED", "sample CLOSED", "close"]);
   });
 
   it("may be called again, at any time, for the same end", async () => {
