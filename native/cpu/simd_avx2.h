@@ -84,6 +84,10 @@ KVASIR_INLINE i32x16 max(i32x16 a, i32x16 b) {
   return {_mm256_max_epi32(a.lo, b.lo), _mm256_max_epi32(a.hi, b.hi)};
 }
 template <int count>
+KVASIR_INLINE i32x16 shift_left_i32(i32x16 x) {
+  return {_mm256_slli_epi32(x.lo, count), _mm256_slli_epi32(x.hi, count)};
+}
+template <int count>
 KVASIR_INLINE i32x16 shift_right(i32x16 x) {
   return {_mm256_srai_epi32(x.lo, count), _mm256_srai_epi32(x.hi, count)};
 }

@@ -83,6 +83,10 @@ KVASIR_INLINE i32x16 max(i32x16 a, i32x16 b) {
   return {_mm512_max_epi32(a.v, b.v)};
 }
 template <int count>
+KVASIR_INLINE i32x16 shift_left_i32(i32x16 x) {
+  return {_mm512_slli_epi32(x.v, count)};
+}
+template <int count>
 KVASIR_INLINE i32x16 shift_right(i32x16 x) {
   return {_mm512_srai_epi32(x.v, count)};
 }

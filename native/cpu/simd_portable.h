@@ -99,6 +99,10 @@ KVASIR_INLINE i32x16 max(i32x16 a, i32x16 b) {
   return each<i32x16>([&](int i) { return a.part[i] > b.part[i] ? a.part[i] : b.part[i]; });
 }
 template <int count>
+KVASIR_INLINE i32x16 shift_left_i32(i32x16 x) {
+  return each<i32x16>([&](int i) { return x.part[i] << count; });
+}
+template <int count>
 KVASIR_INLINE i32x16 shift_right(i32x16 x) {
   return each<i32x16>([&](int i) { return x.part[i] >> count; });
 }

@@ -85,10 +85,13 @@ void score(const float* q, const TileKeys<E>& keys, int D, int P, const KeyRange
   for (int group = groups.first; group < groups.last; ++group) {
     f32x16 sums[R];
     for (int r = 0; r < R; ++r) sums[r] = zeros();
-    const typename E::Element *k = keys.k[group], *v = keys.v[group];
+    const typename E::Element *k = keys.k[group], *v = keys.v[group], *next = group + 1 < groups.last ? keys.k[group + 1] : k;
     for (int d = 0; d < D; ++d, k += P) {
-      // Decode meets each key once, cold: its value, as many bytes as its key, is on the way while the key is multiplied.
-      if constexpr (R <= kColdRows) __builtin_prefetch(v + d * kLanes);
+      // Decode meets each key once, cold: its value and the next group's keys are on their way while it is multiplied.
+      if constexpr (R <= kColdRows) {
+        __builtin_prefetch(v + d * kLanes);
+        __builtin_prefetch(next + d * P);
+      }
       const f32x16 key = E::load16(k);
       for (int r = 0; r < R; ++r) sums[r] = fma(splat(q[r * D + d]), key, sums[r]);
     }

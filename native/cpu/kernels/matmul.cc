@@ -5,6 +5,7 @@
 // quantized, int8: x is rounded once; a tile of rows runs over the whole panel, whose levels are unpacked in registers.
 #include "ops/matmul.h"
 
+#include <bit>
 #include <utility>
 
 #include "cpu/kernels.h"
@@ -24,8 +25,8 @@ constexpr int64_t kSerialWork = 256 << 10;  // bytes of weights times rows below
 struct XBlock {
   int8_t levels[quant::kBlock];
   float scale;
-  int32_t sum;
-  int32_t half_sums[2];
+  int32_t minus_sum;
+  int32_t minus_half_sums[2];
 };
 
 struct Job {
@@ -47,9 +48,9 @@ XBlock quantize(const float* x) {
   store_i8(block.levels, to_i32(lo * inverse));
   store_i8(block.levels + 16, to_i32(hi * inverse));
   // Of what was stored: where x is NaN the levels mean nothing, but their sums still fit.
-  block.half_sums[0] = sum(load_i8(block.levels));
-  block.half_sums[1] = sum(load_i8(block.levels + 16));
-  block.sum = block.half_sums[0] + block.half_sums[1];
+  block.minus_half_sums[0] = -sum(load_i8(block.levels));
+  block.minus_half_sums[1] = -sum(load_i8(block.levels + 16));
+  block.minus_sum = block.minus_half_sums[0] + block.minus_half_sums[1];
   return block;
 }
 
@@ -76,7 +77,10 @@ KVASIR_INLINE void add_part(f32x16 (&sums)[R], const uint8_t* quants, const Scal
   i32x16 dots[R];
   for (int r = 0; r < R; ++r) {
     const XBlock& block = x[r * stride];
-    dots[r] = splat_i32(-F::kDotOffset * (F::kScales == 1 ? block.sum : block.half_sums[part]));
+    // Offsets are powers of two (or none): a broadcast load and a shift, where a product would go through a scalar register.
+    const i32x16 minus_sum = splat_i32(F::kScales == 1 ? block.minus_sum : block.minus_half_sums[part]);
+    dots[r] =
+        F::kDotOffset == 0 ? splat_i32(0) : shift_left_i32<std::countr_zero(static_cast<unsigned>(most(1, F::kDotOffset)))>(minus_sum);
   }
   [&]<int... j>(std::integer_sequence<int, j...>) {
     (dot_group<F, R, part * 4 + j>(dots, quants, x, stride), ...);
@@ -100,7 +104,7 @@ void int8_tile(const Job& job, const Projection& out, const uint8_t* panel, int 
     if constexpr (F::kMin) {
       for (int r = 0; r < R; ++r) {
         const XBlock& b = x[block + r * static_cast<int64_t>(blocks)];
-        sums[r] = fma(scales.min, splat(-b.scale * static_cast<float>(b.sum)), sums[r]);
+        sums[r] = fma(scales.min, splat(b.scale * static_cast<float>(b.minus_sum)), sums[r]);
       }
     }
   }
