@@ -5,7 +5,7 @@ import type { Plan, PlanRow } from "./schedule/plan.ts";
  * From a plan to the flat arrays that cross to the native side. Two rows, the first a prompt's chunk and the second a decode whose
  * token is still on the device, in one cache group with pages of 16:
  *
- *     rows      A: tokens 32..37 of a prompt     B: token at 20, sampled by the step before
+ *     rows      A: tokens 32..36 of a prompt     B: token at 20, sampled by the step before
  *     qIndptr   [0,                           5, 6]
  *     starts    [32,                          20]
  *     tokens    [t32 t33 t34 t35 t36,         -1]

@@ -12,7 +12,7 @@ import {
   MAX_COUNT,
 } from "./check.ts";
 import type { GenerationDefaults } from "./model/spec.ts";
-import { MAX_TOP_LOGPROBS } from "./native.ts";
+import { MAX_TOP_LOGPROBS, type SlotConfig } from "./native.ts";
 
 /**
  * How to continue a prompt. Defaults in parentheses; temperature, topK, topP, minP and repetitionPenalty take the model's own
@@ -75,27 +75,13 @@ export interface GenerateParams {
 
 type LogitsProcessor = NonNullable<GenerateParams["logitsProcessor"]>;
 
-/** {@link GenerateParams}, checked and complete. */
-export interface CheckedParams {
-  temperature: number;
-  topK: number;
-  topP: number;
-  minP: number;
-  typicalP: number;
-  repetitionPenalty: number;
-  presencePenalty: number;
-  frequencyPenalty: number;
-  biasTokens: Int32Array;
-  biasValues: Float32Array;
-  seed: bigint;
-  minTokens: number;
+/** {@link GenerateParams}, checked and complete: what the slot is told, and what stays here. */
+export interface CheckedParams extends Omit<SlotConfig, "endTokens" | "tokens" | "promptLength"> {
   maxTokens: number;
   ignoreEos: boolean;
   stop: string[];
   stopTokens: Int32Array;
   n: number;
-  /** -1: none. */
-  logprobs: number;
   logitsProcessor: LogitsProcessor | undefined;
   priority: number;
   cacheSalt: string;

@@ -73,7 +73,7 @@ export interface ModelSpec {
   /** Positions that the model was trained for. */
   contextLength: number;
   normEpsilon: number;
-  /** Factor on the embeddings (gemma: sqrt(hiddenSize), rounded to the weights' type). */
+  /** Factor on the embeddings (gemma: sqrt(hiddenSize), in float32). */
   embeddingScale: number;
   ropes: RopeSpec[];
   cacheGroups: CacheGroup[];

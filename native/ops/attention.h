@@ -1,8 +1,8 @@
 #pragma once
 // attention: causal grouped-query attention over the paged cache                                     (Dao et al. 2022, FlashAttention)
 //
-//   out[t][h] = sum_j softmax_j(scale * q[t][h] . k[j][g]) * v[j][g],   g = h / (Hq / Hkv),  j in (p - window, p] or [0, p],  p = position
-//   of t q, out  [T, Hq, D]  float32
+//   out[t][h] = sum_j softmax_j(scale * q[t][h] . k[j][g]) * v[j][g],   g = h / (Hq / Hkv),  j in (p - window, p] or [0, p]
+//   p is the position of t;   q, out  [T, Hq, D]  float32
 //
 // The keys of the step itself are in the cache already. Pages that lie wholly before the window may be gone and are not read.
 // Order: keys in tiles whose borders are multiples of the tile size in absolute positions, tiles ascending, so that the bits depend only on

@@ -7,10 +7,12 @@
 //               output count c > 0:                              l - frequency * c - presence
 //   choose    temperature, top-k, typical, top-p, min-p, draw:
 //               temperature 0: the largest logit (ties: lowest id). Else p = softmax(l / temperature)
-//               top-k: the k largest (0: all).   typical (Meister et al. 2022): by ascending |-log p - entropy| until their sum reaches
-//               typical_p top-p (Holtzman et al. 2020): by descending p until their sum reaches top_p.   min-p: those with p >= min_p * max
-//               p p is renormalized after each stage; every stage keeps at least one token; ties keep the lower id draw: u in [0, 1) of
-//               (seed, place), the kept tokens in ascending id, the first whose running sum exceeds u * total
+//               top-k: the k largest (0: all)
+//               typical (Meister et al. 2022): by ascending |-log p - entropy| until their sum reaches typical_p
+//               top-p (Holtzman et al. 2020): by descending p until their sum reaches top_p
+//               min-p: those with p >= min_p * max p
+//               p is renormalized after each stage; every stage keeps at least one token; ties keep the lower id
+//               draw: u in [0, 1) of (seed, place), the kept tokens in ascending id, the first whose running sum exceeds u * total
 //
 //   logits  [V]  float32; all sums and probabilities in float64
 //
