@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: ["test/hub/**", "test/e2e/full/**", "**/node_modules/**"],
+    exclude: ["test/hub/**", "test/e2e/full/**", "test/bits/**", "**/node_modules/**"],
     // Two cores, and engines that use both: more would measure each other.
     maxWorkers: 2,
     testTimeout: 30_000,

@@ -100,10 +100,10 @@ async function cached(engine: Engine, requests: Request[]): Promise<Outcome[]> {
 }
 
 /**
- * Compares all ways with alone. Outcomes of one engine are compared, never of two instruction sets. `smallCache`: bytes that are too few for
+ * Compares all ways with alone, and returns that. Outcomes of one engine are compared, never of two instruction sets. `smallCache`: bytes that are too few for
  * many at once.
  */
-export async function expectSame(model: string, requests: Request[], smallCache: number, options: EngineOptions): Promise<void> {
+export async function expectSame(model: string, requests: Request[], smallCache: number, options: EngineOptions): Promise<Outcome[]> {
   const alone = await withEngine(model, { ...options, threads: 1, prefixCache: false }, (engine) => inTurn(engine, requests));
   expect(new Set(alone.map(({ tokens }) => tokens.join())).size).toBeGreaterThan(requests.length / 2);
   for (const way of WAYS) {
@@ -113,4 +113,5 @@ export async function expectSame(model: string, requests: Request[], smallCache:
       expect(held(engine)).toEqual(NOTHING);
     });
   }
+  return alone;
 }

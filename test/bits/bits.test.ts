@@ -1,0 +1,68 @@
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { afterAll, describe, expect, test } from "vitest";
+import type { EngineOptions } from "../../lib/options.ts";
+import { ISAS, withEngine } from "../e2e/support/engines.ts";
+import { expectSame, randomRequests } from "../e2e/support/same.ts";
+import { hasShared, sharedPath } from "../support/shared.ts";
+
+/**
+ * Fingerprints of the engine's bits: for each model, instruction set, arithmetic and type of cache a hash of logits, tokens and
+ * log-probabilities. Whatever way a request is run (alone, batched, chunked at 7, preempted, from the prefix cache) has to give what the
+ * committed hash was made of. `KVASIR_WRITE_BITS=1 npm run test:bits` writes the hashes anew: for a change that alters bits on purpose.
+ */
+const FILE = new URL("fingerprints.json", import.meta.url);
+const WRITE = process.env.KVASIR_WRITE_BITS === "1";
+
+type Fingerprints = Record<string, Record<string, string>>;
+const committed: Fingerprints = existsSync(FILE) ? JSON.parse(readFileSync(FILE, "utf8")) : {};
+const found: Fingerprints = {};
+
+const FIXTURES = ["llama", "llama-bias", "llama3-rope", "llama3-rope-v4", "llama-linear", "llama-yarn", "qwen3", "gemma3", "gemma3-vl"];
+const TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q5_0", "Q4_K", "Q6_K"];
+const MODELS: { path: string; requests: number }[] = [
+  ...FIXTURES.flatMap((name) => [`fixtures/${name}`, `fixtures/${name}/model.gguf`]).map((path) => ({ path, requests: 12 })),
+  ...TYPES.map((type) => ({ path: `quants/${type}.gguf`, requests: 12 })),
+  ...["tales", "tales/tales-q8_0.gguf", "tales/tales-q4_k_m.gguf", "tales/tales-q4_0.gguf"].map((name) => {
+    return { path: `models/${name}`, requests: 8 };
+  }),
+].filter(({ path }) => existsSync(sharedPath(path)));
+
+const COMPUTES = ["f32", "bf16", "int8"] as const;
+const KV_TYPES = ["f32", "f16", "bf16"] as const;
+const VARIANTS: EngineOptions[] = COMPUTES.flatMap((compute) => KV_TYPES.map((kvType) => ({ compute, kvType })));
+
+/** Pages of each cache group that are too few for all requests at once. */
+const FEW_PAGES = 8;
+
+async function fingerprint(path: string, requests: number, options: EngineOptions): Promise<string> {
+  const model = sharedPath(path);
+  const hash = createHash("sha256");
+  const { vocabSize, smallCache } = await withEngine(model, { ...options, threads: 1 }, async (engine) => {
+    const scored = await engine.score(
+      Array.from({ length: 37 }, (_, i) => 3 + ((i * 29) % 200)),
+      { logits: true },
+    );
+    hash.update(new Uint8Array(scored.logits!.buffer)).update(new Uint8Array(scored.logprobs.buffer));
+    const pageBytes = engine.stats().groups.reduce((sum, group) => sum + group.pageBytes, 0);
+    return { vocabSize: scored.logits!.length / 37, smallCache: FEW_PAGES * pageBytes };
+  });
+  const outcomes = await expectSame(model, randomRequests(requests, vocabSize, 60, 1), smallCache, options);
+  return hash.update(JSON.stringify(outcomes)).digest("hex").slice(0, 16);
+}
+
+describe.skipIf(!hasShared).each(MODELS)("$path", ({ path, requests }) => {
+  test.each(ISAS)("%s", async (isa) => {
+    const place = `${path}, ${isa}`;
+    const hashes: Record<string, string> = {};
+    for (const options of VARIANTS) {
+      hashes[`${options.compute}, kv ${options.kvType}`] = await fingerprint(path, requests, { ...options, isa });
+    }
+    found[place] = hashes;
+    if (!WRITE) expect(hashes).toEqual(committed[place]);
+  });
+});
+
+afterAll(() => {
+  if (WRITE) writeFileSync(FILE, `${JSON.stringify({ ...committed, ...found }, undefined, 1)}\n`);
+});
