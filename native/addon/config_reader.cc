@@ -3,14 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/batch.h"
-
 namespace kvasir {
 namespace {
 
-// Generous bounds. Together with check() in engine/config.cc they keep the heads of a step in int and all sizes in bytes in int64.
+// Generous bounds. Together with check() in model/spec.cc they keep the heads of a step in int and all sizes in bytes in int64.
 constexpr int kMostLayers = 4096, kMostWidth = 1 << 24, kMostHeads = 1 << 14, kMostPages = 1 << 26, kMostContext = 1 << 30;
-constexpr int kMostBatchTokens = 1 << 16;
+constexpr int kMostBatchTokens = 1 << 16, kMostParts = 8;
 
 RopeSpec read_rope(const Args& args) {
   const auto frequencies = args.any_array<float>("frequencies");
@@ -21,18 +19,28 @@ RopeSpec read_rope(const Args& args) {
 }
 
 CacheGroup read_cache_group(const Args& args) {
-  CacheGroup group{
-      args.integer("window", 0, kMostContext), args.integer("kvHeads", 1, kMostHeads), args.integer("headSize", 1, kMostWidth), {}};
+  CacheGroup group{static_cast<CacheKind>(args.choice("kind", {"all", "window"})), args.integer("window", 0, kMostContext), {}, {}};
   for (double layer : args.numbers("layers", kMostLayers)) group.layers.push_back(to_integer("layers", layer, 0, kMostLayers - 1));
+  for (const Args& part : args.list("parts", 1, kMostParts)) {
+    group.parts.push_back({part.integer("elements", 1, kMostWidth), static_cast<CachePartType>(part.choice("type", {"kv", "f32"}))});
+  }
   return group;
 }
 
+MixerSpec read_mixer(const Args& args) {
+  args.choice("kind", {"attention"});
+  return AttentionSpec{args.integer("queryHeads", 1, kMostHeads), args.integer("kvHeads", 1, kMostHeads),
+                       args.integer("headSize", 1, kMostWidth),   args.factor("scale"),
+                       args.integer("rope", 0, kMostLayers),      args.integer("cacheGroup", 0, kMostLayers)};
+}
+
+FeedForwardSpec read_feed_forward(const Args& args) {
+  args.choice("kind", {"gated"});
+  return GatedSpec{args.integer("size", 1, kMostWidth), static_cast<Activation>(args.choice("activation", {"silu", "gelu_tanh"}))};
+}
+
 LayerSpec read_layer(const Args& args) {
-  const Args attention = args.object("attention"), feed_forward = args.object("feedForward");
-  return {{attention.integer("queryHeads", 1, kMostHeads), attention.integer("kvHeads", 1, kMostHeads),
-           attention.integer("headSize", 1, kMostWidth), attention.factor("scale"), attention.integer("rope", 0, kMostLayers),
-           attention.integer("cacheGroup", 0, kMostLayers)},
-          {feed_forward.integer("size", 1, kMostWidth), static_cast<Activation>(feed_forward.choice("activation", {"silu", "gelu_tanh"}))}};
+  return {read_mixer(args.object("mixer")), read_feed_forward(args.object("feedForward"))};
 }
 
 ModelSpec read_spec(const Args& args) {
@@ -50,13 +58,15 @@ ModelSpec read_spec(const Args& args) {
 }
 
 TensorRow read_tensor(const Args& args) {
-  TensorRow tensor{args.text("name"), args.integer("file", 0, kMostLayers), 0, args.dtype("type"), 1, 1, args.flag("plusOne")};
-  tensor.offset = args.long_integer("offset");
-  const std::vector<double> shape = args.numbers("shape", 2);
-  if (shape.empty()) fail("INVALID_ARGUMENT", "tensor %s has no shape", tensor.name.c_str());
-  tensor.cols = to_integer("shape", shape.back(), 1, kMostWidth);
-  if (shape.size() == 2) tensor.rows = to_integer("shape", shape.front(), 1, kMostWidth);
+  TensorRow tensor{args.text("name"),   args.integer("file", 0, kMostLayers), args.long_integer("offset"), args.dtype("type"), {},
+                   args.flag("plusOne")};
+  for (double size : args.numbers("shape", 3)) tensor.shape.push_back(to_integer("shape", size, 1, kMostWidth));
+  if (tensor.shape.empty()) fail("INVALID_ARGUMENT", "tensor %s has no shape", tensor.name.c_str());
   return tensor;
+}
+
+DeviceConfig read_device(const Args& args) {
+  return {args.text("kind"), args.text("isa"), args.integer("threads", 1, 256)};
 }
 
 std::vector<int32_t> read_tokens(const Args& args, const char* name, int vocab_size) {
@@ -89,10 +99,9 @@ EngineConfig read_engine_config(Napi::Object object) {
   config.spec = read_spec(args.object("spec"));
   for (const Args& file : args.list("files", 1, kMostLayers)) config.files.push_back({file.text("path"), file.long_integer("size")});
   for (const Args& tensor : args.list("tensors", 1, 1 << 20)) config.tensors.push_back(read_tensor(tensor));
-  config.isa = args.text("isa");
+  config.device = read_device(args.object("device"));
   config.compute = static_cast<Compute>(args.choice("compute", {"f32", "bf16", "int8"}));
   config.kv_type = static_cast<DType>(args.choice("kvType", {"f32", "f16", "bf16"}));
-  config.threads = args.integer("threads", 1, 256);
   config.page_size = args.integer("pageSize", 16, 1024);
   for (double pages : args.numbers("pages", kMostLayers)) config.pages.push_back(to_integer("pages", pages, 1, kMostPages));
   config.max_slots = args.integer("maxSlots", 1, 65536);

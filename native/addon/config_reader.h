@@ -4,7 +4,7 @@
 
 #include "addon/args.h"
 #include "engine/config.h"
-#include "engine/slot.h"
+#include "ops/sample.h"
 
 namespace kvasir {
 

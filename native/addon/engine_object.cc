@@ -5,7 +5,6 @@
 #include "addon/args.h"
 #include "addon/config_reader.h"
 #include "addon/step_task.h"
-#include "cpu/cpu_backend.h"
 
 namespace kvasir {
 namespace {
@@ -32,7 +31,7 @@ class LoadTask : public Task {
   LoadTask(EngineObject& object, Napi::Function callback) : Task(object.Value()), object_(object), callback_(Napi::Persistent(callback)) {}
 
  protected:
-  void run() override {
+  bool start() override {
     int64_t told = 0;
     object_.engine().load([&](int64_t done, int64_t total) {
       if (done < total && (done - told) * 100 < total) return;  // a hundred messages at most
@@ -42,12 +41,14 @@ class LoadTask : public Task {
     // Noted here: when result() runs, close() may have released the engine.
     weight_bytes_ = object_.engine().weight_bytes();
     cache_bytes_ = object_.engine().cache_bytes();
+    processor_ = object_.engine().device_name();
+    return false;
   }
   Napi::Value result(Napi::Env env) override {
     Napi::Object info = Napi::Object::New(env);
     info.Set("weightBytes", double(weight_bytes_));
     info.Set("kvCacheBytes", double(cache_bytes_));
-    info.Set("processor", cpu::processor_name());
+    info.Set("processor", processor_);
     return info;
   }
 
@@ -55,6 +56,7 @@ class LoadTask : public Task {
   EngineObject& object_;
   Napi::FunctionReference callback_;
   size_t weight_bytes_ = 0, cache_bytes_ = 0;
+  std::string processor_;
 };
 
 class SlotTask : public Task {
@@ -63,8 +65,10 @@ class SlotTask : public Task {
       : Task(object.Value()), object_(object), slot_(slot), config_(std::move(config)) {}
 
  protected:
-  void run() override { object_.engine().set_slot(slot_, std::move(config_)); }
-  Napi::Value result(Napi::Env env) override { return env.Undefined(); }
+  bool start() override {
+    object_.engine().set_slot(slot_, std::move(config_));
+    return false;
+  }
 
  private:
   EngineObject& object_;
@@ -72,35 +76,13 @@ class SlotTask : public Task {
   SlotConfig config_;
 };
 
-class SampleTask : public Task {
- public:
-  SampleTask(EngineObject& object, int slot, std::vector<float> logits)
-      : Task(object.Value()), object_(object), slot_(slot), logits_(std::move(logits)) {}
-
- protected:
-  void run() override { sampled_ = object_.engine().sample(slot_, std::move(logits_)); }
-  Napi::Value result(Napi::Env env) override {
-    Napi::Object object = Napi::Object::New(env);
-    object.Set("token", sampled_.token);
-    object.Set("logprob", sampled_.logprob);
-    object.Set("topTokens", copy_array<Napi::Int32Array>(env, sampled_.top_tokens));
-    object.Set("topLogprobs", copy_array<Napi::Float32Array>(env, sampled_.top_logprobs));
-    return object;
-  }
-
- private:
-  EngineObject& object_;
-  int slot_;
-  std::vector<float> logits_;
-  SampledToken sampled_;
-};
-
 class CloseTask : public Task {
  public:
   explicit CloseTask(EngineObject& object) : Task(object.Value()), object_(object) {}
 
  protected:
-  void run() override { object_.engine().release(); }
+  bool start() override { return true; }  // what was started before refers to what is released
+  void finish() override { object_.engine().release(); }
   Napi::Value result(Napi::Env env) override {
     object_.worker().stop();
     return env.Undefined();
@@ -117,20 +99,18 @@ Napi::Object object_argument(const Napi::CallbackInfo& info, size_t index) {
 
 }  // namespace
 
-Napi::Function EngineObject::define(Napi::Env env) {
+Napi::Function EngineObject::define(Napi::Env env, BackendFactory create_backend) {
   return DefineClass(env, "Engine",
                      {InstanceMethod<&EngineObject::load>("load"), InstanceMethod<&EngineObject::set_slot>("setSlot"),
-                      InstanceMethod<&EngineObject::step>("step"), InstanceMethod<&EngineObject::sample>("sample"),
-                      InstanceMethod<&EngineObject::close>("close")});
+                      InstanceMethod<&EngineObject::step>("step"), InstanceMethod<&EngineObject::choose>("choose"),
+                      InstanceMethod<&EngineObject::close>("close")},
+                     reinterpret_cast<void*>(create_backend));
 }
 
 EngineObject::EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   guarded(info.Env(), [&] {
     EngineConfig config = read_engine_config(object_argument(info, 0));
-    vocab_size_ = config.spec.vocab_size;
-    max_slots_ = config.max_slots;
-    groups_ = static_cast<int>(config.spec.cache_groups.size());
-    engine_ = std::make_unique<Engine>(std::move(config));
+    engine_ = std::make_unique<Engine>(std::move(config), reinterpret_cast<BackendFactory>(info.Data()));
     worker_ = std::make_unique<Worker>(info.Env(), [this] { engine_->cancel(); });
   });
 }
@@ -147,29 +127,33 @@ Napi::Value EngineObject::load(const Napi::CallbackInfo& info) {
   });
 }
 
+// The slot that argument 0 names.
+int EngineObject::slot_argument(const Napi::CallbackInfo& info) const {
+  return integer_value("slot", info[0], 0, engine_->config().max_slots - 1);
+}
+
 void EngineObject::set_slot(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] {
-    const int slot = integer_value("slot", info[0], 0, max_slots_ - 1);
-    auto task = std::make_unique<SlotTask>(*this, slot, read_slot_config(object_argument(info, 1), vocab_size_));
+    SlotConfig config = read_slot_config(object_argument(info, 1), engine_->config().spec.vocab_size);
+    auto task = std::make_unique<SlotTask>(*this, slot_argument(info), std::move(config));
     if (!closing_.IsEmpty()) fail("CLOSED", "the engine is closed");
     worker_->submit_unawaited(std::move(task));
   });
 }
 
 Napi::Value EngineObject::step(const Napi::CallbackInfo& info) {
-  return promised(info.Env(), [&]() -> Napi::Value {
-    return submit(std::make_unique<StepTask>(*this, object_argument(info, 0), groups_, max_slots_));
-  });
+  return promised(info.Env(), [&]() -> Napi::Value { return submit(std::make_unique<StepTask>(*this, object_argument(info, 0))); });
 }
 
-Napi::Value EngineObject::sample(const Napi::CallbackInfo& info) {
+Napi::Value EngineObject::choose(const Napi::CallbackInfo& info) {
   return promised(info.Env(), [&]() -> Napi::Value {
-    const int slot = integer_value("slot", info[0], 0, max_slots_ - 1);
     const std::span<float> logits = array_value<float>("logits", info[1]);
-    if (logits.size() != static_cast<size_t>(vocab_size_)) {
-      fail("INVALID_ARGUMENT", "logits has %zu elements; %d are right", logits.size(), vocab_size_);
+    const int vocab_size = engine_->config().spec.vocab_size;
+    if (logits.size() != static_cast<size_t>(vocab_size)) {
+      fail("INVALID_ARGUMENT", "logits has %zu elements; expected %d", logits.size(), vocab_size);
     }
-    return submit(std::make_unique<SampleTask>(*this, slot, std::vector<float>(logits.begin(), logits.end())));
+    std::vector<float> copy(logits.begin(), logits.end());
+    return submit(std::make_unique<ChoiceTask>(*this, slot_argument(info), std::move(copy), object_argument(info, 2)));
   });
 }
 

@@ -1,5 +1,7 @@
 #include "addon/step_task.h"
 
+#include <algorithm>
+
 #include "addon/args.h"
 
 namespace kvasir {
@@ -12,53 +14,85 @@ std::vector<int32_t> prefix(const Args& args, const char* name, size_t count) {
 }
 
 size_t length(const char* name, int32_t value) {
-  if (value < 0) fail("INVALID_ARGUMENT", "%s ends at %d", name, value);
+  if (value < 0) fail("INVALID_ARGUMENT", "%s ends with %d; expected 0 or more", name, value);
   return static_cast<size_t>(value);
+}
+
+// Whole rows of logits in an array that JavaScript made; none without one.
+int logit_rows(const Args& args, int vocab_size) {
+  const size_t size = args.optional<float>("logits").size();
+  if (size % vocab_size != 0 || size / vocab_size > size_t(kMostSize)) {
+    fail("INVALID_ARGUMENT", "logits has %zu elements; expected a multiple of %d", size, vocab_size);
+  }
+  return static_cast<int>(size / vocab_size);
 }
 
 template <class Element>
 void copy_back(const Args& args, const char* name, const std::vector<Element>& values) {
+  if (values.empty()) return;
   const auto array = args.any_array<Element>(name);
   if (array.size() < values.size()) fail("INVALID_ARGUMENT", "%s has %zu elements; the result has %zu", name, array.size(), values.size());
   std::copy(values.begin(), values.end(), array.begin());
 }
 
-Napi::Value to_map(Napi::Env env, const std::map<int, std::vector<float>>& rows) {
-  Napi::Object map = env.Global().Get("Map").As<Napi::Function>().New({});
-  const Napi::Function set = map.Get("set").As<Napi::Function>();
-  for (const auto& [row, values] : rows) set.Call(map, {Napi::Number::New(env, row), copy_array<Napi::Float32Array>(env, values)});
-  return map;
+void copy_results(const Args& args, const StepResult& result) {
+  copy_back(args, "sampled", result.sampled);
+  copy_back(args, "logprobs", result.logprobs);
+  copy_back(args, "topTokens", result.top_tokens);
+  copy_back(args, "topLogprobs", result.top_logprobs);
 }
 
 }  // namespace
 
-StepTask::StepTask(EngineObject& object, Napi::Object buffers, int groups, int max_slots)
+StepTask::StepTask(EngineObject& object, Napi::Object buffers)
     : Task(object.Value()), object_(object), buffers_(Napi::Persistent(buffers)) {
   const Args args(buffers);
-  batch_.row_count = args.integer("rowCount", 1, max_slots);
-  const size_t rows = static_cast<size_t>(batch_.row_count);
-  batch_.slots = prefix(args, "slots", rows);
-  batch_.q_indptr = prefix(args, "qIndptr", rows + 1);
-  batch_.starts = prefix(args, "starts", rows);
-  batch_.tokens = prefix(args, "tokens", length("qIndptr", batch_.q_indptr.back()));
-  batch_.outputs = prefix(args, "outputs", rows);
-  batch_.next_tokens = prefix(args, "nextTokens", rows);
-  batch_.want_logits = prefix(args, "wantLogits", rows);
-  batch_.kv_indptr = prefix(args, "kvIndptr", groups * (rows + 1));
-  batch_.kv_first = prefix(args, "kvFirst", groups * rows);
-  batch_.kv_pages = prefix(args, "kvPages", length("kvIndptr", batch_.kv_indptr.back()));
+  const EngineConfig& config = object.engine().config();
+  const size_t groups = config.spec.cache_groups.size();
+  Batch& batch = step_.batch;
+  batch.row_count = args.integer("rowCount", 1, config.max_slots);
+  const size_t rows = static_cast<size_t>(batch.row_count);
+  batch.slots = prefix(args, "slots", rows);
+  batch.q_indptr = prefix(args, "qIndptr", rows + 1);
+  batch.starts = prefix(args, "starts", rows);
+  batch.tokens = prefix(args, "tokens", length("qIndptr", batch.q_indptr.back()));
+  batch.outputs = prefix(args, "outputs", rows);
+  batch.out_indptr = prefix(args, "outIndptr", rows + 1);
+  batch.next_tokens = prefix(args, "nextTokens", rows);
+  batch.logit_rows = prefix(args, "logitRows", rows);
+  batch.kv_indptr = prefix(args, "kvIndptr", groups * (rows + 1));
+  batch.kv_first = prefix(args, "kvFirst", groups * rows);
+  batch.kv_pages = prefix(args, "kvPages", length("kvIndptr", batch.kv_indptr.back()));
+  step_.logit_rows = logit_rows(args, config.spec.vocab_size);
+}
+
+bool StepTask::start() {
+  object_.engine().submit(step_);
+  object_.engine().sample(step_);
+  return !object_.engine().done(step_.event);
 }
 
 Napi::Value StepTask::result(Napi::Env env) {
   const Args args(buffers_.Value());
-  copy_back(args, "sampled", result_.sampled);
-  copy_back(args, "logprobs", result_.logprobs);
-  copy_back(args, "topTokens", result_.top_tokens);
-  copy_back(args, "topLogprobs", result_.top_logprobs);
-  Napi::Object output = Napi::Object::New(env);
-  output.Set("logits", to_map(env, result_.logits));
-  output.Set("scores", to_map(env, result_.scores));
-  return output;
+  copy_results(args, step_.result);
+  copy_back(args, "logits", step_.result.logits);
+  return env.Undefined();
+}
+
+ChoiceTask::ChoiceTask(EngineObject& object, int slot, std::vector<float> logits, Napi::Object results)
+    : Task(object.Value()), object_(object), results_(Napi::Persistent(results)) {
+  choice_.slot = slot;
+  choice_.logits = std::move(logits);
+}
+
+bool ChoiceTask::start() {
+  object_.engine().choose(choice_);
+  return !object_.engine().done(choice_.event);
+}
+
+Napi::Value ChoiceTask::result(Napi::Env env) {
+  copy_results(Args(results_.Value()), choice_.result);
+  return env.Undefined();
 }
 
 }  // namespace kvasir

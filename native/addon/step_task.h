@@ -1,35 +1,40 @@
 #pragma once
-// One crossing per step: StepBuffers in, results back into the same object.
+// One crossing per step: StepBuffers in, results back into the same object's arrays.
 #include <napi.h>
-
-#include <algorithm>
-#include <vector>
 
 #include "addon/engine_object.h"
 
 namespace kvasir {
 
-// A JavaScript array of its own with the same elements.
-template <class Array, class Element>
-Array copy_array(Napi::Env env, const std::vector<Element>& elements) {
-  Array array = Array::New(env, elements.size());
-  std::copy(elements.begin(), elements.end(), array.Data());
-  return array;
-}
-
 class StepTask : public Task {
  public:
-  StepTask(EngineObject& object, Napi::Object buffers, int groups, int max_slots);
+  StepTask(EngineObject& object, Napi::Object buffers);
 
  protected:
-  void run() override { object_.engine().step(batch_, result_); }
+  bool start() override;
+  void finish() override { object_.engine().wait(step_.event); }
   Napi::Value result(Napi::Env env) override;
 
  private:
   EngineObject& object_;
   Napi::ObjectReference buffers_;
-  Batch batch_;
-  StepResult result_;
+  Step step_;
+};
+
+// A token for a slot from logits that a processor changed; the result goes into the arrays of `results`, as that of a step of one output.
+class ChoiceTask : public Task {
+ public:
+  ChoiceTask(EngineObject& object, int slot, std::vector<float> logits, Napi::Object results);
+
+ protected:
+  bool start() override;
+  void finish() override { object_.engine().wait(choice_.event); }
+  Napi::Value result(Napi::Env env) override;
+
+ private:
+  EngineObject& object_;
+  Napi::ObjectReference results_;
+  PendingChoice choice_;
 };
 
 }  // namespace kvasir

@@ -2,12 +2,23 @@
 
 namespace kvasir {
 
-void Task::execute() noexcept {
+// What `half` returns; false and a note of the failure where it throws.
+template <class Half>
+bool Task::guard(const Half& half) noexcept {
   try {
-    run();
+    return half();
   } catch (...) {
     failure_ = current_failure();
+    return false;
   }
+}
+
+void Task::finish_if_waiting() noexcept {
+  if (!waits_) return;
+  guard([&] {
+    finish();
+    return true;
+  });
 }
 
 void Task::deliver(Napi::Env env) {
@@ -32,9 +43,9 @@ void Task::settle(Napi::Env env) {
 
 Worker::Worker(Napi::Env env, std::function<void()> interrupt) : env_(env), interrupt_(std::move(interrupt)) {
   napi_value name = Napi::String::New(env, "kvasir");
-  thread_ = std::thread([this] { loop(); });
+  launcher_ = std::thread([this] { launch_loop(); });
   if (napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, call_js, &channel_) != napi_ok) {
-    end_thread();
+    end_threads();
     fail("INTERNAL", "the channel back to JavaScript could not be made");
   }
   napi_unref_threadsafe_function(env, channel_);
@@ -57,34 +68,40 @@ void Worker::submit_unawaited(std::unique_ptr<Task> task) {
   if (pending_++ == 0) napi_ref_threadsafe_function(env_, channel_);
   {
     std::lock_guard lock(mutex_);
-    tasks_.push_back(std::move(task));
+    submitted_.push_back(std::move(task));
   }
-  wake_.notify_one();
+  wake_launcher_.notify_one();
 }
 
 void Worker::delivered() {
   if (--pending_ == 0 && !stopped_) napi_unref_threadsafe_function(env_, channel_);
 }
 
-// Ends the thread after the task that runs now. Tasks that wait are dropped: at an orderly end close() is the last one, and at the
+// Ends the threads after the tasks that were started. Those that wait are dropped: at an orderly end close() is the last one, and at the
 // environment's end nobody is left to hear of them.
 void Worker::stop() {
   if (stopped_) return;
   stopped_ = true;
   interrupt_();
-  end_thread();
-  tasks_.clear();
+  end_threads();
+  submitted_.clear();
   napi_remove_env_cleanup_hook(env_, on_environment_exit, this);
   napi_release_threadsafe_function(channel_, napi_tsfn_release);
 }
 
-void Worker::end_thread() {
+void Worker::end_threads() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
   }
-  wake_.notify_one();
-  thread_.join();
+  wake_launcher_.notify_one();
+  launcher_.join();
+  {
+    std::lock_guard lock(mutex_);
+    launched_all_ = true;
+  }
+  wake_waiter_.notify_one();
+  if (waiter_.joinable()) waiter_.join();
 }
 
 void Worker::on_environment_exit(void* self) {
@@ -92,22 +109,57 @@ void Worker::on_environment_exit(void* self) {
 }
 
 void Worker::post(std::unique_ptr<Message> message) {
-  // Only a closing channel refuses, and stop() joins this thread before it closes it.
+  // Only a closing channel refuses, and stop() joins the threads before it closes it.
   if (napi_call_threadsafe_function(channel_, message.get(), napi_tsfn_nonblocking) == napi_ok) message.release();
 }
 
-void Worker::loop() {
+std::unique_ptr<Task> Worker::next_to_start() {
+  std::unique_lock lock(mutex_);
+  wake_launcher_.wait(lock, [this] { return stopping_ || !submitted_.empty(); });
+  if (stopping_) return nullptr;
+  std::unique_ptr<Task> task = std::move(submitted_.front());
+  submitted_.pop_front();
+  return task;
+}
+
+void Worker::launch_loop() {
+  while (std::unique_ptr<Task> task = next_to_start()) {
+    const bool waits = task->guard([&] { return task->start(); });
+    pass_on(std::move(task), waits);
+  }
+}
+
+// To JavaScript, or to the waiting thread if it has to wait, for itself or for those before it.
+void Worker::pass_on(std::unique_ptr<Task> task, bool waits) {
+  task->waits_ = waits;
+  try {
+    std::lock_guard lock(mutex_);
+    if (waits || !started_.empty()) {
+      if (!waiter_.joinable()) waiter_ = std::thread([this] { wait_loop(); });
+      started_.push_back(nullptr);
+      started_.back() = std::move(task);
+    }
+  } catch (...) {
+    // No thread or memory for it: it is waited for here.
+  }
+  if (!task) return wake_waiter_.notify_one();
+  task->finish_if_waiting();
+  post(std::move(task));
+}
+
+void Worker::wait_loop() {
   for (;;) {
-    std::unique_ptr<Task> task;
+    Task* task;
     {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
-      if (stopping_) return;
-      task = std::move(tasks_.front());
-      tasks_.pop_front();
+      wake_waiter_.wait(lock, [this] { return launched_all_ || !started_.empty(); });
+      if (started_.empty()) return;
+      task = started_.front().get();
     }
-    task->execute();
-    post(std::move(task));
+    task->finish_if_waiting();
+    std::lock_guard lock(mutex_);  // posted before it leaves the queue: a task that need not wait stays behind it
+    post(std::move(started_.front()));
+    started_.pop_front();
   }
 }
 

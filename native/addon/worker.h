@@ -1,7 +1,14 @@
 #pragma once
-// The engine's own thread, and the way back to JavaScript. Tasks run in the order in which they were submitted and settle in that order.
+// The engine's own threads, and the way back to JavaScript. Tasks are started and settled in the order in which they were submitted.
 //
-// Life: stop() interrupts the task that runs, joins the thread and only then lets the thread-safe function go, so nothing can be posted to
+// A task has two halves: start() on the launching thread, and finish() on the waiting thread, so that the next task is launched while the
+// results of this one are waited for. A task that is through when start() returns is settled at once; without a device none waits, and
+// there is no waiting thread.
+//
+//     launching   start 1 | start 2 |         start 3 |
+//     waiting             | finish 1         | finish 2
+//
+// Life: stop() interrupts the task that runs, joins the threads and only then lets the thread-safe function go, so nothing can be posted to
 // an environment that is gone. It runs at the latest when the environment ends (process.exit(), worker.terminate()). The event loop is kept
 // alive only while a task is under way.
 #include <napi.h>
@@ -18,7 +25,7 @@
 
 namespace kvasir {
 
-// What the worker's thread posts to the JavaScript thread.
+// What the worker's threads post to the JavaScript thread.
 class Message {
  public:
   virtual ~Message() = default;
@@ -27,25 +34,33 @@ class Message {
 
 class Worker;
 
-// Work for the engine's thread that may settle a promise. `owner` is kept alive until it is delivered.
+// Work for the engine's threads that may settle a promise. `owner` is kept alive until it is delivered.
 class Task : public Message {
  public:
   explicit Task(Napi::Object owner) : owner_(Napi::Persistent(owner)) {}
   void deliver(Napi::Env env) override;
-  void execute() noexcept;
 
  protected:
-  virtual void run() = 0;                         // on the engine's thread; may throw
-  virtual Napi::Value result(Napi::Env env) = 0;  // on the JavaScript thread, later; leaves the engine alone; may throw
+  // On the launching thread; whether finish() is to be called. May throw: then it is not.
+  virtual bool start() = 0;
+  // On the waiting thread, after all tasks before; may throw.
+  virtual void finish() {}
+  // On the JavaScript thread, later; leaves the engine alone; may throw. Takes no JavaScript memory that grows with the model or the step:
+  // N-API ends the process where an array cannot be had.
+  virtual Napi::Value result(Napi::Env env) { return env.Undefined(); }
 
  private:
   friend class Worker;
+  template <class Half>
+  bool guard(const Half& half) noexcept;
+  void finish_if_waiting() noexcept;
   void settle(Napi::Env env);
 
   Worker* worker_ = nullptr;
   std::optional<Napi::Promise::Deferred> deferred_;  // none: nobody waits for it
   Napi::ObjectReference owner_;
   std::optional<Failure> failure_;
+  bool waits_ = false;  // for finish()
 };
 
 class Worker {
@@ -61,13 +76,18 @@ class Worker {
   void submit_unawaited(std::unique_ptr<Task> task);
   void stop();
 
-  // On the engine's thread, from inside a task.
+  // On the launching thread, from inside a task.
   void post(std::unique_ptr<Message> message);
 
  private:
   friend class Task;
-  void loop();
-  void end_thread();
+  using Queue = std::deque<std::unique_ptr<Task>>;
+
+  void launch_loop();
+  void wait_loop();
+  std::unique_ptr<Task> next_to_start();  // null: no more
+  void pass_on(std::unique_ptr<Task> task, bool waits);
+  void end_threads();
   void delivered();  // a task is done
   static void call_js(napi_env env, napi_value, void*, void* data);
   static void on_environment_exit(void* self);
@@ -78,10 +98,13 @@ class Worker {
   int pending_ = 0;  // tasks submitted and not delivered; JavaScript thread only
   bool stopped_ = false;
   std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<std::unique_ptr<Task>> tasks_;
-  bool stopping_ = false;
-  std::thread thread_;
+  std::condition_variable wake_launcher_, wake_waiter_;
+  Queue submitted_;
+  Queue started_;              // in front: the one that is waited for
+  bool stopping_ = false;      // nothing more is started
+  bool launched_all_ = false;  // nothing more comes to started_
+  std::thread waiter_;         // made when it is first needed
+  std::thread launcher_;
 };
 
 }  // namespace kvasir

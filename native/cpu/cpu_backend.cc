@@ -1,11 +1,12 @@
 #include "cpu/cpu_backend.h"
 
+#include <cstring>
 #include <system_error>
 
 #include "cpu/kernels.h"
 #include "cpu/memory.h"
 #include "cpu/packed_weight.h"
-#include "cpu/sample.h"
+#include "cpu/slots.h"
 #include "quant/pack.h"
 #include "tensor/status.h"
 
@@ -16,11 +17,19 @@ class CpuBackend : public Backend {
  public:
   CpuBackend(const Kernels& kernels, int threads) : kernels_(kernels), threads_(threads) {}
 
+  std::string name() const override { return processor_name(); }
+
+  Activations activations() const override {
+    // Logits of 32 rows: the output matrix is read once for that many, and they stay in a cache until they are sampled.
+    return {.residual = DType::F32, .input = DType::F32, .output = DType::F32, .logit_rows = 32};
+  }
+
   std::unique_ptr<Buffer> allocate(size_t bytes) override { return map_memory(bytes); }
 
-  std::unique_ptr<Weight> create_weight(DType type, int rows, int cols) override {
+  Matrix create_weight(DType type, Compute compute, int rows, int cols) override {
     auto weight = std::make_unique<PackedWeight>();
     weight->type = type;
+    weight->compute = compute;
     weight->rows = rows;
     weight->cols = cols;
     weight->panel_bytes = quant::panel_bytes(type, cols);
@@ -29,38 +38,41 @@ class CpuBackend : public Backend {
     return weight;
   }
 
-  void pack_rows(Weight& weight, int first, int count, const uint8_t* file_rows) override {
+  std::unique_ptr<Slots> create_slots(const SlotLimits& limits) override { return std::make_unique<CpuSlots>(limits, threads_); }
+
+  std::span<uint8_t> stage(size_t bytes) override {
+    if (staging_.size() < bytes) staging_.resize(bytes);
+    return {staging_.data(), bytes};
+  }
+
+  void upload(const Buffer& buffer, std::span<const uint8_t> staged) override {
+    if (!staged.empty()) std::memcpy(buffer.address(), staged.data(), staged.size());
+  }
+
+  void pack_rows(Weight& weight, int first, int count, std::span<const uint8_t> staged) override {
     const auto& packed = static_cast<const PackedWeight&>(weight);
     const size_t stride = size_t(packed.cols) / info(packed.type).block * info(packed.type).bytes;
     threads_.parallel((count + kPackRows - 1) / kPackRows, [&](int64_t panel, int) {
       const int row = static_cast<int>(panel) * kPackRows, rows = std::min(kPackRows, count - row);
       uint8_t* target = packed.data.get() + static_cast<size_t>(first / kPackRows + panel) * packed.panel_bytes;
-      quant::pack_panel(packed.type, packed.cols, file_rows + row * stride, rows, target);
+      quant::pack_panel(packed.type, packed.cols, staged.data() + row * stride, rows, target);
     });
   }
 
-  void embed(const Embed& op) override { kernels_.embed(op, threads_); }
-  void rmsnorm(const RmsNorm& op) override { kernels_.rmsnorm(op, threads_); }
-  void matmul(const Matmul& op) override { kernels_.matmul(op, threads_, scratch_); }
-  void rope(const Rope& op) override { kernels_.rope(op, threads_); }
-  void append_kv(const AppendKv& op) override { kernels_.append_kv(op, threads_); }
-  void attention(const Attention& op) override { kernels_.attention(op, threads_, scratch_); }
-  void glu(const Glu& op) override { kernels_.glu(op, threads_); }
-  void add(const Add& op) override { kernels_.add(op, threads_); }
-  void sample(const Sample& op) override { sampler_.run(op, threads_); }
+  void run(const Op& op) override { kernels_.run(op, {threads_, scratch_}); }
 
  private:
   const Kernels& kernels_;
   Arena arena_;
   Scratch scratch_;
-  Sampler sampler_;
+  std::vector<uint8_t> staging_;
   Threads threads_;
 };
 
 }  // namespace
 
 std::unique_ptr<Backend> create_backend(const std::string& isa, int threads) {
-  if (threads < 1 || threads > 256) fail("INVALID_ARGUMENT", "threads is %d; 1 to 256 are right", threads);
+  if (threads < 1 || threads > 256) fail("INVALID_ARGUMENT", "threads is %d; expected 1 to 256", threads);
   std::string names;
   for (const Kernels* kernels : available_kernels()) {
     if (isa != kernels->isa) {

@@ -1,23 +1,21 @@
 #pragma once
-// The table of what is compiled once for each instruction set. Everything else of the CPU back end is compiled once.
+// What is compiled once for each instruction set. Everything else of the CPU back end is compiled once.
 #include "cpu/threads.h"
-#include "ops/backend.h"
+#include "ops/op.h"
 
 namespace kvasir::cpu {
 
-class PackedWeight;
 struct Scratch;
+
+// What a kernel works with.
+struct Context {
+  Threads& threads;
+  Scratch& scratch;
+};
 
 struct Kernels {
   const char* isa;
-  void (*embed)(const Embed&, Threads&);
-  void (*rmsnorm)(const RmsNorm&, Threads&);
-  void (*matmul)(const Matmul&, Threads&, Scratch&);
-  void (*rope)(const Rope&, Threads&);
-  void (*append_kv)(const AppendKv&, Threads&);
-  void (*attention)(const Attention&, Threads&, Scratch&);
-  void (*glu)(const Glu&, Threads&);
-  void (*add)(const Add&, Threads&);
+  void (*run)(const Op&, Context);
 };
 
 namespace portable {

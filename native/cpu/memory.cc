@@ -36,7 +36,7 @@ class MappedBuffer : public Buffer {
   MappedBuffer(const MappedBuffer&) = delete;
   MappedBuffer& operator=(const MappedBuffer&) = delete;
 
-  void* data() const override { return data_; }
+  void* address() const override { return data_; }
 
  private:
   void* mapping_;
@@ -58,7 +58,7 @@ std::shared_ptr<uint8_t> Arena::allocate(size_t bytes) {
     size_ = size;
     used_ = 0;
   }
-  std::shared_ptr<uint8_t> piece(chunk_, chunk_->as<uint8_t>() + used_);
+  std::shared_ptr<uint8_t> piece(chunk_, static_cast<uint8_t*>(chunk_->address()) + used_);
   used_ += rounded;
   return piece;
 }
@@ -70,7 +70,7 @@ uint8_t* Scratch::reserve(size_t bytes) {
     buffer = map_memory(bytes);
     size = bytes;
   }
-  return buffer ? buffer->as<uint8_t>() : nullptr;
+  return buffer ? static_cast<uint8_t*>(buffer->address()) : nullptr;
 }
 
 }  // namespace kvasir::cpu

@@ -2,7 +2,7 @@
 // Memory from the operating system: lazy, zero, aligned to 64 bytes at least, in huge pages where it is large.
 #include <memory>
 
-#include "ops/backend.h"
+#include "ops/memory.h"
 
 namespace kvasir::cpu {
 

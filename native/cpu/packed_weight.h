@@ -2,7 +2,7 @@
 // A matrix in the layout of quant/pack.h.
 #include <memory>
 
-#include "ops/backend.h"
+#include "ops/memory.h"
 
 namespace kvasir::cpu {
 

@@ -138,8 +138,9 @@ void keep_min_p(std::vector<Candidate>& candidates, double share) {
 }
 
 // The candidates that top-k to min-p leave, by token.
-void filter(std::span<const float> logits, double largest, const SampleParams& params, std::vector<Candidate>& candidates,
-            std::vector<Ranked>& ranked) {
+void filter(std::span<const float> logits, double largest, const SampleParams& params, SampleWorkspace& workspace) {
+  std::vector<Candidate>& candidates = workspace.candidates;
+  std::vector<Ranked>& ranked = workspace.ranked;
   candidates.clear();
   for (size_t i = 0; i < logits.size(); ++i) {
     candidates.push_back({static_cast<int32_t>(i), (value_of(logits[i]) - largest) / params.temperature, 0});
@@ -224,7 +225,14 @@ float raw_logit(const SampleRow& row, const std::vector<TokenBias>& raw, int32_t
 
 }  // namespace
 
-void Sampler::run_row(SampleRow& row, int vocab, Workspace& workspace) {
+void SampleWorkspace::reserve(int vocab, size_t changes) {
+  candidates.reserve(static_cast<size_t>(vocab));
+  ranked.reserve(static_cast<size_t>(vocab));
+  weights.resize(static_cast<size_t>(vocab));
+  raw.reserve(changes);
+}
+
+void sample_row(SampleRow& row, int vocab, SampleWorkspace& workspace) {
   const std::span<const float> logits(row.logits, static_cast<size_t>(vocab));
   double log_sum = 0;
   if (row.want_logprobs) {
@@ -242,7 +250,7 @@ void Sampler::run_row(SampleRow& row, int vocab, Workspace& workspace) {
   } else if (params.temperature == 0) {
     *row.token = first_largest(logits, largest);
   } else if (filters(params)) {
-    filter(logits, largest, params, workspace.candidates, workspace.ranked);
+    filter(logits, largest, params, workspace);
     *row.token = draw(workspace.candidates, uniform(row.seed, row.place));
   } else {
     *row.token = draw_any(logits, largest, params.temperature, uniform(row.seed, row.place), workspace.weights);
@@ -252,29 +260,10 @@ void Sampler::run_row(SampleRow& row, int vocab, Workspace& workspace) {
   }
 }
 
-void Sampler::run(const Sample& op, Threads& threads) {
-  size_t notes = 0;
-  for (const SampleRow& row : op.rows) notes = std::max(notes, row.seen.size() + row.biases.size() + row.banned.size());
-  workspaces_.resize(static_cast<size_t>(threads.count()));
-  for (Workspace& workspace : workspaces_) {  // once, and here: a task must not throw
-    workspace.candidates.reserve(static_cast<size_t>(op.vocab));
-    workspace.ranked.reserve(static_cast<size_t>(op.vocab));
-    workspace.weights.resize(static_cast<size_t>(op.vocab));
-    workspace.raw.reserve(notes);
-  }
-  threads.parallel(static_cast<int64_t>(op.rows.size()),
-                   [&](int64_t row, int worker) { run_row(op.rows[row], op.vocab, workspaces_[worker]); });
-}
-
-std::vector<int32_t> Sampler::kept_tokens(std::span<const float> logits, const SampleParams& params) {
-  std::vector<int32_t> tokens;
-  std::vector<Candidate> candidates;
-  std::vector<Ranked> ranked;
+void keep_candidates(std::span<const float> logits, const SampleParams& params, SampleWorkspace& workspace) {
   const double largest = largest_logit(logits);
-  if (largest == -kInfinity) return tokens;
-  filter(logits, largest, params, candidates, ranked);
-  for (const Candidate& c : candidates) tokens.push_back(c.token);
-  return tokens;
+  workspace.candidates.clear();
+  if (largest != -kInfinity) filter(logits, largest, params, workspace);
 }
 
 }  // namespace kvasir::cpu

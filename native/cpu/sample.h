@@ -1,11 +1,42 @@
 #pragma once
-// sample: see ops/sample.h. Compiled once, in float64; rows run in parallel.
+// The stages of ops/sample.h for rows of logits, in float64. Compiled once; rows run in parallel.
+#include <span>
 #include <vector>
 
 #include "cpu/threads.h"
 #include "ops/sample.h"
 
 namespace kvasir::cpu {
+
+// A token that the sequence has seen: in the prompt (output_count 0) or `output_count` times in its output.
+struct TokenCount {
+  int32_t token;
+  int32_t output_count;
+};
+
+// One row: what it asks for, and where the results go.
+struct SampleRow {
+  float* logits;  // [V]
+  const SampleParams* params;
+  // adjust
+  std::span<const TokenCount> seen;
+  std::span<const TokenBias> biases;
+  std::span<const int32_t> banned;
+  // choose
+  uint64_t seed;
+  uint64_t place;
+  // Stages to run, in this order.
+  bool want_logprobs;
+  bool want_adjust;
+  bool want_choose;
+  int top;  // alternatives of logprobs
+  // Results. log_sum lets the log-probability of a token chosen later be told: logits[token] - log_sum, of the raw logits.
+  int32_t* token;
+  float* logprob;       // of the chosen token, under the raw logits
+  int32_t* top_tokens;  // [top]
+  float* top_logprobs;  // [top]
+  double* log_sum;
+};
 
 // A token that may still be drawn. score = (logit - largest logit) / temperature; weight = exp(score).
 struct Candidate {
@@ -21,25 +52,20 @@ struct Ranked {
   int32_t token;
 };
 
-class Sampler {
- public:
-  void run(const Sample& op, Threads& threads);
+// What a worker needs for one row.
+struct SampleWorkspace {
+  std::vector<Candidate> candidates;  // capacity V
+  std::vector<Ranked> ranked;         // capacity V
+  std::vector<double> weights;        // [V]
+  std::vector<TokenBias> raw;         // logits before they were adjusted, in order of change
 
-  // The tokens that the stages of `params` leave, ascending, for tests; empty where no logit is finite. temperature > 0.
-  static std::vector<int32_t> kept_tokens(std::span<const float> logits, const SampleParams& params);
-
- private:
-  // What a worker needs for one row, sized before the rows run.
-  struct Workspace {
-    std::vector<Candidate> candidates;  // capacity V
-    std::vector<Ranked> ranked;         // capacity V
-    std::vector<double> weights;        // [V]
-    std::vector<TokenBias> raw;         // logits before they were adjusted, in order of change
-  };
-
-  static void run_row(SampleRow& row, int vocab, Workspace& workspace);
-
-  std::vector<Workspace> workspaces_;  // of each worker
+  // For rows of `vocab` logits of which at most `changes` are adjusted: what follows then allocates nothing.
+  void reserve(int vocab, size_t changes);
 };
+
+void sample_row(SampleRow& row, int vocab, SampleWorkspace& workspace);
+
+// The candidates that the stages from top-k to min-p leave, by token; none where no logit is finite. temperature > 0.
+void keep_candidates(std::span<const float> logits, const SampleParams& params, SampleWorkspace& workspace);
 
 }  // namespace kvasir::cpu

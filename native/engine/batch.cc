@@ -1,7 +1,6 @@
 #include "engine/batch.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "tensor/status.h"
@@ -15,8 +14,9 @@ void check_sizes(const Batch& batch, const EngineConfig& config) {
     fail("INVALID_ARGUMENT", "rowCount is %d; 1 to %d are right", batch.row_count, config.max_slots);
   }
   const bool right = batch.slots.size() == rows && batch.q_indptr.size() == rows + 1 && batch.starts.size() == rows &&
-                     batch.outputs.size() == rows && batch.next_tokens.size() == rows && batch.want_logits.size() == rows &&
-                     batch.kv_indptr.size() == groups * (rows + 1) && batch.kv_first.size() == groups * rows;
+                     batch.outputs.size() == rows && batch.out_indptr.size() == rows + 1 && batch.next_tokens.size() == rows &&
+                     batch.logit_rows.size() == rows && batch.kv_indptr.size() == groups * (rows + 1) &&
+                     batch.kv_first.size() == groups * rows;
   if (!right) fail("INVALID_ARGUMENT", "a step's arrays are shorter than its %d rows need", batch.row_count);
 }
 
@@ -28,10 +28,38 @@ void check_row(const Batch& batch, const EngineConfig& config, int row) {
   }
   if (batch.slots[row] < 0 || batch.slots[row] >= config.max_slots)
     fail("INVALID_ARGUMENT", "row %d: slot %d of %d", row, batch.slots[row], config.max_slots);
-  if (batch.outputs[row] < 0 || batch.outputs[row] > 3)
-    fail("INVALID_ARGUMENT", "row %d: output %d is none of 0 to 3", row, batch.outputs[row]);
   if (batch.next_tokens[row] < -1 || batch.next_tokens[row] >= config.spec.vocab_size) {
     fail("INVALID_ARGUMENT", "row %d: token %d of %d", row, batch.next_tokens[row], config.spec.vocab_size);
+  }
+}
+
+// Score rows give an output for each token, logits rows one, sampled rows one for each of their last tokens.
+void check_outputs(const Batch& batch, int logit_rows, int row) {
+  const int64_t count = int64_t(batch.out_indptr[row + 1]) - batch.out_indptr[row], tokens = batch.q_indptr[row + 1] - batch.q_indptr[row];
+  int64_t least = 0, most = 0;
+  switch (static_cast<RowOutput>(batch.outputs[row])) {
+    case RowOutput::None:
+      break;
+    case RowOutput::Sample:
+      least = 1, most = tokens;
+      break;
+    case RowOutput::Logits:
+      least = most = 1;
+      break;
+    case RowOutput::Score:
+      least = most = tokens;
+      break;
+    default:
+      fail("INVALID_ARGUMENT", "row %d: output is %d; expected 0 to 3", row, batch.outputs[row]);
+  }
+  if (count < least || count > most) {
+    fail("INVALID_ARGUMENT", "row %d has %lld outputs; expected %lld to %lld", row, static_cast<long long>(count),
+         static_cast<long long>(least), static_cast<long long>(most));
+  }
+  const int64_t first = batch.logit_rows[row];
+  if (first < -1 || (first >= 0 && first + count > logit_rows) || (first < 0 && batch.outputs[row] == int32_t(RowOutput::Logits))) {
+    fail("INVALID_ARGUMENT", "row %d: its %lld logits begin at row %lld of %d", row, static_cast<long long>(count),
+         static_cast<long long>(first), logit_rows);
   }
 }
 
@@ -57,24 +85,17 @@ void check_pages(const Batch& batch, const EngineConfig& config, int group, int 
 
 }  // namespace
 
-void StepResult::reset(int row_count) {
-  sampled.assign(row_count, -1);
-  logprobs.assign(row_count, std::numeric_limits<float>::quiet_NaN());
-  top_tokens.assign(size_t(row_count) * kMaxTopLogprobs, -1);
-  top_logprobs.assign(size_t(row_count) * kMaxTopLogprobs, 0);
-  logits.clear();
-  scores.clear();
-}
-
-void check(const Batch& batch, const EngineConfig& config) {
+void check(const Batch& batch, const EngineConfig& config, int logit_rows) {
   check_sizes(batch, config);
   if (batch.q_indptr[0] != 0 || batch.token_count() != static_cast<int64_t>(batch.tokens.size()) ||
       batch.token_count() > config.max_batch_tokens) {
     fail("INVALID_ARGUMENT", "a step of %zu tokens; at most %d", batch.tokens.size(), config.max_batch_tokens);
   }
+  if (batch.out_indptr[0] != 0) fail("INVALID_ARGUMENT", "outIndptr begins with %d; expected 0", batch.out_indptr[0]);
   std::vector<char> used(config.max_slots, 0);
   for (int row = 0; row < batch.row_count; ++row) {
     check_row(batch, config, row);
+    check_outputs(batch, logit_rows, row);
     if (std::exchange(used[batch.slots[row]], 1)) fail("INVALID_ARGUMENT", "slot %d is in two rows", batch.slots[row]);
     for (size_t group = 0; group < config.spec.cache_groups.size(); ++group) check_pages(batch, config, static_cast<int>(group), row);
   }

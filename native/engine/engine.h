@@ -1,34 +1,53 @@
 #pragma once
-// One model on one device: load, then step after step. Not thread-safe but for cancel(): its owner runs it on one thread.
+// One model on one device: load, then step after step. Its owner calls it on one thread, but for wait() and cancel().
+//
+// A step has three parts, so that the next can be launched before the results of this one are there:
+//   submit()  checks it and launches the forward pass      sample()  launches logits and sampling      wait()  waits for the results
+// On a back end that computes at once everything has run when submit() and sample() return.
 #include <atomic>
 #include <memory>
 #include <vector>
 
-#include "engine/batch.h"
-#include "engine/decoder.h"
-#include "engine/slot.h"
+#include "engine/config.h"
+#include "model/decoder.h"
 
 namespace kvasir {
 
-// A token that was chosen from logits which a processor changed; the C++ twin of SampledToken in lib/native.ts.
-struct SampledToken {
-  int32_t token = -1;
-  float logprob = 0;
-  std::vector<int32_t> top_tokens;
-  std::vector<float> top_logprobs;
+// What is under way. It stays where it is from submit() until wait() returns.
+struct Step {
+  Batch batch;
+  StepResult result;
+  int logit_rows = 0;  // rows of logits that the result has
+  const StepInputs* inputs = nullptr;
+  Event event = 0;
+};
+
+// A token that is to be chosen from logits that a processor changed.
+struct PendingChoice {
+  int slot = 0;
+  std::vector<float> logits;  // [V]
+  StepResult result;          // of one output
+  Event event = 0;
 };
 
 class Engine {
  public:
-  // Throws INVALID_ARGUMENT, UNSUPPORTED_DEVICE.
-  explicit Engine(EngineConfig config);
+  // Throws INVALID_ARGUMENT, and what the factory throws.
+  Engine(EngineConfig config, BackendFactory create_backend);
 
   void load(const Progress& progress);
   // A slot that could not be set belongs to no sequence, and steps refuse it.
   void set_slot(int slot, SlotConfig config);
-  // Runs one step; throws before anything ran where the batch is wrong, and CLOSED.
-  void step(const Batch& batch, StepResult& result);
-  SampledToken sample(int slot, std::vector<float> logits);
+
+  // Throw before anything ran where the batch is wrong, and CLOSED. What fails later leaves nothing under way: its rows computed nothing
+  // usable, other sequences are as they were.
+  void submit(Step& step);
+  void sample(Step& step);  // before the next submit()
+  void choose(PendingChoice& choice);
+
+  // From any thread. Throw what failed on the device.
+  void wait(Event event) { backend_->wait(event); }
+  bool done(Event event) const { return backend_->done(event); }
 
   // Frees weights, cache and threads: only cancel() may follow.
   void release();
@@ -37,21 +56,28 @@ class Engine {
   void cancel() { cancelled_ = true; }
 
   const EngineConfig& config() const { return config_; }
+  std::string device_name() const { return backend_->name(); }
   size_t weight_bytes() const { return decoder_->weight_bytes(); }
   size_t cache_bytes() const { return decoder_->cache_bytes(); }
 
  private:
-  struct Output;  // one row of logits that a step has to make
-  std::vector<int32_t> resolve_tokens(const Batch& batch) const;
-  std::vector<Output> outputs_of(const Batch& batch) const;
-  void finish(const Batch& batch, std::span<const Output> outputs, float* logits, StepResult& result);
-  void keep_score(const Batch& batch, const Output& output, const float* logits, double log_sum, StepResult& result);
+  // What is known of a slot without asking the device.
+  struct SlotState {
+    bool assigned = false;    // to a sequence
+    bool has_token = false;   // that a token of -1 may stand for
+    bool has_logits = false;  // that a processor may choose from
+  };
+  void check_slots(const Batch& batch) const;
+  void note_outputs(const Batch& batch);
+  template <class Launch>
+  void launch(const Launch& launch);
 
   const EngineConfig config_;
   std::atomic<bool> cancelled_ = false;
-  // Destroyed in reverse: the decoder's weights and cache before the back end that owns their memory.
+  std::vector<SlotState> states_;
+  // Destroyed in reverse: what lives in the back end's memory before the back end.
   std::unique_ptr<Backend> backend_;
-  std::vector<Slot> slots_;
+  std::unique_ptr<Slots> slots_;
   std::unique_ptr<Decoder> decoder_;
 };
 

@@ -2,26 +2,28 @@
 // attention: causal grouped-query attention over the paged cache                                     (Dao et al. 2022, FlashAttention)
 //
 //   out[t][h] = sum_j softmax_j(scale * q[t][h] . k[j][g]) * v[j][g],   g = h / (Hq / Hkv),  j in (p - window, p] or [0, p]
-//   p is the position of t;   q, out  [T, Hq, D]  float32
+//   p is the position of t;   q, out  [T, Hq * D]
 //
 // The keys of the step itself are in the cache already. Pages that lie wholly before the window may be gone and are not read.
 // Order: keys in tiles whose borders are multiples of the tile size in absolute positions, tiles ascending, so that the bits depend only on
 // the query and the cache. Operations: 4 * D per query head and key; bytes: the sequence's K and V once per step and kv head.
 // Decode is limited by bandwidth, prefill by arithmetic.
-#include "ops/backend.h"
 #include "ops/kv_cache.h"
+#include "ops/step.h"
 
 namespace kvasir {
 
 struct Attention {
-  const float* q;
-  float* out;
-  Rows rows;
-  PageTables tables;
+  const StepInputs* step;
+  View q;
+  View out;
   KvLayer cache;
+  int group;  // of the cache: which page tables
   int query_heads;
   float scale;
   int window;  // 0: all
+
+  void visit(auto&& memory) { memory(step, q, out, cache.k, cache.v); }
 };
 
 }  // namespace kvasir

@@ -1,74 +1,63 @@
 #pragma once
-// The ops that a back end provides, and its memory. One op has one name in five places: its contract here in ops/, cpu/, cuda/ (later),
-// test/ops/ and bench/ops/. The engine calls nothing else.
+// What a back end provides: memory, ops, slots, and the order in which they run. The engine and the model call nothing else.
 //
 // Letters: B sequences (rows of a step), T tokens in the step, Hq query heads, Hkv key/value heads, D head size, P page size,
-// K inputs and N outputs of a matmul, V vocabulary. Activations are float32, row-major, contiguous. Positions and ids are int32;
-// whatever addresses a cache or a weight is computed in int64.
+// K inputs and N outputs of a matmul, V vocabulary. Positions and ids are int32; whatever addresses a cache or a weight is int64.
+//
+// Order: everything runs in the order in which it was called, be it at once (CPU) or later (a device, on a queue of its own); record() marks
+// a place in that order and wait() waits for it. Whoever calls sees no result before.
 //
 // The law of every op: the bits of a row of its result depend on that row's inputs alone: not on the other rows, on their number, or on
 // the number of threads. Each op states its order of accumulation.
-#include <cstddef>
-#include <cstdint>
-#include <memory>
+#include <functional>
 #include <span>
+#include <string>
 
-#include "tensor/dtype.h"
+#include "ops/op.h"
+#include "ops/sample.h"
 
 namespace kvasir {
 
-// Device memory that frees itself; zero at birth. Large allocations are lazy: pages that are never touched cost nothing.
-class Buffer {
- public:
-  virtual ~Buffer() = default;
-  virtual void* data() const = 0;
-  template <class Element>
-  Element* as() const {
-    return static_cast<Element*>(data());
-  }
+// What the back end's ops take and give between each other.
+struct Activations {
+  DType residual;  // add_norm's x, embed's y
+  DType input;     // of a matmul: add_norm's y, attention's out, a gated unit's product
+  DType output;    // of a matmul, but for logits, which are float32
+  int logit_rows;  // rows of logits at a time: enough that a pass over the output matrix pays
 };
 
-// A matrix [N, K] in the back end's own layout, from which matmul and embed read.
-struct Weight {
-  virtual ~Weight() = default;
-  DType type = DType::F32;
-  int rows = 0;  // N
-  int cols = 0;  // K
-  size_t bytes = 0;
-};
-
-enum class Compute : uint8_t { F32, BF16, INT8 };
-
-struct Embed;
-struct RmsNorm;
-struct Matmul;
-struct Rope;
-struct AppendKv;
-struct Attention;
-struct Glu;
-struct Add;
-struct Sample;
+// A place in the order of calls.
+using Event = uint64_t;
 
 class Backend {
  public:
   virtual ~Backend() = default;
 
+  virtual std::string name() const = 0;  // of the processor or device
+  virtual Activations activations() const = 0;
+
   virtual std::unique_ptr<Buffer> allocate(size_t bytes) = 0;  // throws OUT_OF_MEMORY
-  virtual std::unique_ptr<Weight> create_weight(DType type, int rows, int cols) = 0;
+  virtual Matrix create_weight(DType type, Compute compute, int rows, int cols) = 0;
+  virtual std::unique_ptr<Slots> create_slots(const SlotLimits& limits) = 0;
+
+  // Host memory to read a piece of a file into, then to hand to upload or pack_rows; valid until the next call of stage().
+  virtual std::span<uint8_t> stage(size_t bytes) = 0;
+  virtual void upload(const Buffer& buffer, std::span<const uint8_t> staged) = 0;
   // Rows [first, first + count) of the file's layout (rows of whole blocks, one after the other) into their repacked place.
   // `first` is a multiple of kPackRows; `count` too, but for the last rows of the matrix.
-  virtual void pack_rows(Weight& weight, int first, int count, const uint8_t* file_rows) = 0;
+  virtual void pack_rows(Weight& weight, int first, int count, std::span<const uint8_t> staged) = 0;
   static constexpr int kPackRows = 16;
 
-  virtual void embed(const Embed&) = 0;
-  virtual void rmsnorm(const RmsNorm&) = 0;
-  virtual void matmul(const Matmul&) = 0;
-  virtual void rope(const Rope&) = 0;
-  virtual void append_kv(const AppendKv&) = 0;
-  virtual void attention(const Attention&) = 0;
-  virtual void glu(const Glu&) = 0;
-  virtual void add(const Add&) = 0;
-  virtual void sample(const Sample&) = 0;
+  virtual void run(const Op& op) = 0;
+  // Runs the ops of `body`, which depend on nothing but the sizes of `step` and on addresses that never change: a device may record them
+  // once for each part and size, and play them back. Part 0 is the forward pass, part 1 + i the i-th piece of the logits.
+  virtual void replay(int /*part*/, const StepInputs& /*step*/, const std::function<void()>& body) { body(); }
+
+  virtual Event record() { return 0; }
+  // Blocks until all that was called before `event` has run. Throws what failed there. Another thread may wait while more is called.
+  virtual void wait(Event) {}
+  // Whether wait() would return at once.
+  virtual bool done(Event) const { return true; }
 };
 
 }  // namespace kvasir

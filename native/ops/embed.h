@@ -1,21 +1,22 @@
 #pragma once
-// embed: y[t] = scale * table[token[t]]
+// embed: y[t] = scale * table[token_ids[t]]
 //
-//   table   [V, K]  a Weight, in any type; exactly dequantized
-//   tokens  [T]     int32, each in [0, V)
-//   y       [T, K]  float32
+//   table  [V, K]  a Weight, in any type; exactly dequantized
+//   y      [T, K]
 //
 // Bytes: T rows of the table. Limited by latency; never a cost beside the matmuls.
-#include "ops/backend.h"
+#include "ops/memory.h"
+#include "ops/step.h"
 
 namespace kvasir {
 
 struct Embed {
+  const StepInputs* step;
   const Weight* table;
-  const int32_t* tokens;
-  int count;  // T
+  View y;
   float scale;
-  float* y;
+
+  void visit(auto&& memory) { memory(step, y); }
 };
 
 }  // namespace kvasir

@@ -1,10 +1,10 @@
 #pragma once
 // matmul: y[t][n] = sum_k x[t][k] * W[n][k] + bias[n], for up to three matrices that share x (q, k, v; gate, up)
 //
-//   x     [T, K]  float32
-//   W     [N, K]  a Weight in any type
-//   bias  [N]     float32, or null
-//   y     [T, N]  float32
+//   x     [rows, K]
+//   W     [N, K]     a Weight in any type; all of an op are multiplied with the same compute
+//   bias  [N]        or none
+//   y     [rows, N]
 //
 // Compute:
 //   F32   exactly dequantized weights, float32 products
@@ -12,24 +12,39 @@
 //   INT8  where W is quantized: x rounded to 8 bits by blocks of 32 (scale = max|x| / 127), integer products exact within a block;
 //         where W is not quantized: as F32
 // Order: for each (t, n) one accumulator runs over k (F32, BF16) or over the blocks of k (INT8) in ascending order; bias last.
-// Bytes: the weights once per step for small T; operations: 2 T N K. Limited by bandwidth up to some tens of rows, then by arithmetic.
-#include <span>
+//
+// Epilogue `gate`: the outputs are gate and up of a gated unit (Shazeer 2020); y of the first becomes activation(gate) * up, y of the second
+// is scratch.  silu(x) = x / (1 + exp(-x));   gelu_tanh(x) = x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)));  exp is within 2 ulp.
+//
+// Bytes: the weights once per step for few rows; operations: 2 * rows * N * K. Limited by bandwidth up to some tens of rows, then by
+// arithmetic.
+#include <array>
+#include <optional>
 
-#include "ops/backend.h"
+#include "ops/memory.h"
 
 namespace kvasir {
 
+enum class Activation : uint8_t { Silu, GeluTanh };
+
 struct Projection {
-  const Weight* weight;
-  const float* bias;
-  float* y;
+  const Weight* weight = nullptr;
+  View bias;
+  View y;
 };
 
 struct Matmul {
-  const float* x;
-  int count;  // T
-  Compute compute;
-  std::span<const Projection> outputs;
+  static constexpr int kMostOutputs = 3;
+
+  View x;
+  int rows;
+  std::array<Projection, kMostOutputs> outputs;  // those with a weight
+  std::optional<Activation> gate = std::nullopt;
+
+  void visit(auto&& memory) {
+    memory(x);
+    for (Projection& output : outputs) memory(output.bias, output.y);
+  }
 };
 
 }  // namespace kvasir

@@ -1,11 +1,15 @@
 #pragma once
-// sample: from logits to a token, in stages that a row may ask for separately
+// sample: from logits to tokens. A slot holds what the next sample of its sequence depends on, since step N + 1 is planned before step N's
+// tokens are known: its parameters, the tokens that it has seen, the last one, and its place in the stream of random numbers.
 //
-//   logprobs  of the raw logits: logprob[i] = logits[i] - log(sum exp(logits)); the `top` best (ties: lower id first)
-//   adjust    in place: penalties, then bias, then bans (-infinity):
+// An output of a row (logits [V], float32; all sums and probabilities in float64) goes through stages, by the row's kind:
+//
+//   logprobs  (Score; Sample where the slot asks for it; choose)  of the raw logits: logprob[i] = logits[i] - log(sum exp(logits));
+//               the `top` best (ties: lower id first)
+//   adjust    (Sample, Logits)  penalties, then bias, then bans (-infinity):
 //               seen (prompt or output) and repetition r != 1:   l > 0 ? l / r : l * r
 //               output count c > 0:                              l - frequency * c - presence
-//   choose    temperature, top-k, typical, top-p, min-p, draw:
+//   choose    (Sample, choose)  temperature, top-k, typical, top-p, min-p, draw:
 //               temperature 0: the largest logit (ties: lowest id). Else p = softmax(l / temperature)
 //               top-k: the k largest (0: all)
 //               typical (Meister et al. 2022): by ascending |-log p - entropy| until their sum reaches typical_p
@@ -14,13 +18,18 @@
 //               p is renormalized after each stage; every stage keeps at least one token; ties keep the lower id
 //               draw: u in [0, 1) of (seed, place), the kept tokens in ascending id, the first whose running sum exceeds u * total
 //
-//   logits  [V]  float32; all sums and probabilities in float64
+// Place n of stream `seed` is a hash of both alone, so a request's draws do not depend on what else runs, and output token n of a request is
+// the same whether it is sampled alone or after others of its row.
 //
-// Place n of stream `seed` is a hash of both alone, so a request's draws do not depend on what else runs.
-// A row without a finite logit yields token -1. Cost: V exponentials a row.
+// A row of n sampled outputs runs n - 1 tokens that were guessed: output i counts only if output i - 1 sampled the token that the row ran
+// next; the others give -1. So a guess changes how many tokens a step gives, never which.
+// A row without a finite logit gives token -1. Cost: V exponentials an output.
+#include <cstdint>
 #include <span>
+#include <vector>
 
-#include "ops/backend.h"
+#include "ops/memory.h"
+#include "ops/step.h"
 
 namespace kvasir {
 
@@ -35,43 +44,56 @@ struct SampleParams {
   double frequency_penalty = 0;
 };
 
-// A token that the sequence has seen: in the prompt (output_count 0) or `output_count` times in its output.
-struct TokenCount {
-  int32_t token;
-  int32_t output_count;
-};
-
 struct TokenBias {
   int32_t token;
   float bias;
 };
 
-struct SampleRow {
-  float* logits;  // [V]
-  const SampleParams* params;
-  // adjust
-  std::span<const TokenCount> seen;
-  std::span<const TokenBias> biases;
-  std::span<const int32_t> banned;
-  // choose
-  uint64_t seed;
-  uint64_t place;
-  // Stages to run, in this order.
-  bool want_logprobs;
-  bool want_adjust;
-  bool want_choose;
-  int top;  // alternatives of logprobs
-  // Results. log_sum lets the log-probability of a token chosen later be told: logits[token] - log_sum, of the raw logits.
-  int32_t* token;
-  float* logprob;       // of the chosen token, under the raw logits
-  int32_t* top_tokens;  // [top]
-  float* top_logprobs;  // [top]
-  double* log_sum;
+// The twin of SlotConfig in lib/native/addon.ts.
+struct SlotConfig {
+  SampleParams params;
+  std::vector<TokenBias> biases;
+  uint64_t seed = 0;
+  int min_tokens = 0;
+  std::vector<int32_t> end_tokens;  // banned before min_tokens
+  int logprobs = -1;                // alternatives to list; -1: no log-probabilities
+  std::vector<int32_t> tokens;      // prompt, then output
+  int prompt_length = 0;
 };
 
-struct Sample {
-  std::span<SampleRow> rows;
+// The largest step, and whose tokens it samples.
+struct SlotLimits {
+  int slots;
   int vocab;  // V
+  StepSizes step;
+};
+
+// Outputs [first, first + count) of the step, from their logits.
+struct Sample {
+  const StepInputs* step;
+  View logits;  // [count, V] float32; overwritten
+  int first;
+  int count;
+  StepResult* result;  // complete once the step's event was waited for
+};
+
+// A token for the slot's Logits row, from logits that a processor changed after `adjust`; the result has one output.
+struct Choice {
+  int slot;
+  std::vector<float> logits;  // [V]
+  StepResult* result;
+};
+
+class Slots {
+ public:
+  virtual ~Slots() = default;
+
+  virtual void set(int slot, SlotConfig config) = 0;
+  // The step in the back end's memory, each slot's last token in place of -1 (0 where it has none). Valid until the next step begins.
+  virtual const StepInputs& begin_step(const Batch& batch) = 0;
+  virtual void sample(const Sample& op) = 0;
+  // Of a slot that has no logits from a step of its own: result -1.
+  virtual void choose(Choice choice) = 0;
 };
 
 }  // namespace kvasir

@@ -9,7 +9,7 @@
 
 #include "cpu/kernels.h"
 #include "cpu/kernels/kv.h"
-#include "cpu/kernels/loops.h"
+#include "cpu/kernels/rows.h"
 #include "cpu/kernels/tiles.h"
 #include "cpu/memory.h"
 
@@ -31,12 +31,13 @@ struct State {
   float* weights;  // [M] sum of exp(score - largest)
 };
 
-struct Task {
+// What one worker takes at a time.
+struct Queries {
   int row;
   int kv_head;
   int first_token;  // within the step
   int position;     // of first_token
-  int queries;      // M: query m is token first_token + m / group, head kv_head * group + m % group
+  int count;        // M: query m is token first_token + m / group, head kv_head * group + m % group
   int group;
   int first_key;  // the keys that any query sees
   int last_key;
@@ -55,26 +56,26 @@ struct KeyRange {
   int last;
 };
 
-KVASIR_INLINE KeyRange range_of(const Attention& op, const Task& task, int m, int tile_start) {
-  const int position = task.position + m / task.group;
+KVASIR_INLINE KeyRange range_of(const Attention& op, const Queries& queries, int m, int tile_start) {
+  const int position = queries.position + m / queries.group;
   const int first = op.window > 0 ? most(0, position - op.window + 1) : 0;
   const KeyRange range{most(0, first - tile_start), least(kKeys, position + 1 - tile_start)};
   return range.first < range.last ? range : KeyRange{0, 0};
 }
 
 template <class E>
-TileKeys<E> tile_keys(const Attention& op, const Task& task, int tile_start) {
+TileKeys<E> tile_keys(const Attention& op, const Queries& queries, int tile_start) {
   using Element = const typename E::Element;
   const KvLayer& cache = op.cache;
+  const PageTables& tables = op.step->tables[op.group];
   const int64_t D = cache.head_size, P = cache.page_size;
   TileKeys<E> keys{};
   for (int group = 0; group < kGroups; ++group) {
     const int key = tile_start + group * kLanes;
-    if (key + kLanes <= task.first_key || key >= task.last_key) continue;
-    const int64_t page = op.tables.pages[op.tables.indptr[task.row] + key / P - op.tables.first[task.row]];
-    const int64_t block = page * cache.page_stride + task.kv_head * D * P;
-    keys.k[group] = static_cast<Element*>(cache.k) + block + key % P;
-    keys.v[group] = static_cast<Element*>(cache.v) + block + key % P * D;
+    if (key + kLanes <= queries.first_key || key >= queries.last_key) continue;
+    const int64_t page = tables.pages[tables.indptr[queries.row] + key / P - tables.first[queries.row]], head = queries.kv_head * D * P;
+    keys.k[group] = static_cast<Element*>(cache.k.data) + page * cache.k.stride + head + key % P;
+    keys.v[group] = static_cast<Element*>(cache.v.data) + page * cache.v.stride + head + key % P * D;
   }
   return keys;
 }
@@ -157,13 +158,13 @@ void add_values(float* sums, const TileKeys<E>& keys, int D, const KeyRange (&ra
 
 // Queries [m, m + R) over one tile of keys.
 template <class E, int R>
-void attend_tile(const Attention& op, const Task& task, const State& state, const TileKeys<E>& keys, int tile_start, int m) {
+void attend_tile(const Attention& op, const Queries& queries, const State& state, const TileKeys<E>& keys, int tile_start, int m) {
   const int D = op.cache.head_size;
   alignas(64) float scores[R][kKeys];
   alignas(64) float rescale[kLanes] = {};
   KeyRange ranges[R], seen{kKeys, 0};
   for (int r = 0; r < R; ++r) {
-    ranges[r] = range_of(op, task, m + r, tile_start);
+    ranges[r] = range_of(op, queries, m + r, tile_start);
     if (ranges[r].first < ranges[r].last) seen = {least(seen.first, ranges[r].first), most(seen.last, ranges[r].last)};
   }
   if (seen.first >= seen.last) return;
@@ -173,15 +174,16 @@ void attend_tile(const Attention& op, const Task& task, const State& state, cons
   add_values<E, R>(state.sums + int64_t(m) * D, keys, D, ranges, scores, rescale);
 }
 
-int64_t head_offset(const Attention& op, const Task& task, int m) {
-  const int64_t token = task.first_token + m / task.group, head = task.kv_head * task.group + m % task.group;
-  return (token * op.query_heads + head) * op.cache.head_size;
+// Query m's head in q or out.
+float* head_of(const Attention& op, const View& heads, const Queries& queries, int m) {
+  const int64_t head = queries.kv_head * queries.group + m % queries.group;
+  return row_of(heads, queries.first_token + m / queries.group) + head * op.cache.head_size;
 }
 
-void begin(const Attention& op, const Task& task, const State& state) {
+void begin(const Attention& op, const Queries& queries, const State& state) {
   const int D = op.cache.head_size;
-  for (int m = 0; m < task.queries; ++m) {
-    const float* q = op.q + head_offset(op, task, m);
+  for (int m = 0; m < queries.count; ++m) {
+    const float* q = head_of(op, op.q, queries, m);
     for_vectors(0, D, [&](int64_t d, int lanes) {
       store_lanes(state.q + int64_t(m) * D + d, load_lanes(q + d, lanes) * splat(op.scale), lanes);
       store_lanes(state.sums + int64_t(m) * D + d, zeros(), lanes);
@@ -191,10 +193,10 @@ void begin(const Attention& op, const Task& task, const State& state) {
   }
 }
 
-void finish(const Attention& op, const Task& task, const State& state) {
+void finish(const Attention& op, const Queries& queries, const State& state) {
   const int D = op.cache.head_size;
-  for (int m = 0; m < task.queries; ++m) {
-    float* out = op.out + head_offset(op, task, m);
+  for (int m = 0; m < queries.count; ++m) {
+    float* out = head_of(op, op.out, queries, m);
     for_vectors(0, D, [&](int64_t d, int lanes) {
       store_lanes(out + d, load_lanes(state.sums + int64_t(m) * D + d, lanes) / splat(state.weights[m]), lanes);
     });
@@ -202,62 +204,67 @@ void finish(const Attention& op, const Task& task, const State& state) {
 }
 
 template <class E>
-void attend(const Attention& op, const Task& task, const State& state) {
-  begin(op, task, state);
-  for (int start = task.first_key / kKeys * kKeys; start < task.last_key; start += kKeys) {
-    const TileKeys<E> keys = tile_keys<E>(op, task, start);
-    for_row_tiles<kTileRows>(task.queries, [&](auto R, int m) { attend_tile<E, R()>(op, task, state, keys, start, m); });
+void attend(const Attention& op, const Queries& queries, const State& state) {
+  begin(op, queries, state);
+  for (int start = queries.first_key / kKeys * kKeys; start < queries.last_key; start += kKeys) {
+    const TileKeys<E> keys = tile_keys<E>(op, queries, start);
+    for_row_tiles<kTileRows>(queries.count, [&](auto R, int m) { attend_tile<E, R()>(op, queries, state, keys, start, m); });
   }
-  finish(op, task, state);
+  finish(op, queries, state);
 }
 
 int tokens_per_task(const Attention& op) {
   return most(1, kQueries / (op.query_heads / op.cache.kv_heads));
 }
 
-int tasks_of_row(const Attention& op, int row, int tokens) {
-  return (op.rows.indptr[row + 1] - op.rows.indptr[row] + tokens - 1) / tokens;
+int tokens_of_row(const StepInputs& step, int row) {
+  return step.q_indptr[row + 1] - step.q_indptr[row];
 }
 
-// Task `index` of a row-by-row numbering, kv heads innermost; a row's last tokens, which see most keys, come first.
-Task find_task(const Attention& op, int64_t index) {
+int tasks_of_row(const StepInputs& step, int row, int tokens) {
+  return (tokens_of_row(step, row) + tokens - 1) / tokens;
+}
+
+// Those of task `index` in a row-by-row numbering, kv heads innermost; a row's last tokens, which see most keys, come first.
+Queries find_queries(const Attention& op, int64_t index) {
+  const StepInputs& step = *op.step;
   const int heads = op.cache.kv_heads, tokens = tokens_per_task(op), kv_head = static_cast<int>(index % heads);
   int64_t tile = index / heads;
   int row = 0;
-  for (; tile >= tasks_of_row(op, row, tokens); ++row) tile -= tasks_of_row(op, row, tokens);
-  const int first = (tasks_of_row(op, row, tokens) - 1 - static_cast<int>(tile)) * tokens;
-  const int count = least(tokens, op.rows.indptr[row + 1] - op.rows.indptr[row] - first);
-  const int position = op.rows.starts[row] + first, group = op.query_heads / heads;
+  for (; tile >= tasks_of_row(step, row, tokens); ++row) tile -= tasks_of_row(step, row, tokens);
+  const int first = (tasks_of_row(step, row, tokens) - 1 - static_cast<int>(tile)) * tokens;
+  const int count = least(tokens, tokens_of_row(step, row) - first);
+  const int position = step.starts[row] + first, group = op.query_heads / heads;
   const int first_key = op.window > 0 ? most(0, position - op.window + 1) : 0;
-  return {row, kv_head, op.rows.indptr[row] + first, position, count * group, group, first_key, position + count};
+  return {row, kv_head, step.q_indptr[row] + first, position, count * group, group, first_key, position + count};
 }
 
 // Scratch of one worker, in floats, rounded to cache lines.
 int64_t state_floats(const Attention& op) {
-  const int64_t queries = most(kQueries, op.query_heads / op.cache.kv_heads);
-  return (queries * (2 * op.cache.head_size + 2) + 15) / 16 * 16;
+  const int64_t M = most(kQueries, op.query_heads / op.cache.kv_heads);
+  return (M * (2 * op.cache.head_size + 2) + 15) / 16 * 16;
 }
 
 State state_at(const Attention& op, float* memory) {
-  const int64_t queries = most(kQueries, op.query_heads / op.cache.kv_heads), D = op.cache.head_size;
-  return {memory, memory + queries * D, memory + 2 * queries * D, memory + 2 * queries * D + queries};
+  const int64_t M = most(kQueries, op.query_heads / op.cache.kv_heads), D = op.cache.head_size;
+  return {memory, memory + M * D, memory + 2 * M * D, memory + 2 * M * D + M};
 }
 
 }  // namespace
 
-void attention(const Attention& op, Threads& threads, Scratch& scratch) {
-  const auto kernel = with_element(op.cache.type, [](auto element) { return &attend<decltype(element)>; });
+void run(const Attention& op, Context context) {
+  const auto kernel = with_element(op.cache.k.type, [](auto element) { return &attend<decltype(element)>; });
   const int64_t floats = state_floats(op);
-  float* memory = reinterpret_cast<float*>(scratch.reserve(threads.count() * floats * sizeof(float)));
+  float* memory = reinterpret_cast<float*>(context.scratch.reserve(context.threads.count() * floats * sizeof(float)));
   int64_t tasks = 0, work = 0;
-  for (int row = 0; row < op.rows.count; ++row) {
-    const int64_t count = op.rows.indptr[row + 1] - op.rows.indptr[row];
-    tasks += tasks_of_row(op, row, tokens_per_task(op)) * int64_t(op.cache.kv_heads);
-    work += 2 * count * (op.rows.starts[row] + count) * op.query_heads * op.cache.head_size;
+  for (int row = 0; row < op.step->rows; ++row) {
+    const int64_t count = tokens_of_row(*op.step, row);
+    tasks += tasks_of_row(*op.step, row, tokens_per_task(op)) * int64_t(op.cache.kv_heads);
+    work += 2 * count * (op.step->starts[row] + count) * op.query_heads * op.cache.head_size;
   }
-  const auto run = [&](int64_t task, int worker) { kernel(op, find_task(op, task), state_at(op, memory + worker * floats)); };
-  if (work >= kSerialWork) return threads.parallel(tasks, run);
-  for (int64_t task = 0; task < tasks; ++task) run(task, 0);
+  const auto attend_task = [&](int64_t task, int worker) { kernel(op, find_queries(op, task), state_at(op, memory + worker * floats)); };
+  if (work >= kSerialWork) return context.threads.parallel(tasks, attend_task);
+  for (int64_t task = 0; task < tasks; ++task) attend_task(task, 0);
 }
 
 }  // namespace kvasir::cpu::KVASIR_ISA

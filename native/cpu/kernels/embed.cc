@@ -5,7 +5,7 @@
 
 #include "cpu/kernels.h"
 #include "cpu/kernels/formats.h"
-#include "cpu/kernels/loops.h"
+#include "cpu/kernels/rows.h"
 
 namespace kvasir::cpu::KVASIR_ISA {
 namespace {
@@ -25,10 +25,11 @@ void embed_row(const PackedWeight& table, int token, float scale, float* y) {
 
 }  // namespace
 
-void embed(const Embed& op, Threads& threads) {
+void run(const Embed& op, Context context) {
   const auto& table = static_cast<const PackedWeight&>(*op.table);
   const auto row = with_format(table.type, [](auto format) { return &embed_row<decltype(format)>; });
-  for_items(threads, op.count, int64_t(table.cols) * 4, [&](int64_t t) { row(table, op.tokens[t], op.scale, op.y + t * table.cols); });
+  for_items(context.threads, op.step->tokens, int64_t(table.cols) * 4,
+            [&](int64_t t) { row(table, op.step->token_ids[t], op.scale, row_of(op.y, t)); });
 }
 
 }  // namespace kvasir::cpu::KVASIR_ISA

@@ -36,12 +36,4 @@ void for_items(Threads& threads, int64_t count, int64_t elements, const Item& it
   });
 }
 
-// Calls vector(i, lanes) over `count` elements, on all threads if that pays.
-template <class Vector>
-void for_elements(Threads& threads, size_t count, const Vector& vector) {
-  const int64_t total = static_cast<int64_t>(count), tasks = (total + kTaskElements - 1) / kTaskElements;
-  for_items(threads, tasks, kTaskElements,
-            [&](int64_t task) { for_vectors(task * kTaskElements, least(total, (task + 1) * kTaskElements), vector); });
-}
-
 }  // namespace kvasir::cpu::KVASIR_ISA

@@ -5,11 +5,14 @@
 // quantized, int8: x is rounded once; a tile of rows runs over the whole panel, whose levels are unpacked in registers.
 #include "ops/matmul.h"
 
+#include <algorithm>
 #include <bit>
 #include <utility>
 
 #include "cpu/kernels.h"
+#include "cpu/kernels/activation.h"
 #include "cpu/kernels/formats.h"
+#include "cpu/kernels/rows.h"
 #include "cpu/kernels/tiles.h"
 #include "cpu/memory.h"
 
@@ -30,9 +33,10 @@ struct XBlock {
 };
 
 struct Job {
-  const float* x;        // [T, K], rounded to bfloat16 if so asked
-  const XBlock* blocks;  // [T, K / 32], or null
-  int count;             // T
+  const float* x;        // [rows, K], rounded to bfloat16 if so asked
+  int64_t stride;        // of x
+  const XBlock* blocks;  // [rows, K / 32], or null
+  int rows;
 };
 
 XBlock quantize(const float* x) {
@@ -57,11 +61,9 @@ XBlock quantize(const float* x) {
 // y[row][n .. n + 16) of a register tile: the bias is added last.
 template <int R>
 KVASIR_INLINE void store_tile(const f32x16 (&sums)[R], const Projection& out, int first_row, int n) {
-  const int N = out.weight->rows, width = least(16, N - n);
-  const f32x16 bias = out.bias ? load_part(out.bias + n, width) : zeros();
-  for (int r = 0; r < R; ++r) {
-    store_part(out.y + static_cast<int64_t>(first_row + r) * N + n, out.bias ? sums[r] + bias : sums[r], width);
-  }
+  const int width = least(16, out.weight->rows - n);
+  const f32x16 bias = out.bias ? load_part(row_of(out.bias, 0) + n, width) : zeros();
+  for (int r = 0; r < R; ++r) store_part(row_of(out.y, first_row + r) + n, out.bias ? sums[r] + bias : sums[r], width);
 }
 
 // Levels of group j times x, in all rows of the tile.
@@ -114,23 +116,23 @@ void int8_tile(const Job& job, const Projection& out, const uint8_t* panel, int 
 // Sums over k in [first, first + count), continued from y unless first is 0, and left there unless it ends with K.
 template <int R>
 void f32_tile(const Job& job, const Projection& out, const float* tile, int first, int count, int first_row, int n) {
-  const int N = out.weight->rows, K = out.weight->cols, width = least(16, N - n);
-  const float* x = job.x + static_cast<int64_t>(first_row) * K + first;
-  float* y = out.y + static_cast<int64_t>(first_row) * N + n;
+  const int width = least(16, out.weight->rows - n);
+  const float* x = job.x + first_row * job.stride + first;
+  float* y = row_of(out.y, first_row) + n;
   f32x16 sums[R];
-  for (int r = 0; r < R; ++r) sums[r] = first == 0 ? zeros() : load_part(y + static_cast<int64_t>(r) * N, width);
+  for (int r = 0; r < R; ++r) sums[r] = first == 0 ? zeros() : load_part(y + r * out.y.stride, width);
   for (int k = 0; k < count; ++k) {
     const f32x16 weights = load(tile + k * 16);
-    for (int r = 0; r < R; ++r) sums[r] = fma(splat(x[static_cast<int64_t>(r) * K + k]), weights, sums[r]);
+    for (int r = 0; r < R; ++r) sums[r] = fma(splat(x[r * job.stride + k]), weights, sums[r]);
   }
-  if (first + count == K) return store_tile(sums, out, first_row, n);
-  for (int r = 0; r < R; ++r) store_part(y + static_cast<int64_t>(r) * N, sums[r], width);
+  if (first + count == out.weight->cols) return store_tile(sums, out, first_row, n);
+  for (int r = 0; r < R; ++r) store_part(y + r * out.y.stride, sums[r], width);
 }
 
 template <class F, int R, int P>
 void dense_tile(const Job& job, const Projection& out, const uint8_t* panel, int64_t panel_bytes, int first_row, int n) {
   const int K = out.weight->cols;
-  const float* x = job.x + static_cast<int64_t>(first_row) * K;
+  const float* x = job.x + first_row * job.stride;
   f32x16 sums[P][R];
   for (int p = 0; p < P; ++p) {
     for (int r = 0; r < R; ++r) sums[p][r] = zeros();
@@ -140,7 +142,7 @@ void dense_tile(const Job& job, const Projection& out, const uint8_t* panel, int
       const uint8_t* place = panel + p * panel_bytes + k * static_cast<int64_t>(kDenseBytes<F>);
       __builtin_prefetch(place + kAhead);
       const f32x16 weights = F::load16(place);
-      for (int r = 0; r < R; ++r) sums[p][r] = fma(splat(x[static_cast<int64_t>(r) * K + k]), weights, sums[p][r]);
+      for (int r = 0; r < R; ++r) sums[p][r] = fma(splat(x[r * job.stride + k]), weights, sums[p][r]);
     }
   }
   for (int p = 0; p < P; ++p) store_tile(sums[p], out, first_row, n + p * 16);
@@ -152,7 +154,7 @@ using PanelKernel = void (*)(const Job&, const Projection&, const PackedWeight&,
 template <class F>
 void dense_panels(const Job& job, const Projection& out, const PackedWeight& weight, int first, int last) {
   const auto bytes = static_cast<int64_t>(weight.panel_bytes);
-  for_row_tiles<kTileRows>(job.count, [&](auto R, int row) {
+  for_row_tiles<kTileRows>(job.rows, [&](auto R, int row) {
     constexpr int P = R() < 4 ? 4 / R() : 1;
     int panel = first;
     for (; panel + P <= last; panel += P) dense_tile<F, R(), P>(job, out, weight.panel(panel), bytes, row, panel * 16);
@@ -168,7 +170,7 @@ void f32_panels(const Job& job, const Projection& out, const PackedWeight& weigh
     for (int k = 0; k < K; k += kChunk) {
       const int count = least(kChunk, K - k);
       unpack<F>(weight.panel(panel), K, k, count, buffer);
-      for_row_tiles<kTileRows>(job.count, [&](auto R, int row) { f32_tile<R()>(job, out, buffer, k, count, row, panel * 16); });
+      for_row_tiles<kTileRows>(job.rows, [&](auto R, int row) { f32_tile<R()>(job, out, buffer, k, count, row, panel * 16); });
     }
   }
 }
@@ -176,7 +178,7 @@ void f32_panels(const Job& job, const Projection& out, const PackedWeight& weigh
 template <class F>
 void int8_panels(const Job& job, const Projection& out, const PackedWeight& weight, int first, int last) {
   for (int panel = first; panel < last; ++panel) {
-    for_row_tiles<kTileRows>(job.count, [&](auto R, int row) { int8_tile<F, R()>(job, out, weight.panel(panel), row, panel * 16); });
+    for_row_tiles<kTileRows>(job.rows, [&](auto R, int row) { int8_tile<F, R()>(job, out, weight.panel(panel), row, panel * 16); });
   }
 }
 
@@ -190,31 +192,41 @@ PanelKernel panel_kernel(DType type, Compute compute) {
   });
 }
 
-// Rounds x as `compute` asks, into scratch. Rows are shared out where there are enough of them.
-Job prepare(const Matmul& op, int K, bool quantized, Threads& threads, Scratch& scratch) {
-  Job job{op.x, nullptr, op.count};
-  const int64_t blocks = K / quant::kBlock;
-  const auto for_rows = [&](const auto& round_row) {
-    if (int64_t(op.count) * K >= 32 << 10) return threads.parallel(op.count, [&](int64_t row, int) { round_row(row); });
-    for (int64_t row = 0; row < op.count; ++row) round_row(row);
-  };
-  if (op.compute == Compute::INT8 && quantized) {
-    XBlock* target = reinterpret_cast<XBlock*>(scratch.reserve(op.count * blocks * sizeof(XBlock)));
-    for_rows([&](int64_t row) {
-      for (int64_t b = 0; b < blocks; ++b) target[row * blocks + b] = quantize(op.x + row * K + b * quant::kBlock);
+// Rounds x as the weights' compute asks, into scratch. Rows are shared out where there are enough of them.
+Job prepare(const Matmul& op, Context context) {
+  const int K = op.outputs[0].weight->cols;
+  const Compute compute = op.outputs[0].weight->compute;
+  Job job{row_of(op.x, 0), op.x.stride, nullptr, op.rows};
+  const bool quantized =
+      std::any_of(op.outputs.begin(), op.outputs.end(), [](const Projection& out) { return out.weight && is_quantized(out.weight->type); });
+  if (compute == Compute::INT8 && quantized) {
+    const int64_t blocks = K / quant::kBlock;
+    XBlock* target = reinterpret_cast<XBlock*>(context.scratch.reserve(op.rows * blocks * sizeof(XBlock)));
+    for_items(context.threads, op.rows, K, [&](int64_t row) {
+      for (int64_t b = 0; b < blocks; ++b) target[row * blocks + b] = quantize(row_of(op.x, row) + b * quant::kBlock);
     });
     job.blocks = target;
-  } else if (op.compute == Compute::BF16) {
-    float* target = reinterpret_cast<float*>(scratch.reserve(static_cast<size_t>(op.count) * K * sizeof(float)));
-    for_rows([&](int64_t row) {
-      for (int k = 0; k < K; k += kLanes) {
-        const int64_t at = row * K + k;
-        store_part(target + at, bf16_rounded(load_part(op.x + at, least(kLanes, K - k))), least(kLanes, K - k));
-      }
+  } else if (compute == Compute::BF16) {
+    float* target = reinterpret_cast<float*>(context.scratch.reserve(static_cast<size_t>(op.rows) * K * sizeof(float)));
+    for_items(context.threads, op.rows, K, [&](int64_t row) {
+      for_vectors(0, K, [&](int64_t k, int lanes) {
+        store_lanes(target + row * K + k, bf16_rounded(load_lanes(row_of(op.x, row) + k, lanes)), lanes);
+      });
     });
     job.x = target;
+    job.stride = K;
   }
   return job;
+}
+
+// y of the first output becomes activation(gate) * up. In pieces, so that one row has work for all threads, too.
+void apply_gate(const Matmul& op, Threads& threads) {
+  const View &gate = op.outputs[0].y, &up = op.outputs[1].y;
+  const int64_t N = op.outputs[0].weight->rows, pieces = (N + kTaskElements - 1) / kTaskElements;
+  for_items(threads, op.rows * pieces, least(N, kTaskElements), [&](int64_t item) {
+    const int64_t row = item / pieces, first = item % pieces * kTaskElements;
+    multiply_gate(*op.gate, row_of(gate, row) + first, row_of(up, row) + first, static_cast<int>(least(N - first, kTaskElements)));
+  });
 }
 
 // One projection's panels, in tasks of `grain` panels; tasks of all projections are numbered one after the other.
@@ -225,11 +237,11 @@ struct Part {
   int64_t tasks;
 };
 
-Part make_part(const Projection& out, Compute compute, int threads) {
+Part make_part(const Projection& out, int threads) {
   const auto* weight = static_cast<const PackedWeight*>(out.weight);
   const int64_t panels = weight->panels(), most_panels = most<int64_t>(1, panels / (4 * threads));
   const int64_t grain = least(most_panels, most<int64_t>(1, kTaskBytes / static_cast<int64_t>(weight->panel_bytes)));
-  return {panel_kernel(weight->type, compute), weight, grain, (panels + grain - 1) / grain};
+  return {panel_kernel(weight->type, weight->compute), weight, grain, (panels + grain - 1) / grain};
 }
 
 void run_task(const Job& job, const Projection& out, const Part& part, int64_t task) {
@@ -239,27 +251,27 @@ void run_task(const Job& job, const Projection& out, const Part& part, int64_t t
 
 }  // namespace
 
-void matmul(const Matmul& op, Threads& threads, Scratch& scratch) {
-  constexpr size_t kMostParts = 3;
-  Part parts[kMostParts];
-  const size_t count = least(op.outputs.size(), kMostParts);
-  if (op.count == 0 || count == 0) return;
-  bool quantized = false;
+void run(const Matmul& op, Context context) {
+  if (op.rows == 0) return;
+  Part parts[Matmul::kMostOutputs];
   int64_t tasks = 0, work = 0;
-  for (size_t i = 0; i < count; ++i) {
-    parts[i] = make_part(op.outputs[i], op.compute, threads.count());
-    quantized |= is_quantized(parts[i].weight->type);
+  for (int i = 0; i < Matmul::kMostOutputs && op.outputs[i].weight; ++i) {
+    parts[i] = make_part(op.outputs[i], context.threads.count());
     tasks += parts[i].tasks;
-    work += static_cast<int64_t>(parts[i].weight->bytes) * op.count;
+    work += static_cast<int64_t>(parts[i].weight->bytes) * op.rows;
   }
-  const Job job = prepare(op, parts[0].weight->cols, quantized, threads, scratch);
-  const auto run = [&](int64_t task, int) {
-    size_t i = 0;
+  const Job job = prepare(op, context);
+  const auto multiply = [&](int64_t task, int) {
+    int i = 0;
     for (; task >= parts[i].tasks; ++i) task -= parts[i].tasks;
     run_task(job, op.outputs[i], parts[i], task);
   };
-  if (work >= kSerialWork) return threads.parallel(tasks, run);
-  for (int64_t task = 0; task < tasks; ++task) run(task, 0);
+  if (work >= kSerialWork) {
+    context.threads.parallel(tasks, multiply);
+  } else {
+    for (int64_t task = 0; task < tasks; ++task) multiply(task, 0);
+  }
+  if (op.gate) apply_gate(op, context.threads);
 }
 
 }  // namespace kvasir::cpu::KVASIR_ISA

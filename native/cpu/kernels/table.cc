@@ -1,19 +1,20 @@
-// This instruction set's row of kernels.
+// This instruction set's kernels: one `run` for each op, in the op's file.
 #include "cpu/kernels.h"
 
 namespace kvasir::cpu::KVASIR_ISA {
 
-void embed(const Embed&, Threads&);
-void rmsnorm(const RmsNorm&, Threads&);
-void matmul(const Matmul&, Threads&, Scratch&);
-void rope(const Rope&, Threads&);
-void append_kv(const AppendKv&, Threads&);
-void attention(const Attention&, Threads&, Scratch&);
-void glu(const Glu&, Threads&);
-void add(const Add&, Threads&);
+void run(const AddNorm&, Context);
+void run(const Attention&, Context);
+void run(const Embed&, Context);
+void run(const GatherRows&, Context);
+void run(const Matmul&, Context);
+void run(const QkRopeAppend&, Context);
 
 #define KVASIR_QUOTE(text) #text
 #define KVASIR_NAME(text) KVASIR_QUOTE(text)
-const Kernels kernels = {KVASIR_NAME(KVASIR_ISA), embed, rmsnorm, matmul, rope, append_kv, attention, glu, add};
+const Kernels kernels = {
+    KVASIR_NAME(KVASIR_ISA),
+    [](const Op& op, Context context) { std::visit([&](const auto& each) { run(each, context); }, op); },
+};
 
 }  // namespace kvasir::cpu::KVASIR_ISA

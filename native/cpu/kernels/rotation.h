@@ -1,24 +1,22 @@
-// rope: see ops/rope.h. Cosines and sines of a token are computed once, in chunks of pairs, then applied to all of its heads.
-#include "ops/rope.h"
-
-#include "cpu/kernels.h"
-#include "cpu/kernels/loops.h"
+#pragma once
+// The rotation of rope (ops/qk_rope_append.h) for one position: cosines and sines of a chunk of pairs, and how a head turns by them.
+#include "cpu/kernels/rows.h"
+#include "ops/qk_rope_append.h"
 
 namespace kvasir::cpu::KVASIR_ISA {
-namespace {
 
-constexpr int kPairs = 64;  // of a chunk
+inline constexpr int kRotationPairs = 64;  // of a chunk: those of a head of 128, half a KiB of stack
 
 struct Rotation {
-  float cosine[kPairs];
-  float sine[kPairs];
+  float cosine[kRotationPairs];
+  float sine[kRotationPairs];
 };
 
 // fdlibm's polynomials on [-pi/4, pi/4], lowest power first: sin r = r + r^3 s(r^2), cos r = 1 - r^2 / 2 + r^4 c(r^2).
-constexpr double kSine[] = {-1.66666666666666324348e-01, 8.33333333332248946124e-03,  -1.98412698298579493134e-04,
-                            2.75573137070700676789e-06,  -2.50507602534068634195e-08, 1.58969099521155010221e-10};
-constexpr double kCosine[] = {4.16666666666666019037e-02,  -1.38888888888741095749e-03, 2.48015872894767294178e-05,
-                              -2.75573143513906633035e-07, 2.08757232129817482790e-09,  -1.13596475577881948265e-11};
+inline constexpr double kSine[] = {-1.66666666666666324348e-01, 8.33333333332248946124e-03,  -1.98412698298579493134e-04,
+                                   2.75573137070700676789e-06,  -2.50507602534068634195e-08, 1.58969099521155010221e-10};
+inline constexpr double kCosine[] = {4.16666666666666019037e-02,  -1.38888888888741095749e-03, 2.48015872894767294178e-05,
+                                     -2.75573143513906633035e-07, 2.08757232129817482790e-09,  -1.13596475577881948265e-11};
 
 KVASIR_INLINE double polynomial(double z, const double (&coefficients)[6]) {
   double sum = coefficients[5];
@@ -45,18 +43,22 @@ KVASIR_INLINE void cos_sin(double angle, float* cosine, float* sine) {
   *sine = static_cast<float>((quadrant & 2) != 0 ? -sine_size : sine_size);
 }
 
-void rotation_of(const Rope& op, int position, int first, int count, Rotation& rotation) {
+// Pairs [first, first + count) at a position.
+inline Rotation rotation_of(const Rope& rope, int position, int first, int count) {
+  Rotation rotation;
+  const float* frequencies = row_of(rope.frequencies, 0) + first;
   for (int i = 0; i < count; ++i) {
-    const float angle = static_cast<float>(position) * op.frequencies[first + i];
+    const float angle = static_cast<float>(position) * frequencies[i];
     cos_sin(angle, &rotation.cosine[i], &rotation.sine[i]);
   }
   for (int i = 0; i < count; ++i) {
-    rotation.cosine[i] *= op.scale;
-    rotation.sine[i] *= op.scale;
+    rotation.cosine[i] *= rope.scale;
+    rotation.sine[i] *= rope.scale;
   }
+  return rotation;
 }
 
-void rotate_halves(float* a, float* b, const Rotation& rotation, int count) {
+KVASIR_INLINE void rotate_halves(float* a, float* b, const Rotation& rotation, int count) {
   for_vectors(0, count, [&](int64_t i, int lanes) {
     const f32x16 x = load_lanes(a + i, lanes), y = load_lanes(b + i, lanes);
     const f32x16 c = load_lanes(rotation.cosine + i, lanes), s = load_lanes(rotation.sine + i, lanes);
@@ -65,7 +67,7 @@ void rotate_halves(float* a, float* b, const Rotation& rotation, int count) {
   });
 }
 
-void rotate_neighbours(float* pairs, const Rotation& rotation, int count) {
+KVASIR_INLINE void rotate_neighbours(float* pairs, const Rotation& rotation, int count) {
   for (int i = 0; i < count; ++i) {
     const float x = pairs[2 * i], y = pairs[2 * i + 1], c = rotation.cosine[i], s = rotation.sine[i];
     pairs[2 * i] = x * c - y * s;
@@ -73,27 +75,13 @@ void rotate_neighbours(float* pairs, const Rotation& rotation, int count) {
   }
 }
 
-void rotate_token(const Rope& op, int64_t token) {
-  float* heads = op.x + token * op.heads * op.head_size;
-  for (int first = 0; first < op.pairs; first += kPairs) {
-    const int count = least(kPairs, op.pairs - first);
-    Rotation rotation;
-    rotation_of(op, op.positions[token], first, count, rotation);
-    for (int head = 0; head < op.heads; ++head) {
-      float* x = heads + int64_t(head) * op.head_size;
-      if (op.interleaved) {
-        rotate_neighbours(x + 2 * first, rotation, count);
-      } else {
-        rotate_halves(x + first, x + op.pairs + first, rotation, count);
-      }
-    }
+// Turns those pairs of a head.
+KVASIR_INLINE void rotate(const Rope& rope, const Rotation& rotation, int first, int count, float* head) {
+  if (rope.interleaved) {
+    rotate_neighbours(head + 2 * first, rotation, count);
+  } else {
+    rotate_halves(head + first, head + rope.pairs + first, rotation, count);
   }
-}
-
-}  // namespace
-
-void rope(const Rope& op, Threads& threads) {
-  for_items(threads, op.count, int64_t(op.heads) * op.head_size + 32 * op.pairs, [&](int64_t token) { rotate_token(op, token); });
 }
 
 }  // namespace kvasir::cpu::KVASIR_ISA

@@ -1,14 +1,12 @@
-// glu: see ops/glu.h.
-#include "ops/glu.h"
-
-#include "cpu/kernels.h"
+#pragma once
+// The activations of gated units: see ops/matmul.h.
 #include "cpu/kernels/loops.h"
+#include "ops/matmul.h"
 
 namespace kvasir::cpu::KVASIR_ISA {
-namespace {
 
 // Below this both activations are -0, their limit; from there on exp(-x) is finite or its x / infinity right.
-constexpr float kLowest = -1e4f;
+inline constexpr float kLowest = -1e4f;
 
 // x / (1 + exp(-t)), that is x times the logistic function of t.
 KVASIR_INLINE f32x16 gated(f32x16 x, f32x16 t) {
@@ -27,15 +25,14 @@ KVASIR_INLINE f32x16 gelu_tanh(f32x16 x) {
   return gated(x, cubic * splat(1.5957691216057308f));  // 2 sqrt(2 / pi)
 }
 
-}  // namespace
-
-void glu(const Glu& op, Threads& threads) {
+// gate[i] = activation(gate[i]) * up[i]
+inline void multiply_gate(Activation activation, float* gate, const float* up, int count) {
   const auto run = [&](auto activate) {
-    for_elements(threads, op.count, [&](int64_t i, int lanes) {
-      store_lanes(op.y + i, activate(load_lanes(op.gate + i, lanes)) * load_lanes(op.up + i, lanes), lanes);
+    for_vectors(0, count, [&](int64_t i, int lanes) {
+      store_lanes(gate + i, activate(load_lanes(gate + i, lanes)) * load_lanes(up + i, lanes), lanes);
     });
   };
-  if (op.activation == Activation::Silu) return run([](f32x16 x) { return silu(x); });
+  if (activation == Activation::Silu) return run([](f32x16 x) { return silu(x); });
   run([](f32x16 x) { return gelu_tanh(x); });
 }
 

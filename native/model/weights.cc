@@ -1,0 +1,160 @@
+#include "model/weights.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "tensor/status.h"
+
+namespace kvasir {
+
+// A file descriptor of the loader; the file must be as long as it was when its header was checked. Opening never waits, as for a pipe.
+class File {
+ public:
+  explicit File(const ModelFile& file) : path_(file.path), descriptor_(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+    if (descriptor_ < 0) fail("FILE_NOT_FOUND", "%s cannot be opened: %s", path_.c_str(), std::strerror(errno));
+    struct stat status;
+    if (::fstat(descriptor_, &status) != 0) status = {};
+    if (!S_ISREG(status.st_mode) || status.st_size != file.size) {
+      ::close(descriptor_);
+      fail("FILE_INVALID", "%s is no longer a file of %lld bytes, but of %lld", path_.c_str(), static_cast<long long>(file.size),
+           static_cast<long long>(status.st_size));
+    }
+  }
+  File(File&& other) noexcept : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
+  File& operator=(File&&) = delete;
+  ~File() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+
+  void read(int64_t offset, size_t bytes, uint8_t* target) const {
+    while (bytes > 0) {
+      ssize_t count = ::pread(descriptor_, target, bytes, offset);
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) fail("FILE_INVALID", "%s cannot be read: %s", path_.c_str(), std::strerror(errno));
+      if (count == 0) fail("FILE_INVALID", "%s ends before byte %lld", path_.c_str(), static_cast<long long>(offset + bytes));
+      target += count;
+      offset += count;
+      bytes -= count;
+    }
+  }
+
+ private:
+  std::string path_;
+  int descriptor_;
+};
+
+namespace {
+
+// Bytes read at once: large enough for the disk, small enough for a processor's L2 or L3, from which they are repacked.
+constexpr int64_t kPieceBytes = 4 << 20;
+
+float element(const uint8_t* bytes, DType type, int index) {
+  if (type == DType::F32) {
+    float value;
+    std::memcpy(&value, bytes + size_t(index) * 4, 4);
+    return value;
+  }
+  uint16_t bits;
+  std::memcpy(&bits, bytes + size_t(index) * 2, 2);
+  return type == DType::F16 ? f16_to_f32(bits) : bf16_to_f32(bits);
+}
+
+std::string show_shape(const std::vector<int>& shape) {
+  std::string text;
+  for (int size : shape) text += (text.empty() ? "[" : ", ") + std::to_string(size);
+  return text + "]";
+}
+
+void check_shape(const TensorRow& tensor, const std::vector<int>& expected) {
+  if (tensor.shape == expected) return;
+  fail("FILE_INVALID", "tensor %s is %s; expected %s", tensor.name.c_str(), show_shape(tensor.shape).c_str(), show_shape(expected).c_str());
+}
+
+}  // namespace
+
+Vector upload(Backend& backend, std::span<const float> values) {
+  Vector vector = backend.allocate(std::max<size_t>(1, values.size()) * sizeof(float));
+  const std::span<uint8_t> staged = backend.stage(values.size_bytes());
+  std::memcpy(staged.data(), values.data(), values.size_bytes());
+  backend.upload(*vector, staged);
+  return vector;
+}
+
+WeightSource::WeightSource(const ModelConfig& config, Backend& backend, const Progress& progress, const std::atomic<bool>& cancelled)
+    : backend_(backend), compute_(config.compute), progress_(progress), cancelled_(cancelled) {
+  for (const ModelFile& file : config.files) files_.emplace_back(file);
+  for (const TensorRow& tensor : config.tensors) {
+    if (!entries_.try_emplace(tensor.name, Entry{&tensor, false}).second) {
+      fail("FILE_INVALID", "tensor %s is there twice", tensor.name.c_str());
+    }
+    total_ += tensor_bytes(tensor);
+  }
+}
+
+WeightSource::~WeightSource() = default;
+
+const TensorRow* WeightSource::find(const std::string& name) {
+  const auto found = entries_.find(name);
+  if (found == entries_.end()) return nullptr;
+  found->second.taken = true;
+  return found->second.tensor;
+}
+
+const TensorRow& WeightSource::require(const std::string& name) {
+  const TensorRow* tensor = find(name);
+  if (tensor == nullptr) fail("FILE_INVALID", "tensor %s is missing", name.c_str());
+  return *tensor;
+}
+
+std::span<uint8_t> WeightSource::read(const TensorRow& tensor, int64_t from, size_t bytes) {
+  if (cancelled_) fail("CLOSED", "the engine was closed while it loaded %s", tensor.name.c_str());
+  const std::span<uint8_t> staged = backend_.stage(bytes);
+  files_[tensor.file].read(tensor.offset + from, bytes, staged.data());
+  done_ += static_cast<int64_t>(bytes);
+  progress_(done_, total_);
+  return staged;
+}
+
+Matrix WeightSource::matrix(const std::string& name, int rows, int cols) {
+  const TensorRow& tensor = require(name);
+  check_shape(tensor, {rows, cols});
+  Matrix matrix = backend_.create_weight(tensor.type, compute_, rows, cols);
+  const int64_t stride = row_bytes(tensor);
+  const int piece = static_cast<int>(std::max<int64_t>(1, kPieceBytes / (stride * Backend::kPackRows))) * Backend::kPackRows;
+  for (int first = 0; first < rows; first += piece) {
+    const int count = std::min(piece, rows - first);
+    backend_.pack_rows(*matrix, first, count, read(tensor, first * stride, static_cast<size_t>(count * stride)));
+  }
+  return matrix;
+}
+
+Matrix WeightSource::matrix_if_present(const std::string& name, int rows, int cols) {
+  return entries_.contains(name) ? matrix(name, rows, cols) : nullptr;
+}
+
+Vector WeightSource::vector(const std::string& name, int cols) {
+  const TensorRow& tensor = require(name);
+  check_shape(tensor, {cols});
+  if (is_quantized(tensor.type)) fail("UNSUPPORTED_FORMAT", "vector %s is quantized (%s)", name.c_str(), info(tensor.type).name);
+  std::vector<float> values(static_cast<size_t>(cols));
+  const std::span<uint8_t> staged = read(tensor, 0, static_cast<size_t>(row_bytes(tensor)));
+  for (int i = 0; i < cols; ++i) values[i] = element(staged.data(), tensor.type, i) + (tensor.plus_one ? 1.0f : 0.0f);
+  return upload(backend_, values);
+}
+
+Vector WeightSource::vector_if_present(const std::string& name, int cols) {
+  return entries_.contains(name) ? vector(name, cols) : nullptr;
+}
+
+void WeightSource::check_all_taken() const {
+  for (const auto& [name, entry] : entries_) {
+    if (!entry.taken) fail("INVALID_ARGUMENT", "tensor %s has no place in this model", name.c_str());
+  }
+}
+
+}  // namespace kvasir

@@ -1,0 +1,201 @@
+#include "testing/device_backend.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <tuple>
+
+#include "cpu/cpu_backend.h"
+#include "cpu/slots.h"
+#include "tensor/status.h"
+#include "testing/device_memory.h"
+#include "testing/device_queue.h"
+#include "testing/faults.h"
+
+namespace kvasir::testing {
+namespace {
+
+// Steps of at most so many tokens are padded and recorded, larger ones run as they are.
+constexpr int kMostRecorded = 64;
+
+int padded(int size, int capacity) {
+  if (size > kMostRecorded) return size;
+  return std::min(static_cast<int>(std::bit_ceil(static_cast<unsigned>(size))), capacity);
+}
+
+// A step's inputs for one combination of sizes, at the device's addresses and at the host's.
+struct Bucket {
+  std::vector<PageTables> device_tables, host_tables;
+  StepInputs device, host;
+};
+
+class DeviceSlots : public Slots {
+ public:
+  DeviceSlots(const SlotLimits& limits, DeviceMemory& memory, DeviceQueue& queue, Backend& inner)
+      : capacity_(limits.step), layout_(capacity_), memory_(memory), queue_(queue), slots_(inner.create_slots(limits)) {
+    const size_t bytes = static_cast<size_t>(layout_.elements()) * sizeof(int32_t);
+    arrays_ = memory_.wrap(bytes, inner.allocate(bytes));
+  }
+
+  void set(int slot, SlotConfig config) override {
+    queue_.push([this, slot, config = std::move(config)] { slots_->set(slot, config); });
+  }
+
+  const StepInputs& begin_step(const Batch& batch) override {
+    StepSizes sizes = sizes_of(batch, capacity_.groups);
+    sizes.rows = padded(sizes.rows, capacity_.rows);
+    sizes.tokens = padded(sizes.tokens, capacity_.tokens);
+    sizes.outputs = padded(sizes.outputs, capacity_.outputs);
+    const Bucket& bucket = bucket_of(sizes);
+    auto staged = std::make_shared<std::vector<int32_t>>(static_cast<size_t>(layout_.elements() - capacity_.pages + sizes.pages));
+    layout_.write(batch, sizes, staged->data());
+    queue_.push([this, staged, &bucket] {
+      std::memcpy(memory_.translate(arrays_->address()), staged->data(), staged->size() * sizeof(int32_t));
+      static_cast<cpu::CpuSlots&>(*slots_).put_last_tokens(bucket.host);
+    });
+    return bucket.device;
+  }
+
+  void sample(const Sample& op) override {
+    queue_.push([this, op] {
+      Sample translated = op;
+      translated.step = &host_inputs(*op.step);
+      translated.logits.data = memory_.translate(op.logits.data);
+      slots_->sample(translated);
+    });
+  }
+
+  void choose(Choice choice) override {
+    queue_.push([this, choice = std::make_shared<Choice>(std::move(choice))] { slots_->choose(std::move(*choice)); });
+  }
+
+  const StepInputs& host_inputs(const StepInputs& device) const {
+    std::lock_guard lock(mutex_);
+    const auto twin = twins_.find(&device);
+    if (twin == twins_.end()) fail("INTERNAL", "an op was given the inputs of no step");
+    return *twin->second;
+  }
+
+ private:
+  const Bucket& bucket_of(const StepSizes& sizes) {
+    std::lock_guard lock(mutex_);
+    auto [entry, added] = buckets_.try_emplace({sizes.rows, sizes.tokens, sizes.outputs});
+    Bucket& bucket = entry->second;
+    if (added) {
+      bucket.device_tables.resize(sizes.groups);
+      bucket.host_tables.resize(sizes.groups);
+      bucket.device = layout_.inputs(sizes, static_cast<int32_t*>(arrays_->address()), bucket.device_tables);
+      bucket.host = layout_.inputs(sizes, static_cast<int32_t*>(memory_.translate(arrays_->address())), bucket.host_tables);
+      twins_[&bucket.device] = &bucket.host;
+    }
+    return bucket;
+  }
+
+  const StepSizes capacity_;
+  const StepLayout layout_;
+  DeviceMemory& memory_;
+  DeviceQueue& queue_;
+  std::unique_ptr<Slots> slots_;  // the queue's thread uses them
+  std::unique_ptr<Buffer> arrays_;
+  mutable std::mutex mutex_;
+  std::map<std::tuple<int, int, int>, Bucket> buckets_;
+  std::map<const StepInputs*, const StepInputs*> twins_;  // device to host
+};
+
+class DeviceBackend : public Backend {
+ public:
+  DeviceBackend(const std::string& isa, int threads) : inner_(cpu::create_backend(isa, threads)) {}
+
+  std::string name() const override { return "device-like test back end"; }
+
+  // Pieces of logits that differ from the CPU's.
+  Activations activations() const override {
+    Activations activations = inner_->activations();
+    activations.logit_rows = 8;
+    return activations;
+  }
+
+  std::unique_ptr<Buffer> allocate(size_t bytes) override { return memory_.wrap(bytes, inner_->allocate(bytes)); }
+  Matrix create_weight(DType type, Compute compute, int rows, int cols) override {
+    return inner_->create_weight(type, compute, rows, cols);
+  }
+  std::unique_ptr<Slots> create_slots(const SlotLimits& limits) override {
+    auto slots = std::make_unique<DeviceSlots>(limits, memory_, queue_, *inner_);
+    slots_ = slots.get();
+    return slots;
+  }
+
+  // A fresh piece each time: what was staged before may not have been taken yet.
+  std::span<uint8_t> stage(size_t bytes) override {
+    staged_ = std::make_shared<std::vector<uint8_t>>(bytes);
+    return {staged_->data(), bytes};
+  }
+  void upload(const Buffer& buffer, std::span<const uint8_t> staged) override {
+    queue_.push([this, address = buffer.address(), piece = staged_, staged] {
+      if (!staged.empty()) std::memcpy(memory_.translate(address), staged.data(), staged.size());
+    });
+  }
+  void pack_rows(Weight& weight, int first, int count, std::span<const uint8_t> staged) override {
+    queue_.push([this, &weight, first, count, piece = staged_, staged] { inner_->pack_rows(weight, first, count, staged); });
+  }
+
+  void run(const Op& op) override {
+    if (recording_ != nullptr) {
+      recording_->push_back(op);
+    } else {
+      queue_.push([this, op] { execute(op); });
+    }
+  }
+
+  void replay(int part, const StepInputs& step, const std::function<void()>& body) override {
+    if (step.tokens > kMostRecorded) return body();
+    const auto key = std::make_pair(part, &step);
+    if (!recordings_.contains(key)) {
+      Recording recording;
+      recording_ = &recording;
+      try {
+        body();
+      } catch (...) {
+        recording_ = nullptr;
+        throw;
+      }
+      recording_ = nullptr;
+      recordings_[key] = std::move(recording);
+    }
+    queue_.push([this, &recording = recordings_.at(key)] {
+      for (const Op& op : recording) execute(op);
+    });
+  }
+
+  Event record() override { return queue_.record(); }
+  void wait(Event event) override { queue_.wait(event); }
+  bool done(Event event) const override { return queue_.done(event); }
+
+ private:
+  using Recording = std::vector<Op>;
+
+  // On the queue's thread: the CPU's op at the host's addresses.
+  void execute(Op op) {
+    faults().count();
+    std::visit([this](auto& each) { each.visit([this](auto&... places) { (translate(places), ...); }); }, op);
+    inner_->run(op);
+  }
+  void translate(View& view) const { view.data = memory_.translate(view.data); }
+  void translate(const StepInputs*& step) const { step = &slots_->host_inputs(*step); }
+
+  std::unique_ptr<Backend> inner_;
+  DeviceMemory memory_;
+  std::shared_ptr<std::vector<uint8_t>> staged_;
+  DeviceSlots* slots_ = nullptr;
+  Recording* recording_ = nullptr;
+  std::map<std::pair<int, const StepInputs*>, Recording> recordings_;
+  DeviceQueue queue_;  // last: its thread uses all of the above
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> create_device_backend(const std::string& isa, int threads) {
+  return std::make_unique<DeviceBackend>(isa, threads);
+}
+
+}  // namespace kvasir::testing

@@ -1,0 +1,73 @@
+#include "testing/device_queue.h"
+
+namespace kvasir::testing {
+
+DeviceQueue::DeviceQueue() : thread_([this] { loop(); }) {}
+
+DeviceQueue::~DeviceQueue() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+void DeviceQueue::push(std::function<void()> work) {
+  {
+    std::lock_guard lock(mutex_);
+    work_.push_back([this, work = std::move(work)] {
+      if (failure_) return;
+      try {
+        work();
+      } catch (...) {
+        failure_ = std::current_exception();
+      }
+    });
+  }
+  wake_.notify_one();
+}
+
+Event DeviceQueue::record() {
+  std::lock_guard lock(mutex_);
+  const Event event = ++recorded_;
+  work_.push_back([this, event] {
+    {
+      std::lock_guard guard(mutex_);
+      if (failure_) failures_[event] = std::exchange(failure_, nullptr);
+      completed_ = event;
+    }
+    reached_.notify_all();
+  });
+  wake_.notify_one();
+  return event;
+}
+
+void DeviceQueue::wait(Event event) {
+  std::unique_lock lock(mutex_);
+  reached_.wait(lock, [&] { return completed_ >= event; });
+  const auto failed = failures_.extract(event);
+  lock.unlock();
+  if (!failed.empty()) std::rethrow_exception(failed.mapped());
+}
+
+bool DeviceQueue::done(Event event) const {
+  std::lock_guard lock(mutex_);
+  return completed_ >= event && !failures_.contains(event);
+}
+
+void DeviceQueue::loop() {
+  for (;;) {
+    std::function<void()> work;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [this] { return stopping_ || !work_.empty(); });
+      if (work_.empty()) return;
+      work = std::move(work_.front());
+      work_.pop_front();
+    }
+    work();
+  }
+}
+
+}  // namespace kvasir::testing
