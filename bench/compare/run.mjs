@@ -1,0 +1,85 @@
+// The working tree against another commit, in turns: npm run bench:compare -- REV [--only decode] [--rounds 3]
+// Writes bench/results/compare.json; see bench/README.md for the method.
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { median } from "../../dist/cli/bench.js";
+import { makeModel } from "../support/make-model.mjs";
+import { writeResults } from "../support/report.mjs";
+import { buildOf, commitOf, describeTree, ROOT } from "./commits.mjs";
+
+const THREADS = 2; // case.mjs says the same
+const BAR = 0.97;
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { only: { type: "string", default: "" }, rounds: { type: "string", default: "7" } },
+});
+const rounds = Number(options.rounds);
+if (positionals.length !== 1) throw new Error(`REV is ${positionals.join(" ") || "missing"}; expected one commit`);
+if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds is ${options.rounds}; expected a whole number from 1`);
+
+const TALES = join(ROOT, "../shared/models/tales/tales-q8_0.gguf");
+const MODELS = [
+  existsSync(TALES)
+    ? { model: "tales q8_0", open: () => TALES }
+    : { model: "tales q4_0", open: () => join(ROOT, "models/tales-q4_0.gguf") },
+  { model: "smollm2-135m q8_0", open: () => makeModel("smollm2-135m") },
+];
+
+/** What is measured of each model, as case.mjs takes it. */
+const WORK = { "batch 1": ["decode", 1], "batch 8": ["decode", 8], "batch 32": ["decode", 32], "512 tokens": ["prefill", 512] };
+
+const CASES = MODELS.flatMap(({ model, open }) =>
+  Object.entries(WORK).map(([detail, [kind, size]]) => ({ name: `${kind} ${model} ${detail}`, open, kind, size })),
+);
+
+/** Tokens per second of a case in a process of its own: the median of its runs. */
+function measure(build, model, { kind, size }) {
+  const script = join(ROOT, "bench/compare/case.mjs");
+  const output = execFileSync(process.execPath, [script, join(build, "dist/index.js"), model, kind, String(size)], { encoding: "utf8" });
+  return median(JSON.parse(output.trim().split("\n").at(-1)));
+}
+
+/** Of each case, a pair of speeds a round. The two sides alternate, and a round has all cases, so that a drifting machine is fair to all. */
+async function takeTurns(cases, base) {
+  const pairs = Object.fromEntries(cases.map(({ name }) => [name, []]));
+  for (let round = 1; round <= rounds; round++) {
+    for (const one of cases) {
+      const model = await one.open();
+      pairs[one.name].push({ tree: measure(ROOT, model, one), base: measure(base, model, one) });
+    }
+    console.log(`round ${round} of ${rounds}`);
+  }
+  return pairs;
+}
+
+/** Medians of both sides, and of the ratios of each pair. */
+function compare(pairs) {
+  const ratios = pairs.map(({ tree, base }) => tree / base);
+  return {
+    tokensPerSecond: { tree: median(pairs.map(({ tree }) => tree)), base: median(pairs.map(({ base }) => base)) },
+    ratio: median(ratios),
+    minRatio: Math.min(...ratios),
+    maxRatio: Math.max(...ratios),
+  };
+}
+
+function line(name, { tokensPerSecond: { tree, base }, ratio, minRatio, maxRatio }) {
+  const speeds = [tree, base].map((speed) => speed.toFixed(1).padStart(10));
+  const ratios = [ratio, minRatio, maxRatio].map((value) => value.toFixed(4).padStart(8));
+  return `${name.padEnd(36)}${[...speeds, ...ratios].join("")}   ${ratio >= BAR ? "meets" : "MISSES"} >= ${BAR}`;
+}
+
+const chosen = CASES.filter(({ name }) => name.includes(options.only));
+if (chosen.length === 0) throw new Error(`--only is ${options.only}; expected a part of ${CASES.map(({ name }) => name).join(", ")}`);
+const [revision] = positionals;
+const base = commitOf(revision);
+const tree = describeTree();
+const pairs = await takeTurns(chosen, buildOf(base));
+const results = Object.fromEntries(chosen.map(({ name }) => [name, compare(pairs[name])]));
+console.log(`\ntree: ${tree}\nbase: ${base}\n`);
+console.log(`${"tokens/s, medians".padEnd(36)}      tree      base   ratio     min     max`);
+for (const [name, figures] of Object.entries(results)) console.log(line(name, figures));
+const about = { command: `npm run bench:compare -- ${revision}`, threads: THREADS, rounds, tree, base };
+writeResults(join(ROOT, "bench/results/compare.json"), about, results);
