@@ -44,7 +44,7 @@ const CONTEXT: Range = { min: 1, max: 2 ** 30 };
 /** The rope that the options describe. */
 export function buildRope({ base, size, scaling, interleaved, divisors }: RopeOptions): RopeSpec {
   if (divisors !== undefined && divisors.length !== size / 2)
-    throw new KvasirError("FILE_INVALID", `rope_freqs.weight has ${divisors.length} numbers: ${size / 2}, half the head size, are right`);
+    throw new KvasirError("FILE_INVALID", `rope_freqs.weight has ${divisors.length} numbers; expected ${size / 2}, half the head size`);
   const plain = Float64Array.from({ length: size / 2 }, (_, i) => base ** ((-2 * i) / size) / (divisors?.[i] ?? 1));
   return {
     frequencies: Float32Array.from(scaleFrequencies(plain, base, scaling)),
@@ -145,7 +145,7 @@ function llama3FromConfig(config: Config, context: number): RopeScaling {
   const lowFrequencyFactor = config.number("low_freq_factor", FACTOR);
   const highFrequencyFactor = config.number("high_freq_factor", FACTOR);
   if (highFrequencyFactor <= lowFrequencyFactor)
-    throw config.invalid("high_freq_factor", `is ${highFrequencyFactor}: more than low_freq_factor, ${lowFrequencyFactor}, is right`);
+    throw config.invalid("high_freq_factor", `is ${highFrequencyFactor}; expected more than low_freq_factor, ${lowFrequencyFactor}`);
   const originalContext = config.integer("original_max_position_embeddings", CONTEXT, context);
   return { type: "llama3", factor: config.number("factor", FACTOR), lowFrequencyFactor, highFrequencyFactor, originalContext };
 }
