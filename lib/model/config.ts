@@ -100,7 +100,7 @@ export class Config {
 
   /** UNSUPPORTED_MODEL about a setting. */
   unsupported(key: string, value: unknown, what: string = "models with this setting"): KvasirError {
-    return new KvasirError("UNSUPPORTED_MODEL", `${this.place}${key} is ${show(value)}: kvasir does not run ${what}`);
+    return new KvasirError("UNSUPPORTED_MODEL", `${this.place}${key} is ${show(value)}; kvasir does not run ${what}`);
   }
 
   #inRange(key: string, value: number, { min, max }: Range): number {

@@ -72,6 +72,7 @@ export interface ConfigDefaults {
   contextLength: number;
 }
 
+// Published models have 1e-6 or 1e-5; with 0 a row of zeros would be divided by 0.
 const EPSILON: Range = { min: 1e-12, max: 0.1 };
 const from1 = (max: number): Range => ({ min: 1, max });
 

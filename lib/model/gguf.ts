@@ -44,7 +44,8 @@ function vocabSizeOf(file: GgufFile): number {
   if (embedding.shape.length !== 2 || size > LIMITS.vocabSize)
     throw invalid(file, `tensor token_embd.weight is [${embedding.shape}]; expected [vocabulary up to ${LIMITS.vocabSize}, hidden size]`);
   const tokens = file.skipped.get("tokenizer.ggml.tokens")?.length ?? shortLength(file.metadata.get("tokenizer.ggml.tokens"));
-  if (tokens !== undefined && tokens !== size) throw invalid(file, `it has ${tokens} tokens and embeddings of ${size}`);
+  if (tokens !== undefined && tokens !== size)
+    throw invalid(file, `it has ${tokens} tokens; expected ${size}, the rows of token_embd.weight`);
   return size;
 }
 

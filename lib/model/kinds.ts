@@ -1,7 +1,6 @@
 /**
- * What the rest of the code asks a kind of mixer or feed-forward. Each kind is a file in mixers/ or feed-forwards/ with one object of
- * these types, in its folder's table by `kind`. These are methods so that a row of the table may take its own spec alone: whoever calls one
- * has found it by that spec's `kind`.
+ * What the rest of the code asks a kind of mixer or feed-forward. Each kind is a file in mixers/ or feed-forwards/ with its spec and one
+ * object of these types, which has a row in the folder's index.ts.
  */
 
 /** A tensor that a part of a model may have, by its names in the model and in both kinds of files. */
@@ -15,23 +14,24 @@ export interface TensorForm<Extra extends string = string> {
   extra?: Extra;
 }
 
-/** What one token takes in one layer's cache, or a piece of it that lies by itself. */
+/** One of the vectors that a token has in a layer's cache, such as its keys. */
 export interface CachePart {
   elements: number;
   /** `kv`: the engine's `kvType`. */
   type: "kv" | "f32";
 }
 
-/** A kind of feed-forward. */
-export interface FeedForwardKind<Spec, Extra extends string> {
+/**
+ * A kind of mixer or feed-forward. Its functions are methods, whose parameters TypeScript lets be narrower than the table's: they take the
+ * spec of their own kind, and whoever calls them has found them by the spec's `kind`.
+ */
+export interface Kind<Spec, Extra extends string> {
   /** All tensors that it may have in a model of this hidden size. */
   tensors(spec: Spec, hiddenSize: number): TensorForm<Extra>[];
 }
 
-/** A kind of mixer: what carries information from one token to another. */
-export interface MixerKind<Spec, Extra extends string> {
-  /** All tensors that it may have in a model of this hidden size. */
-  tensors(spec: Spec, hiddenSize: number): TensorForm<Extra>[];
+/** A kind of mixer: it has a cache, too. */
+export interface MixerKind<Spec, Extra extends string> extends Kind<Spec, Extra> {
   /** What a token takes in the cache of one such layer. */
   cacheParts(spec: Omit<Spec, "cacheGroup">): CachePart[];
 }

@@ -6,7 +6,7 @@ import type { LayerSpec, ModelSpec } from "./spec.ts";
 
 /**
  * The two dialects of tensor names that most architectures share. Kinds of mixers and feed-forwards name their own tensors, this file the
- * others; a family says which {@link Extra}s it has, and gives those tensors their names that it calls otherwise.
+ * others; a family says which {@link Extra}s it has, and the names of those tensors that its files call otherwise.
  */
 
 /** Groups of tensors that only some models have. */
@@ -84,6 +84,7 @@ function layerTensors({ mixer, feedForward }: LayerSpec, hiddenSize: number): Te
       gguf: "post_attention_norm.weight",
       extra: "sandwichNorms",
     },
+    // Beside sandwich norms transformers gives this name to post_attn_norm; what it calls mlp_norm then, the family says.
     { name: "mlp_norm", shape, huggingFace: "post_attention_layernorm.weight", gguf: "ffn_norm.weight" },
     ...FEED_FORWARDS[feedForward.kind].tensors(feedForward, hiddenSize),
     {

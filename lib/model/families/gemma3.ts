@@ -1,7 +1,7 @@
 import { type Config, LIMITS } from "../config.ts";
 import { buildDense, type DenseSizes, sizesFromConfig, sizesFromGguf } from "../dense.ts";
 import { type Extra, ggufLayout, huggingFaceLayout } from "../layouts.ts";
-import { buildRope, type RopeParameters, ropeFromConfig, ropeFromGguf, ropeFromParameters } from "../rope.ts";
+import { buildRope, ROPE_BASE, type RopeParameters, ropeFromConfig, ropeFromGguf, ropeFromParameters } from "../rope.ts";
 import type { ModelSpec } from "../spec.ts";
 import type { Blueprint, Family, GgufModel, HuggingFaceModel } from "./family.ts";
 import { CONFIG_FEATURES, GGUF_FEATURES } from "./features.ts";
@@ -70,9 +70,8 @@ function ropesFromConfig(config: Config, contextLength: number): { full: RopePar
   const inside = config.object("rope_parameters");
   const full = inside?.object("full_attention");
   const sliding = inside?.object("sliding_attention");
-  const base = { min: 1.001, max: 1e12 };
-  const fullBase = config.number("rope_theta", base, FULL_BASE);
-  const slidingBase = config.number("rope_local_base_freq", base, SLIDING_BASE);
+  const fullBase = config.number("rope_theta", ROPE_BASE, FULL_BASE);
+  const slidingBase = config.number("rope_local_base_freq", ROPE_BASE, SLIDING_BASE);
   return {
     full: full ? ropeFromParameters(full, { base: fullBase, contextLength }) : ropeFromConfig(config, { base: FULL_BASE, contextLength }),
     sliding: sliding
@@ -90,7 +89,7 @@ function fromGguf({ config, vocabSize }: GgufModel): Blueprint {
   // A window of 0 is none: as if every layer were a full one.
   const types = periodicLayerTypes(sizes.layers, window === 0 ? 1 : period);
   const full = ropeFromGguf(config, { base: FULL_BASE, contextLength: sizes.contextLength });
-  const slidingBase = config.number("rope.freq_base_swa", { min: 1.001, max: 1e12 }, SLIDING_BASE);
+  const slidingBase = config.number("rope.freq_base_swa", ROPE_BASE, SLIDING_BASE);
   const sliding: RopeParameters = { base: slidingBase, scaling: { type: "default" } };
   // The 27B model, known by its depth, scales by hidden size / heads instead of the head size.
   const scaleSize = sizes.layers === 62 ? sizes.hiddenSize / sizes.queryHeads : sizes.headSize;

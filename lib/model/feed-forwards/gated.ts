@@ -1,4 +1,4 @@
-import type { FeedForwardKind } from "../kinds.ts";
+import type { Kind } from "../kinds.ts";
 
 /** Gated MLP: down(activation(gate(x)) * up(x)). Biases are there when their tensors are. */
 export interface GatedSpec {
@@ -12,7 +12,7 @@ export interface GatedSpec {
 export type GatedExtra = "mlpBias";
 
 /** The gated MLP's tensors. */
-export const gated: FeedForwardKind<GatedSpec, GatedExtra> = {
+export const gated: Kind<GatedSpec, GatedExtra> = {
   tensors({ size }, hiddenSize) {
     return [
       { name: "gate", shape: [size, hiddenSize], huggingFace: "mlp.gate_proj.weight", gguf: "ffn_gate.weight" },

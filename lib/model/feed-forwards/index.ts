@@ -1,4 +1,4 @@
-import type { FeedForwardKind } from "../kinds.ts";
+import type { Kind } from "../kinds.ts";
 import { type GatedExtra, type GatedSpec, gated } from "./gated.ts";
 
 /** What a layer computes of each token by itself: one of the kinds in this folder. */
@@ -8,4 +8,4 @@ export type FeedForwardSpec = GatedSpec;
 export type FeedForwardExtra = GatedExtra;
 
 /** Every kind of feed-forward. */
-export const FEED_FORWARDS: Readonly<Record<FeedForwardSpec["kind"], FeedForwardKind<FeedForwardSpec, FeedForwardExtra>>> = { gated };
+export const FEED_FORWARDS: Readonly<Record<FeedForwardSpec["kind"], Kind<FeedForwardSpec, FeedForwardExtra>>> = { gated };
