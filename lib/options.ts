@@ -130,9 +130,12 @@ export interface PoolRequest {
   maxBatchTokens: number;
 }
 
-/** Bytes of one page: keys and values of each layer of the group. */
+const ELEMENT_BYTES: Readonly<Record<KvType, number>> = { f32: 4, f16: 2, bf16: 2 };
+
+/** Bytes of one page: all parts of its tokens in each layer of the group. */
 export function pageBytes(group: CacheGroup, kvType: KvType): number {
-  return group.layers.length * 2 * group.kvHeads * group.headSize * PAGE_SIZE * (kvType === "f32" ? 4 : 2);
+  const tokenBytes = group.parts.reduce((sum, { elements, type }) => sum + elements * ELEMENT_BYTES[type === "kv" ? kvType : type], 0);
+  return group.layers.length * PAGE_SIZE * tokenBytes;
 }
 
 /** Sequences of full length that the default cache holds. */

@@ -73,7 +73,7 @@ export class Config {
   object(key: string): Config | undefined {
     const value = this.value(key);
     if (value === undefined) return undefined;
-    if (typeof value !== "object" || Array.isArray(value)) throw this.invalid(key, `is ${show(value)}: an object is right`);
+    if (typeof value !== "object" || Array.isArray(value)) throw this.invalid(key, `is ${show(value)}; expected an object`);
     return Config.of(`${this.place}${key}.`, value as Record<string, unknown>);
   }
 
@@ -100,18 +100,15 @@ export class Config {
 
   /** UNSUPPORTED_MODEL about a setting. */
   unsupported(key: string, value: unknown, what: string = "models with this setting"): KvasirError {
-    return new KvasirError("UNSUPPORTED_MODEL", `${this.place}${key} is ${show(value)}: kvasir does not run ${what}`);
+    return new KvasirError("UNSUPPORTED_MODEL", `${this.place}${key} is ${show(value)}; kvasir does not run ${what}`);
   }
 
   #inRange(key: string, value: number, { min, max }: Range): number {
-    if (!(value >= min && value <= max)) throw this.invalid(key, `is ${value}: ${min} to ${max} is right`);
+    if (!(value >= min && value <= max)) throw this.invalid(key, `is ${value}; expected ${min} to ${max}`);
     return value;
   }
 
   #refuse(key: string, value: unknown, type: keyof typeof DESCRIBED): never {
-    throw this.invalid(
-      key,
-      value === undefined ? `is missing: it must be ${DESCRIBED[type]}` : `is ${show(value)}: ${DESCRIBED[type]} is right`,
-    );
+    throw this.invalid(key, `is ${value === undefined ? "missing" : show(value)}; expected ${DESCRIBED[type]}`);
   }
 }

@@ -11,7 +11,7 @@ export function endTokensFromConfigs(configs: readonly (Config | undefined)[], v
   const ids = Array.isArray(value) ? value : [value];
   for (const id of ids)
     if (!Number.isInteger(id) || id < 0 || id >= vocabSize)
-      throw config.invalid("eos_token_id", `has ${show(id)}: ids from 0 to ${vocabSize - 1} are right`);
+      throw config.invalid("eos_token_id", `has ${show(id)}; expected ids from 0 to ${vocabSize - 1}`);
   return [...new Set(ids)];
 }
 

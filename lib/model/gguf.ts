@@ -42,9 +42,10 @@ function vocabSizeOf(file: GgufFile): number {
   const size = embedding?.shape[0];
   if (embedding === undefined || size === undefined) throw invalid(file, "tensor token_embd.weight is missing");
   if (embedding.shape.length !== 2 || size > LIMITS.vocabSize)
-    throw invalid(file, `tensor token_embd.weight is [${embedding.shape}]: [vocabulary up to ${LIMITS.vocabSize}, hidden size] is right`);
+    throw invalid(file, `tensor token_embd.weight is [${embedding.shape}]; expected [vocabulary up to ${LIMITS.vocabSize}, hidden size]`);
   const tokens = file.skipped.get("tokenizer.ggml.tokens")?.length ?? shortLength(file.metadata.get("tokenizer.ggml.tokens"));
-  if (tokens !== undefined && tokens !== size) throw invalid(file, `it has ${tokens} tokens and embeddings of ${size}`);
+  if (tokens !== undefined && tokens !== size)
+    throw invalid(file, `it has ${tokens} tokens; expected ${size}, the rows of token_embd.weight`);
   return size;
 }
 
@@ -57,10 +58,10 @@ async function ropeDivisorsOf(file: GgufFile): Promise<Float32Array | undefined>
   const tensor = file.tensors.find(({ name }) => name === "rope_freqs.weight");
   if (tensor === undefined) return undefined;
   if (tensor.type !== "F32" || tensor.shape.length !== 1 || tensor.shape[0]! > LIMITS.headSize)
-    throw invalid(file, `tensor rope_freqs.weight is ${tensor.type} [${tensor.shape}]: F32 [head size / 2] is right`);
+    throw invalid(file, `tensor rope_freqs.weight is ${tensor.type} [${tensor.shape}]; expected F32 [head size / 2]`);
   const divisors = await readFloats(file.path, tensor.offset, tensor.shape[0]!);
   const wrong = divisors.find((divisor) => !(divisor > 0 && Number.isFinite(divisor)));
-  if (wrong !== undefined) throw invalid(file, `tensor rope_freqs.weight holds ${show(wrong)}: positive numbers are right`);
+  if (wrong !== undefined) throw invalid(file, `tensor rope_freqs.weight holds ${show(wrong)}; expected positive numbers`);
   return divisors;
 }
 

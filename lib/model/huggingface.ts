@@ -50,7 +50,7 @@ async function chatTemplateOf(directory: string): Promise<string | undefined> {
     if (!Array.isArray(template) || !template.every(isNamedTemplate))
       throw new KvasirError(
         "FILE_INVALID",
-        `${settings}: chat_template is ${show(template)}: a string or a list of { name, template } is right`,
+        `${settings}: chat_template is ${show(template)}; expected a string or a list of { name, template }`,
       );
     const found = template.find((entry) => entry.name === "default");
     if (found !== undefined) return found.template;

@@ -1,112 +1,124 @@
-import type { TensorLayout } from "./manifest.ts";
-import type { TensorName } from "./spec.ts";
+import { FEED_FORWARDS, type FeedForwardExtra } from "./feed-forwards/index.ts";
+import type { TensorForm } from "./kinds.ts";
+import type { TensorLayout, WantedTensor } from "./manifest.ts";
+import { MIXERS, type MixerExtra } from "./mixers/index.ts";
+import type { LayerSpec, ModelSpec } from "./spec.ts";
 
 /**
- * The two dialects of tensor names that most architectures share. A family says by {@link TensorName} which tensors it has,
- * and gives those their own names that differ.
+ * The two dialects of tensor names that most architectures share. Kinds of mixers and feed-forwards name their own tensors, this file the
+ * others; a family says which {@link Extra}s it has, and the names of those tensors that its files call otherwise.
  */
 
-const HUGGING_FACE_INNER = {
-  attn_norm: "input_layernorm.weight",
-  q: "self_attn.q_proj.weight",
-  k: "self_attn.k_proj.weight",
-  v: "self_attn.v_proj.weight",
-  o: "self_attn.o_proj.weight",
-  q_bias: "self_attn.q_proj.bias",
-  k_bias: "self_attn.k_proj.bias",
-  v_bias: "self_attn.v_proj.bias",
-  o_bias: "self_attn.o_proj.bias",
-  q_norm: "self_attn.q_norm.weight",
-  k_norm: "self_attn.k_norm.weight",
-  mlp_norm: "post_attention_layernorm.weight",
-  gate: "mlp.gate_proj.weight",
-  up: "mlp.up_proj.weight",
-  down: "mlp.down_proj.weight",
-  gate_bias: "mlp.gate_proj.bias",
-  up_bias: "mlp.up_proj.bias",
-  down_bias: "mlp.down_proj.bias",
-} as const satisfies Record<TensorName, string>;
-
-const GGUF_INNER = {
-  attn_norm: "attn_norm.weight",
-  q: "attn_q.weight",
-  k: "attn_k.weight",
-  v: "attn_v.weight",
-  o: "attn_output.weight",
-  q_bias: "attn_q.bias",
-  k_bias: "attn_k.bias",
-  v_bias: "attn_v.bias",
-  o_bias: "attn_output.bias",
-  q_norm: "attn_q_norm.weight",
-  k_norm: "attn_k_norm.weight",
-  post_attn_norm: "post_attention_norm.weight",
-  mlp_norm: "ffn_norm.weight",
-  gate: "ffn_gate.weight",
-  up: "ffn_up.weight",
-  down: "ffn_down.weight",
-  gate_bias: "ffn_gate.bias",
-  up_bias: "ffn_up.bias",
-  down_bias: "ffn_down.bias",
-  post_mlp_norm: "post_ffw_norm.weight",
-} as const satisfies Record<TensorName, string>;
-
-/** Tensors within a layer, by what they belong to. */
-export const PARTS: Readonly<Record<"gatedDecoder" | "attentionBias" | "mlpBias" | "qkNorm" | "sandwichNorms", readonly TensorName[]>> = {
-  gatedDecoder: ["attn_norm", "q", "k", "v", "o", "mlp_norm", "gate", "up", "down"],
-  attentionBias: ["q_bias", "k_bias", "v_bias", "o_bias"],
-  mlpBias: ["gate_bias", "up_bias", "down_bias"],
-  qkNorm: ["q_norm", "k_norm"],
-  sandwichNorms: ["post_attn_norm", "post_mlp_norm"],
-};
+/** Groups of tensors that only some models have. */
+export type Extra = MixerExtra | FeedForwardExtra | "sandwichNorms";
 
 /** What a Hugging Face layout depends on. */
 export interface HuggingFaceLayoutOptions {
-  /** Tensors of each layer. */
-  parts: readonly TensorName[];
+  extras?: readonly Extra[];
   /** The embedding is the output matrix, too; an lm_head in the file is then a copy. */
   tied: boolean;
   /** Before every name of the decoder: "model.". */
   prefix?: string;
   /** Name of the output matrix. */
   head?: string;
-  /** Names of this architecture alone. */
-  names?: Readonly<Record<TensorName, string>>;
+  /** Names in this architecture's files of tensors within a layer, by their names in the model, where they are not the dialect's. */
+  names?: Readonly<Record<string, string>>;
   ignored?: string;
   normsPlusOne?: boolean;
 }
 
+/** What a GGUF layout depends on. */
+export interface GgufLayoutOptions {
+  extras?: readonly Extra[];
+  /** Extras that are there or not: the metadata does not say. */
+  optional: readonly Extra[];
+  ignored?: RegExp;
+}
+
 /** Tensors as in a Hugging Face file. */
-export function huggingFaceLayout(options: HuggingFaceLayoutOptions): TensorLayout {
-  const { parts, tied, prefix = "model.", head = "lm_head.weight" } = options;
-  const names: Record<TensorName, string> = { ...HUGGING_FACE_INNER, ...options.names };
-  const outer = { embed: `${prefix}embed_tokens.weight`, final_norm: `${prefix}norm.weight` };
+export function huggingFaceLayout(spec: ModelSpec, options: HuggingFaceLayoutOptions): TensorLayout {
+  const { extras = [], tied, prefix = "model.", head = "lm_head.weight", names = {}, normsPlusOne = false } = options;
   // Old files carry rope's frequencies, which the config determines.
-  const ignored = [
-    "rotary_emb\\.inv_freq$",
-    ...(tied ? ["(^|\\.)lm_head\\.weight$"] : []),
-    ...(options.ignored === undefined ? [] : [options.ignored]),
+  const ignored = ["rotary_emb\\.inv_freq$"];
+  if (tied) ignored.push("(^|\\.)lm_head\\.weight$");
+  if (options.ignored !== undefined) ignored.push(options.ignored);
+  const tensors = wantedTensors(spec, {
+    required: tied ? extras : [...extras, "untied"],
+    optional: [],
+    outerName: ({ name, huggingFace }) => (name === "lm_head" ? head : prefix + huggingFace),
+    innerName: ({ name, huggingFace }, layer) => `${prefix}layers.${layer}.${names[name] ?? huggingFace}`,
+  });
+  return { tensors, ignored: new RegExp(ignored.join("|")), normsPlusOne };
+}
+
+/** Tensors as in a GGUF file: without an output matrix it is the embedding. */
+export function ggufLayout(spec: ModelSpec, { extras = [], optional, ignored }: GgufLayoutOptions): TensorLayout {
+  const tensors = wantedTensors(spec, {
+    required: extras,
+    optional: [...optional, "untied"],
+    outerName: ({ gguf }) => gguf,
+    innerName: ({ gguf }, layer) => `blk.${layer}.${gguf}`,
+  });
+  return { tensors, ignored, normsPlusOne: false };
+}
+
+/** Tensors outside layers. */
+function outerTensors({ vocabSize, hiddenSize }: ModelSpec): TensorForm<"untied">[] {
+  return [
+    { name: "embed", shape: [vocabSize, hiddenSize], huggingFace: "embed_tokens.weight", gguf: "token_embd.weight" },
+    { name: "final_norm", shape: [hiddenSize], huggingFace: "norm.weight", gguf: "output_norm.weight" },
+    { name: "lm_head", shape: [vocabSize, hiddenSize], huggingFace: "lm_head.weight", gguf: "output.weight", extra: "untied" },
   ];
-  return {
-    outer: tied ? outer : { ...outer, lm_head: head },
-    layerPrefix: (layer) => `${prefix}layers.${layer}.`,
-    inner: pick(names, parts),
-    optional: new Set(),
-    ignored: new RegExp(ignored.join("|")),
-    normsPlusOne: options.normsPlusOne ?? false,
-  };
 }
 
-/** Tensors as in a GGUF file: without an output matrix it is the embedding; biases are there or not, the metadata does not say. */
-export function ggufLayout(parts: readonly TensorName[], optional: readonly TensorName[] = []): TensorLayout {
-  return {
-    outer: { embed: "token_embd.weight", final_norm: "output_norm.weight", lm_head: "output.weight" },
-    layerPrefix: (layer) => `blk.${layer}.`,
-    inner: pick(GGUF_INNER, [...parts, ...optional]),
-    optional: new Set(["lm_head", ...optional]),
-    normsPlusOne: false,
-  };
+/** Tensors of a layer: its norms, those of its mixer and of its feed-forward. */
+function layerTensors({ mixer, feedForward }: LayerSpec, hiddenSize: number): TensorForm<Extra>[] {
+  const shape = [hiddenSize];
+  return [
+    { name: "attn_norm", shape, huggingFace: "input_layernorm.weight", gguf: "attn_norm.weight" },
+    ...MIXERS[mixer.kind].tensors(mixer, hiddenSize),
+    {
+      name: "post_attn_norm",
+      shape,
+      huggingFace: "post_attention_layernorm.weight",
+      gguf: "post_attention_norm.weight",
+      extra: "sandwichNorms",
+    },
+    // Beside sandwich norms transformers gives this name to post_attn_norm; what it calls mlp_norm then, the family says.
+    { name: "mlp_norm", shape, huggingFace: "post_attention_layernorm.weight", gguf: "ffn_norm.weight" },
+    ...FEED_FORWARDS[feedForward.kind].tensors(feedForward, hiddenSize),
+    {
+      name: "post_mlp_norm",
+      shape,
+      huggingFace: "post_feedforward_layernorm.weight",
+      gguf: "post_ffw_norm.weight",
+      extra: "sandwichNorms",
+    },
+  ];
 }
 
-function pick(names: Readonly<Record<TensorName, string>>, parts: readonly TensorName[]): Record<TensorName, string> {
-  return Object.fromEntries(parts.map((part) => [part, names[part]!]));
+/** Which tensors a model has and what its files call them. */
+interface Naming {
+  required: readonly string[];
+  optional: readonly string[];
+  outerName: (tensor: TensorForm) => string;
+  innerName: (tensor: TensorForm, layer: number) => string;
+}
+
+function wantedTensors(spec: ModelSpec, { required, optional, outerName, innerName }: Naming): WantedTensor[] {
+  const want = (tensors: readonly TensorForm[], prefix: string, sourceOf: (tensor: TensorForm) => string): WantedTensor[] =>
+    tensors
+      .filter(({ extra }) => extra === undefined || required.includes(extra) || optional.includes(extra))
+      .map((tensor) => ({
+        name: prefix + tensor.name,
+        source: sourceOf(tensor),
+        shape: tensor.shape,
+        optional: tensor.extra !== undefined && optional.includes(tensor.extra),
+      }));
+  return [
+    ...want(outerTensors(spec), "", outerName),
+    ...spec.layers.flatMap((layer, index) =>
+      want(layerTensors(layer, spec.hiddenSize), `layers.${index}.`, (tensor) => innerName(tensor, index)),
+    ),
+  ];
 }

@@ -12,7 +12,7 @@ export async function openModel(path: string): Promise<ModelSource> {
   try {
     isDirectory = (await stat(path)).isDirectory();
   } catch (cause) {
-    throw new KvasirError("FILE_NOT_FOUND", `${path} does not exist: a directory with config.json or a .gguf file is right`, { cause });
+    throw new KvasirError("FILE_NOT_FOUND", `${path} does not exist; expected a directory with config.json or a .gguf file`, { cause });
   }
   return isDirectory ? openHuggingFace(path) : openGguf(path);
 }

@@ -1,5 +1,5 @@
 import { KvasirError } from "../errors.ts";
-import type { Config, Range } from "./config.ts";
+import { type Config, LIMITS, type Range } from "./config.ts";
 import type { RopeSpec } from "./spec.ts";
 
 /**
@@ -36,15 +36,17 @@ export interface RopeOptions {
   divisors?: Float32Array | undefined;
 }
 
-const BASE: Range = { min: 1.001, max: 1e12 };
+// These ranges are far wider than published models need and so narrow that a frequency, at least 1 / (base × factor), is a normal float32.
+/** The range of a rope's base. */
+export const ROPE_BASE: Range = { min: 1.001, max: 1e12 };
 const FACTOR: Range = { min: 1e-3, max: 1e6 };
 const BETA: Range = { min: 1e-6, max: 1e6 };
-const CONTEXT: Range = { min: 1, max: 2 ** 30 };
+const CONTEXT: Range = { min: 1, max: LIMITS.contextLength };
 
 /** The rope that the options describe. */
 export function buildRope({ base, size, scaling, interleaved, divisors }: RopeOptions): RopeSpec {
   if (divisors !== undefined && divisors.length !== size / 2)
-    throw new KvasirError("FILE_INVALID", `rope_freqs.weight has ${divisors.length} numbers: ${size / 2}, half the head size, are right`);
+    throw new KvasirError("FILE_INVALID", `rope_freqs.weight has ${divisors.length} numbers; expected ${size / 2}, half the head size`);
   const plain = Float64Array.from({ length: size / 2 }, (_, i) => base ** ((-2 * i) / size) / (divisors?.[i] ?? 1));
   return {
     frequencies: Float32Array.from(scaleFrequencies(plain, base, scaling)),
@@ -53,7 +55,10 @@ export function buildRope({ base, size, scaling, interleaved, divisors }: RopeOp
   };
 }
 
-/** Yarn's factor on cos and sin where a model gives none: the entropy of attention over `factor` times the context, by a fit. */
+/**
+ * Yarn's factor on cos and sin where a model gives none. The 0.1 is the paper's (arXiv:2309.00071): fitted to the temperatures of attention
+ * that gave llama models, extended by various factors, the lowest perplexity.
+ */
 export function yarnAttentionFactor(factor: number, multiplier: number = 1): number {
   return factor <= 1 ? 1 : 0.1 * multiplier * Math.log(factor) + 1;
 }
@@ -94,6 +99,7 @@ function yarnRamp(size: number, base: number, scaling: RopeScaling & { type: "ya
   if (scaling.truncate) [low, high] = [Math.floor(low), Math.ceil(high)];
   low = Math.max(low, 0);
   high = Math.min(high, size - 1);
+  // Ends that fall together would divide 0 by 0; 0.001 is transformers' and llama.cpp's.
   return [low, low === high ? high + 0.001 : high];
 }
 
@@ -115,7 +121,7 @@ export interface RopeDefaults {
  */
 export function ropeFromConfig(config: Config, defaults: RopeDefaults): RopeParameters {
   const inside = config.object("rope_parameters") ?? config.object("rope_scaling");
-  const outside = config.number("rope_theta", BASE, defaults.base);
+  const outside = config.number("rope_theta", ROPE_BASE, defaults.base);
   if (inside === undefined) return { base: outside, scaling: { type: "default" } };
   const original = config.integer("original_max_position_embeddings", CONTEXT, defaults.contextLength);
   return ropeFromParameters(inside, { base: outside, contextLength: original });
@@ -124,7 +130,7 @@ export function ropeFromConfig(config: Config, defaults: RopeDefaults): RopePara
 /** As {@link ropeFromConfig}, from the inner object alone. */
 export function ropeFromParameters(inside: Config, defaults: RopeDefaults): RopeParameters {
   inside.refuse({ partial_rotary_factor: [1] });
-  const base = inside.number("rope_theta", BASE, defaults.base);
+  const base = inside.number("rope_theta", ROPE_BASE, defaults.base);
   const key = inside.has("rope_type") ? "rope_type" : "type";
   const type = inside.string(key, "default");
   switch (type) {
@@ -145,7 +151,7 @@ function llama3FromConfig(config: Config, context: number): RopeScaling {
   const lowFrequencyFactor = config.number("low_freq_factor", FACTOR);
   const highFrequencyFactor = config.number("high_freq_factor", FACTOR);
   if (highFrequencyFactor <= lowFrequencyFactor)
-    throw config.invalid("high_freq_factor", `is ${highFrequencyFactor}: more than low_freq_factor, ${lowFrequencyFactor}, is right`);
+    throw config.invalid("high_freq_factor", `is ${highFrequencyFactor}; expected more than low_freq_factor, ${lowFrequencyFactor}`);
   const originalContext = config.integer("original_max_position_embeddings", CONTEXT, context);
   return { type: "llama3", factor: config.number("factor", FACTOR), lowFrequencyFactor, highFrequencyFactor, originalContext };
 }
@@ -170,7 +176,7 @@ function yarnFromConfig(config: Config, context: number): RopeScaling {
 
 /** The rope of GGUF metadata: llama.cpp's `rope.*` keys. Its llama3 ropes show only as {@link RopeOptions.divisors}. */
 export function ropeFromGguf(config: Config, defaults: RopeDefaults): RopeParameters {
-  const base = config.number("rope.freq_base", BASE, defaults.base);
+  const base = config.number("rope.freq_base", ROPE_BASE, defaults.base);
   // Factors beyond yarn's own, which only architectures have that are not read.
   config.refuse({ "rope.scaling.attn_factor": [1], "rope.scaling.yarn_log_multiplier": [0], "rope.scaling.yarn_ext_factor": [1] });
   const factor = config.number("rope.scaling.factor", FACTOR, config.number("rope.scale_linear", FACTOR, 1));

@@ -1,6 +1,11 @@
+import type { FeedForwardSpec } from "./feed-forwards/index.ts";
+import type { CachePart } from "./kinds.ts";
+import type { MixerSpec } from "./mixers/index.ts";
+
 /**
  * A model is data: a {@link ModelSpec} says what the native decoder computes, a list of {@link TensorRow}s where its weights lie.
- * One decoder runs every spec; an architecture is a file in families/ that turns config.json or GGUF metadata into these types.
+ * One decoder runs every spec; an architecture is a file in families/ that turns config.json or GGUF metadata into these types. What a layer
+ * is made of comes in kinds, each with its spec and its tensors in a file of mixers/ or feed-forwards/.
  */
 
 /** Element types of weights. The quantized ones are GGUF's blocks (ggml-quants, "block_q8_0" and so on). */
@@ -27,41 +32,24 @@ export interface RopeSpec {
   interleaved: boolean;
 }
 
-/** Layers whose KV cache has the same shape and lifetime share a pool of pages: a page holds `pageSize` tokens of every layer of the group. */
+/**
+ * Layers whose cache has the same lifetime and the same parts share a pool of pages: a page holds `pageSize` tokens of every layer of the
+ * group.
+ */
 export interface CacheGroup {
-  /** Tokens that a query sees, itself included; 0 is all. What lies before the window is given back while the request runs. */
+  /** How long a token stays: as long as its request, or until no query sees it; then its page is given back while the request runs. */
+  kind: "all" | "window";
+  /** Tokens that a query sees, itself included; 0 where it sees all. */
   window: number;
-  kvHeads: number;
-  headSize: number;
   /** Layers of the group, in order. */
   layers: number[];
+  /** What a token takes in each of the layers. */
+  parts: CachePart[];
 }
 
-/** Causal grouped-query attention. Biases and q/k norms are there when their tensors are. */
-export interface AttentionSpec {
-  queryHeads: number;
-  kvHeads: number;
-  headSize: number;
-  /** Factor on q·k before the softmax. */
-  scale: number;
-  /** Index into {@link ModelSpec.ropes}. */
-  rope: number;
-  /** Index into {@link ModelSpec.cacheGroups}, which has the window. */
-  cacheGroup: number;
-}
-
-/** Gated MLP: down(activation(gate(x)) * up(x)). */
-export interface FeedForwardSpec {
-  size: number;
-  activation: "silu" | "gelu_tanh";
-}
-
-/**
- * One layer: x += attention(norm(x)); x += feedForward(norm(x)). Post-norms ("sandwich") apply to what is added, where their tensors are.
- * Recurrent mixers and experts will be alternatives of `attention` and `feedForward`.
- */
+/** One layer: x += mixer(norm(x)); x += feedForward(norm(x)). Post-norms ("sandwich") apply to what is added, where their tensors are. */
 export interface LayerSpec {
-  attention: AttentionSpec;
+  mixer: MixerSpec;
   feedForward: FeedForwardSpec;
 }
 
@@ -80,21 +68,16 @@ export interface ModelSpec {
   layers: LayerSpec[];
 }
 
-/**
- * The tensors that a layer may have, `layers.N.` before each: attn_norm q k v o (q k v o)_bias q_norm k_norm post_attn_norm
- * mlp_norm gate up down (gate up down)_bias post_mlp_norm. Outside layers: embed final_norm lm_head (absent when tied to embed).
- */
-export type TensorName = string;
-
 /** One tensor in a file, checked against the file's length. */
 export interface TensorRow {
-  name: TensorName;
+  /** `embed`, `final_norm`, `lm_head` (absent when tied to embed); in a layer `layers.N.` and its name by layouts.ts or the layer's kinds. */
+  name: string;
   /** Index into {@link ModelSource.files}. */
   file: number;
   /** Byte offset of the first element in the file. */
   offset: number;
   type: TensorType;
-  /** [rows, columns] of a matrix (columns are contiguous: y = W x has `rows` outputs) or [n] of a vector. */
+  /** [n] of a vector, [rows, columns] of a matrix (columns are contiguous: y = W x has `rows` outputs), [experts, rows, columns] of several. */
   shape: number[];
   /** The file holds w and the model multiplies by 1 + w (gemma's norms in Hugging Face files). */
   plusOne: boolean;

@@ -122,10 +122,10 @@ describe("new Engine", () => {
       { cacheGroups: [group, group] },
       { cacheGroups: [group] },
       { cacheGroups: [{ ...group, layers: [4095] }, group] },
-      { layers: [{ ...layer, attention: { ...layer.attention, queryHeads: 3 } }, layer, layer] },
-      { layers: [{ ...layer, attention: { ...layer.attention, queryHeads: 2 ** 14, headSize: 2 ** 24 } }, layer, layer] },
-      { layers: [{ ...layer, attention: { ...layer.attention, scale: Number.NaN } }, layer, layer] },
-      { layers: [{ ...layer, attention: { ...layer.attention, cacheGroup: 2 } }, layer, layer] },
+      { layers: [{ ...layer, mixer: { ...layer.mixer, queryHeads: 3 } }, layer, layer] },
+      { layers: [{ ...layer, mixer: { ...layer.mixer, queryHeads: 2 ** 14, headSize: 2 ** 24 } }, layer, layer] },
+      { layers: [{ ...layer, mixer: { ...layer.mixer, scale: Number.NaN } }, layer, layer] },
+      { layers: [{ ...layer, mixer: { ...layer.mixer, cacheGroup: 2 } }, layer, layer] },
     ];
     for (const change of changes)
       expect(await failure(() => refuse({ ...make(), spec: { ...spec, ...change } })), JSON.stringify(change)).toBe("INVALID_ARGUMENT");

@@ -1,5 +1,7 @@
 import { totalmem } from "node:os";
 import { expect, test } from "vitest";
+import type { CachePart } from "../../lib/model/kinds.ts";
+import type { CacheGroup } from "../../lib/model/spec.ts";
 import { checkOptions, type EngineOptions, type PoolRequest, pageBytes, sizePools } from "../../lib/options.ts";
 import { fakeSource } from "../support/fake-engine.ts";
 
@@ -51,12 +53,23 @@ test("defaults follow the model and the processor", () => {
   expect(checkOptions({}, quantized, isas).compute).toBe("int8");
 });
 
-const gemma = [
-  { window: 512, kvHeads: 1, headSize: 256, layers: [0, 1, 2, 3, 4] },
-  { window: 0, kvHeads: 1, headSize: 256, layers: [5] },
+const parts: CachePart[] = [
+  { elements: 256, type: "kv" },
+  { elements: 256, type: "kv" },
+];
+const gemma: CacheGroup[] = [
+  { kind: "window", window: 512, layers: [0, 1, 2, 3, 4], parts },
+  { kind: "all", window: 0, layers: [5], parts },
 ];
 const request: PoolRequest = { asked: undefined, trained: 8192, bytes: undefined, kvType: "f16", maxBatchTokens: 512 };
 const bytesOf = (pages: number[]) => gemma.reduce((sum, group, g) => sum + pages[g]! * pageBytes(group, "f16"), 0);
+
+test("a page has every part of its 16 tokens in each layer; kv parts are of the cache's type", () => {
+  expect(pageBytes(gemma[0]!, "f16")).toBe(5 * 16 * 512 * 2);
+  expect(pageBytes(gemma[0]!, "f32")).toBe(5 * 16 * 512 * 4);
+  const mixed = [...parts, { elements: 3, type: "f32" as const }];
+  expect(pageBytes({ ...gemma[1]!, parts: mixed }, "bf16")).toBe(16 * (512 * 2 + 3 * 4));
+});
 
 test("5 of 6 layers with a window of 512 at 8k context: at most 0.3 of a full cache", () => {
   const { pages, maxContext } = sizePools(gemma, request);

@@ -1,4 +1,5 @@
 import { createEngine, type Engine } from "../../lib/engine.ts";
+import type { CachePart } from "../../lib/model/kinds.ts";
 import type { ModelSource } from "../../lib/model/spec.ts";
 import type { TextTokenizer } from "../../lib/open.ts";
 import { checkOptions, type EngineOptions, MAX_SLOTS, PAGE_SIZE } from "../../lib/options.ts";
@@ -54,8 +55,10 @@ export function fakeTokenizer(encodeMs = 0): TextTokenizer {
 
 /** Two cache groups: layer 0 sees all, layer 1 the last 24 tokens. */
 export function fakeSource(contextLength = 256): ModelSource {
-  const attention = { queryHeads: 1, kvHeads: 1, headSize: 2, scale: 1, rope: 0 };
-  const feedForward = { size: 1, activation: "silu" } as const;
+  const parts: CachePart[] = [
+    { elements: 2, type: "kv" },
+    { elements: 2, type: "kv" },
+  ];
   return {
     name: "fake",
     spec: {
@@ -67,10 +70,13 @@ export function fakeSource(contextLength = 256): ModelSource {
       embeddingScale: 1,
       ropes: [{ frequencies: new Float32Array([1]), scale: 1, interleaved: false }],
       cacheGroups: [
-        { window: 0, kvHeads: 1, headSize: 2, layers: [0] },
-        { window: 24, kvHeads: 1, headSize: 2, layers: [1] },
+        { kind: "all", window: 0, layers: [0], parts },
+        { kind: "window", window: 24, layers: [1], parts },
       ],
-      layers: [0, 1].map((cacheGroup) => ({ attention: { ...attention, cacheGroup }, feedForward })),
+      layers: [0, 1].map((cacheGroup) => ({
+        mixer: { kind: "attention", queryHeads: 1, kvHeads: 1, headSize: 2, scale: 1, rope: 0, cacheGroup },
+        feedForward: { kind: "gated", size: 1, activation: "silu" },
+      })),
     },
     files: [],
     tensors: [],

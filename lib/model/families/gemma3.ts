@@ -1,7 +1,7 @@
 import { type Config, LIMITS } from "../config.ts";
-import { buildDecoder, type DecoderSizes, sizesFromConfig, sizesFromGguf } from "../decoder.ts";
-import { ggufLayout, huggingFaceLayout, PARTS } from "../layouts.ts";
-import { buildRope, type RopeParameters, ropeFromConfig, ropeFromGguf, ropeFromParameters } from "../rope.ts";
+import { buildDense, type DenseSizes, sizesFromConfig, sizesFromGguf } from "../dense.ts";
+import { type Extra, ggufLayout, huggingFaceLayout } from "../layouts.ts";
+import { buildRope, ROPE_BASE, type RopeParameters, ropeFromConfig, ropeFromGguf, ropeFromParameters } from "../rope.ts";
 import type { ModelSpec } from "../spec.ts";
 import type { Blueprint, Family, GgufModel, HuggingFaceModel } from "./family.ts";
 import { CONFIG_FEATURES, GGUF_FEATURES } from "./features.ts";
@@ -48,23 +48,17 @@ function fromHuggingFace({ config: whole, hasTensor }: HuggingFaceModel): Bluepr
   const window = config.integer("sliding_window", { min: 1, max: LIMITS.contextLength }, WINDOW);
   const attentionScale = config.number("query_pre_attn_scalar", { min: 1e-3, max: 1e6 }, DEFAULTS.headSize) ** -0.5;
   const prefix = ["model.", "language_model.model.", "model.language_model."].find((start) => hasTensor(`${start}embed_tokens.weight`));
+  const spec = buildSpec(sizes, { types, window, ...ropesFromConfig(config, sizes.contextLength) }, attentionScale);
+  const extras: Extra[] = ["qkNorm", "sandwichNorms"];
+  if (config.boolean("attention_bias", false)) extras.push("attentionBias");
   return {
-    spec: buildSpec(sizes, { types, window, ...ropesFromConfig(config, sizes.contextLength) }, attentionScale),
-    layout: huggingFaceLayout({
-      parts: [
-        ...PARTS.gatedDecoder,
-        ...PARTS.qkNorm,
-        ...PARTS.sandwichNorms,
-        ...(config.boolean("attention_bias", false) ? PARTS.attentionBias : []),
-      ],
+    spec,
+    layout: huggingFaceLayout(spec, {
+      extras,
       tied: config.boolean("tie_word_embeddings", whole.boolean("tie_word_embeddings", true)),
       prefix: prefix ?? "model.",
       head: prefix === "language_model.model." ? "language_model.lm_head.weight" : "lm_head.weight",
-      names: {
-        post_attn_norm: "post_attention_layernorm.weight",
-        mlp_norm: "pre_feedforward_layernorm.weight",
-        post_mlp_norm: "post_feedforward_layernorm.weight",
-      },
+      names: { mlp_norm: "pre_feedforward_layernorm.weight" },
       ignored: "^(model\\.)?(vision_tower|multi_modal_projector)\\.",
       normsPlusOne: true,
     }),
@@ -76,9 +70,8 @@ function ropesFromConfig(config: Config, contextLength: number): { full: RopePar
   const inside = config.object("rope_parameters");
   const full = inside?.object("full_attention");
   const sliding = inside?.object("sliding_attention");
-  const base = { min: 1.001, max: 1e12 };
-  const fullBase = config.number("rope_theta", base, FULL_BASE);
-  const slidingBase = config.number("rope_local_base_freq", base, SLIDING_BASE);
+  const fullBase = config.number("rope_theta", ROPE_BASE, FULL_BASE);
+  const slidingBase = config.number("rope_local_base_freq", ROPE_BASE, SLIDING_BASE);
   return {
     full: full ? ropeFromParameters(full, { base: fullBase, contextLength }) : ropeFromConfig(config, { base: FULL_BASE, contextLength }),
     sliding: sliding
@@ -96,19 +89,17 @@ function fromGguf({ config, vocabSize }: GgufModel): Blueprint {
   // A window of 0 is none: as if every layer were a full one.
   const types = periodicLayerTypes(sizes.layers, window === 0 ? 1 : period);
   const full = ropeFromGguf(config, { base: FULL_BASE, contextLength: sizes.contextLength });
-  const slidingBase = config.number("rope.freq_base_swa", { min: 1.001, max: 1e12 }, SLIDING_BASE);
+  const slidingBase = config.number("rope.freq_base_swa", ROPE_BASE, SLIDING_BASE);
   const sliding: RopeParameters = { base: slidingBase, scaling: { type: "default" } };
   // The 27B model, known by its depth, scales by hidden size / heads instead of the head size.
   const scaleSize = sizes.layers === 62 ? sizes.hiddenSize / sizes.queryHeads : sizes.headSize;
-  return {
-    spec: buildSpec(sizes, { types, window, full, sliding }, scaleSize ** -0.5),
-    layout: ggufLayout([...PARTS.gatedDecoder, ...PARTS.qkNorm, ...PARTS.sandwichNorms], PARTS.attentionBias),
-  };
+  const spec = buildSpec(sizes, { types, window, full, sliding }, scaleSize ** -0.5);
+  return { spec, layout: ggufLayout(spec, { extras: ["qkNorm", "sandwichNorms"], optional: ["attentionBias"] }) };
 }
 
-function buildSpec(sizes: DecoderSizes, { types, window, full, sliding }: Gemma3Layers, attentionScale: number): ModelSpec {
+function buildSpec(sizes: DenseSizes, { types, window, full, sliding }: Gemma3Layers, attentionScale: number): ModelSpec {
   const rope = (parameters: RopeParameters) => buildRope({ ...parameters, size: sizes.headSize, interleaved: false });
-  return buildDecoder(sizes, {
+  return buildDense(sizes, {
     activation: "gelu_tanh",
     ropes: [rope(full), rope(sliding)],
     attentionScale,

@@ -24,6 +24,6 @@ export function familyOfGguf(path: string, architecture: string): Family {
 function refuse(path: string, architecture: string, supported: readonly string[]): never {
   throw new KvasirError(
     "UNSUPPORTED_MODEL",
-    `${path}: the architecture ${show(architecture)} is not supported; ${supported.join(", ")} are`,
+    `${path}: the architecture ${show(architecture)} is not supported; expected one of ${supported.join(", ")}`,
   );
 }

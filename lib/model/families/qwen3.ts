@@ -1,5 +1,5 @@
-import { buildDecoder, sizesFromConfig, sizesFromGguf } from "../decoder.ts";
-import { ggufLayout, huggingFaceLayout, PARTS } from "../layouts.ts";
+import { buildDense, sizesFromConfig, sizesFromGguf } from "../dense.ts";
+import { type Extra, ggufLayout, huggingFaceLayout } from "../layouts.ts";
 import { buildRope, ropeFromConfig, ropeFromGguf } from "../rope.ts";
 import type { Blueprint, Family, GgufModel, HuggingFaceModel } from "./family.ts";
 import { CONFIG_FEATURES, GGUF_FEATURES } from "./features.ts";
@@ -15,11 +15,11 @@ function fromHuggingFace({ config }: HuggingFaceModel): Blueprint {
   refuseWindows(config);
   const sizes = sizesFromConfig(config, "qwen3", DEFAULTS);
   const rope = ropeFromConfig(config, { base: 10000, contextLength: sizes.contextLength });
-  const parts = [...PARTS.gatedDecoder, ...PARTS.qkNorm, ...(config.boolean("attention_bias", false) ? PARTS.attentionBias : [])];
-  return {
-    spec: buildDecoder(sizes, { activation: "silu", ropes: [buildRope({ ...rope, size: sizes.headSize, interleaved: false })] }),
-    layout: huggingFaceLayout({ parts, tied: config.boolean("tie_word_embeddings", false) }),
-  };
+  const ropes = [buildRope({ ...rope, size: sizes.headSize, interleaved: false })];
+  const spec = buildDense(sizes, { activation: "silu", ropes });
+  const extras: Extra[] = ["qkNorm"];
+  if (config.boolean("attention_bias", false)) extras.push("attentionBias");
+  return { spec, layout: huggingFaceLayout(spec, { extras, tied: config.boolean("tie_word_embeddings", false) }) };
 }
 
 function fromGguf({ config, vocabSize }: GgufModel): Blueprint {
@@ -27,8 +27,6 @@ function fromGguf({ config, vocabSize }: GgufModel): Blueprint {
   const sizes = sizesFromGguf(config, "qwen3", vocabSize);
   const rope = ropeFromGguf(config, { base: 10000, contextLength: sizes.contextLength });
   const ropes = [buildRope({ ...rope, size: sizes.headSize, interleaved: false })];
-  return {
-    spec: buildDecoder(sizes, { activation: "silu", ropes }),
-    layout: ggufLayout([...PARTS.gatedDecoder, ...PARTS.qkNorm], PARTS.attentionBias),
-  };
+  const spec = buildDense(sizes, { activation: "silu", ropes });
+  return { spec, layout: ggufLayout(spec, { extras: ["qkNorm"], optional: ["attentionBias"] }) };
 }

@@ -9,7 +9,7 @@ export function layerTypes(config: Config, layers: number): LayerType[] | undefi
   const types = config.value("layer_types");
   if (types === undefined) return undefined;
   if (!Array.isArray(types) || types.length !== layers)
-    throw config.invalid("layer_types", `is ${show(types)}: an array of num_hidden_layers, ${layers}, names is right`);
+    throw config.invalid("layer_types", `is ${show(types)}; expected an array of ${layers} names, num_hidden_layers`);
   for (const type of types) if (type !== "full_attention" && type !== "sliding_attention") throw config.unsupported("layer_types", type);
   return types;
 }

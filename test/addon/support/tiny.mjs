@@ -35,33 +35,59 @@ export function tinyConfig(path, overrides = {}) {
     Float32Array.from({ length: size / 4 }, () => (random(2001) - 1000) / 4000),
   );
   return {
-    ...{ spec, tensors, files: [{ path, size }], isa: "portable", compute: "f32", kvType: "f32", threads: 1 },
-    ...{ pageSize: SHAPE.pageSize, pages: [128, 128], ...LIMITS, ...overrides },
+    spec,
+    tensors,
+    files: [{ path, size }],
+    isa: "portable",
+    compute: "f32",
+    kvType: "f32",
+    threads: 1,
+    pageSize: SHAPE.pageSize,
+    pages: [128, 128],
+    ...LIMITS,
+    ...overrides,
   };
 }
 
 function describeModel() {
   const { vocab, hidden, layers, queryHeads, kvHeads, headSize, mlp } = SHAPE;
   const layer = (index) => ({
-    attention: { queryHeads, kvHeads, headSize, scale: headSize ** -0.5, rope: 0, cacheGroup: index === layers - 1 ? 1 : 0 },
-    feedForward: { size: mlp, activation: "silu" },
+    mixer: {
+      kind: "attention",
+      queryHeads,
+      kvHeads,
+      headSize,
+      scale: headSize ** -0.5,
+      rope: 0,
+      cacheGroup: index === layers - 1 ? 1 : 0,
+    },
+    feedForward: { kind: "gated", size: mlp, activation: "silu" },
   });
   const tensors = [
     ["embed", [vocab, hidden]],
     ["final_norm", [hidden]],
   ];
   const [q, kv] = [queryHeads * headSize, kvHeads * headSize];
+  const cacheParts = [
+    { elements: kv, type: "kv" },
+    { elements: kv, type: "kv" },
+  ];
   const parts = { attn_norm: [hidden], mlp_norm: [hidden], q: [q, hidden], k: [kv, hidden], v: [kv, hidden], o: [hidden, q] };
   for (let i = 0; i < layers; i++) {
     for (const [name, shape] of Object.entries({ ...parts, gate: [mlp, hidden], up: [mlp, hidden], down: [hidden, mlp] }))
       tensors.push([`layers.${i}.${name}`, shape]);
   }
   const spec = {
-    ...{ architecture: "tiny", vocabSize: vocab, hiddenSize: hidden, contextLength: 1024, normEpsilon: 1e-6, embeddingScale: 1 },
+    architecture: "tiny",
+    vocabSize: vocab,
+    hiddenSize: hidden,
+    contextLength: 1024,
+    normEpsilon: 1e-6,
+    embeddingScale: 1,
     ropes: [{ frequencies: Float32Array.of(1, 0.1, 0.01, 0.001), scale: 1, interleaved: false }],
     cacheGroups: [
-      { window: 0, kvHeads, headSize, layers: Array.from({ length: layers - 1 }, (_, i) => i) },
-      { window: WINDOW, kvHeads, headSize, layers: [layers - 1] },
+      { kind: "all", window: 0, layers: Array.from({ length: layers - 1 }, (_, i) => i), parts: cacheParts },
+      { kind: "window", window: WINDOW, layers: [layers - 1], parts: cacheParts },
     ],
     layers: Array.from({ length: layers }, (_, i) => layer(i)),
   };
@@ -80,9 +106,23 @@ function layOut(tensors) {
 
 export function slotConfig(overrides = {}) {
   return {
-    ...{ temperature: 0, topK: 0, topP: 1, minP: 0, typicalP: 1, repetitionPenalty: 1, presencePenalty: 0, frequencyPenalty: 0 },
-    ...{ biasTokens: new Int32Array(), biasValues: new Float32Array(), seed: 1n, minTokens: 0, endTokens: new Int32Array(), logprobs: -1 },
-    ...{ tokens: new Int32Array(), promptLength: 0, ...overrides },
+    temperature: 0,
+    topK: 0,
+    topP: 1,
+    minP: 0,
+    typicalP: 1,
+    repetitionPenalty: 1,
+    presencePenalty: 0,
+    frequencyPenalty: 0,
+    biasTokens: new Int32Array(),
+    biasValues: new Float32Array(),
+    seed: 1n,
+    minTokens: 0,
+    endTokens: new Int32Array(),
+    logprobs: -1,
+    tokens: new Int32Array(),
+    promptLength: 0,
+    ...overrides,
   };
 }
 

@@ -43,7 +43,7 @@ describe.skipIf(!hasShared)("the reference fixtures", () => {
     const [a, b] = [await openModel(sharedPath("fixtures", "llama3-rope")), await openModel(sharedPath("fixtures", "llama3-rope-v4"))];
     expect(b.spec).toEqual(a.spec);
     const gemma = await openModel(sharedPath("fixtures", "gemma3-vl"));
-    expect(gemma.spec.layers[0]!.attention.scale).toBe(24 ** -0.5);
+    expect(gemma.spec.layers[0]!.mixer.scale).toBe(24 ** -0.5);
     expect(gemma.spec.cacheGroups).toEqual((await openModel(sharedPath("fixtures", "gemma3"))).spec.cacheGroups);
   });
 
@@ -81,6 +81,6 @@ describe.skipIf(!hasShared)("the reference fixtures", () => {
     }
     const mixed = await openModel(sharedPath("models", "tales/tales-q4_k_m.gguf"));
     expect(new Set(mixed.tensors.map((row) => row.type))).toEqual(new Set(["F32", "Q5_0", "Q8_0", "Q4_K", "Q6_K"]));
-    expect((await openModel(sharedPath("models", "stories260K", "stories260K.gguf"))).spec.layers[0]!.attention.headSize).toBe(8);
+    expect((await openModel(sharedPath("models", "stories260K", "stories260K.gguf"))).spec.layers[0]!.mixer.headSize).toBe(8);
   });
 });

@@ -99,8 +99,8 @@ describe("gemma3", () => {
       [16, [0, 1, 2, 3, 4, 6]],
       [0, [5]],
     ]);
-    expect(spec.layers.map(({ attention }) => attention.rope)).toEqual([1, 1, 1, 1, 1, 0, 1]);
-    expect(spec.layers[0]!.attention.scale).toBe(0.25);
+    expect(spec.layers.map(({ mixer }) => mixer.rope)).toEqual([1, 1, 1, 1, 1, 0, 1]);
+    expect(spec.layers[0]!.mixer.scale).toBe(0.25);
     expect(spec.embeddingScale).toBe(Math.fround(Math.sqrt(32)));
     expect([...spec.ropes[0]!.frequencies]).toEqual([...Float32Array.from([0, 1, 2, 3], (i) => 1e6 ** (-i / 4) / 8)]);
     expect([...spec.ropes[1]!.frequencies]).toEqual([...Float32Array.from([0, 1, 2, 3], (i) => 1e4 ** (-i / 4))]);
@@ -122,7 +122,7 @@ describe("gemma3", () => {
 
   test("the 27B model, known by its depth, scales by hidden size / heads", async () => {
     const { spec } = await openMetadata({}, { ...shape, layers: 62, hiddenSize: 64 });
-    expect(spec.layers[0]!.attention.scale).toBe(0.25);
+    expect(spec.layers[0]!.mixer.scale).toBe(0.25);
   });
 
   test("within a model that sees images", async () => {
@@ -172,7 +172,14 @@ describe("what comes beside the weights", () => {
 
   test("sampling defaults: the five keys of generation_config.json", async () => {
     await writeJson(join(directory, "generation_config.json"), {
-      ...{ do_sample: false, temperature: 0.6, top_k: 20, top_p: 0.95, min_p: 0, repetition_penalty: 1.1, max_length: 99, typical_p: 0.5 },
+      do_sample: false,
+      temperature: 0.6,
+      top_k: 20,
+      top_p: 0.95,
+      min_p: 0,
+      repetition_penalty: 1.1,
+      max_length: 99,
+      typical_p: 0.5,
     });
     expect((await openModel(directory)).defaults).toEqual({ temperature: 0.6, topK: 20, topP: 0.95, minP: 0, repetitionPenalty: 1.1 });
     await writeJson(join(directory, "generation_config.json"), { temperature: null });
@@ -226,19 +233,15 @@ describe("refusals", () => {
 
   test("features that are not computed, by key", async () => {
     const features = {
-      ...{
-        quantization_config: { quant_method: "awq" },
-        attn_logit_softcapping: 50,
-        final_logit_softcapping: 30,
-        hidden_act: "gelu",
-        sliding_window: 64,
-      },
-      ...{
-        use_bidirectional_attention: true,
-        num_local_experts: 8,
-        partial_rotary_factor: 0.5,
-        rope_scaling: { type: "dynamic", factor: 2 },
-      },
+      quantization_config: { quant_method: "awq" },
+      attn_logit_softcapping: 50,
+      final_logit_softcapping: 30,
+      hidden_act: "gelu",
+      sliding_window: 64,
+      use_bidirectional_attention: true,
+      num_local_experts: 8,
+      partial_rotary_factor: 0.5,
+      rope_scaling: { type: "dynamic", factor: 2 },
     };
     for (const [key, value] of Object.entries(features)) await expectError(openConfig({ [key]: value }), "UNSUPPORTED_MODEL", key);
     const qwen3 = { ...TINY, architecture: "qwen3" } as const;
@@ -254,7 +257,7 @@ describe("refusals", () => {
     for (const [key, value] of Object.entries(settings))
       await expectError(openMetadata({ [`llama.${key}`]: value }), "UNSUPPORTED_MODEL", `llama.${key}`);
     await expectError(openMetadata({ "llama.attention.head_count_kv": [2, 1] }), "UNSUPPORTED_MODEL", "head_count_kv", "different sizes");
-    expect((await openMetadata({ "llama.attention.head_count_kv": [2, 2] })).spec.layers[1]!.attention.kvHeads).toBe(2);
+    expect((await openMetadata({ "llama.attention.head_count_kv": [2, 2] })).spec.layers[1]!.mixer.kvHeads).toBe(2);
   });
 
   test("sizes out of range, by key", async () => {

@@ -1,8 +1,11 @@
+import { joinCacheGroup } from "./cache-groups.ts";
 import { type Config, LIMITS, type Range } from "./config.ts";
-import type { CacheGroup, FeedForwardSpec, LayerSpec, ModelSpec, RopeSpec } from "./spec.ts";
+import type { GatedSpec } from "./feed-forwards/gated.ts";
+import { attention } from "./mixers/attention.ts";
+import type { CacheGroup, LayerSpec, ModelSpec, RopeSpec } from "./spec.ts";
 
-/** Sizes that every dense decoder has, whatever its files call them. */
-export interface DecoderSizes {
+/** Sizes of a model whose layers are all alike, whatever its files call them. */
+export interface DenseSizes {
   architecture: string;
   vocabSize: number;
   hiddenSize: number;
@@ -16,8 +19,8 @@ export interface DecoderSizes {
 }
 
 /** What a family adds to its sizes. */
-export interface DecoderOptions {
-  activation: FeedForwardSpec["activation"];
+export interface DenseOptions {
+  activation: GatedSpec["activation"];
   ropes: RopeSpec[];
   /** Factor on q·k; headSize^-0.5 by default. */
   attentionScale?: number;
@@ -27,20 +30,19 @@ export interface DecoderOptions {
   layer?: (index: number) => { window: number; rope: number };
 }
 
-/** A spec whose layers differ in nothing but window and rope. Layers of one window share a cache group. */
-export function buildDecoder(sizes: DecoderSizes, options: DecoderOptions): ModelSpec {
+/** A spec of attention and gated MLPs whose layers differ in nothing but window and rope. */
+export function buildDense(sizes: DenseSizes, options: DenseOptions): ModelSpec {
   const { queryHeads, kvHeads, headSize } = sizes;
+  const scale = options.attentionScale ?? headSize ** -0.5;
   const cacheGroups: CacheGroup[] = [];
   const layers: LayerSpec[] = [];
   for (let index = 0; index < sizes.layers; index++) {
     const { window, rope } = options.layer?.(index) ?? { window: 0, rope: 0 };
-    let cacheGroup = cacheGroups.findIndex((group) => group.window === window);
-    if (cacheGroup < 0) cacheGroup = cacheGroups.push({ window, kvHeads, headSize, layers: [] }) - 1;
-    cacheGroups[cacheGroup]!.layers.push(index);
-    const scale = options.attentionScale ?? headSize ** -0.5;
+    const mixer = { kind: "attention", queryHeads, kvHeads, headSize, scale, rope } as const;
+    const cacheGroup = joinCacheGroup(cacheGroups, index, window, attention.cacheParts(mixer));
     layers.push({
-      attention: { queryHeads, kvHeads, headSize, scale, rope, cacheGroup },
-      feedForward: { size: sizes.feedForwardSize, activation: options.activation },
+      mixer: { ...mixer, cacheGroup },
+      feedForward: { kind: "gated", size: sizes.feedForwardSize, activation: options.activation },
     });
   }
   return {
@@ -70,11 +72,12 @@ export interface ConfigDefaults {
   contextLength: number;
 }
 
+// Published models have 1e-6 or 1e-5; with 0 a row of zeros would be divided by 0.
 const EPSILON: Range = { min: 1e-12, max: 0.1 };
 const from1 = (max: number): Range => ({ min: 1, max });
 
 /** Sizes by the names that transformers gives them in most architectures. */
-export function sizesFromConfig(config: Config, architecture: string, defaults: ConfigDefaults): DecoderSizes {
+export function sizesFromConfig(config: Config, architecture: string, defaults: ConfigDefaults): DenseSizes {
   const hiddenSize = config.integer("hidden_size", from1(LIMITS.hiddenSize), defaults.hiddenSize);
   const queryHeads = config.integer("num_attention_heads", from1(LIMITS.heads), defaults.queryHeads);
   const sizes = {
@@ -93,7 +96,7 @@ export function sizesFromConfig(config: Config, architecture: string, defaults: 
 }
 
 /** Sizes by the names that llama.cpp gives them in every architecture. */
-export function sizesFromGguf(config: Config, architecture: string, vocabSize: number): DecoderSizes {
+export function sizesFromGguf(config: Config, architecture: string, vocabSize: number): DenseSizes {
   const hiddenSize = config.integer("embedding_length", from1(LIMITS.hiddenSize));
   const queryHeads = config.uniform("attention.head_count", from1(LIMITS.heads));
   const headSize = config.integer("attention.key_length", from1(LIMITS.headSize), hiddenSize / queryHeads);
@@ -117,10 +120,10 @@ export function sizesFromGguf(config: Config, architecture: string, vocabSize: n
   });
 }
 
-function checkHeads(sizes: DecoderSizes, config: Config, keys: Record<"queryHeads" | "kvHeads" | "headSize", string>): DecoderSizes {
+function checkHeads(sizes: DenseSizes, config: Config, keys: Record<"queryHeads" | "kvHeads" | "headSize", string>): DenseSizes {
   const { queryHeads, kvHeads, headSize } = sizes;
   if (queryHeads % kvHeads !== 0)
-    throw config.invalid(keys.kvHeads, `is ${kvHeads}: a divisor of ${keys.queryHeads}, ${queryHeads}, is right`);
-  if (headSize % 2 !== 0) throw config.invalid(keys.headSize, `is ${headSize}: an even number is right`);
+    throw config.invalid(keys.kvHeads, `is ${kvHeads}; expected a divisor of ${keys.queryHeads}, ${queryHeads}`);
+  if (headSize % 2 !== 0) throw config.invalid(keys.headSize, `is ${headSize}; expected an even number`);
   return sizes;
 }

@@ -1,0 +1,11 @@
+import type { Kind } from "../kinds.ts";
+import { type GatedExtra, type GatedSpec, gated } from "./gated.ts";
+
+/** What a layer computes of each token by itself: one of the kinds in this folder. */
+export type FeedForwardSpec = GatedSpec;
+
+/** What feed-forwards may have beyond what every model of their kind has. */
+export type FeedForwardExtra = GatedExtra;
+
+/** Every kind of feed-forward. */
+export const FEED_FORWARDS: Readonly<Record<FeedForwardSpec["kind"], Kind<FeedForwardSpec, FeedForwardExtra>>> = { gated };
