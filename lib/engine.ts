@@ -1,19 +1,19 @@
-import { untilAborted } from "./abort.ts";
+import type { Chunk, Completion } from "./api/completion.ts";
+import { type EngineOptions, MAX_SLOTS, PAGE_SIZE, pageBytes } from "./api/options.ts";
+import { checkParams, type GenerateParams } from "./api/params.ts";
+import type { EngineStats } from "./api/stats.ts";
 import { checkBoolean, checkKeys, checkSignal, checkString, checkTokens, invalid } from "./check.ts";
-import type { RequestModel } from "./choice.ts";
-import type { Chunk, Completion } from "./completion.ts";
 import { KvasirError } from "./errors.ts";
-import { StepLoop } from "./loop.ts";
-import { native } from "./native.ts";
-import { type EngineParts, openParts, type TextTokenizer } from "./open.ts";
-import { type EngineOptions, MAX_SLOTS, PAGE_SIZE, pageBytes } from "./options.ts";
-import { checkParams, type GenerateParams } from "./params.ts";
-import { Request } from "./request.ts";
+import { native } from "./native/addon.ts";
+import { untilAborted } from "./run/abort.ts";
+import type { RequestModel } from "./run/choice.ts";
+import { StepLoop } from "./run/loop.ts";
+import { type EngineParts, openParts, type TextTokenizer } from "./run/parts.ts";
+import { Request } from "./run/request.ts";
+import { ScoreTask } from "./run/score.ts";
+import { ChunkStream } from "./run/stream.ts";
 import { Scheduler } from "./schedule/scheduler.ts";
-import { ScoreTask } from "./score.ts";
-import type { EngineStats } from "./stats.ts";
-import { ChunkStream } from "./stream.ts";
-import type { ChatInput, ChatMessage } from "./text/chat.ts";
+import type { ChatInput, ChatMessage } from "./text/chat/template.ts";
 
 /**
  * What to continue: text, token ids (used as they are), or a conversation for the model's chat template. `addGenerationPrompt` (true) has

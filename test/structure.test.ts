@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { PAGE_SIZE } from "../lib/api/options.ts";
 import { ERROR_CODES } from "../lib/errors.ts";
 import { TENSOR_TYPES } from "../lib/model/spec.ts";
-import { MAX_TOP_LOGPROBS, native, ROW_OUTPUT } from "../lib/native.ts";
-import { PAGE_SIZE } from "../lib/options.ts";
+import { MAX_TOP_LOGPROBS, native, ROW_OUTPUT } from "../lib/native/addon.ts";
 import { cppFunctions, filesBelow, functionsOf, importsOf, read } from "./support/sources.ts";
 
 const LIB = filesBelow("lib", ".ts");
@@ -17,9 +17,9 @@ describe("lib", () => {
     expect(firstCycle()).toEqual([]);
   });
 
-  it("loads the addon in native.ts alone", () => {
+  it("loads the addon in addon.ts alone", () => {
     const loaders = [...LIB, ...filesBelow("bench", ".ts", ".mjs")].filter((path) => /node-gyp-build|\.node["'`]/.test(read(path)));
-    expect(loaders).toEqual(["lib/native.ts"]);
+    expect(loaders).toEqual(["lib/native/addon.ts"]);
   });
 
   it("schedules without native code, files, text or a clock", () => {
@@ -34,7 +34,7 @@ describe("the scheduler's tests", () => {
   it("run without the addon", () => {
     const tests = filesBelow("test/lib/schedule", ".test.ts");
     expect(tests.length).toBeGreaterThan(0);
-    expect(tests.filter((path) => reachable(path).includes("lib/native.ts"))).toEqual([]);
+    expect(tests.filter((path) => reachable(path).includes("lib/native/addon.ts"))).toEqual([]);
   });
 });
 
@@ -62,11 +62,11 @@ describe("native", () => {
     expect(wrong).toEqual(["native/engine/engine.cc -> cpu"]);
   });
 
-  it("exports what native.ts declares, and little", () => {
-    const declared = [...interfaceBody("lib/native.ts", "NativeModule").matchAll(/^ {2}(\w+)[(:]/gm)].map(([, name]) => name!);
+  it("exports what addon.ts declares, and little", () => {
+    const declared = [...interfaceBody("lib/native/addon.ts", "NativeModule").matchAll(/^ {2}(\w+)[(:]/gm)].map(([, name]) => name!);
     expect(Object.keys(native()).sort()).toEqual(declared.sort());
     expect(declared.length).toBeLessThanOrEqual(12);
-    const methods = [...interfaceBody("lib/native.ts", "NativeEngine").matchAll(/^ {2}(\w+)\(/gm)].map(([, name]) => name!);
+    const methods = [...interfaceBody("lib/native/addon.ts", "NativeEngine").matchAll(/^ {2}(\w+)\(/gm)].map(([, name]) => name!);
     expect(Object.getOwnPropertyNames(native().Engine.prototype).sort()).toEqual([...methods, "constructor"].sort());
   });
 });
@@ -137,8 +137,8 @@ describe("both languages agree on", () => {
 
   it.each([
     // TypeScript, C++, fields of TypeScript that the other lacks, and of C++.
-    ["lib/native.ts", "StepBuffers", "native/engine/batch.h", "Batch", ["sampled", "logprobs", "topTokens", "topLogprobs"], []],
-    ["lib/native.ts", "NativeConfig", "native/engine/config.h", "EngineConfig", [], []],
+    ["lib/native/addon.ts", "StepBuffers", "native/engine/batch.h", "Batch", ["sampled", "logprobs", "topTokens", "topLogprobs"], []],
+    ["lib/native/addon.ts", "NativeConfig", "native/engine/config.h", "EngineConfig", [], []],
     ["lib/model/spec.ts", "ModelSpec", "native/engine/config.h", "ModelSpec", ["architecture", "contextLength"], []],
     ["lib/model/spec.ts", "AttentionSpec", "native/engine/config.h", "AttentionSpec", [], []],
     ["lib/model/spec.ts", "FeedForwardSpec", "native/engine/config.h", "FeedForwardSpec", [], []],

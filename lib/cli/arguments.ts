@@ -1,8 +1,8 @@
 import { parseArgs } from "node:util";
+import type { EngineOptions } from "../api/options.ts";
+import type { GenerateParams } from "../api/params.ts";
 import { invalid } from "../check.ts";
 import { KvasirError } from "../errors.ts";
-import type { EngineOptions } from "../options.ts";
-import type { GenerateParams } from "../params.ts";
 
 /** What the command line says: the command's words, and its options by name. */
 export interface Arguments {

@@ -1,7 +1,7 @@
 import { totalmem } from "node:os";
+import { PAGE_SIZE } from "../api/options.ts";
 import type { Engine } from "../engine.ts";
 import { KvasirError } from "../errors.ts";
-import { PAGE_SIZE } from "../options.ts";
 import { type Arguments, integers } from "./arguments.ts";
 import { withEngine } from "./session.ts";
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from "node:fs";
 import { KvasirError } from "../errors.ts";
-import { nativeError } from "../native.ts";
+import { nativeError } from "../native/addon.ts";
 import { type Arguments, readArguments } from "./arguments.ts";
 import { bench } from "./bench.ts";
 import { evaluateFile } from "./eval.ts";

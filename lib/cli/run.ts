@@ -1,6 +1,6 @@
-import type { Timings, Usage } from "../completion.ts";
+import type { Timings, Usage } from "../api/completion.ts";
+import type { GenerateParams } from "../api/params.ts";
 import { KvasirError } from "../errors.ts";
-import type { GenerateParams } from "../params.ts";
 import { type Arguments, generateParams } from "./arguments.ts";
 import { type Session, withEngine } from "./session.ts";
 

@@ -1,5 +1,5 @@
+import type { EngineOptions } from "../api/options.ts";
 import { Engine } from "../engine.ts";
-import type { EngineOptions } from "../options.ts";
 import { type Arguments, engineOptions } from "./arguments.ts";
 
 /** An open engine for one command. */
