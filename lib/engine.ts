@@ -58,7 +58,10 @@ export class Engine {
     const groups = source.spec.cacheGroups.map(({ window }, g) => ({ window, pages: pages[g]! }));
     this.#parts = parts;
     this.#scheduler = new Scheduler({
-      ...{ maxBatchTokens, maxContext, prefixCache, groups },
+      maxBatchTokens,
+      maxContext,
+      prefixCache,
+      groups,
       pageSize: PAGE_SIZE,
       maxSlots: MAX_SLOTS,
       modelId: source.name,
@@ -145,7 +148,12 @@ export class Engine {
       kvCacheUsedBytes: sum(groups, (group) => group.used * group.pageBytes),
       cacheHitRate: prefixQueries === 0 ? 0 : prefixHits / prefixQueries,
       batchOccupancy: meanRows,
-      ...{ device, isa, compute, kvType, threads, maxContext },
+      device,
+      isa,
+      compute,
+      kvType,
+      threads,
+      maxContext,
       contextLength: source.spec.contextLength,
       processor: info.processor,
     };
@@ -183,7 +191,7 @@ export class Engine {
     const chat = checkKeys<Exclude<Prompt, string | Int32Array | readonly number[]>>("prompt", prompt, CHAT_KEYS);
     const tokenizer = this.#tokenizer("messages");
     if (this.#parts.chat === undefined) {
-      throw new KvasirError("NO_CHAT_TEMPLATE", `model ${this.#parts.source.name} has no chat template; a text prompt is right`);
+      throw new KvasirError("NO_CHAT_TEMPLATE", `model ${this.#parts.source.name} has no chat template; expected a text prompt`);
     }
     return tokenizer.encodeChat(await this.#parts.chat.render(chat as ChatInput));
   }
@@ -193,7 +201,7 @@ export class Engine {
     if (this.#parts.tokenizer !== undefined) return this.#parts.tokenizer;
     throw new KvasirError(
       "NO_TOKENIZER",
-      `${what} needs a tokenizer, and model ${this.#parts.source.name} came without one; token ids are right`,
+      `${what} needs a tokenizer, and model ${this.#parts.source.name} came without one; expected token ids`,
     );
   }
 }

@@ -94,7 +94,7 @@ export function checkOptions(given: EngineOptions | undefined, source: ModelSour
 
 function checkDevice(device: unknown): "cpu" {
   if (checkOneOf("device", device, ["auto", "cpu", "cuda"]) === "cuda") {
-    throw new KvasirError("UNSUPPORTED_DEVICE", 'device is "cuda", which this build of kvasir does not have; "auto" or "cpu" is right');
+    throw new KvasirError("UNSUPPORTED_DEVICE", 'device is "cuda", which this build of kvasir does not have; expected "auto" or "cpu"');
   }
   return "cpu";
 }
@@ -105,7 +105,7 @@ function checkIsa(isa: unknown, isas: readonly Isa[]): Isa {
   if (found === undefined) {
     throw new KvasirError(
       "UNSUPPORTED_DEVICE",
-      `isa is "${named}", which this processor and build do not run; one of ${isas.join(", ")} is right`,
+      `isa is "${named}", which this processor and build do not run; expected one of ${isas.join(", ")}`,
     );
   }
   return found;
@@ -152,7 +152,7 @@ export function sizePools(groups: readonly CacheGroup[], request: PoolRequest): 
   };
   const budget = request.bytes ?? defaultBudget(bytesFor(most), bytesFor(most * DEFAULT_SEQUENCES), request.asked !== undefined);
   if (bytesFor(1) > budget) {
-    throw new KvasirError("INVALID_ARGUMENT", `kvCacheBytes is ${budget}; at least ${bytesFor(1)}, one page of each cache group, is right`);
+    throw new KvasirError("INVALID_ARGUMENT", `kvCacheBytes is ${budget}; expected at least ${bytesFor(1)}, one page of each cache group`);
   }
   const tokenPages = largest((n) => bytesFor(n) <= budget && Math.max(...pagesFor(n)) <= MAX_COUNT / PAGE_SIZE);
   return { pages: pagesFor(tokenPages), maxContext: Math.min(context, tokenPages * PAGE_SIZE) };

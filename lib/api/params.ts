@@ -166,7 +166,7 @@ function checkSeed(seed: unknown): bigint {
   if (seed === undefined) return randomBytes(8).readBigUInt64LE();
   if (typeof seed === "bigint" && seed >= 0n && seed < 1n << 64n) return seed;
   if (Number.isSafeInteger(seed) && (seed as number) >= 0) return BigInt(seed as number);
-  throw invalid("seed", seed, "a whole number from 0 to 2^53 - 1, or a bigint from 0 to 2^64 - 1,");
+  throw invalid("seed", seed, "a whole number from 0 to 2^53 - 1, or a bigint from 0 to 2^64 - 1");
 }
 
 function checkStop(stop: unknown): string[] {

@@ -69,7 +69,7 @@ function checkFits(engine: Engine, one: Case): void {
   const least = Math.min(...engine.stats().groups.map((group) => (group.window === 0 ? group.pages : Number.POSITIVE_INFINITY)));
   if (pages <= least) return;
   const size = `${one.batch} requests of ${contextOf(one)} tokens`;
-  throw new KvasirError("INVALID_ARGUMENT", `${size} are more than the cache holds; ${least * PAGE_SIZE} tokens in all or fewer are right`);
+  throw new KvasirError("INVALID_ARGUMENT", `${size} are more than the cache holds; expected at most ${least * PAGE_SIZE} tokens in all`);
 }
 
 /** Token ids that no earlier prompt starts with. */

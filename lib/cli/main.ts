@@ -70,8 +70,9 @@ async function act(args: Arguments, signal: AbortSignal): Promise<void> {
   if (args.options.version === true) return say(`${version()}\n`);
   if (args.options.help === true) return say(HELP);
   const name = args.words.shift();
-  if (name === undefined) throw new KvasirError("INVALID_ARGUMENT", "a command is missing; run, bench or eval is right, and kvasir --help");
-  if (!Object.hasOwn(COMMANDS, name)) throw new KvasirError("INVALID_ARGUMENT", `there is no command ${name}; run, bench or eval is right`);
+  if (name === undefined)
+    throw new KvasirError("INVALID_ARGUMENT", "a command is missing; expected run, bench or eval (kvasir --help describes them)");
+  if (!Object.hasOwn(COMMANDS, name)) throw new KvasirError("INVALID_ARGUMENT", `there is no command ${name}; expected run, bench or eval`);
   await COMMANDS[name]!(args, signal);
 }
 

@@ -72,7 +72,13 @@ export class Choice implements Task {
     if (Number.isNaN(this.#moments.firstStep)) this.#moments.firstStep = performance.now();
     const { temperature, topP, minP, typicalP, repetitionPenalty, presencePenalty, frequencyPenalty } = params;
     return {
-      ...{ temperature, topP, minP, typicalP, repetitionPenalty, presencePenalty, frequencyPenalty },
+      temperature,
+      topP,
+      minP,
+      typicalP,
+      repetitionPenalty,
+      presencePenalty,
+      frequencyPenalty,
       biasTokens: params.biasTokens,
       biasValues: params.biasValues,
       seed: choiceSeed(params.seed, this.#index),
@@ -103,7 +109,7 @@ export class Choice implements Task {
     if (changed instanceof Float32Array && changed.length === this.request.model.vocabSize) return changed;
     throw new KvasirError(
       "PROCESSOR_FAILED",
-      `logitsProcessor returned ${show(changed)}; nothing or a Float32Array of ${this.request.model.vocabSize} is right`,
+      `logitsProcessor returned ${show(changed)}; expected nothing or a Float32Array of ${this.request.model.vocabSize} logits`,
     );
   }
 

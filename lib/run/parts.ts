@@ -47,7 +47,16 @@ function modelPath(model: unknown): string {
 function createNative(module: NativeModule, { spec, files, tensors }: ModelSource, options: CheckedOptions): NativeEngine {
   const { isa, compute, kvType, threads, pages, maxBatchTokens, maxContext } = options;
   const config: NativeConfig = {
-    ...{ spec, files, tensors, isa, compute, kvType, threads, pages, maxBatchTokens, maxContext },
+    spec,
+    files,
+    tensors,
+    isa,
+    compute,
+    kvType,
+    threads,
+    pages,
+    maxBatchTokens,
+    maxContext,
     pageSize: PAGE_SIZE,
     maxSlots: MAX_SLOTS,
   };

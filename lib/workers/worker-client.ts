@@ -94,7 +94,7 @@ export class WorkerClient {
       this.#peer?.post(this.#current.argument);
     } catch (error) {
       // What structured clone refuses: functions, symbols.
-      this.#settle({ error: new KvasirError("INVALID_ARGUMENT", `only JSON values are right: ${(error as Error).message}`) });
+      this.#settle({ error: new KvasirError("INVALID_ARGUMENT", `expected JSON values: ${(error as Error).message}`) });
       this.#advance();
       return;
     }

@@ -101,7 +101,10 @@ export class ChatMasker {
       const candidate: string = next.value;
       if (!this.#given.includes(candidate) && !this.#taken.some((text) => text.includes(candidate))) return candidate;
     }
-    throw new KvasirError("INVALID_ARGUMENT", "messages hold every private-use character from U+E000 to U+F8FF; fewer are right");
+    throw new KvasirError(
+      "INVALID_ARGUMENT",
+      "messages hold every private-use character from U+E000 to U+F8FF; expected at least one that they do not use",
+    );
   }
 }
 
@@ -122,12 +125,15 @@ function* privateUse(): Generator<string, undefined> {
 /** A deep copy of JSON values, each string and object key changed by `change` (`key`: the string is a value, the one of that key of an object). */
 function copyStrings(value: unknown, change: (text: string, key: string | undefined) => string, key = "", depth = 0): unknown {
   if (depth > MAX_DEPTH)
-    throw new KvasirError("INVALID_ARGUMENT", `messages, tools and templateVars are nested ${depth} deep; at most ${MAX_DEPTH} is right`);
+    throw new KvasirError("INVALID_ARGUMENT", `messages, tools and templateVars are nested ${depth} deep; expected at most ${MAX_DEPTH}`);
   if (typeof value === "string") return change(wellFormed(value), key);
   if (value === null || value === undefined || typeof value === "boolean" || typeof value === "number") return value;
   if (Array.isArray(value)) return value.map((element) => copyStrings(element, change, "", depth + 1));
   if (typeof value !== "object")
-    throw new KvasirError("INVALID_ARGUMENT", `${show(value)} is of type ${typeof value}; JSON values are right in messages and tools`);
+    throw new KvasirError(
+      "INVALID_ARGUMENT",
+      `${show(value)} is of type ${typeof value}; expected JSON values in messages, tools and templateVars`,
+    );
   const entries = Object.entries(value).filter(([, element]) => element !== undefined);
   return Object.fromEntries(
     entries.map(([name, element]) => [change(wellFormed(name), undefined), copyStrings(element, change, name, depth + 1)]),

@@ -52,8 +52,7 @@ export function checkChat(input: ChatInput): void {
   if (templateVars === undefined) return;
   if (!isObject(templateVars)) throw invalid("templateVars", templateVars, "an object");
   for (const key of RESERVED)
-    if (Object.hasOwn(templateVars, key))
-      throw invalid(`templateVars.${key}`, templateVars[key], "another name: this one is taken, leaving it out");
+    if (Object.hasOwn(templateVars, key)) throw invalid(`templateVars.${key}`, templateVars[key], "no such key: the prompt sets it");
 }
 
 function checkMessage(message: unknown, path: string): void {
@@ -67,7 +66,7 @@ function checkMessage(message: unknown, path: string): void {
 
 function checkPart(part: unknown, path: string): void {
   if (!isObject(part) || typeof part.type !== "string") throw invalid(path, part, '{ type: "text", text: "..." }');
-  if (MEDIA.test(part.type)) throw invalid(`${path}.type`, part.type, 'of what this model reads, "text"');
+  if (MEDIA.test(part.type)) throw invalid(`${path}.type`, part.type, '"text", all that this model reads');
   if (part.type === "text" && typeof part.text !== "string") throw invalid(`${path}.text`, part.text, "a string");
 }
 

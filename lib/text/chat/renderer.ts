@@ -40,7 +40,7 @@ export class TemplateRenderer {
       messages: given.messages,
       tools: given.tools,
     });
-    if (text.length > MAX_LENGTH) throw failed(`the text has ${text.length} characters; at most ${MAX_LENGTH} are right`);
+    if (text.length > MAX_LENGTH) throw failed(`the text has ${text.length} characters; expected at most ${MAX_LENGTH}`);
     return { text, masks: masker.masks };
   }
 

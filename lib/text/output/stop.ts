@@ -62,7 +62,7 @@ export class StopMatcher {
 }
 
 function failureTable(text: string): Int32Array {
-  if (text === "") throw new KvasirError("INVALID_ARGUMENT", 'a stop string is ""; one character at least is right');
+  if (text === "") throw new KvasirError("INVALID_ARGUMENT", 'a stop string is ""; expected at least one character');
   const failure = new Int32Array(text.length);
   for (let i = 1, length = 0; i < text.length; i++) {
     while (length > 0 && text[i] !== text[length]) length = failure[length - 1]!;

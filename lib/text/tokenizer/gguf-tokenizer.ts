@@ -105,7 +105,7 @@ function sentencePieceBytes({ text, type }: GgufToken, id: number, { file }: Fie
   if (type !== TYPE.byte) return Buffer.from(text);
   const byte = byteTokenValue(text);
   if (byte === undefined)
-    throw new KvasirError("FILE_INVALID", `${file}: token ${id} is ${show(text)} and of type byte; <0x00> to <0xFF> are right`);
+    throw new KvasirError("FILE_INVALID", `${file}: token ${id} is ${show(text)} and of type byte; expected <0x00> to <0xFF>`);
   return Uint8Array.of(byte);
 }
 
@@ -193,11 +193,11 @@ class Fields {
     if (!Array.isArray(value) || (value as unknown[]).some((element) => typeof element !== type))
       throw this.#invalid(name, value, `an array of ${type}s`);
     if (length !== undefined && value.length !== length)
-      throw this.#invalid(`the length of ${name}`, value.length, `${length}, one for each token,`);
+      throw this.#invalid(`the length of ${name}`, value.length, `${length}, one for each token`);
     return value;
   }
 
-  #invalid(name: string, value: unknown, right: string): KvasirError {
-    return new KvasirError("FILE_INVALID", `${this.file}: tokenizer.ggml.${name} is ${show(value)}; ${right} is right`);
+  #invalid(name: string, value: unknown, expected: string): KvasirError {
+    return new KvasirError("FILE_INVALID", `${this.file}: tokenizer.ggml.${name} is ${show(value)}; expected ${expected}`);
   }
 }

@@ -1,5 +1,5 @@
 import { KvasirError, show } from "../../errors.ts";
-import { flatten, type Json, type TokenizerJson } from "./tokenizer-json.ts";
+import { flatten, type Json, malformed, type TokenizerJson } from "./tokenizer-json.ts";
 
 /** Ids that a tokenizer adds to a prompt. */
 export interface Affixes {
@@ -24,7 +24,8 @@ function stepAffixes(step: Json, json: TokenizerJson, file: string): Affixes {
   if (step.type === "BertProcessing" || step.type === "RobertaProcessing") {
     return { before: [pairId(step.cls, file)], after: [pairId(step.sep, file)] };
   }
-  throw new KvasirError("UNSUPPORTED_TOKENIZER", `${file}: post_processor ${show(step.type)} is not known`);
+  const known = "ByteLevel, TemplateProcessing, BertProcessing and RobertaProcessing";
+  throw new KvasirError("UNSUPPORTED_TOKENIZER", `${file}: post_processor ${show(step.type)} is not known; kvasir reads ${known}`);
 }
 
 type TemplateItem = { SpecialToken?: { id?: unknown }; Sequence?: { id?: unknown } } | null;
@@ -57,8 +58,4 @@ function pairId(pair: unknown, file: string): number {
   const id = Array.isArray(pair) ? pair[1] : undefined;
   if (Number.isInteger(id) && id >= 0) return id;
   throw malformed(file, "a token of post_processor", pair, "a pair of text and id");
-}
-
-function malformed(file: string, what: string, value: unknown, right: string): KvasirError {
-  return new KvasirError("FILE_INVALID", `${file}: ${what} is ${show(value)}; ${right} is right`);
 }

@@ -31,7 +31,7 @@ function tokenText(value: unknown, name: string, directory: string): string | un
   const text = typeof value === "object" && value !== null ? (value as { content?: unknown }).content : value;
   if (text === undefined || text === null) return undefined;
   if (typeof text === "string") return text;
-  throw new KvasirError("FILE_INVALID", `${join(directory, "tokenizer_config.json")}: ${name} is ${show(value)}; a text is right`);
+  throw new KvasirError("FILE_INVALID", `${join(directory, "tokenizer_config.json")}: ${name} is ${show(value)}; expected a text`);
 }
 
 function addedText(json: TokenizerJson, id: number | undefined): string {

@@ -103,6 +103,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function malformed(file: string, what: string, value: unknown, right: string): KvasirError {
-  return new KvasirError("FILE_INVALID", `${file}: ${what} is ${show(value)}; ${right} is right`);
+/** A FILE_INVALID error: `tokenizer.json: model is null; expected an object`. */
+export function malformed(file: string, what: string, value: unknown, expected: string): KvasirError {
+  return new KvasirError("FILE_INVALID", `${file}: ${what} is ${show(value)}; expected ${expected}`);
 }

@@ -35,8 +35,17 @@ export function tinyConfig(path, overrides = {}) {
     Float32Array.from({ length: size / 4 }, () => (random(2001) - 1000) / 4000),
   );
   return {
-    ...{ spec, tensors, files: [{ path, size }], isa: "portable", compute: "f32", kvType: "f32", threads: 1 },
-    ...{ pageSize: SHAPE.pageSize, pages: [128, 128], ...LIMITS, ...overrides },
+    spec,
+    tensors,
+    files: [{ path, size }],
+    isa: "portable",
+    compute: "f32",
+    kvType: "f32",
+    threads: 1,
+    pageSize: SHAPE.pageSize,
+    pages: [128, 128],
+    ...LIMITS,
+    ...overrides,
   };
 }
 
@@ -57,7 +66,12 @@ function describeModel() {
       tensors.push([`layers.${i}.${name}`, shape]);
   }
   const spec = {
-    ...{ architecture: "tiny", vocabSize: vocab, hiddenSize: hidden, contextLength: 1024, normEpsilon: 1e-6, embeddingScale: 1 },
+    architecture: "tiny",
+    vocabSize: vocab,
+    hiddenSize: hidden,
+    contextLength: 1024,
+    normEpsilon: 1e-6,
+    embeddingScale: 1,
     ropes: [{ frequencies: Float32Array.of(1, 0.1, 0.01, 0.001), scale: 1, interleaved: false }],
     cacheGroups: [
       { window: 0, kvHeads, headSize, layers: Array.from({ length: layers - 1 }, (_, i) => i) },
@@ -80,9 +94,23 @@ function layOut(tensors) {
 
 export function slotConfig(overrides = {}) {
   return {
-    ...{ temperature: 0, topK: 0, topP: 1, minP: 0, typicalP: 1, repetitionPenalty: 1, presencePenalty: 0, frequencyPenalty: 0 },
-    ...{ biasTokens: new Int32Array(), biasValues: new Float32Array(), seed: 1n, minTokens: 0, endTokens: new Int32Array(), logprobs: -1 },
-    ...{ tokens: new Int32Array(), promptLength: 0, ...overrides },
+    temperature: 0,
+    topK: 0,
+    topP: 1,
+    minP: 0,
+    typicalP: 1,
+    repetitionPenalty: 1,
+    presencePenalty: 0,
+    frequencyPenalty: 0,
+    biasTokens: new Int32Array(),
+    biasValues: new Float32Array(),
+    seed: 1n,
+    minTokens: 0,
+    endTokens: new Int32Array(),
+    logprobs: -1,
+    tokens: new Int32Array(),
+    promptLength: 0,
+    ...overrides,
   };
 }
 

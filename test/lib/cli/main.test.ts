@@ -74,7 +74,7 @@ describe("evaluate", () => {
   });
 
   it("refuses a text of less than a window", async () => {
-    await expect(evaluate(fake(true, []), "a".repeat(510))).rejects.toThrow("the text has 511 tokens; at least 512 are right");
+    await expect(evaluate(fake(true, []), "a".repeat(510))).rejects.toThrow("the text has 511 tokens; expected at least 512");
   });
 });
 

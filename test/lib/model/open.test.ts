@@ -172,7 +172,14 @@ describe("what comes beside the weights", () => {
 
   test("sampling defaults: the five keys of generation_config.json", async () => {
     await writeJson(join(directory, "generation_config.json"), {
-      ...{ do_sample: false, temperature: 0.6, top_k: 20, top_p: 0.95, min_p: 0, repetition_penalty: 1.1, max_length: 99, typical_p: 0.5 },
+      do_sample: false,
+      temperature: 0.6,
+      top_k: 20,
+      top_p: 0.95,
+      min_p: 0,
+      repetition_penalty: 1.1,
+      max_length: 99,
+      typical_p: 0.5,
     });
     expect((await openModel(directory)).defaults).toEqual({ temperature: 0.6, topK: 20, topP: 0.95, minP: 0, repetitionPenalty: 1.1 });
     await writeJson(join(directory, "generation_config.json"), { temperature: null });
@@ -226,19 +233,15 @@ describe("refusals", () => {
 
   test("features that are not computed, by key", async () => {
     const features = {
-      ...{
-        quantization_config: { quant_method: "awq" },
-        attn_logit_softcapping: 50,
-        final_logit_softcapping: 30,
-        hidden_act: "gelu",
-        sliding_window: 64,
-      },
-      ...{
-        use_bidirectional_attention: true,
-        num_local_experts: 8,
-        partial_rotary_factor: 0.5,
-        rope_scaling: { type: "dynamic", factor: 2 },
-      },
+      quantization_config: { quant_method: "awq" },
+      attn_logit_softcapping: 50,
+      final_logit_softcapping: 30,
+      hidden_act: "gelu",
+      sliding_window: 64,
+      use_bidirectional_attention: true,
+      num_local_experts: 8,
+      partial_rotary_factor: 0.5,
+      rope_scaling: { type: "dynamic", factor: 2 },
     };
     for (const [key, value] of Object.entries(features)) await expectError(openConfig({ [key]: value }), "UNSUPPORTED_MODEL", key);
     const qwen3 = { ...TINY, architecture: "qwen3" } as const;
