@@ -2,7 +2,7 @@ import { KvasirError, show } from "./errors.ts";
 
 /** Checks of what callers pass: each returns the value with its type, or throws INVALID_ARGUMENT with its name, the value and what is expected. */
 
-/** Largest count that the native side takes. */
+/** Largest count that the native side takes: its integers have 32 bits. */
 export const MAX_COUNT: number = 2 ** 31 - 1;
 
 /** An INVALID_ARGUMENT error: `temperature is NaN; expected a number from 0 to 1000`. */
@@ -53,8 +53,8 @@ export function checkSignal(name: string, value: unknown): AbortSignal {
 }
 
 /**
- * An object with no key but the known ones: a misspelt parameter is an error, not a surprise. `undefined` is an empty object, and an
- * undefined field one that was left out; null is neither.
+ * An object with known keys only, so that a misspelt parameter is an error. `undefined` counts as an empty object, and a field that is
+ * undefined as left out; null is refused for both.
  */
 export function checkKeys<T extends object>(name: string, value: unknown, keys: readonly string[]): Partial<T> {
   if (value === undefined) return {};

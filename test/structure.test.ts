@@ -1,15 +1,36 @@
+import { dirname } from "node:path";
 import { describe, expect, it } from "vitest";
 import { PAGE_SIZE } from "../lib/api/options.ts";
 import { ERROR_CODES } from "../lib/errors.ts";
 import { TENSOR_TYPES } from "../lib/model/spec.ts";
 import { MAX_TOP_LOGPROBS, native, ROW_OUTPUT } from "../lib/native/addon.ts";
-import { cppFunctions, filesBelow, functionsOf, importsOf, read } from "./support/sources.ts";
+import { cppFunctions, exportsOf, filesBelow, functionsOf, importsOf, read } from "./support/sources.ts";
 
 const LIB = filesBelow("lib", ".ts");
 const NATIVE = filesBelow("native", ".h", ".cc");
 const IMPORTS = new Map(LIB.map((path) => [path, importsOf(path)]));
 
 describe("lib", () => {
+  it("has folders for all but four files", () => {
+    const top = LIB.filter((path) => path.split("/").length === 2);
+    expect(top).toEqual(["lib/check.ts", "lib/engine.ts", "lib/errors.ts", "lib/index.ts"]);
+    expect(LIB.filter((path) => /^lib\/text\/[^/]+$/.test(path))).toEqual([]);
+  });
+
+  it("has its tests in the same folders", () => {
+    const folders = (paths: string[]) => new Set(paths.map((path) => dirname(path)));
+    const own = folders(LIB);
+    const tested = [...folders(filesBelow("test/lib", ".ts"))].map((path) => path.slice("test/".length));
+    expect(tested.filter((path) => !own.has(path))).toEqual([]);
+  });
+
+  it("declares an exported name once", () => {
+    const files = new Map<string, string[]>();
+    for (const path of LIB) for (const name of exportsOf(path)) files.set(name, [...(files.get(name) ?? []), path]);
+    expect(files.size).toBeGreaterThan(150);
+    expect([...files].filter(([, paths]) => paths.length > 1)).toEqual([]);
+  });
+
   it("has no import cycle, not even of types", () => {
     const own = [...IMPORTS.values()].flat().filter((path) => path.endsWith(".ts"));
     expect(own.length).toBeGreaterThan(100);

@@ -2,7 +2,7 @@
 
 /** Tokens that a choice counts. */
 export interface Usage {
-  /** With what the tokenizer or the template added. */
+  /** Including those that the tokenizer or the template added. */
   promptTokens: number;
   /** All that were sampled, the end-of-generation token and those of a stop string included. */
   completionTokens: number;

@@ -26,7 +26,7 @@ export interface EngineOptions {
   prefixCache?: boolean;
   /** Ends loading, which rejects with the signal's reason. */
   signal?: AbortSignal;
-  /** Told while weights are loaded. */
+  /** Called while weights are loaded. */
   onProgress?: (progress: { loadedBytes: number; totalBytes: number }) => void;
 }
 
@@ -46,11 +46,23 @@ export interface CheckedOptions {
   onProgress: ((progress: { loadedBytes: number; totalBytes: number }) => void) | undefined;
 }
 
-/** Tokens of a page. */
+/** Tokens of a page. Chosen: the fewest that the native side takes, so that prefixes are shared in small steps and little is left empty. */
 export const PAGE_SIZE = 16;
 
-/** Sequences that run at once. */
+/** Sequences that run at once. Chosen: eight times the 32 streams of the serving benchmark; those beyond wait in the queue. */
 export const MAX_SLOTS = 256;
+
+/**
+ * Default of `maxBatchTokens`. Chosen: enough rows for matrix products to be fast, and few enough that running streams, which wait for a
+ * full step while a prompt is computed, do not stall.
+ */
+const DEFAULT_BATCH_TOKENS = 512;
+
+/** Most threads: the native side's bound. */
+const MAX_THREADS = 256;
+
+/** Most threads that are taken unasked. Chosen: a machine with more cores has other work, too. */
+const DEFAULT_MAX_THREADS = 64;
 
 const KEYS: readonly (keyof EngineOptions)[] = [
   "device",
@@ -71,10 +83,10 @@ export function checkOptions(given: EngineOptions | undefined, source: ModelSour
   const options = checkKeys<EngineOptions>("options", given, KEYS);
   const { signal, onProgress } = options;
   const kvType = checkOneOf("kvType", options.kvType ?? "f16", ["f32", "f16", "bf16"]);
-  const maxBatchTokens = checkInteger("maxBatchTokens", options.maxBatchTokens ?? 512, 1, 65536);
+  const maxBatchTokens = checkInteger("maxBatchTokens", options.maxBatchTokens ?? DEFAULT_BATCH_TOKENS, 1, 65536);
   return {
     device: checkDevice(options.device ?? "auto"),
-    threads: checkInteger("threads", options.threads ?? Math.min(availableParallelism(), 64), 1, 256),
+    threads: checkInteger("threads", options.threads ?? Math.min(availableParallelism(), DEFAULT_MAX_THREADS), 1, MAX_THREADS),
     isa: checkIsa(options.isa ?? "auto", isas),
     compute: checkCompute(options.compute ?? "auto", source),
     kvType,
@@ -135,12 +147,13 @@ export function pageBytes(group: CacheGroup, kvType: KvType): number {
   return group.layers.length * 2 * group.kvHeads * group.headSize * PAGE_SIZE * (kvType === "f32" ? 4 : 2);
 }
 
-/** Sequences of full length that the default cache holds. */
+/** Sequences of full length that the default cache holds. Chosen: most requests are shorter, so that many more run at once. */
 const DEFAULT_SEQUENCES = 8;
 
 /**
- * Pages of each group for the most tokens N whose pools fit the bytes. Groups that see all get N tokens. A sequence never holds more than its
- * window, one step and a page of a group with a window, so such a group gets that for each of max(8, N / maxContext) sequences, at most N.
+ * Pages of each group: those for the largest number of tokens N whose pools together fit the bytes. A group without a window gets pages for
+ * N tokens. In a group with a window a sequence never holds more than the window, one step's tokens and a page: the group gets that for each
+ * of max(8, N / maxContext) sequences, but no more than N tokens.
  */
 export function sizePools(groups: readonly CacheGroup[], request: PoolRequest): { pages: number[]; maxContext: number } {
   const context = request.asked ?? request.trained;
@@ -164,13 +177,16 @@ function groupPages(group: CacheGroup, tokenPages: number, context: number, maxB
   return Math.min(tokenPages, sequences * (Math.ceil((group.window + maxBatchTokens) / PAGE_SIZE) + 1));
 }
 
-/** A quarter of the memory at most; for one sequence of a context that the caller asked for, half. */
+/**
+ * Bytes of `DEFAULT_SEQUENCES` sequences, but at most a quarter of the memory. Where the caller asked for a context, at least those of one
+ * sequence, up to half of the memory. Both shares are chosen: weights and other programs need the rest.
+ */
 function defaultBudget(oneSequence: number, allSequences: number, asked: boolean): number {
   const usual = Math.min(allSequences, Math.floor(totalmem() / 4));
   return asked ? Math.max(usual, Math.min(oneSequence, Math.floor(totalmem() / 2))) : usual;
 }
 
-/** The largest n >= 1 for which `fits` holds; it holds for 1. Above 2^40 no pool is that large. */
+/** The largest n for which `fits` holds, which it has to for 1: by doubling and halving. The search ends at 2^40, more pages than any memory has. */
 function largest(fits: (n: number) => boolean): number {
   let low = 1;
   let high = 2;

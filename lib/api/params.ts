@@ -27,7 +27,7 @@ export interface GenerateParams {
   topP?: number;
   /** Keeps tokens at least this fraction as probable as the best (0). */
   minP?: number;
-  /** Keeps the tokens closest to the expected information, up to this sum of probabilities (1). */
+  /** Keeps the tokens whose information, -log p, is closest to the entropy of the distribution, up to this sum of probabilities (1). */
   typicalP?: number;
   /** Divides positive and multiplies negative logits of tokens in prompt or output (1). */
   repetitionPenalty?: number;
@@ -63,7 +63,7 @@ export interface GenerateParams {
     context: { tokens: Int32Array; promptLength: number; index: number },
     // biome-ignore lint/suspicious/noConfusingVoidType: one that changes the logits in place returns nothing
   ) => Float32Array | void;
-  /** Larger is sooner (0). */
+  /** Requests with a larger priority run first (0). */
   priority?: number;
   /** Requests share cached prefixes only under the same salt (""). */
   cacheSalt?: string;
@@ -75,7 +75,7 @@ export interface GenerateParams {
 
 type LogitsProcessor = NonNullable<GenerateParams["logitsProcessor"]>;
 
-/** {@link GenerateParams}, checked and complete: what the slot is told, and what stays here. */
+/** {@link GenerateParams}, checked and complete: the fields of the slot's configuration, and those that the native side does not see. */
 export interface CheckedParams extends Omit<SlotConfig, "endTokens" | "tokens" | "promptLength"> {
   maxTokens: number;
   ignoreEos: boolean;
@@ -114,7 +114,10 @@ const KEYS: readonly (keyof GenerateParams)[] = [
   "signal",
 ];
 
-/** Checks every parameter and fills in defaults: the caller's, then the model's, then the documented ones. */
+/**
+ * Checks every parameter; one that is left out takes the model's default, or else the documented one. The bounds of temperature, penalties
+ * and biases are chosen: beyond all sensible values, and so that changed logits stay finite in float32.
+ */
 export function checkParams(given: GenerateParams | undefined, defaults: GenerationDefaults, vocabSize: number): CheckedParams {
   const params = checkKeys<GenerateParams>("params", given, KEYS);
   const { logitsProcessor, signal } = params;

@@ -8,7 +8,7 @@ export interface EngineStats {
   preemptions: number;
   /** Pages that running requests hold. */
   pagesUsed: number;
-  /** Pages that hold a prefix for later requests; they are given away when needed. */
+  /** Pages that hold a prefix for later requests; they are given up when a request needs pages. */
   pagesCached: number;
   /** Pages of all pools, free ones included. */
   pagesTotal: number;

@@ -91,7 +91,7 @@ export function integers({ options }: Arguments, name: string, fallback: number[
   throw invalid(`--${name}`, given, `whole numbers from ${min} on, separated by commas`);
 }
 
-/** The given ones of `names`, as `kv-type` → `kvType`. */
+/** Those of `names` that were given, converted; `kv-type` becomes `kvType`. */
 function pick<T>(options: Arguments["options"], names: readonly string[], convert: (text: string, name: string) => T): Record<string, T> {
   const picked: Record<string, T> = {};
   for (const name of names) {

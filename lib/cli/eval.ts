@@ -16,7 +16,7 @@ export interface Evaluation {
 /** llama.cpp's protocol (tools/perplexity): windows of 512 tokens, in each the 255 predictions made at positions 256 to 510 are scored. */
 const WINDOW = 512;
 const FIRST_SCORED = 256;
-/** Windows at once: enough to fill every step. */
+/** Windows at once. Chosen: each fills a step of the default size, so that more would only wait. */
 const AT_ONCE = 4;
 
 /** `kvasir eval --text FILE`: perplexity of a text. */

@@ -54,12 +54,15 @@ async function main(): Promise<number> {
   }
 }
 
-/** Aborts at Ctrl-C. Once more, a second later or after, ends the process at once; sooner may be the same one, sent by terminal and parent. */
+/** A Ctrl-C may arrive twice, from the terminal and from a parent process; signals this close count as one. Chosen. */
+const SAME_INTERRUPT_MS = 1000;
+
+/** Aborts at the first Ctrl-C; the next one ends the process at once. */
 function interruption(): AbortSignal {
   const controller = new AbortController();
   let first = 0;
   process.on("SIGINT", () => {
-    if (controller.signal.aborted && performance.now() - first > 1000) process.exit(130);
+    if (controller.signal.aborted && performance.now() - first > SAME_INTERRUPT_MS) process.exit(130);
     if (!controller.signal.aborted) first = performance.now();
     controller.abort();
   });

@@ -35,12 +35,14 @@ export interface GgufFile {
 
 type ScalarType = Exclude<ValueType, "string" | "array">;
 
-/** Arrays up to this length are always kept: per-layer settings. */
+/** Arrays up to this length are always kept. Chosen: per-layer settings are about as short, vocabularies far longer. */
 const SHORT_ARRAY = 64;
 
-// Above what any model has, below what would exhaust memory.
+/** Most elements of an array, and most tensors or metadata entries. Chosen: above what any model has, below what would exhaust memory. */
 const MAX_ELEMENTS = 1 << 24;
 const MAX_ENTRIES = 1 << 16;
+
+/** The format's own limits. */
 const MAX_KEY_BYTES = 65535;
 const MAX_TENSOR_NAME_BYTES = 64;
 
@@ -107,7 +109,7 @@ async function readPreamble(reader: Reader): Promise<{ version: number; tensorCo
   if (magic !== "GGUF") throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path} starts with ${show(magic)}; expected "GGUF"`);
   await reader.need(20, "the header");
   const version = reader.u32();
-  // A version whose low half is empty is a small number in the other byte order.
+  // In the other byte order a small version number has nothing in its low half.
   if (version !== 0 && (version & 0xffff) === 0)
     throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: the file is big-endian; expected little-endian GGUF`);
   if (version !== 2 && version !== 3)

@@ -9,6 +9,7 @@ export interface JsonObject {
   [key: string]: JsonValue;
 }
 
+/** Deepest nesting that is read. Chosen: beyond that of any model's files, and far from where recursion would exhaust the stack. */
 const MAX_DEPTH = 100;
 
 /** The object that a JSON file holds; typed errors for what is missing or malformed. */

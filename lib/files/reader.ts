@@ -1,13 +1,13 @@
 import { type FileHandle, open, readFile, stat } from "node:fs/promises";
 import { KvasirError } from "../errors.ts";
 
-/** Bytes fetched at a time: headers with large vocabularies take tens of them, small files one. */
+/** Bytes fetched at a time. Chosen: small files take one such chunk, headers with large vocabularies tens of them. */
 const CHUNK = 1 << 20;
 
-/** Largest file that is read whole: tokenizers of today's models take up to 40 MB. */
+/** Largest file that is read whole. Chosen: tokenizers of today's models take up to 40 MB. */
 const MAX_TEXT = 1 << 27;
 
-/** Longest string that is taken from a file: chat templates and vocabularies' tokens are far below. */
+/** Longest string that is taken from a file. Chosen: chat templates and vocabularies' tokens are far below. */
 const MAX_STRING = 1 << 24;
 
 /**

@@ -1,6 +1,6 @@
 import { setMaxListeners } from "node:events";
 
-/** What `promise` gives, or a rejection with the signal's reason as soon as that aborts; the promise's own end is then ignored. */
+/** As `promise`, unless the signal aborts first: then it rejects with the signal's reason at once, and how the promise ends is ignored. */
 export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise;
   let stop: (() => void) | undefined;
@@ -16,7 +16,7 @@ export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal |
   }
 }
 
-/** Listens to a signal that many requests may share: Node's warning about eleven listeners, a leak elsewhere, is off for it. */
+/** Listens to a signal. Many requests may share one: Node's warning about more than ten listeners, a sign of leaks, is turned off for it. */
 export function onAbort(signal: AbortSignal, listener: () => void): void {
   setMaxListeners(0, signal);
   signal.addEventListener("abort", listener);

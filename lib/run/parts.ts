@@ -67,7 +67,7 @@ function createNative(module: NativeModule, { spec, files, tensors }: ModelSourc
   }
 }
 
-/** Rejects with what `onProgress` throws, too. */
+/** Loads the weights; rejects with what `onProgress` throws, too. */
 function load(native: NativeEngine, { onProgress }: CheckedOptions): Promise<NativeInfo> {
   return new Promise((resolve, reject) => {
     const report = (loadedBytes: number, totalBytes: number): void => {

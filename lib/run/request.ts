@@ -17,7 +17,7 @@ export class Request implements ChoiceOwner {
   readonly #ready = new Set<Choice>();
   #unfinished = 0;
   #failure: { reason: unknown } | undefined;
-  /** Looks again whether who waits may go on. */
+  /** Settles the promise of the caller that waits in `#until`, if what it waits for has happened. */
   #notify: () => void = () => {};
 
   /** Queues the choices. Throws PROMPT_EMPTY or PROMPT_TOO_LONG, as the scheduler finds. */
@@ -60,7 +60,7 @@ export class Request implements ChoiceOwner {
     return choice.take();
   }
 
-  /** All choices, once they have ended: each is its one chunk that nobody took. */
+  /** All choices, once they have ended. Nobody took chunks before, so that each choice's only chunk is all of it. */
   async completion(): Promise<Completion> {
     await this.#until(() => false);
     const choices = this.#choices.map((choice) => choice.take() as Omit<Completion, "choices">);
@@ -92,7 +92,7 @@ export class Request implements ChoiceOwner {
     this.#notify();
   }
 
-  /** Ends what runs; who waits gets no more chunks. */
+  /** Ends what runs; a caller that waits gets no more chunks. */
   abandon(): void {
     this.#ready.clear();
     for (const { sequence } of this.#choices) this.#loop.cancel(sequence);
@@ -101,7 +101,7 @@ export class Request implements ChoiceOwner {
     this.#notify();
   }
 
-  /** Ends what runs; who waits is rejected with the reason. */
+  /** Ends what runs; a caller that waits is rejected with the reason. */
   fail(reason: unknown): void {
     this.#failure ??= { reason };
     this.abandon();

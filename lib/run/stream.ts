@@ -3,7 +3,7 @@ import type { Request } from "./request.ts";
 
 /**
  * The chunks of a request, which starts with the first `next`. A slow reader gets larger chunks, not a longer queue.
- * Not a generator: `return` must end a request whose `next` still waits.
+ * Not a generator, whose `return` waits for a pending `next`: leaving the loop has to end the request at once.
  */
 export class ChunkStream implements AsyncIterableIterator<Chunk, undefined> {
   readonly #start: () => Promise<Request>;
@@ -29,7 +29,7 @@ export class ChunkStream implements AsyncIterableIterator<Chunk, undefined> {
     this.#done = true;
     await this.#request?.then(
       (request) => request.abandon(),
-      () => {}, // `next` tells
+      () => {}, // the caller of `next` gets this error
     );
     return { done: true, value: undefined };
   }

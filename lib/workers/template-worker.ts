@@ -3,7 +3,7 @@ import type { ChatInput, RenderedChat } from "../text/chat/messages.ts";
 import { TemplateRenderer, type TemplateSource } from "../text/chat/renderer.ts";
 import { serve } from "./worker-server.ts";
 
-/** The caller ends this process at its deadline. Should the caller itself be gone by then, rendering ends here, and with it the process. */
+/** Ends rendering where the caller, who would end this process at its deadline, is gone. Chosen: far above that deadline. */
 const ORPHAN_MS = 60_000;
 
 serve((source: TemplateSource) => {

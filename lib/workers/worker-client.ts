@@ -76,7 +76,7 @@ export class WorkerClient {
 
   #start(): Peer {
     const { start, module, data } = this.#settings;
-    // One that was given up says nothing any more.
+    // A peer that was given up may still send something: it is ignored.
     const ifCurrent = (action: () => void): void => {
       if (this.#peer === peer) action();
     };

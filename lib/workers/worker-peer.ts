@@ -2,7 +2,7 @@ import { fork, type StdioOptions } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 
-/** What hears of a peer: its messages, and once why it ended. */
+/** Receives a peer's messages, and once the reason why it ended. */
 export interface PeerEvents {
   message(message: unknown): void;
   ended(reason: string): void;
@@ -18,10 +18,10 @@ export interface Peer {
   end(): Promise<void>;
 }
 
-/** Starts a peer, for which the events are meant. */
+/** Starts a peer that runs `module` and reports to `events`. */
 export type StartPeer = (module: URL, events: PeerEvents) => Peer;
 
-/** A thread: cheap, shares this process's fate. */
+/** A thread: cheap, but what aborts it aborts this process. */
 export function startThread(module: URL, events: PeerEvents): Peer {
   // The flags of this process may not fit a worker: `node --input-type=module` would make its start fail.
   const worker = new Worker(module, { execArgv: [] });
@@ -37,7 +37,7 @@ export function startThread(module: URL, events: PeerEvents): Peer {
   };
 }
 
-/** A process with a limit on its heap. V8 aborts where a single allocation exceeds what is left, and from a thread would take this process along. */
+/** A process with a limit on its heap. V8 aborts when an allocation exceeds what is left: from a thread it would end this process, too. */
 export function startProcess(heapMegabytes: number): StartPeer {
   return (module, events) => {
     const stdio: StdioOptions = ["ignore", "ignore", "ignore", "ipc"];
@@ -50,7 +50,7 @@ export function startProcess(heapMegabytes: number): StartPeer {
     child.on("error", (error) => events.ended(error.message));
     child.on("exit", (code, signal) => events.ended(`its process ended with ${signal ?? `code ${code}`}`));
     return {
-      // A broken channel is told by "exit".
+      // A broken channel is reported by "exit".
       post: (message) => void child.send(message as object, () => {}),
       hold: (alive) => {
         for (const handle of [child, child.channel]) alive ? handle?.ref() : handle?.unref();

@@ -2,21 +2,21 @@ import { KvasirError, show } from "../../errors.ts";
 import { wellFormed } from "../tokenizer/codec.ts";
 import { TextTrie } from "../tokenizer/trie.ts";
 
-/** Strings that templates compare, and may put between brackets to write a special token: not text of anyone's. */
+/** Roles are not masked: templates compare them, and write special tokens by putting them between brackets. They are nobody's text. */
 const ROLES = new Set(["system", "user", "assistant", "tool", "developer", "function", "ipython", "model", "observation"]);
 const WORD = /^\w+$/;
 
-/** Depth at which what was given is refused: no chat is so deep, and cycles are. */
+/** Deepest nesting of what is given. Chosen: no chat is so deep, and what is deeper is most likely a cycle. */
 const MAX_DEPTH = 64;
 
 /** Characters that `tojson` and `trim` treat in their own way are masked only if nothing else can be. */
 const DELICATE = /["\\\s\p{Cc}]/u;
 
 /**
- * Text is not control: in every string of a chat, one character of each special token's text is replaced by a sentinel, a private-use character
- * that stands nowhere else. Beginnings of such a text at a string's end, ends of one at its start, and strings that are a piece of one
- * are broken likewise, so that strings which the template joins don't make a special token either. The tokenizer puts the characters back
- * once it has found the special tokens that the template wrote.
+ * Keeps what a chat says from being read as special tokens: in every string, one character of each special token's text is replaced by a
+ * sentinel, a private-use character that stands nowhere else. Beginnings of such a text at a string's end, ends of one at its start, and
+ * strings that are a piece of one are broken likewise, so that strings which the template joins don't make a special token either. The
+ * tokenizer puts the characters back once it has found the special tokens that the template wrote.
  */
 export class ChatMasker {
   readonly #specialTexts: readonly string[];
@@ -36,7 +36,7 @@ export class ChatMasker {
     this.#taken = [...specialTexts, ...taken];
   }
 
-  /** What stands for what; complete once everything is masked. */
+  /** Which sentinel stands for which character; complete once everything is masked. */
   get masks(): [sentinel: string, original: string][] {
     return [...this.#sentinels].map(([original, sentinel]) => [sentinel, original]);
   }
@@ -122,7 +122,10 @@ function* privateUse(): Generator<string, undefined> {
   for (let code = 0xe000; code <= 0xf8ff; code++) yield String.fromCharCode(code);
 }
 
-/** A deep copy of JSON values, each string and object key changed by `change` (`key`: the string is a value, the one of that key of an object). */
+/**
+ * A deep copy of JSON values, each string and object key changed by `change`. Its `key` is the object key whose value the string is, "" for a
+ * string elsewhere, and `undefined` for an object key itself.
+ */
 function copyStrings(value: unknown, change: (text: string, key: string | undefined) => string, key = "", depth = 0): unknown {
   if (depth > MAX_DEPTH)
     throw new KvasirError("INVALID_ARGUMENT", `messages, tools and templateVars are nested ${depth} deep; expected at most ${MAX_DEPTH}`);

@@ -12,7 +12,7 @@ export interface TemplateSource {
   specialTexts: string[];
 }
 
-/** Longest rendered text, in UTF-16 units: far above what fits a context. */
+/** Longest rendered text, in UTF-16 units. Chosen: far above what fits a context. */
 const MAX_LENGTH = 1 << 24;
 
 /** Renders one chat template; it runs in a process of its own, tests call it directly. The template is parsed at its first use. */

@@ -6,10 +6,10 @@ import type { TemplateSource } from "./renderer.ts";
 
 export type { ChatInput, ChatMessage, ChatPart, RenderedChat } from "./messages.ts";
 
-/** Longest that rendering may take: templates have loops and come with model files. */
+/** Longest that rendering may take: templates have loops and come with model files. Chosen: far above what a long conversation takes. */
 const DEADLINE_MS = 2000;
 
-/** Heap of the process that renders. */
+/** Heap of the process that renders. Chosen: Node's own needs and several texts of the greatest length that a renderer returns. */
 const HEAP_MEGABYTES = 256;
 
 /** A chat template, rendered in a process of its own: one that hangs or takes all memory is ended and costs only its request. */

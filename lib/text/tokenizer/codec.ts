@@ -25,7 +25,7 @@ export interface Codec {
   readonly vocabulary: Vocabulary;
   /** Cuts text at the tokens marked special. */
   readonly specials: TokenSplitter;
-  /** Whether parsing special tokens may find them in other text than their own (a normalizer folds characters): then a chat is never parsed as a whole. */
+  /** Whether a normalizer may turn other text into a special token's, by folding characters: a chat is then always encoded in pieces. */
   readonly foldsSpecials: boolean;
   encode(text: string, options: Required<EncodeOptions>): number[];
   /** Ids of text without special tokens; `first`: the text starts the sequence. */

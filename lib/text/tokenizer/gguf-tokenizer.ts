@@ -5,7 +5,7 @@ import type { AddedToken, Codec } from "./codec.ts";
 import { HuggingFaceCodec } from "./huggingface.ts";
 import type { Affixes } from "./post-processor.ts";
 import { byteTokenTable, SentencePieceCodec } from "./sentencepiece.ts";
-import type { AddedTokenJson, Json, TokenizerJson } from "./tokenizer-json.ts";
+import type { AddedTokenJson, ComponentJson, TokenizerJson } from "./tokenizer-json.ts";
 import { buildVocabulary } from "./vocabulary.ts";
 
 /** Values of `tokenizer.ggml.token_type`. */
@@ -13,7 +13,7 @@ const TYPE = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byt
 
 /** How a byte-level BPE of GGUF cuts text into words, by `tokenizer.ggml.pre`; names and rules are llama.cpp's. */
 interface PreTokenizer {
-  split: Json;
+  split: ComponentJson;
   /** A word that is a token stays whole, whatever the merges say. */
   ignoreMerges: boolean;
   /** Where the file doesn't say. */
@@ -27,7 +27,7 @@ const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
 ]);
 
 /** cl100k's words, with so many digits in a number: contractions, letters with one sign before, numbers, signs, line ends, space. */
-function wordSplit(digits: string): Json {
+function wordSplit(digits: string): ComponentJson {
   const Regex = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
   const split = { type: "Split", pattern: { Regex }, behavior: "Isolated", invert: false };
   return { type: "Sequence", pretokenizers: [split, { type: "ByteLevel", add_prefix_space: false, use_regex: false }] };

@@ -1,9 +1,9 @@
 import { Tokenizer as Pipeline } from "@huggingface/tokenizers";
 import { KvasirError } from "../../errors.ts";
 import { type AddedToken, type Codec, type EncodeOptions, TokenSplitter } from "./codec.ts";
-import { pieceDecoder } from "./piece-bytes.ts";
+import { pieceConverter } from "./piece-converter.ts";
 import type { Affixes } from "./post-processor.ts";
-import { type AddedTokenJson, flatten, type Json, type TokenizerJson } from "./tokenizer-json.ts";
+import { type AddedTokenJson, type ComponentJson, flatten, type TokenizerJson } from "./tokenizer-json.ts";
 import { buildVocabulary, type Vocabulary } from "./vocabulary.ts";
 
 /** What a {@link HuggingFaceCodec} is made of. */
@@ -78,26 +78,26 @@ function withoutSpecials(model: TokenizerJson["model"], special: AddedTokenJson[
   return { ...model, merges: pairs.filter(([left, right]) => !texts.has(left + right)) };
 }
 
-/** `ignore_merges` looks words up whole: special tokens' texts are taken from there, too. A single character has no other token and stays. */
+/** `ignore_merges` looks whole words up in the vocabulary: special tokens' texts are removed, but for single characters, which have no other token. */
 function hideSpecials({ model }: Pipeline, special: AddedTokenJson[]): void {
   for (const { content } of special) if ([...content].length > 1) model?.tokens_to_ids.delete(content);
 }
 
 /** Metaspace in today's dialect, the only one that the library reads. */
-function modernized(component: Json | null): Json | null {
+function modernized(component: ComponentJson | null): ComponentJson | null {
   return mapMetaspace(component, (step) => (step.add_prefix_space === false ? { prepend_scheme: "never", ...step } : step));
 }
 
 /** The pre-tokenizer for text that does not start the sequence: `first` puts no space before it. */
-function continuing(component: Json | null): Json | null {
+function continuing(component: ComponentJson | null): ComponentJson | null {
   return mapMetaspace(component, (step) => (step.prepend_scheme === "first" ? { ...step, prepend_scheme: "never" } : step));
 }
 
-function mapMetaspace(component: Json | null, change: (step: Json) => Json): Json | null {
+function mapMetaspace(component: ComponentJson | null, change: (step: ComponentJson) => ComponentJson): ComponentJson | null {
   if (component?.type === "Metaspace") return change(component);
   const parts = component?.pretokenizers;
   if (component?.type !== "Sequence" || !Array.isArray(parts)) return component;
-  return { ...component, pretokenizers: parts.map((part: Json) => mapMetaspace(part, change)) };
+  return { ...component, pretokenizers: parts.map((part: ComponentJson) => mapMetaspace(part, change)) };
 }
 
 function addedToken({ id, content, lstrip, rstrip }: AddedTokenJson): AddedToken {
@@ -109,13 +109,13 @@ function vocabularyOf(
   affixes: Affixes,
   { bosText, eosText, file }: Omit<HuggingFaceParts, "json" | "affixes">,
 ): Vocabulary {
-  const decoder = pieceDecoder(json.decoder, file);
+  const converter = pieceConverter(json.decoder, file);
   const pieces: (Uint8Array | undefined)[] = [];
   const ids = new Map(Object.entries(json.model.vocab));
-  for (const [piece, id] of ids) pieces[id] = decoder.bytes(piece);
+  for (const [piece, id] of ids) pieces[id] = converter.bytesOf(piece);
   for (const { id, content, special } of json.added_tokens) {
     ids.set(content, id);
-    pieces[id] = decoder.decodesAdded && special !== true ? decoder.bytes(content) : Buffer.from(content);
+    pieces[id] = converter.convertsAdded && special !== true ? converter.bytesOf(content) : Buffer.from(content);
   }
   const idOf = (text: string): number => (text === "" ? -1 : (ids.get(text) ?? -1));
   const stray = [...affixes.before, ...affixes.after].find((id) => pieces[id] === undefined);
@@ -128,7 +128,7 @@ function vocabularyOf(
     bosToken,
     eosToken: idOf(eosText),
     addsBos,
-    prefixSpace: decoder.prefixSpace,
+    prefixSpace: converter.prefixSpace,
     bosText,
     eosText,
   });

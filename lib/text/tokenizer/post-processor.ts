@@ -1,5 +1,5 @@
 import { KvasirError, show } from "../../errors.ts";
-import { flatten, type Json, malformed, type TokenizerJson } from "./tokenizer-json.ts";
+import { type ComponentJson, flatten, malformed, type TokenizerJson } from "./tokenizer-json.ts";
 
 /** Ids that a tokenizer adds to a prompt. */
 export interface Affixes {
@@ -18,7 +18,7 @@ export function postProcessorAffixes(json: TokenizerJson, file: string): Affixes
   return affixes;
 }
 
-function stepAffixes(step: Json, json: TokenizerJson, file: string): Affixes {
+function stepAffixes(step: ComponentJson, json: TokenizerJson, file: string): Affixes {
   if (step.type === "ByteLevel") return { before: [], after: [] };
   if (step.type === "TemplateProcessing") return templateAffixes(step, json, file);
   if (step.type === "BertProcessing" || step.type === "RobertaProcessing") {
@@ -30,7 +30,7 @@ function stepAffixes(step: Json, json: TokenizerJson, file: string): Affixes {
 
 type TemplateItem = { SpecialToken?: { id?: unknown }; Sequence?: { id?: unknown } } | null;
 
-function templateAffixes(step: Json, json: TokenizerJson, file: string): Affixes {
+function templateAffixes(step: ComponentJson, json: TokenizerJson, file: string): Affixes {
   const items = step.single;
   if (!Array.isArray(items)) throw malformed(file, "post_processor.single", items, "an array");
   const affixes: Affixes = { before: [], after: [] };
@@ -43,7 +43,7 @@ function templateAffixes(step: Json, json: TokenizerJson, file: string): Affixes
 }
 
 /** A token that the template names: its ids stand beside the template, or it is in the vocabulary. */
-function specialIds(name: unknown, step: Json, json: TokenizerJson, file: string): number[] {
+function specialIds(name: unknown, step: ComponentJson, json: TokenizerJson, file: string): number[] {
   if (typeof name === "string") {
     const entries = Object.entries((step.special_tokens ?? {}) as Record<string, { ids?: unknown } | null>);
     const ids = entries.find(([key]) => key === name)?.[1]?.ids;

@@ -62,7 +62,7 @@ export class SentencePieceCodec implements Codec {
     }
   }
 
-  /** Symbols are a linked list over the text: symbol i is text[starts[i] .. starts[next[i]]). A merge extends the left one and unlinks the right one. */
+  /** Symbols are a linked list: symbol i is text[starts[i] .. starts[next[i]]). A merge extends the left one and unlinks the right one. */
   #merge(text: string, ids: number[]): void {
     const starts = characterStarts(text);
     const count = starts.length - 1;

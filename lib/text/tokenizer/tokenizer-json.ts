@@ -3,15 +3,15 @@ import { KvasirError, show } from "../../errors.ts";
 /** tokenizer.json as far as kvasir reads it itself; the library reads the rest. */
 export interface TokenizerJson {
   added_tokens: AddedTokenJson[];
-  normalizer: Json | null;
-  pre_tokenizer: Json | null;
-  post_processor: Json | null;
-  decoder: Json | null;
+  normalizer: ComponentJson | null;
+  pre_tokenizer: ComponentJson | null;
+  post_processor: ComponentJson | null;
+  decoder: ComponentJson | null;
   model: BpeJson;
 }
 
 /** One component of the pipeline; its other keys depend on `type`. */
-export interface Json {
+export interface ComponentJson {
   type: string;
   [key: string]: unknown;
 }
@@ -34,7 +34,7 @@ export interface BpeJson {
   [key: string]: unknown;
 }
 
-/** Ids are below this: far above any vocabulary, and small enough to index arrays. */
+/** Ids are below this. Chosen: far above any vocabulary, and small enough to index arrays. */
 const MAX_TOKENS = 1 << 22;
 
 /** Checks the parts that kvasir reads itself. `file` names it in messages. */
@@ -65,16 +65,16 @@ export function checkTokenizerJson(value: unknown, file: string): TokenizerJson 
 }
 
 /** A component with those that Sequence components hold in place of these. */
-export function flatten(component: Json | null, list: string): Json[] {
+export function flatten(component: ComponentJson | null, list: string): ComponentJson[] {
   if (component === null) return [];
   if (component.type !== "Sequence") return [component];
   const parts = component[list];
-  return Array.isArray(parts) ? parts.flatMap((part) => (isObject(part) ? flatten(part as Json, list) : [])) : [];
+  return Array.isArray(parts) ? parts.flatMap((part) => (isObject(part) ? flatten(part as ComponentJson, list) : [])) : [];
 }
 
-function component(value: Record<string, unknown>, name: string, file: string): Json | null {
+function component(value: Record<string, unknown>, name: string, file: string): ComponentJson | null {
   const part = value[name] ?? null;
-  if (part === null || (isObject(part) && typeof part.type === "string")) return part as Json | null;
+  if (part === null || (isObject(part) && typeof part.type === "string")) return part as ComponentJson | null;
   throw malformed(file, name, part, "null or an object with a type");
 }
 
