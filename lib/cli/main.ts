@@ -54,7 +54,7 @@ async function main(): Promise<number> {
   }
 }
 
-/** A Ctrl-C may arrive twice, from the terminal and from a parent process; signals this close count as one. Chosen. */
+/** A Ctrl-C may arrive twice, from the terminal and from a parent process. Signals this close count as one; chosen. */
 const SAME_INTERRUPT_MS = 1000;
 
 /** Aborts at the first Ctrl-C; the next one ends the process at once. */

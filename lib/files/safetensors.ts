@@ -138,7 +138,7 @@ function isSizes(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 }
 
-/** With overlaps refused before: the bytes of all tensors are the bytes of data. */
+/** Refuses bytes of data that no tensor takes. Overlaps were refused before, so that comparing sums is enough. */
 function refuseHoles(reader: Reader, tensors: readonly StoredTensor[], dataOffset: number): void {
   const used = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
   const size = reader.size - dataOffset;

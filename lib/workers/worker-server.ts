@@ -11,7 +11,7 @@ export interface Transferred {
 /** Answers one call: returns (or promises) the result, or throws. Calls come one at a time. */
 export type Answer<Call> = (call: Call) => Transferred | Promise<Transferred>;
 
-/** Runs this thread or process as a worker: `make` makes what answers from the first message. */
+/** Runs this thread or process as a worker: `make` is given the first message and returns the function that answers the calls. */
 export function serve<Data, Call>(make: (data: Data) => Answer<Call>): void {
   let answer: Answer<Call> | undefined;
   onMessage(async (message) => {

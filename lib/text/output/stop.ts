@@ -38,7 +38,7 @@ export class StopMatcher {
     return { text: all.slice(0, all.length - hold), stopped: false };
   }
 
-  /** What was held back: the text has ended and it was no stop string. */
+  /** What was held back: the text has ended, so that it cannot become a stop string any more. */
   flush(): string {
     const text = this.#held;
     this.#held = "";

@@ -10,7 +10,7 @@ import type { Vocabulary } from "./vocabulary.ts";
 
 export type { EncodeOptions } from "./codec.ts";
 
-/** Text to tokens and back. Encoding runs in one worker, which holds the only copy of the tokenizer; here is the vocabulary's text alone. */
+/** Text to tokens and back. Encoding runs in one worker, which holds the only copy of the tokenizer; this thread has the vocabulary's bytes. */
 export class Tokenizer {
   readonly vocabulary: Vocabulary;
   /** Texts of the tokens marked special. */

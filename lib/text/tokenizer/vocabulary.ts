@@ -24,7 +24,7 @@ export interface Vocabulary {
   eosText: string;
 }
 
-/** What {@link buildVocabulary} takes as it is. */
+/** The fields of a vocabulary that {@link buildVocabulary} copies and does not compute. */
 export type VocabularyFacts = Omit<Vocabulary, "size" | "offsets" | "bytes" | "special">;
 
 /** A vocabulary from the bytes of each id (holes are ids without a token). */
