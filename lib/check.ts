@@ -1,13 +1,13 @@
 import { KvasirError, show } from "./errors.ts";
 
-/** Checks of what callers pass: each returns the value with its type, or throws INVALID_ARGUMENT with its name, the value and what is right. */
+/** Checks of what callers pass: each returns the value with its type, or throws INVALID_ARGUMENT with its name, the value and what is expected. */
 
-/** Largest count that the native side takes. */
+/** Largest count that the native side takes: its integers have 32 bits. */
 export const MAX_COUNT: number = 2 ** 31 - 1;
 
-/** An INVALID_ARGUMENT error: `temperature is NaN; a number from 0 to 1000 is right`. */
-export function invalid(name: string, value: unknown, right: string): KvasirError {
-  return new KvasirError("INVALID_ARGUMENT", `${name} is ${show(value)}; ${right} is right`);
+/** An INVALID_ARGUMENT error: `temperature is NaN; expected a number from 0 to 1000`. */
+export function invalid(name: string, value: unknown, expected: string): KvasirError {
+  return new KvasirError("INVALID_ARGUMENT", `${name} is ${show(value)}; expected ${expected}`);
 }
 
 /** A finite number in [min, max]. */
@@ -53,15 +53,15 @@ export function checkSignal(name: string, value: unknown): AbortSignal {
 }
 
 /**
- * An object with no key but the known ones: a misspelt parameter is an error, not a surprise. `undefined` is an empty object, and an
- * undefined field one that was left out; null is neither.
+ * An object with known keys only, so that a misspelt parameter is an error. `undefined` counts as an empty object, and a field that is
+ * undefined as left out; null is refused for both.
  */
 export function checkKeys<T extends object>(name: string, value: unknown, keys: readonly string[]): Partial<T> {
   if (value === undefined) return {};
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw invalid(name, value, "an object");
   for (const key of Object.keys(value)) {
-    if (!keys.includes(key)) throw new KvasirError("INVALID_ARGUMENT", `${name} has no ${show(key)}; it has ${keys.join(", ")}`);
-    if (value[key as keyof typeof value] === null) throw invalid(key, null, "leaving it out");
+    if (!keys.includes(key)) throw new KvasirError("INVALID_ARGUMENT", `${name} has no ${show(key)}; expected one of ${keys.join(", ")}`);
+    if (value[key as keyof typeof value] === null) throw invalid(key, null, "a value, or the key left out");
   }
   return value as Partial<T>;
 }

@@ -1,19 +1,19 @@
-import { untilAborted } from "./abort.ts";
+import type { Chunk, Completion } from "./api/completion.ts";
+import { type EngineOptions, MAX_SLOTS, PAGE_SIZE, pageBytes } from "./api/options.ts";
+import { checkParams, type GenerateParams } from "./api/params.ts";
+import type { EngineStats } from "./api/stats.ts";
 import { checkBoolean, checkKeys, checkSignal, checkString, checkTokens, invalid } from "./check.ts";
-import type { RequestModel } from "./choice.ts";
-import type { Chunk, Completion } from "./completion.ts";
 import { KvasirError } from "./errors.ts";
-import { StepLoop } from "./loop.ts";
-import { native } from "./native.ts";
-import { type EngineParts, openParts, type TextTokenizer } from "./open.ts";
-import { type EngineOptions, MAX_SLOTS, PAGE_SIZE, pageBytes } from "./options.ts";
-import { checkParams, type GenerateParams } from "./params.ts";
-import { Request } from "./request.ts";
+import { native } from "./native/addon.ts";
+import { untilAborted } from "./run/abort.ts";
+import type { RequestModel } from "./run/choice.ts";
+import { StepLoop } from "./run/loop.ts";
+import { type EngineParts, openParts, type TextTokenizer } from "./run/parts.ts";
+import { Request } from "./run/request.ts";
+import { ScoreTask } from "./run/score.ts";
+import { ChunkStream } from "./run/stream.ts";
 import { Scheduler } from "./schedule/scheduler.ts";
-import { ScoreTask } from "./score.ts";
-import type { EngineStats } from "./stats.ts";
-import { ChunkStream } from "./stream.ts";
-import type { ChatInput, ChatMessage } from "./text/chat.ts";
+import type { ChatInput, ChatMessage } from "./text/chat/template.ts";
 
 /**
  * What to continue: text, token ids (used as they are), or a conversation for the model's chat template. `addGenerationPrompt` (true) has
@@ -58,7 +58,10 @@ export class Engine {
     const groups = source.spec.cacheGroups.map(({ window }, g) => ({ window, pages: pages[g]! }));
     this.#parts = parts;
     this.#scheduler = new Scheduler({
-      ...{ maxBatchTokens, maxContext, prefixCache, groups },
+      maxBatchTokens,
+      maxContext,
+      prefixCache,
+      groups,
       pageSize: PAGE_SIZE,
       maxSlots: MAX_SLOTS,
       modelId: source.name,
@@ -145,7 +148,12 @@ export class Engine {
       kvCacheUsedBytes: sum(groups, (group) => group.used * group.pageBytes),
       cacheHitRate: prefixQueries === 0 ? 0 : prefixHits / prefixQueries,
       batchOccupancy: meanRows,
-      ...{ device, isa, compute, kvType, threads, maxContext },
+      device,
+      isa,
+      compute,
+      kvType,
+      threads,
+      maxContext,
       contextLength: source.spec.contextLength,
       processor: info.processor,
     };
@@ -183,7 +191,7 @@ export class Engine {
     const chat = checkKeys<Exclude<Prompt, string | Int32Array | readonly number[]>>("prompt", prompt, CHAT_KEYS);
     const tokenizer = this.#tokenizer("messages");
     if (this.#parts.chat === undefined) {
-      throw new KvasirError("NO_CHAT_TEMPLATE", `model ${this.#parts.source.name} has no chat template; a text prompt is right`);
+      throw new KvasirError("NO_CHAT_TEMPLATE", `model ${this.#parts.source.name} has no chat template; expected a text prompt`);
     }
     return tokenizer.encodeChat(await this.#parts.chat.render(chat as ChatInput));
   }
@@ -193,7 +201,7 @@ export class Engine {
     if (this.#parts.tokenizer !== undefined) return this.#parts.tokenizer;
     throw new KvasirError(
       "NO_TOKENIZER",
-      `${what} needs a tokenizer, and model ${this.#parts.source.name} came without one; token ids are right`,
+      `${what} needs a tokenizer, and model ${this.#parts.source.name} came without one; expected token ids`,
     );
   }
 }

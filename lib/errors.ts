@@ -44,7 +44,7 @@ export const ERROR_CODES = [
   "INTERNAL",
 ] as const;
 
-/** The error of every kvasir function: a {@link ErrorCode | code}, a message that names the value and what would be right, the caller's stack. */
+/** The error of every kvasir function: a {@link ErrorCode | code}, a message that names the value and what is expected, the caller's stack. */
 export class KvasirError extends Error {
   override readonly name: string = "KvasirError";
   /** What failed, for programs. */

@@ -3,10 +3,10 @@
  *
  * @packageDocumentation
  */
-export type { Chunk, Completion, Timings, TokenLogprob, Usage } from "./completion.ts";
+export type { Chunk, Completion, Timings, TokenLogprob, Usage } from "./api/completion.ts";
+export type { EngineOptions } from "./api/options.ts";
+export type { GenerateParams } from "./api/params.ts";
+export type { EngineStats } from "./api/stats.ts";
 export { Engine, type Prompt } from "./engine.ts";
 export { ERROR_CODES, type ErrorCode, KvasirError } from "./errors.ts";
-export type { EngineOptions } from "./options.ts";
-export type { GenerateParams } from "./params.ts";
-export type { EngineStats } from "./stats.ts";
-export type { ChatMessage, ChatPart } from "./text/chat.ts";
+export type { ChatMessage, ChatPart } from "./text/chat/template.ts";

@@ -1,15 +1,36 @@
+import { dirname } from "node:path";
 import { describe, expect, it } from "vitest";
+import { PAGE_SIZE } from "../lib/api/options.ts";
 import { ERROR_CODES } from "../lib/errors.ts";
 import { TENSOR_TYPES } from "../lib/model/spec.ts";
-import { MAX_TOP_LOGPROBS, native, ROW_OUTPUT } from "../lib/native.ts";
-import { PAGE_SIZE } from "../lib/options.ts";
-import { cppFunctions, filesBelow, functionsOf, importsOf, read } from "./support/sources.ts";
+import { MAX_TOP_LOGPROBS, native, ROW_OUTPUT } from "../lib/native/addon.ts";
+import { cppFunctions, exportsOf, filesBelow, functionsOf, importsOf, read } from "./support/sources.ts";
 
 const LIB = filesBelow("lib", ".ts");
 const NATIVE = filesBelow("native", ".h", ".cc");
 const IMPORTS = new Map(LIB.map((path) => [path, importsOf(path)]));
 
 describe("lib", () => {
+  it("has folders for all but four files", () => {
+    const top = LIB.filter((path) => path.split("/").length === 2);
+    expect(top).toEqual(["lib/check.ts", "lib/engine.ts", "lib/errors.ts", "lib/index.ts"]);
+    expect(LIB.filter((path) => /^lib\/text\/[^/]+$/.test(path))).toEqual([]);
+  });
+
+  it("has its tests in the same folders", () => {
+    const folders = (paths: string[]) => new Set(paths.map((path) => dirname(path)));
+    const own = folders(LIB);
+    const tested = [...folders(filesBelow("test/lib", ".ts"))].map((path) => path.slice("test/".length));
+    expect(tested.filter((path) => !own.has(path))).toEqual([]);
+  });
+
+  it("declares an exported name once", () => {
+    const files = new Map<string, string[]>();
+    for (const path of LIB) for (const name of exportsOf(path)) files.set(name, [...(files.get(name) ?? []), path]);
+    expect(files.size).toBeGreaterThan(150);
+    expect([...files].filter(([, paths]) => paths.length > 1)).toEqual([]);
+  });
+
   it("has no import cycle, not even of types", () => {
     const own = [...IMPORTS.values()].flat().filter((path) => path.endsWith(".ts"));
     expect(own.length).toBeGreaterThan(100);
@@ -17,9 +38,9 @@ describe("lib", () => {
     expect(firstCycle()).toEqual([]);
   });
 
-  it("loads the addon in native.ts alone", () => {
+  it("loads the addon in addon.ts alone", () => {
     const loaders = [...LIB, ...filesBelow("bench", ".ts", ".mjs")].filter((path) => /node-gyp-build|\.node["'`]/.test(read(path)));
-    expect(loaders).toEqual(["lib/native.ts"]);
+    expect(loaders).toEqual(["lib/native/addon.ts"]);
   });
 
   it("schedules without native code, files, text or a clock", () => {
@@ -34,7 +55,7 @@ describe("the scheduler's tests", () => {
   it("run without the addon", () => {
     const tests = filesBelow("test/lib/schedule", ".test.ts");
     expect(tests.length).toBeGreaterThan(0);
-    expect(tests.filter((path) => reachable(path).includes("lib/native.ts"))).toEqual([]);
+    expect(tests.filter((path) => reachable(path).includes("lib/native/addon.ts"))).toEqual([]);
   });
 });
 
@@ -62,11 +83,11 @@ describe("native", () => {
     expect(wrong).toEqual(["native/engine/engine.cc -> cpu"]);
   });
 
-  it("exports what native.ts declares, and little", () => {
-    const declared = [...interfaceBody("lib/native.ts", "NativeModule").matchAll(/^ {2}(\w+)[(:]/gm)].map(([, name]) => name!);
+  it("exports what addon.ts declares, and little", () => {
+    const declared = [...interfaceBody("lib/native/addon.ts", "NativeModule").matchAll(/^ {2}(\w+)[(:]/gm)].map(([, name]) => name!);
     expect(Object.keys(native()).sort()).toEqual(declared.sort());
     expect(declared.length).toBeLessThanOrEqual(12);
-    const methods = [...interfaceBody("lib/native.ts", "NativeEngine").matchAll(/^ {2}(\w+)\(/gm)].map(([, name]) => name!);
+    const methods = [...interfaceBody("lib/native/addon.ts", "NativeEngine").matchAll(/^ {2}(\w+)\(/gm)].map(([, name]) => name!);
     expect(Object.getOwnPropertyNames(native().Engine.prototype).sort()).toEqual([...methods, "constructor"].sort());
   });
 });
@@ -137,8 +158,8 @@ describe("both languages agree on", () => {
 
   it.each([
     // TypeScript, C++, fields of TypeScript that the other lacks, and of C++.
-    ["lib/native.ts", "StepBuffers", "native/engine/batch.h", "Batch", ["sampled", "logprobs", "topTokens", "topLogprobs"], []],
-    ["lib/native.ts", "NativeConfig", "native/engine/config.h", "EngineConfig", [], []],
+    ["lib/native/addon.ts", "StepBuffers", "native/engine/batch.h", "Batch", ["sampled", "logprobs", "topTokens", "topLogprobs"], []],
+    ["lib/native/addon.ts", "NativeConfig", "native/engine/config.h", "EngineConfig", [], []],
     ["lib/model/spec.ts", "ModelSpec", "native/engine/config.h", "ModelSpec", ["architecture", "contextLength"], []],
     ["lib/model/mixers/attention.ts", "AttentionSpec", "native/engine/config.h", "AttentionSpec", ["kind"], []],
     ["lib/model/feed-forwards/gated.ts", "GatedSpec", "native/engine/config.h", "FeedForwardSpec", ["kind"], []],

@@ -3,7 +3,7 @@
 // operations by peak (8-bit products where both sides have 8 bits, else float32 multiply-adds): which one it is says what limits the op.
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { native } from "../../dist/native.js";
+import { native } from "../../dist/native/addon.js";
 import { measureCeilings } from "../support/ceilings.mjs";
 
 const BLOCKS = {

@@ -1,8 +1,8 @@
 import { parseArgs } from "node:util";
+import type { EngineOptions } from "../api/options.ts";
+import type { GenerateParams } from "../api/params.ts";
 import { invalid } from "../check.ts";
 import { KvasirError } from "../errors.ts";
-import type { EngineOptions } from "../options.ts";
-import type { GenerateParams } from "../params.ts";
 
 /** What the command line says: the command's words, and its options by name. */
 export interface Arguments {
@@ -13,8 +13,18 @@ export interface Arguments {
 /** Options that take a value, by what they are for. */
 const ENGINE_OPTIONS = ["model", "device", "isa", "threads", "compute", "kv-type", "max-context"] as const;
 const SAMPLING_OPTIONS = [
-  ...["max-tokens", "min-tokens", "temperature", "top-k", "top-p", "min-p", "typical-p"],
-  ...["repetition-penalty", "presence-penalty", "frequency-penalty", "seed", "stop"],
+  "max-tokens",
+  "min-tokens",
+  "temperature",
+  "top-k",
+  "top-p",
+  "min-p",
+  "typical-p",
+  "repetition-penalty",
+  "presence-penalty",
+  "frequency-penalty",
+  "seed",
+  "stop",
 ] as const;
 const BENCH_OPTIONS = ["prompt", "tokens", "batch", "context"] as const;
 const FLAGS = ["ignore-eos", "json", "help", "version"] as const;
@@ -78,10 +88,10 @@ export function integers({ options }: Arguments, name: string, fallback: number[
   if (typeof given !== "string") return fallback;
   const values = given.split(",").map((text) => (text.trim() === "" ? Number.NaN : Number(text)));
   if (values.every((value) => Number.isSafeInteger(value) && value >= min)) return values;
-  throw invalid(`--${name}`, given, `whole numbers from ${min} on, separated by commas,`);
+  throw invalid(`--${name}`, given, `whole numbers from ${min} on, separated by commas`);
 }
 
-/** The given ones of `names`, as `kv-type` → `kvType`. */
+/** Those of `names` that were given, converted; `kv-type` becomes `kvType`. */
 function pick<T>(options: Arguments["options"], names: readonly string[], convert: (text: string, name: string) => T): Record<string, T> {
   const picked: Record<string, T> = {};
   for (const name of names) {

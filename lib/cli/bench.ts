@@ -1,7 +1,7 @@
 import { totalmem } from "node:os";
+import { PAGE_SIZE } from "../api/options.ts";
 import type { Engine } from "../engine.ts";
 import { KvasirError } from "../errors.ts";
-import { PAGE_SIZE } from "../options.ts";
 import { type Arguments, integers } from "./arguments.ts";
 import { withEngine } from "./session.ts";
 
@@ -26,6 +26,7 @@ interface Case {
   tokens: number;
 }
 
+/** Timed runs of each case. Chosen: the fewest of which a median leaves out an outlier. */
 const RUNS = 3;
 
 /** `kvasir bench`: prefill and decode speed as a table, or as JSON rows. */
@@ -63,16 +64,16 @@ function contextOf({ context, prompt, tokens }: Case): number {
   return Math.ceil((context + prompt + tokens + 1) / PAGE_SIZE) * PAGE_SIZE;
 }
 
-/** Requests that wait for each other's pages would not be a batch. */
+/** Refuses a case whose requests the cache does not hold all at once: they would run one after the other. */
 function checkFits(engine: Engine, one: Case): void {
   const pages = (one.batch * contextOf(one)) / PAGE_SIZE;
   const least = Math.min(...engine.stats().groups.map((group) => (group.window === 0 ? group.pages : Number.POSITIVE_INFINITY)));
   if (pages <= least) return;
   const size = `${one.batch} requests of ${contextOf(one)} tokens`;
-  throw new KvasirError("INVALID_ARGUMENT", `${size} are more than the cache holds; ${least * PAGE_SIZE} tokens in all or fewer are right`);
+  throw new KvasirError("INVALID_ARGUMENT", `${size} are more than the cache holds; expected at most ${least * PAGE_SIZE} tokens in all`);
 }
 
-/** Token ids that no earlier prompt starts with. */
+/** Prompts of pseudorandom token ids, so that the prefix cache has none of a new one. */
 class Prompts {
   readonly #vocabSize: number;
   #state = 1;
@@ -96,7 +97,7 @@ async function measure(engine: Engine, prompts: Prompts, one: Case, signal: Abor
   for (let turn = 0; turn <= RUNS; turn++) {
     const inputs = Array.from({ length: batch }, () => prompts.next(context + prompt));
     const speed = await timeBatch(engine, inputs, one, signal);
-    if (turn === 0) continue; // warms caches and clocks
+    if (turn === 0) continue; // warms up: caches, the processor's clock
     prefill.push(speed.prefill);
     decode.push(speed.decode);
   }
@@ -106,7 +107,7 @@ async function measure(engine: Engine, prompts: Prompts, one: Case, signal: Abor
   ];
 }
 
-/** The prefix cache sets the scene: it holds the context before prefill is timed, and the prompts before all requests decode at once. */
+/** The prefix cache keeps the phases apart: it holds the contexts before prefill is timed, and the prompts before all requests decode at once. */
 async function timeBatch(
   engine: Engine,
   inputs: Int32Array[],

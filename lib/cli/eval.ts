@@ -16,14 +16,14 @@ export interface Evaluation {
 /** llama.cpp's protocol (tools/perplexity): windows of 512 tokens, in each the 255 predictions made at positions 256 to 510 are scored. */
 const WINDOW = 512;
 const FIRST_SCORED = 256;
-/** Windows at once: enough to fill every step. */
+/** Windows at once. Chosen: each fills a step of the default size, so that more would only wait. */
 const AT_ONCE = 4;
 
 /** `kvasir eval --text FILE`: perplexity of a text. */
 export async function evaluateFile(args: Arguments, signal: AbortSignal): Promise<void> {
   const path = args.options.text;
   if (typeof path !== "string") throw new KvasirError("INVALID_ARGUMENT", "eval needs --text FILE, a text to score");
-  if (args.words.length > 0) throw new KvasirError("INVALID_ARGUMENT", `eval takes no ${args.words[0]}; --text FILE is right`);
+  if (args.words.length > 0) throw new KvasirError("INVALID_ARGUMENT", `eval takes no ${args.words[0]}; expected --text FILE alone`);
   const text = await readFile(path, "utf8").catch((cause: Error) => {
     throw new KvasirError("FILE_NOT_FOUND", `${path} cannot be read: ${cause.message}`, { cause });
   });
@@ -54,7 +54,7 @@ async function windowsOf(engine: Engine, text: string): Promise<Int32Array[]> {
   const tokens = bos === undefined ? body : Int32Array.of(bos, ...body);
   const windows = Array.from({ length: Math.floor(tokens.length / WINDOW) }, (_, w) => tokens.slice(w * WINDOW, (w + 1) * WINDOW));
   if (windows.length === 0) {
-    throw new KvasirError("INVALID_ARGUMENT", `the text has ${tokens.length} tokens; at least ${WINDOW} are right`);
+    throw new KvasirError("INVALID_ARGUMENT", `the text has ${tokens.length} tokens; expected at least ${WINDOW}`);
   }
   if (bos !== undefined) for (const window of windows) window[0] = bos;
   return windows;

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from "node:fs";
 import { KvasirError } from "../errors.ts";
-import { nativeError } from "../native.ts";
+import { nativeError } from "../native/addon.ts";
 import { type Arguments, readArguments } from "./arguments.ts";
 import { bench } from "./bench.ts";
 import { evaluateFile } from "./eval.ts";
@@ -54,12 +54,15 @@ async function main(): Promise<number> {
   }
 }
 
-/** Aborts at Ctrl-C. Once more, a second later or after, ends the process at once; sooner may be the same one, sent by terminal and parent. */
+/** A Ctrl-C may arrive twice, from the terminal and from a parent process. Signals this close count as one; chosen. */
+const SAME_INTERRUPT_MS = 1000;
+
+/** Aborts at the first Ctrl-C; the next one ends the process at once. */
 function interruption(): AbortSignal {
   const controller = new AbortController();
   let first = 0;
   process.on("SIGINT", () => {
-    if (controller.signal.aborted && performance.now() - first > 1000) process.exit(130);
+    if (controller.signal.aborted && performance.now() - first > SAME_INTERRUPT_MS) process.exit(130);
     if (!controller.signal.aborted) first = performance.now();
     controller.abort();
   });
@@ -70,8 +73,9 @@ async function act(args: Arguments, signal: AbortSignal): Promise<void> {
   if (args.options.version === true) return say(`${version()}\n`);
   if (args.options.help === true) return say(HELP);
   const name = args.words.shift();
-  if (name === undefined) throw new KvasirError("INVALID_ARGUMENT", "a command is missing; run, bench or eval is right, and kvasir --help");
-  if (!Object.hasOwn(COMMANDS, name)) throw new KvasirError("INVALID_ARGUMENT", `there is no command ${name}; run, bench or eval is right`);
+  if (name === undefined)
+    throw new KvasirError("INVALID_ARGUMENT", "a command is missing; expected run, bench or eval (kvasir --help describes them)");
+  if (!Object.hasOwn(COMMANDS, name)) throw new KvasirError("INVALID_ARGUMENT", `there is no command ${name}; expected run, bench or eval`);
   await COMMANDS[name]!(args, signal);
 }
 

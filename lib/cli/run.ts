@@ -1,13 +1,13 @@
-import type { Timings, Usage } from "../completion.ts";
+import type { Timings, Usage } from "../api/completion.ts";
+import type { GenerateParams } from "../api/params.ts";
 import { KvasirError } from "../errors.ts";
-import type { GenerateParams } from "../params.ts";
 import { type Arguments, generateParams } from "./arguments.ts";
 import { type Session, withEngine } from "./session.ts";
 
 /** `kvasir run PROMPT`: the text on stdout as it comes, figures on stderr; with --json one object on stdout. */
 export async function run(args: Arguments, signal: AbortSignal): Promise<void> {
   if (args.words.length === 0) {
-    throw new KvasirError("INVALID_ARGUMENT", "run needs a PROMPT; kvasir run 'Once upon a time' is right");
+    throw new KvasirError("INVALID_ARGUMENT", "run needs a PROMPT, a text to continue: kvasir run 'Once upon a time'");
   }
   const prompt = args.words.join(" ");
   const params = { ...generateParams(args), signal };

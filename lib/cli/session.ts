@@ -1,5 +1,5 @@
+import type { EngineOptions } from "../api/options.ts";
 import { Engine } from "../engine.ts";
-import type { EngineOptions } from "../options.ts";
 import { type Arguments, engineOptions } from "./arguments.ts";
 
 /** An open engine for one command. */
@@ -11,7 +11,7 @@ export interface Session {
   loadMs: number;
 }
 
-/** Loading that takes longer than this shows its progress. */
+/** Loading that takes longer than this shows its progress. Chosen: about when one begins to wonder. */
 const QUIET_MS = 500;
 
 /** Opens the model that the command line names (default: the bundled one), runs `body`, and closes whatever happens. */

@@ -22,7 +22,8 @@ export function checkedSum(what: string, ...terms: number[]): number {
 }
 
 function checked(what: string, value: number): number {
-  // A product of safe integers that is itself inexact lies far above the limit, so one test after each operation suffices.
-  if (!Number.isSafeInteger(value) || value < 0) throw new KvasirError("FILE_INVALID", `${what} is ${show(value)}: not a size below 2^53`);
+  // One test of a result suffices: rounding begins above 2^53, and a product that was there comes back only by a factor of 0.
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw new KvasirError("FILE_INVALID", `${what} is ${show(value)}; expected a size below 2^53`);
   return value;
 }

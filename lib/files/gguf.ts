@@ -35,12 +35,14 @@ export interface GgufFile {
 
 type ScalarType = Exclude<ValueType, "string" | "array">;
 
-/** Arrays up to this length are always kept: per-layer settings. */
+/** Arrays up to this length are always kept. Chosen: per-layer settings are about as short, vocabularies far longer. */
 const SHORT_ARRAY = 64;
 
-// Above what any model has, below what would exhaust memory.
+/** Most elements of an array, and most tensors or metadata entries. Chosen: above what any model has, below what would exhaust memory. */
 const MAX_ELEMENTS = 1 << 24;
 const MAX_ENTRIES = 1 << 16;
+
+/** The format's own limits. */
 const MAX_KEY_BYTES = 65535;
 const MAX_TENSOR_NAME_BYTES = 64;
 
@@ -103,24 +105,23 @@ export async function findStrings(file: GgufFile, key: string, texts: ReadonlySe
 async function readPreamble(reader: Reader): Promise<{ version: number; tensorCount: number; entryCount: number }> {
   await reader.need(4, "the magic number");
   const magic = reader.bytes(4).toString("latin1");
-  if (magic === "FUGG") throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: big-endian GGUF is not read, only little-endian`);
-  if (magic !== "GGUF")
-    throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path} starts with ${show(magic)}: a GGUF file starts with "GGUF"`);
+  if (magic === "FUGG") throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: the file is big-endian; expected little-endian GGUF`);
+  if (magic !== "GGUF") throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path} starts with ${show(magic)}; expected "GGUF"`);
   await reader.need(20, "the header");
   const version = reader.u32();
-  // A version whose low half is empty is a small number in the other byte order.
+  // In the other byte order a small version number has nothing in its low half.
   if (version !== 0 && (version & 0xffff) === 0)
-    throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: big-endian GGUF is not read, only little-endian`);
+    throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: the file is big-endian; expected little-endian GGUF`);
   if (version !== 2 && version !== 3)
-    throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: GGUF version ${version} is not read, only 2 and 3`);
+    throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: the GGUF version is ${version}; expected 2 or 3`);
   const tensorCount = boundedCount(reader, reader.u64(), MIN_TENSOR_BYTES, "tensors");
   const entryCount = boundedCount(reader, reader.u64(), MIN_ENTRY_BYTES, "metadata entries");
   return { version, tensorCount, entryCount };
 }
 
 function boundedCount(reader: Reader, count: number, minBytes: number, what: string): number {
-  if (count > MAX_ENTRIES || count * minBytes > reader.remaining)
-    throw reader.invalid(`${count} ${what} do not fit the ${reader.remaining} bytes left (at most ${MAX_ENTRIES})`);
+  const most = Math.min(MAX_ENTRIES, Math.floor(reader.remaining / minBytes));
+  if (count > most) throw reader.invalid(`the file has ${count} ${what}; expected at most ${most}, for ${reader.remaining} bytes left`);
   return count;
 }
 
@@ -128,7 +129,7 @@ async function readValueType(reader: Reader, key: string): Promise<ValueType> {
   await reader.need(4, key);
   const number = reader.u32();
   const name = VALUE_TYPES[number];
-  if (name === undefined) throw reader.invalid(`${key} has the unknown type ${number}: 0 to ${VALUE_TYPES.length - 1} are right`);
+  if (name === undefined) throw reader.invalid(`the type of ${key} is ${number}; expected 0 to ${VALUE_TYPES.length - 1}`);
   return name;
 }
 
@@ -142,14 +143,11 @@ async function readValue(reader: Reader, key: string, arrays: boolean): Promise<
 
 async function readArray(reader: Reader, key: string, arrays: boolean): Promise<GgufArray | SkippedArray> {
   const type = await readValueType(reader, key);
-  if (type === "array")
-    throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: ${key} is an array of arrays; only flat ones are read`);
+  if (type === "array") throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: ${key} is an array of arrays; expected a flat one`);
   await reader.need(8, key);
   const length = reader.u64();
-  if (length > MAX_ELEMENTS || length * VALUE_BYTES[type] > reader.remaining)
-    throw reader.invalid(
-      `${key} has ${length} elements: ${reader.remaining} bytes are left, and at most ${MAX_ELEMENTS} elements are read`,
-    );
+  const most = Math.min(MAX_ELEMENTS, Math.floor(reader.remaining / VALUE_BYTES[type]));
+  if (length > most) throw reader.invalid(`${key} has ${length} elements; expected at most ${most}, for ${reader.remaining} bytes left`);
   if (arrays || length <= SHORT_ARRAY) return readElements(reader, key, type, length);
   const offset = reader.position;
   if (type !== "string") reader.skip(length * VALUE_BYTES[type], key);
@@ -173,7 +171,7 @@ async function readElements(reader: Reader, key: string, type: Exclude<ValueType
 function readScalar(reader: Reader, type: ScalarType, key: string): number | boolean {
   if (type !== "bool") return reader[type]();
   const byte = reader.u8();
-  if (byte > 1) throw reader.invalid(`${key} is the boolean ${byte}: 0 and 1 are right`);
+  if (byte > 1) throw reader.invalid(`${key} is the boolean ${byte}; expected 0 or 1`);
   return byte === 1;
 }
 
@@ -186,14 +184,14 @@ function refuseSplit(path: string, metadata: ReadonlyMap<string, GgufValue>): vo
   if (typeof parts === "number" && parts > 1)
     throw new KvasirError(
       "UNSUPPORTED_FORMAT",
-      `${path} is one of ${parts} parts of a split GGUF: merge them first (llama-gguf-split --merge)`,
+      `${path} is one of ${parts} parts of a split GGUF; expected a whole one: merge them first (llama-gguf-split --merge)`,
     );
 }
 
 function alignmentOf(reader: Reader, metadata: ReadonlyMap<string, GgufValue>): number {
   const alignment = metadata.get("general.alignment") ?? 32;
   if (typeof alignment !== "number" || !(alignment >= 8) || !Number.isInteger(Math.log2(alignment)))
-    throw reader.invalid(`general.alignment is ${show(alignment)}: a power of two from 8 on is right`);
+    throw reader.invalid(`general.alignment is ${show(alignment)}; expected a power of two from 8 on`);
   return alignment;
 }
 
@@ -213,7 +211,7 @@ async function readTensors(reader: Reader, count: number): Promise<DeclaredTenso
     if (tensors.has(name)) throw reader.invalid(`tensor ${show(name)} stands twice`);
     await reader.need(4, name);
     const rank = reader.u32();
-    if (rank < 1 || rank > 4) throw reader.invalid(`tensor ${show(name)} has ${rank} dimensions: 1 to 4 are right`);
+    if (rank < 1 || rank > 4) throw reader.invalid(`tensor ${show(name)} has ${rank} dimensions; expected 1 to 4`);
     await reader.need(rank * 8 + 12, name);
     const dimensions = Array.from({ length: rank }, () => reader.u64());
     tensors.set(name, { name, dimensions, type: reader.u32(), offset: reader.u64() });
@@ -228,12 +226,12 @@ function placeTensor(reader: Reader, tensor: DeclaredTensor, dataOffset: number,
   if (type === undefined) throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: ${what} has the unknown type ${tensor.type}`);
   const columns = dimensions[0]!;
   if (dimensions.includes(0) || columns % type.block !== 0)
-    throw reader.invalid(`${what} is [${dimensions}]: no dimension may be 0, and ${type.name} rows are multiples of ${type.block}`);
+    throw reader.invalid(`${what} is [${dimensions}]; expected dimensions above 0, and ${type.name} rows in multiples of ${type.block}`);
   if (tensor.offset % alignment !== 0)
-    throw reader.invalid(`${what} begins at ${tensor.offset}, no multiple of the alignment ${alignment}`);
+    throw reader.invalid(`${what} begins at ${tensor.offset}; expected a multiple of the alignment ${alignment}`);
   const bytes = checkedProduct(`${reader.path}: size of ${what}`, columns / type.block, type.bytes, ...dimensions.slice(1));
   const offset = checkedSum(`${reader.path}: offset of ${what}`, dataOffset, tensor.offset);
   if (checkedSum(`${reader.path}: end of ${what}`, offset, bytes) > reader.size)
-    throw reader.invalid(`${what} takes ${bytes} bytes from ${offset} on, the file has ${reader.size}: it was cut short`);
+    throw reader.invalid(`${what} takes ${bytes} bytes from ${offset} on, but the file has ${reader.size}: it was cut short`);
   return { name, type: type.name, shape: dimensions.toReversed(), offset, bytes };
 }

@@ -9,6 +9,7 @@ export interface JsonObject {
   [key: string]: JsonValue;
 }
 
+/** Deepest nesting that is read. Chosen: beyond that of any model's files, and far from where recursion would exhaust the stack. */
 const MAX_DEPTH = 100;
 
 /** The object that a JSON file holds; typed errors for what is missing or malformed. */
@@ -24,7 +25,7 @@ export async function readJsonIfPresent(path: string): Promise<JsonObject | unde
 /** Parses text that must be an object; `path` stands in the messages. */
 export function parseJsonObject(text: string, path: string): JsonObject {
   const value = parseJson(text, path);
-  if (!isJsonObject(value)) throw new KvasirError("FILE_INVALID", `${path} holds ${show(value)}: an object is right`);
+  if (!isJsonObject(value)) throw new KvasirError("FILE_INVALID", `${path} holds ${show(value)}; expected an object`);
   return value;
 }
 
@@ -149,6 +150,6 @@ class Parser {
 
   #error(expected: string): KvasirError {
     const found = this.#at < this.#text.length ? show(this.#text.slice(this.#at, this.#at + 20)) : "the end of the text";
-    return new KvasirError("FILE_INVALID", `${this.#path}: ${found} at character ${this.#at} where ${expected} is right`);
+    return new KvasirError("FILE_INVALID", `${this.#path}: ${found} at character ${this.#at}; expected ${expected}`);
   }
 }

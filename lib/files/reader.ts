@@ -1,13 +1,13 @@
 import { type FileHandle, open, readFile, stat } from "node:fs/promises";
 import { KvasirError } from "../errors.ts";
 
-/** Bytes fetched at a time: headers with large vocabularies take tens of them, small files one. */
+/** Bytes fetched at a time. Chosen: small files take one such chunk, headers with large vocabularies tens of them. */
 const CHUNK = 1 << 20;
 
-/** Largest file that is read whole: tokenizers of today's models take up to 40 MB. */
+/** Largest file that is read whole. Chosen: tokenizers of today's models take up to 40 MB. */
 const MAX_TEXT = 1 << 27;
 
-/** Longest string that is taken from a file: chat templates and vocabularies' tokens are far below. */
+/** Longest string that is taken from a file. Chosen: chat templates and vocabularies' tokens are far below. */
 const MAX_STRING = 1 << 24;
 
 /**
@@ -62,7 +62,7 @@ export class Reader {
   /** Fetches the next `bytes` bytes; `what` names them should the file end before. */
   async need(bytes: number, what: string): Promise<void> {
     if (this.has(bytes)) return;
-    if (bytes > this.remaining) throw this.invalid(`${what} at byte ${this.position} takes ${bytes} bytes, ${this.remaining} are left`);
+    if (bytes > this.remaining) throw this.invalid(`${what} at byte ${this.position} takes ${bytes} bytes, but ${this.remaining} are left`);
     const start = this.position;
     const chunk = Buffer.allocUnsafe(Math.min(Math.max(bytes, CHUNK), this.size - start));
     const length = await this.#fill(chunk, start);
@@ -98,7 +98,7 @@ export class Reader {
   skip(bytes: number, what: string): void {
     if (this.has(bytes)) this.#cursor += bytes;
     else if (bytes > this.remaining)
-      throw this.invalid(`${what} at byte ${this.position} takes ${bytes} bytes, ${this.remaining} are left`);
+      throw this.invalid(`${what} at byte ${this.position} takes ${bytes} bytes, but ${this.remaining} are left`);
     else this.seek(this.position + bytes);
   }
 
@@ -152,8 +152,8 @@ export class Reader {
   async stringLength(what: string, maxBytes: number = MAX_STRING): Promise<number> {
     if (!this.has(8)) await this.need(8, what);
     const length = this.u64();
-    if (length > this.remaining || length > maxBytes)
-      throw this.invalid(`${what} has ${length} bytes: ${this.remaining} are left, and at most ${maxBytes} are read`);
+    const most = Math.min(maxBytes, this.remaining);
+    if (length > most) throw this.invalid(`${what} has ${length} bytes; expected at most ${most}, for ${this.remaining} left`);
     return length;
   }
 
@@ -170,7 +170,7 @@ export class Reader {
 
   #safe(value: bigint): number {
     const number = Number(value);
-    if (!Number.isSafeInteger(number)) throw this.invalid(`${value} at byte ${this.position - 8} is beyond 2^53`);
+    if (!Number.isSafeInteger(number)) throw this.invalid(`the number at byte ${this.position - 8} is ${value}; expected one below 2^53`);
     return number;
   }
 }
@@ -191,7 +191,7 @@ const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 export async function readText(path: string): Promise<string> {
   const size = await fileSize(path);
   const invalid = (message: string) => new KvasirError("FILE_INVALID", `${path} ${message}`);
-  if (size > MAX_TEXT) throw invalid(`has ${size} bytes: at most ${MAX_TEXT} are read`);
+  if (size > MAX_TEXT) throw invalid(`has ${size} bytes; expected at most ${MAX_TEXT}`);
   let bytes: Buffer;
   try {
     bytes = await readFile(path);

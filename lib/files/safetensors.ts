@@ -49,11 +49,11 @@ export function readSafetensors(path: string): Promise<SafetensorsFile> {
   return Reader.with(path, async (reader) => {
     await reader.need(8, "the header's length");
     const length = reader.u64();
-    if (length > MAX_HEADER_BYTES || length > reader.remaining)
-      throw reader.invalid(`its header has ${length} bytes: ${reader.remaining} are left, and at most ${MAX_HEADER_BYTES} are allowed`);
+    const most = Math.min(MAX_HEADER_BYTES, reader.remaining);
+    if (length > most) throw reader.invalid(`the header has ${length} bytes; expected at most ${most}, for ${reader.remaining} left`);
     await reader.need(length, "the header");
-    const text = decodeUtf8(reader.bytes(length), () => reader.invalid("its header is not UTF-8"));
-    if (text[0] !== "{") throw reader.invalid(`its header begins with ${show(text.slice(0, 8))}: "{" is right`);
+    const text = decodeUtf8(reader.bytes(length), () => reader.invalid("the header is not UTF-8"));
+    if (text[0] !== "{") throw reader.invalid(`the header begins with ${show(text.slice(0, 8))}; expected "{"`);
     const header = parseJsonObject(text, path);
     const dataOffset = reader.position;
     const tensors: StoredTensor[] = [];
@@ -93,14 +93,14 @@ export async function readSafetensorsDirectory(directory: string): Promise<Safet
 /** Names of tensors by shard. */
 function shardsOf(index: string, content: JsonObject): Map<string, Set<string>> {
   const map = content.weight_map;
-  if (!isJsonObject(map)) throw new KvasirError("FILE_INVALID", `${index}: weight_map is ${show(map)}: an object is right`);
+  if (!isJsonObject(map)) throw new KvasirError("FILE_INVALID", `${index}: weight_map is ${show(map)}; expected an object`);
   const shards = new Map<string, Set<string>>();
   for (const [name, shard] of Object.entries(map)) {
     // A plain name: the index must not lead outside its directory.
     if (typeof shard !== "string" || !/^[^/\\\0]+\.safetensors$/.test(shard))
       throw new KvasirError(
         "FILE_INVALID",
-        `${index}: tensor ${show(name)} lies in ${show(shard)}: the name of a .safetensors file is right`,
+        `${index}: tensor ${show(name)} lies in ${show(shard)}; expected the name of a .safetensors file`,
       );
     const names = shards.get(shard);
     if (names === undefined) shards.set(shard, new Set([name]));
@@ -111,24 +111,24 @@ function shardsOf(index: string, content: JsonObject): Map<string, Set<string>> 
 
 function checkMetadata(reader: Reader, metadata: JsonValue): void {
   if (!isJsonObject(metadata) || Object.values(metadata).some((value) => typeof value !== "string"))
-    throw reader.invalid(`__metadata__ is ${show(metadata)}: an object of strings is right`);
+    throw reader.invalid(`__metadata__ is ${show(metadata)}; expected an object of strings`);
 }
 
 function readEntry(reader: Reader, name: string, entry: JsonValue, dataOffset: number): StoredTensor {
   const what = `tensor ${show(name)}`;
   if (!isJsonObject(entry) || Object.keys(entry).sort().join() !== "data_offsets,dtype,shape")
-    throw reader.invalid(`${what} is ${show(entry)}: an object of dtype, shape and data_offsets is right`);
+    throw reader.invalid(`${what} is ${show(entry)}; expected an object of dtype, shape and data_offsets`);
   const { dtype: type, shape, data_offsets: offsets } = entry;
   const bits = typeof type === "string" ? TYPE_BITS.get(type) : undefined;
-  if (typeof type !== "string") throw reader.invalid(`${what} has the dtype ${show(type)}: a string is right`);
+  if (typeof type !== "string") throw reader.invalid(`${what} has the dtype ${show(type)}; expected a string`);
   if (bits === undefined) throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: ${what} has the unknown dtype ${show(type)}`);
-  if (!isSizes(shape)) throw reader.invalid(`${what} has the shape ${show(shape)}: a list of sizes is right`);
+  if (!isSizes(shape)) throw reader.invalid(`${what} has the shape ${show(shape)}; expected a list of sizes`);
   if (!isSizes(offsets) || offsets.length !== 2)
-    throw reader.invalid(`${what} has the data_offsets ${show(offsets)}: [begin, end] is right`);
+    throw reader.invalid(`${what} has the data_offsets ${show(offsets)}; expected [begin, end]`);
   const [begin, end] = offsets as [number, number];
   const size = checkedProduct(`${reader.path}: size of ${what} in bits`, ...shape, bits);
   if (size % 8 !== 0 || end - begin !== size / 8)
-    throw reader.invalid(`${what} has ${end - begin} bytes, its shape [${shape}] of ${type} takes ${size / 8}`);
+    throw reader.invalid(`${what} has ${end - begin} bytes; expected ${size / 8} for [${shape}] of ${type}`);
   if (end > reader.size - dataOffset)
     throw reader.invalid(`${what} ends at byte ${end} of ${reader.size - dataOffset} bytes of data: the file was cut short`);
   return { name, type, shape, offset: dataOffset + begin, bytes: end - begin };
@@ -138,9 +138,10 @@ function isSizes(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 }
 
-/** With overlaps refused before: the bytes of all tensors are the bytes of data. */
+/** Refuses bytes of data that no tensor takes. Overlaps were refused before, so that comparing sums is enough. */
 function refuseHoles(reader: Reader, tensors: readonly StoredTensor[], dataOffset: number): void {
   const used = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
   const size = reader.size - dataOffset;
-  if (used !== size) throw reader.invalid(`its tensors take ${used} of ${size} bytes of data: holes and trailing bytes are not allowed`);
+  if (used !== size)
+    throw reader.invalid(`the tensors take ${used} of ${size} bytes of data; expected all, without holes or trailing bytes`);
 }

@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ERROR_CODES } from "../../lib/errors.ts";
-import { type NativeConfig, type NativeEngine, ROW_OUTPUT, type StepBuffers } from "../../lib/native.ts";
+import { type NativeConfig, type NativeEngine, ROW_OUTPUT, type StepBuffers } from "../../lib/native/addon.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { addon, SHAPE, slotConfig, stepBuffers, tinyConfig } from "./support/tiny.mjs";
 

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { type NativeEngine, ROW_OUTPUT } from "../../lib/native.ts";
+import { type NativeEngine, ROW_OUTPUT } from "../../lib/native/addon.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { runScript } from "./support/run.ts";
 import { addon, longStep, SHAPE, slotConfig, stepBuffers, tinyConfig } from "./support/tiny.mjs";

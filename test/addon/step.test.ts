@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createEngine } from "../../lib/engine.ts";
-import { type NativeConfig, type NativeEngine, ROW_OUTPUT, type StepBuffers } from "../../lib/native.ts";
-import { openParts } from "../../lib/open.ts";
+import { type NativeConfig, type NativeEngine, ROW_OUTPUT, type StepBuffers } from "../../lib/native/addon.ts";
+import { openParts } from "../../lib/run/parts.ts";
 import { TINY, writeModel } from "../support/models.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { addon, SHAPE, slotConfig, stepBuffers, tinyConfig } from "./support/tiny.mjs";

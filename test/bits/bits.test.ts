@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
-import type { EngineOptions } from "../../lib/options.ts";
+import type { EngineOptions } from "../../lib/api/options.ts";
 import { ISAS, withEngine } from "../e2e/support/engines.ts";
 import { expectSame, randomRequests } from "../e2e/support/same.ts";
 import { hasShared, sharedPath } from "../support/shared.ts";

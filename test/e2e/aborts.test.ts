@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import type { GenerateParams } from "../../lib/api/params.ts";
 import type { Engine } from "../../lib/engine.ts";
-import type { GenerateParams } from "../../lib/params.ts";
 import { Random } from "../support/reference.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { held, NOTHING, openEngine } from "./support/engines.ts";

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
+import type { EngineOptions } from "../../lib/api/options.ts";
 import type { Engine } from "../../lib/engine.ts";
-import type { EngineOptions } from "../../lib/options.ts";
 import { hasShared, sharedPath } from "../support/shared.ts";
 import { EXACT, openEngine } from "./support/engines.ts";
 import { argmax, decidedTokens, LOGIT_BOUND, readReferences, relativeError } from "./support/references.ts";

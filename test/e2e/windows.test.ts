@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import type { EngineStats } from "../../lib/stats.ts";
+import type { EngineStats } from "../../lib/api/stats.ts";
 import { type ModelShape, TINY, writeModel } from "../support/models.ts";
 import { Random } from "../support/reference.ts";
 import { temporaryDirectory } from "../support/temporary.ts";

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
-import type { Codec } from "../../lib/text/codec.ts";
-import { decodeTokens } from "../../lib/text/detokenizer.ts";
-import { openCodec } from "../../lib/text/source.ts";
+import { decodeTokens } from "../../lib/text/output/detokenizer.ts";
+import type { Codec } from "../../lib/text/tokenizer/codec.ts";
+import { openCodec } from "../../lib/text/tokenizer/source.ts";
 import { hasShared, sharedPath } from "../support/shared.ts";
 import { tokenizerVectors } from "../support/tokenizer-vectors.ts";
 

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
-import type { Chunk } from "../../lib/completion.ts";
+import type { Chunk } from "../../lib/api/completion.ts";
+import type { GenerateParams } from "../../lib/api/params.ts";
 import type { Engine } from "../../lib/engine.ts";
-import type { GenerateParams } from "../../lib/params.ts";
 import { EOS, EURO, type FakeEngine, fakeEngine, fakeTokenizer, ids, VOCAB } from "../support/fake-engine.ts";
 import { expectedTokens, fakeLogits, fakeLogprobs } from "../support/fake-native.ts";
 

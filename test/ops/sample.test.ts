@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { adjustLogits, type ChooseParams, chooseToken, keepTokens, logProbabilities } from "../../lib/sampling/reference.ts";
 import { op, VARIANTS } from "../support/ops.ts";
 import { Random } from "../support/reference.ts";
+import { adjustLogits, type ChooseParams, chooseToken, keepTokens, logProbabilities } from "../support/sampling-reference.ts";
 
 const OFF: ChooseParams = { temperature: 1, topK: 0, typicalP: 1, topP: 1, minP: 0 };
 const [variant] = VARIANTS; // the op is compiled once; threads matter only to its rows

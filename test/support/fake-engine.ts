@@ -1,8 +1,8 @@
+import { checkOptions, type EngineOptions, MAX_SLOTS, PAGE_SIZE } from "../../lib/api/options.ts";
 import { createEngine, type Engine } from "../../lib/engine.ts";
 import type { CachePart } from "../../lib/model/kinds.ts";
 import type { ModelSource } from "../../lib/model/spec.ts";
-import type { TextTokenizer } from "../../lib/open.ts";
-import { checkOptions, type EngineOptions, MAX_SLOTS, PAGE_SIZE } from "../../lib/options.ts";
+import type { TextTokenizer } from "../../lib/run/parts.ts";
 import { type FakeModel, FakeNative } from "./fake-native.ts";
 
 const texts = ["<s>", "</s>", ..."abcdefghijklmnopqrstuvwxyz ", [0xe2], [0x82], [0xac], " the", "<x>"];

@@ -8,7 +8,7 @@ import {
   type SlotConfig,
   type StepBuffers,
   type StepOutput,
-} from "../../lib/native.ts";
+} from "../../lib/native/addon.ts";
 
 /** Logits of a made-up model: a hash of all tokens so far, or certainty of what `script` says follows them. */
 export type FakeModel = { vocabSize: number; script?: (tokens: readonly number[]) => number };

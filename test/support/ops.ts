@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { type Isa, native } from "../../lib/native.ts";
+import { type Isa, native } from "../../lib/native/addon.ts";
 
 /** Instruction sets of this machine, with one and with two threads. */
 export const VARIANTS: { isa: Isa; threads: number }[] = native()

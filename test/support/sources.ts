@@ -37,6 +37,17 @@ export function importsOf(path: string): string[] {
   return importedFiles.map(({ fileName }) => (fileName.startsWith(".") ? relative(ROOT, join(ROOT, dirname(path), fileName)) : fileName));
 }
 
+/** Names that a TypeScript file declares and exports; what it passes on from another file is not among them. */
+export function exportsOf(path: string): string[] {
+  const source = ts.createSourceFile(path, read(path), ts.ScriptTarget.Latest);
+  return source.statements
+    .filter((node) => ts.canHaveModifiers(node) && node.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword))
+    .flatMap((node): readonly ts.NamedDeclaration[] => {
+      return ts.isVariableStatement(node) ? node.declarationList.declarations : [node as ts.DeclarationStatement];
+    })
+    .map(({ name }) => (name as ts.Identifier).text);
+}
+
 function typescriptFunctions(path: string): SourceFunction[] {
   const source = ts.createSourceFile(path, read(path), ts.ScriptTarget.Latest, true);
   const functions: SourceFunction[] = [];

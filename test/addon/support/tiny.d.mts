@@ -1,4 +1,4 @@
-import type { NativeConfig, NativeModule, SlotConfig, StepBuffers } from "../../../lib/native.ts";
+import type { NativeConfig, NativeModule, SlotConfig, StepBuffers } from "../../../lib/native/addon.ts";
 
 export interface TinyRow {
   slot: number;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { EngineOptions } from "../../../lib/options.ts";
+import type { EngineOptions } from "../../../lib/api/options.ts";
 import { hasShared, sharedPath } from "../../support/shared.ts";
 import { EXACT, withEngine } from "../support/engines.ts";
 import { natsPerToken, talesReference } from "../support/tales.ts";

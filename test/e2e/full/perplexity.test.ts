@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import type { EngineOptions } from "../../../lib/api/options.ts";
 import { evaluate } from "../../../lib/cli/eval.ts";
-import type { EngineOptions } from "../../../lib/options.ts";
 import { hasShared, sharedPath } from "../../support/shared.ts";
 import { EXACT, withEngine } from "../support/engines.ts";
 

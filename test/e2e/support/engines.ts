@@ -1,7 +1,7 @@
 import { afterAll } from "vitest";
+import type { EngineOptions } from "../../../lib/api/options.ts";
 import { Engine } from "../../../lib/engine.ts";
-import { type Isa, native } from "../../../lib/native.ts";
-import type { EngineOptions } from "../../../lib/options.ts";
+import { type Isa, native } from "../../../lib/native/addon.ts";
 
 /** Instruction sets of this machine, slowest first. */
 export const ISAS: readonly Isa[] = native().isas();

@@ -1,8 +1,8 @@
 import { expect } from "vitest";
-import type { Completion } from "../../../lib/completion.ts";
+import type { Completion } from "../../../lib/api/completion.ts";
+import type { EngineOptions } from "../../../lib/api/options.ts";
+import type { GenerateParams } from "../../../lib/api/params.ts";
 import type { Engine } from "../../../lib/engine.ts";
-import type { EngineOptions } from "../../../lib/options.ts";
-import type { GenerateParams } from "../../../lib/params.ts";
 import { Random } from "../../support/reference.ts";
 import { held, ISAS, NOTHING, withEngine } from "./engines.ts";
 import { GEMMA3, LLAMA, writeQuantizedModel } from "./random-models.ts";

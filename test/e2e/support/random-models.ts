@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { EngineOptions } from "../../../lib/options.ts";
+import type { EngineOptions } from "../../../lib/api/options.ts";
 import { writeGguf } from "../../support/files.ts";
 import { ggufModel, huggingFaceTensors, type ModelShape, TINY } from "../../support/models.ts";
 import { dequantize, fromHalf, Random, randomWeight, roundHalf, toHalf, type WeightType } from "../../support/reference.ts";

@@ -1,8 +1,8 @@
 import { expect } from "vitest";
-import type { Completion, TokenLogprob } from "../../../lib/completion.ts";
+import type { Completion, TokenLogprob } from "../../../lib/api/completion.ts";
+import type { EngineOptions } from "../../../lib/api/options.ts";
+import type { GenerateParams } from "../../../lib/api/params.ts";
 import type { Engine } from "../../../lib/engine.ts";
-import type { EngineOptions } from "../../../lib/options.ts";
-import type { GenerateParams } from "../../../lib/params.ts";
 import { Random } from "../../support/reference.ts";
 import { held, NOTHING, withEngine } from "./engines.ts";
 

@@ -44,7 +44,7 @@ test.each<[string, object | string, Uint8Array[], string]>([
     [new Uint8Array(3)],
     "a and b overlap",
   ],
-  ["a size that isn't the shape's", { a: { dtype: "F32", shape: [2], data_offsets: [0, 4] } }, [new Uint8Array(4)], "takes 8"],
+  ["a size that isn't the shape's", { a: { dtype: "F32", shape: [2], data_offsets: [0, 4] } }, [new Uint8Array(4)], "expected 8"],
   ["offsets backwards", { a: { dtype: "U8", shape: [0], data_offsets: [1, 0] } }, [new Uint8Array(1)], "-1 bytes"],
   ["half a byte", { a: { dtype: "F4", shape: [1], data_offsets: [0, 1] } }, [new Uint8Array(1)], "0.5"],
   ["a product beyond 2^53", { a: { dtype: "F32", shape: [2 ** 40, 2 ** 40], data_offsets: [0, 0] } }, [], "2^53"],
@@ -52,9 +52,9 @@ test.each<[string, object | string, Uint8Array[], string]>([
   ["a negative size", { a: { dtype: "U8", shape: [-1], data_offsets: [0, 0] } }, [], "list of sizes"],
   ["three offsets", { a: { dtype: "U8", shape: [0], data_offsets: [0, 0, 0] } }, [], "begin, end"],
   ["an unknown field", { a: { dtype: "U8", shape: [0], data_offsets: [0, 0], x: 1 } }, [], "dtype, shape and data_offsets"],
-  ["a dtype of another kind", { a: { dtype: 1, shape: [0], data_offsets: [0, 0] } }, [], "a string is right"],
+  ["a dtype of another kind", { a: { dtype: 1, shape: [0], data_offsets: [0, 0] } }, [], "expected a string"],
   ["metadata that isn't text", { __metadata__: { a: 1 } }, [], "object of strings"],
-  ["a header that begins otherwise", ' {"a":1}', [], '"{" is right'],
+  ["a header that begins otherwise", ' {"a":1}', [], 'expected "{"'],
   ["a duplicate", '{"a":1,"a":1}', [], "stands twice"],
 ])("refuses %s", async (_, header, parts, named) => {
   await writeFile(path, safetensorsBytes(header, parts));
@@ -69,7 +69,7 @@ test("refuses a header longer than the file or the format's limit", async () => 
     await expectError(readSafetensors(path), "FILE_INVALID", String(length).slice(0, 15));
   }
   await writeFile(path, bytes.subarray(0, 7));
-  await expectError(readSafetensors(path), "FILE_INVALID", "8 bytes, 7 are left");
+  await expectError(readSafetensors(path), "FILE_INVALID", "8 bytes, but 7 are left");
 });
 
 test("names an unknown dtype, a missing file and what is no file", async () => {

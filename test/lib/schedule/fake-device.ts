@@ -125,7 +125,10 @@ export class FakeDevice {
   #pack(sequence: Sequence, start: number, count: number, output: RowOutput): DeviceRow {
     const { slot, length, tokens } = sequence;
     return {
-      ...{ sequence, slot, start, output },
+      sequence,
+      slot,
+      start,
+      output,
       tokens: Array.from({ length: count }, (_, i) => (start + i < length ? tokens[start + i]! : -1)),
       pages: sequence.pages.map((table) => ({ first: table.first, ids: [...table.ids.subarray(0, table.count)] })),
     };

@@ -6,15 +6,13 @@ import type { Sequence, SequenceOptions } from "../../../lib/schedule/sequence.t
 
 function schedulerOf(config: Partial<SchedulerConfig> = {}): Scheduler {
   return new Scheduler({
-    ...{
-      pageSize: 4,
-      maxBatchTokens: 16,
-      maxSlots: 8,
-      maxContext: 64,
-      prefixCache: true,
-      modelId: "model",
-      groups: [{ window: 0, pages: 32 }],
-    },
+    pageSize: 4,
+    maxBatchTokens: 16,
+    maxSlots: 8,
+    maxContext: 64,
+    prefixCache: true,
+    modelId: "model",
+    groups: [{ window: 0, pages: 32 }],
     ...config,
   });
 }

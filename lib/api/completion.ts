@@ -1,0 +1,102 @@
+/** What a request gives back: public types of completions and chunks. */
+
+/** Tokens that a choice counts. */
+export interface Usage {
+  /** Including those that the tokenizer or the template added. */
+  promptTokens: number;
+  /** All that were sampled, the end-of-generation token and those of a stop string included. */
+  completionTokens: number;
+  /** Prompt tokens whose keys and values were in the prefix cache. */
+  cachedTokens: number;
+  /** promptTokens + completionTokens. */
+  totalTokens: number;
+}
+
+/** Where a choice's time went. Times count from the call. */
+export interface Timings {
+  /** Until the choice's first step: tokenizing and waiting for its turn. */
+  queueMs: number;
+  /** Until the choice's first token was known. */
+  timeToFirstTokenMs: number;
+  /** Mean gap between tokens; 0 with fewer than two. */
+  interTokenLatencyMs: number;
+  /** Until its last token was known. */
+  totalMs: number;
+  /** Prompt tokens that were computed, not cached, per second between first step and first token. */
+  prefillTokensPerSecond: number;
+  /** Tokens after the first per second; 0 with fewer than two. */
+  tokensPerSecond: number;
+}
+
+/** Log-probability (natural logarithm) of a token under the raw logits. */
+export interface TokenLogprob {
+  /** The sampled token's id. */
+  token: number;
+  /** Its own; it need not be among `top`. */
+  logprob: number;
+  /** The most probable tokens, best first: as many as were asked for. */
+  top: { token: number; logprob: number }[];
+}
+
+/** What came since a choice's last chunk. */
+export interface Chunk {
+  /** Which of the `n` choices. */
+  index: number;
+  /** Text since the last chunk; may be empty while a character or a possible stop string is incomplete. */
+  text: string;
+  /** Tokens since the last chunk. */
+  tokens: number[];
+  /** Of `tokens`, if asked for. */
+  logprobs?: TokenLogprob[];
+  /** In a choice's last chunk: `"stop"` at an end of generation, stop token or stop string; `"length"` at maxTokens or the context's end. */
+  finishReason?: "stop" | "length";
+  /** In a choice's last chunk. */
+  usage?: Usage;
+  /** In a choice's last chunk. */
+  timings?: Timings;
+}
+
+/** A finished request. The fields beside `choices` are the first choice's. */
+export interface Completion {
+  /** Which of the `n` choices. */
+  index: number;
+  /** Without special tokens, and without the stop string. */
+  text: string;
+  /** All that were sampled. */
+  tokens: number[];
+  /** `"stop"` at an end of generation, stop token or stop string; `"length"` at maxTokens or the context's end. */
+  finishReason: "stop" | "length";
+  /** Tokens that the choice counts. */
+  usage: Usage;
+  /** Where its time went. */
+  timings: Timings;
+  /** Of `tokens`, if asked for. */
+  logprobs?: TokenLogprob[];
+  /** All `n`, in order. */
+  choices: Omit<Completion, "choices">[];
+}
+
+/** Moments of a choice's life, in milliseconds of one clock. */
+export interface Moments {
+  arrived: number;
+  firstStep: number;
+  firstToken: number;
+  lastToken: number;
+}
+
+/** Timings from moments and counts. */
+export function timingsOf({ arrived, firstStep, firstToken, lastToken }: Moments, usage: Usage): Timings {
+  const decoded = usage.completionTokens - 1;
+  return {
+    queueMs: firstStep - arrived,
+    timeToFirstTokenMs: firstToken - arrived,
+    interTokenLatencyMs: decoded > 0 ? (lastToken - firstToken) / decoded : 0,
+    totalMs: lastToken - arrived,
+    prefillTokensPerSecond: perSecond(usage.promptTokens - usage.cachedTokens, firstToken - firstStep),
+    tokensPerSecond: perSecond(decoded, lastToken - firstToken),
+  };
+}
+
+function perSecond(count: number, ms: number): number {
+  return count > 0 && ms > 0 ? (count * 1000) / ms : 0;
+}

@@ -1,0 +1,203 @@
+import { availableParallelism, totalmem } from "node:os";
+import { checkBoolean, checkFunction, checkInteger, checkKeys, checkOneOf, checkSignal, MAX_COUNT } from "../check.ts";
+import { KvasirError } from "../errors.ts";
+import type { CacheGroup, ModelSource } from "../model/spec.ts";
+import type { Compute, Isa, KvType } from "../native/addon.ts";
+
+/** How an engine runs a model. Every field may be left out. */
+export interface EngineOptions {
+  /** `"auto"` takes the best device of this machine; this build has `"cpu"`. */
+  device?: "auto" | "cpu" | "cuda";
+  /** Threads that compute (as many as the machine runs at once, at most 64). */
+  threads?: number;
+  /** Instruction set (`"auto"`: the best of this processor). */
+  isa?: "auto" | "portable" | "avx2" | "avx512";
+  /** Arithmetic of matrix products: `"int8"` rounds activations to 8 bits where the weights are quantized (`"auto"`: int8 if any are, else f32). */
+  compute?: "auto" | "f32" | "bf16" | "int8";
+  /** Element type of the KV cache (`"f16"`). */
+  kvType?: "f32" | "f16" | "bf16";
+  /** Tokens that a request may have, prompt and output (what the model was trained for). Cut to what the cache holds; `stats().maxContext` says. */
+  maxContext?: number;
+  /** Bytes of the KV cache (8 requests of `maxContext`, at most a quarter of the memory). */
+  kvCacheBytes?: number;
+  /** Tokens that one step runs at most (512). */
+  maxBatchTokens?: number;
+  /** Requests share the pages of equal prefixes, also after their end (true). */
+  prefixCache?: boolean;
+  /** Ends loading, which rejects with the signal's reason. */
+  signal?: AbortSignal;
+  /** Called while weights are loaded. */
+  onProgress?: (progress: { loadedBytes: number; totalBytes: number }) => void;
+}
+
+/** {@link EngineOptions}, checked and complete for one model. */
+export interface CheckedOptions {
+  device: "cpu";
+  threads: number;
+  isa: Isa;
+  compute: Compute;
+  kvType: KvType;
+  maxContext: number;
+  /** Pages of each cache group's pool. */
+  pages: number[];
+  maxBatchTokens: number;
+  prefixCache: boolean;
+  signal: AbortSignal | undefined;
+  onProgress: ((progress: { loadedBytes: number; totalBytes: number }) => void) | undefined;
+}
+
+/** Tokens of a page. Chosen: the fewest that the native side takes, so that prefixes are shared in small steps and little is left empty. */
+export const PAGE_SIZE = 16;
+
+/** Sequences that run at once. Chosen: eight times the 32 streams of the serving benchmark; those beyond wait in the queue. */
+export const MAX_SLOTS = 256;
+
+/**
+ * Default of `maxBatchTokens`. Chosen: enough rows for matrix products to be fast, and few enough that running streams, which wait for a
+ * full step while a prompt is computed, do not stall.
+ */
+const DEFAULT_BATCH_TOKENS = 512;
+
+/** Most threads: the native side's bound. */
+const MAX_THREADS = 256;
+
+/** Most threads that are taken unasked. Chosen: a machine with more cores has other work, too. */
+const DEFAULT_MAX_THREADS = 64;
+
+const KEYS: readonly (keyof EngineOptions)[] = [
+  "device",
+  "threads",
+  "isa",
+  "compute",
+  "kvType",
+  "maxContext",
+  "kvCacheBytes",
+  "maxBatchTokens",
+  "prefixCache",
+  "signal",
+  "onProgress",
+];
+
+/** Checks every option and fills in defaults that depend on the model and the machine. `isas` are the processor's, slowest first. */
+export function checkOptions(given: EngineOptions | undefined, source: ModelSource, isas: readonly Isa[]): CheckedOptions {
+  const options = checkKeys<EngineOptions>("options", given, KEYS);
+  const { signal, onProgress } = options;
+  const kvType = checkOneOf("kvType", options.kvType ?? "f16", ["f32", "f16", "bf16"]);
+  const maxBatchTokens = checkInteger("maxBatchTokens", options.maxBatchTokens ?? DEFAULT_BATCH_TOKENS, 1, 65536);
+  return {
+    device: checkDevice(options.device ?? "auto"),
+    threads: checkInteger("threads", options.threads ?? Math.min(availableParallelism(), DEFAULT_MAX_THREADS), 1, MAX_THREADS),
+    isa: checkIsa(options.isa ?? "auto", isas),
+    compute: checkCompute(options.compute ?? "auto", source),
+    kvType,
+    ...sizePools(source.spec.cacheGroups, {
+      asked: options.maxContext === undefined ? undefined : checkInteger("maxContext", options.maxContext, 1, 2 ** 30),
+      trained: source.spec.contextLength,
+      bytes: options.kvCacheBytes === undefined ? undefined : checkInteger("kvCacheBytes", options.kvCacheBytes, 1, totalmem()),
+      kvType,
+      maxBatchTokens,
+    }),
+    maxBatchTokens,
+    prefixCache: checkBoolean("prefixCache", options.prefixCache ?? true),
+    signal: signal === undefined ? undefined : checkSignal("signal", signal),
+    onProgress: onProgress === undefined ? undefined : checkFunction("onProgress", onProgress),
+  };
+}
+
+function checkDevice(device: unknown): "cpu" {
+  if (checkOneOf("device", device, ["auto", "cpu", "cuda"]) === "cuda") {
+    throw new KvasirError("UNSUPPORTED_DEVICE", 'device is "cuda", which this build of kvasir does not have; expected "auto" or "cpu"');
+  }
+  return "cpu";
+}
+
+function checkIsa(isa: unknown, isas: readonly Isa[]): Isa {
+  const named = checkOneOf("isa", isa, ["auto", "portable", "avx2", "avx512", "amx"]);
+  const found = named === "auto" ? isas.at(-1) : isas.find((candidate) => candidate === named);
+  if (found === undefined) {
+    throw new KvasirError(
+      "UNSUPPORTED_DEVICE",
+      `isa is "${named}", which this processor and build do not run; expected one of ${isas.join(", ")}`,
+    );
+  }
+  return found;
+}
+
+function checkCompute(compute: unknown, source: ModelSource): Compute {
+  const named = checkOneOf("compute", compute, ["auto", "f32", "bf16", "int8"]);
+  if (named !== "auto") return named;
+  const quantized = source.tensors.some(({ type }) => type !== "F32" && type !== "F16" && type !== "BF16");
+  return quantized ? "int8" : "f32";
+}
+
+/** What the pools are sized from. */
+export interface PoolRequest {
+  /** The caller's `maxContext`. */
+  asked: number | undefined;
+  /** The model's. */
+  trained: number;
+  /** The caller's `kvCacheBytes`. */
+  bytes: number | undefined;
+  kvType: KvType;
+  maxBatchTokens: number;
+}
+
+const ELEMENT_BYTES: Readonly<Record<KvType, number>> = { f32: 4, f16: 2, bf16: 2 };
+
+/** Bytes of one page: all parts of its tokens in each layer of the group. */
+export function pageBytes(group: CacheGroup, kvType: KvType): number {
+  const tokenBytes = group.parts.reduce((sum, { elements, type }) => sum + elements * ELEMENT_BYTES[type === "kv" ? kvType : type], 0);
+  return group.layers.length * PAGE_SIZE * tokenBytes;
+}
+
+/** Sequences of full length that the default cache holds. Chosen: most requests are shorter, so that many more run at once. */
+const DEFAULT_SEQUENCES = 8;
+
+/**
+ * Pages of each group: those for the largest number of tokens N whose pools together fit the bytes. A group without a window gets pages for
+ * N tokens. In a group with a window a sequence never holds more than the window, one step's tokens and a page: the group gets that for each
+ * of max(8, N / maxContext) sequences, but no more than N tokens.
+ */
+export function sizePools(groups: readonly CacheGroup[], request: PoolRequest): { pages: number[]; maxContext: number } {
+  const context = request.asked ?? request.trained;
+  const most = Math.ceil(context / PAGE_SIZE);
+  const pagesFor = (tokenPages: number): number[] => groups.map((group) => groupPages(group, tokenPages, context, request.maxBatchTokens));
+  const bytesFor = (tokenPages: number): number => {
+    const pages = pagesFor(tokenPages);
+    return groups.reduce((sum, group, g) => sum + pages[g]! * pageBytes(group, request.kvType), 0);
+  };
+  const budget = request.bytes ?? defaultBudget(bytesFor(most), bytesFor(most * DEFAULT_SEQUENCES), request.asked !== undefined);
+  if (bytesFor(1) > budget) {
+    throw new KvasirError("INVALID_ARGUMENT", `kvCacheBytes is ${budget}; expected at least ${bytesFor(1)}, one page of each cache group`);
+  }
+  const tokenPages = largest((n) => bytesFor(n) <= budget && Math.max(...pagesFor(n)) <= MAX_COUNT / PAGE_SIZE);
+  return { pages: pagesFor(tokenPages), maxContext: Math.min(context, tokenPages * PAGE_SIZE) };
+}
+
+function groupPages(group: CacheGroup, tokenPages: number, context: number, maxBatchTokens: number): number {
+  if (group.window === 0) return tokenPages;
+  const sequences = Math.max(DEFAULT_SEQUENCES, Math.ceil((tokenPages * PAGE_SIZE) / context));
+  return Math.min(tokenPages, sequences * (Math.ceil((group.window + maxBatchTokens) / PAGE_SIZE) + 1));
+}
+
+/**
+ * Bytes of `DEFAULT_SEQUENCES` sequences, but at most a quarter of the memory. Where the caller asked for a context, at least those of one
+ * sequence, up to half of the memory. Both shares are chosen: weights and other programs need the rest.
+ */
+function defaultBudget(oneSequence: number, allSequences: number, asked: boolean): number {
+  const usual = Math.min(allSequences, Math.floor(totalmem() / 4));
+  return asked ? Math.max(usual, Math.min(oneSequence, Math.floor(totalmem() / 2))) : usual;
+}
+
+/** The largest n for which `fits` holds, which it has to for 1: by doubling and halving. The search ends at 2^40, more pages than any memory has. */
+function largest(fits: (n: number) => boolean): number {
+  let low = 1;
+  let high = 2;
+  while (fits(high) && high < 2 ** 40) [low, high] = [high, high * 2];
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle;
+  }
+  return low;
+}

@@ -1,0 +1,43 @@
+/** What an engine is, and what it does at the moment. */
+export interface EngineStats {
+  /** Requests with at least one running sequence. */
+  requestsRunning: number;
+  /** Requests that wait for a slot and pages. */
+  requestsWaiting: number;
+  /** Sequences that gave their pages back for others and were computed again, so far. */
+  preemptions: number;
+  /** Pages that running requests hold. */
+  pagesUsed: number;
+  /** Pages that hold a prefix for later requests; they are given up when a request needs pages. */
+  pagesCached: number;
+  /** Pages of all pools, free ones included. */
+  pagesTotal: number;
+  /** The same by cache group: layers that see all (window 0), and those that see a window of tokens, have pools of their own. */
+  groups: { window: number; pages: number; used: number; cached: number; pageBytes: number }[];
+  /** Bytes of the repacked weights. */
+  weightBytes: number;
+  /** Bytes of all pages; memory is taken as pages are first used. */
+  kvCacheBytes: number;
+  /** Bytes of the used pages. */
+  kvCacheUsedBytes: number;
+  /** Share of prompt tokens that the prefix cache served, so far. */
+  cacheHitRate: number;
+  /** Mean number of sequences in a step, so far. */
+  batchOccupancy: number;
+  /** The device that runs the model. */
+  device: "cpu";
+  /** Instruction set, as chosen. */
+  isa: "portable" | "avx2" | "avx512";
+  /** Arithmetic of matrix products, as chosen. */
+  compute: "f32" | "bf16" | "int8";
+  /** Element type of the cache. */
+  kvType: "f32" | "f16" | "bf16";
+  /** Threads that compute. */
+  threads: number;
+  /** Tokens that a request may have, prompt and output. */
+  maxContext: number;
+  /** Tokens that the model was trained for. */
+  contextLength: number;
+  /** Name of the processor. */
+  processor: string;
+}

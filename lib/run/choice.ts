@@ -1,0 +1,181 @@
+import { type Chunk, type Moments, type TokenLogprob, timingsOf, type Usage } from "../api/completion.ts";
+import { type CheckedParams, choiceSeed } from "../api/params.ts";
+import { type ErrorCode, KvasirError, show } from "../errors.ts";
+import type { SlotConfig } from "../native/addon.ts";
+import type { Sequence } from "../schedule/sequence.ts";
+import { Detokenizer } from "../text/output/detokenizer.ts";
+import { StopMatcher } from "../text/output/stop.ts";
+import type { Vocabulary } from "../text/tokenizer/vocabulary.ts";
+import type { Sampled, Task } from "./loop.ts";
+
+/** What a request needs to know of its model. */
+export interface RequestModel {
+  vocabSize: number;
+  maxContext: number;
+  endTokens: readonly number[];
+  /** `undefined`: tokens have no text. */
+  vocabulary: Vocabulary | undefined;
+  prefixCache: boolean;
+}
+
+/** The request of a choice. */
+export interface ChoiceOwner {
+  readonly model: RequestModel;
+  readonly params: CheckedParams;
+  readonly prompt: Int32Array;
+  /** When the call was made, by `performance.now()`. */
+  readonly arrived: number;
+  /** The choice has something to take. */
+  changed(choice: Choice): void;
+  /** The choice has ended. */
+  finished(): void;
+  /** All choices end, for this reason. */
+  fail(reason: unknown): void;
+}
+
+/** One stream of tokens of a request: its sequence, text and figures. */
+export class Choice implements Task {
+  readonly request: ChoiceOwner;
+  readonly wantLogits = false;
+  readonly nothingToSample: [ErrorCode, string];
+  /** What the context holds, or less. */
+  readonly maxTokens: number;
+  sequence!: Sequence;
+  readonly #index: number;
+  readonly #endTokens: Set<number>;
+  readonly #detokenizer: Detokenizer | undefined;
+  readonly #stop: StopMatcher;
+  readonly #moments: Moments;
+  #count = 0;
+  #chunk: Chunk;
+
+  constructor(request: ChoiceOwner, index: number) {
+    const { model, params, prompt } = request;
+    this.request = request;
+    this.#index = index;
+    this.maxTokens = Math.min(params.maxTokens, model.maxContext - prompt.length);
+    this.nothingToSample =
+      params.logitsProcessor === undefined
+        ? ["FILE_INVALID", "no token has a finite logit: the model's weights are damaged, or logitBias bans every token"]
+        : ["PROCESSOR_FAILED", "logitsProcessor left no token a finite logit"];
+    this.#endTokens = new Set([...(params.ignoreEos ? [] : model.endTokens), ...params.stopTokens]);
+    const { vocabulary } = model;
+    this.#detokenizer =
+      vocabulary && new Detokenizer(vocabulary, { special: false, start: prompt.length === 1 && prompt[0] === vocabulary.bosToken });
+    this.#stop = new StopMatcher(params.stop);
+    this.#moments = { arrived: request.arrived, firstStep: Number.NaN, firstToken: Number.NaN, lastToken: Number.NaN };
+    this.#chunk = this.#emptyChunk();
+  }
+
+  slotConfig(sequence: Sequence): SlotConfig {
+    const { params, prompt, model } = this.request;
+    if (Number.isNaN(this.#moments.firstStep)) this.#moments.firstStep = performance.now();
+    const { temperature, topP, minP, typicalP, repetitionPenalty, presencePenalty, frequencyPenalty } = params;
+    return {
+      temperature,
+      topP,
+      minP,
+      typicalP,
+      repetitionPenalty,
+      presencePenalty,
+      frequencyPenalty,
+      biasTokens: params.biasTokens,
+      biasValues: params.biasValues,
+      seed: choiceSeed(params.seed, this.#index),
+      // What exceeds these changes nothing: the native side has smaller bounds than callers.
+      topK: Math.min(params.topK, model.vocabSize),
+      minTokens: Math.min(params.minTokens, this.maxTokens),
+      endTokens: Int32Array.from(this.#endTokens),
+      logprobs: params.logprobs,
+      tokens: sequence.tokens.subarray(0, sequence.length),
+      promptLength: prompt.length,
+    };
+  }
+
+  process(logits: Float32Array): Float32Array {
+    const context = {
+      tokens: this.sequence.tokens.subarray(0, this.sequence.length),
+      promptLength: this.request.prompt.length,
+      index: this.#index,
+    };
+    let changed: unknown;
+    try {
+      changed = this.request.params.logitsProcessor!(logits, context) ?? logits;
+    } catch (cause) {
+      throw new KvasirError("PROCESSOR_FAILED", `logitsProcessor threw: ${show(cause instanceof Error ? cause.message : cause)}`, {
+        cause,
+      });
+    }
+    if (changed instanceof Float32Array && changed.length === this.request.model.vocabSize) return changed;
+    throw new KvasirError(
+      "PROCESSOR_FAILED",
+      `logitsProcessor returned ${show(changed)}; expected nothing or a Float32Array of ${this.request.model.vocabSize} logits`,
+    );
+  }
+
+  accept(sampled: Sampled, now: number): boolean {
+    const moments = this.#moments;
+    if (this.#count === 0) moments.firstToken = now;
+    moments.lastToken = now;
+    this.#count += 1;
+    const { text, finishReason } = this.#read(sampled.token);
+    const chunk = this.#chunk;
+    chunk.text += text;
+    chunk.tokens.push(sampled.token);
+    chunk.logprobs?.push(logprobOf(sampled, this.request.params.logprobs));
+    if (finishReason !== undefined) this.#finish(finishReason);
+    this.request.changed(this);
+    return finishReason !== undefined;
+  }
+
+  score(): boolean {
+    return false;
+  }
+
+  fail(reason: unknown): void {
+    this.request.fail(reason);
+  }
+
+  /** What came since the last call. */
+  take(): Chunk {
+    const chunk = this.#chunk;
+    this.#chunk = this.#emptyChunk();
+    return chunk;
+  }
+
+  /** The text that `token` completes, and whether it ends the choice. Stop strings count from `minTokens` on. */
+  #read(token: number): { text: string; finishReason?: "stop" | "length" } {
+    if (this.#endTokens.has(token)) return { text: this.#flush(), finishReason: "stop" };
+    const piece = this.#detokenizer?.push(token) ?? "";
+    const { text, stopped } = this.#count < this.request.params.minTokens ? { text: piece, stopped: false } : this.#stop.push(piece);
+    if (stopped) return { text, finishReason: "stop" };
+    if (this.#count >= this.maxTokens) return { text: text + this.#flush(), finishReason: "length" };
+    return { text };
+  }
+
+  #flush(): string {
+    const { text, stopped } = this.#stop.push(this.#detokenizer?.flush() ?? "");
+    return stopped ? text : text + this.#stop.flush();
+  }
+
+  #finish(finishReason: "stop" | "length"): void {
+    const promptTokens = this.request.prompt.length;
+    const cachedTokens = this.sequence.cachedTokens ?? 0;
+    const usage: Usage = { promptTokens, completionTokens: this.#count, cachedTokens, totalTokens: promptTokens + this.#count };
+    this.#chunk.finishReason = finishReason;
+    this.#chunk.usage = usage;
+    this.#chunk.timings = timingsOf(this.#moments, usage);
+    this.request.finished();
+  }
+
+  #emptyChunk(): Chunk {
+    const chunk: Chunk = { index: this.#index, text: "", tokens: [] };
+    return this.request.params.logprobs < 0 ? chunk : { ...chunk, logprobs: [] };
+  }
+}
+
+function logprobOf({ token, logprob, topTokens, topLogprobs, offset }: Sampled, count: number): TokenLogprob {
+  const top: TokenLogprob["top"] = [];
+  for (let i = offset; i < offset + count && topTokens[i]! >= 0; i++) top.push({ token: topTokens[i]!, logprob: topLogprobs[i]! });
+  return { token, logprob, top };
+}

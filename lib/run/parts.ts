@@ -1,0 +1,88 @@
+import { fileURLToPath } from "node:url";
+import { type CheckedOptions, checkOptions, type EngineOptions, MAX_SLOTS, PAGE_SIZE } from "../api/options.ts";
+import { checkString } from "../check.ts";
+import { openModel } from "../model/open.ts";
+import type { ModelSource } from "../model/spec.ts";
+import { type NativeConfig, type NativeEngine, type NativeInfo, type NativeModule, nativeError } from "../native/addon.ts";
+import { ChatTemplate } from "../text/chat/template.ts";
+import { Tokenizer } from "../text/tokenizer/tokenizer.ts";
+import { untilAborted } from "./abort.ts";
+
+/** What an engine uses of the tokenizer. */
+export type TextTokenizer = Pick<Tokenizer, "vocabulary" | "encode" | "encodeChat" | "detokenize" | "close">;
+
+/** An opened model with its weights loaded: what an engine is made of. */
+export interface EngineParts {
+  source: ModelSource;
+  options: CheckedOptions;
+  native: NativeEngine;
+  info: NativeInfo;
+  tokenizer: TextTokenizer | undefined;
+  chat: Pick<ChatTemplate, "render" | "close"> | undefined;
+}
+
+/** Opens a model's files, checks the options against it, and loads weights and tokenizer side by side. */
+export async function openParts(model: string, given: EngineOptions | undefined, module: NativeModule): Promise<EngineParts> {
+  const source = await openModel(modelPath(model));
+  const options = checkOptions(given, source, module.isas());
+  options.signal?.throwIfAborted();
+  const native = createNative(module, source, options);
+  const tokenizer = source.tokenizer === undefined ? Promise.resolve(undefined) : Tokenizer.open(source.tokenizer);
+  try {
+    const [info, opened] = await untilAborted(Promise.all([load(native, options), tokenizer]), options.signal);
+    return { source, options, native, info, tokenizer: opened, chat: chatTemplate(source, opened) };
+  } catch (error) {
+    await native.close();
+    await tokenizer.then((opened) => opened?.close()).catch(() => {});
+    throw error;
+  }
+}
+
+/** `"tales"` is the bundled model; all else is a path. */
+function modelPath(model: unknown): string {
+  const path = checkString("model", model);
+  return path === "tales" ? fileURLToPath(new URL("../../models/tales-q4_0.gguf", import.meta.url)) : path;
+}
+
+function createNative(module: NativeModule, { spec, files, tensors }: ModelSource, options: CheckedOptions): NativeEngine {
+  const { isa, compute, kvType, threads, pages, maxBatchTokens, maxContext } = options;
+  const config: NativeConfig = {
+    spec,
+    files,
+    tensors,
+    isa,
+    compute,
+    kvType,
+    threads,
+    pages,
+    maxBatchTokens,
+    maxContext,
+    pageSize: PAGE_SIZE,
+    maxSlots: MAX_SLOTS,
+  };
+  try {
+    return new module.Engine(config);
+  } catch (error) {
+    throw nativeError(error);
+  }
+}
+
+/** Loads the weights; rejects with what `onProgress` throws, too. */
+function load(native: NativeEngine, { onProgress }: CheckedOptions): Promise<NativeInfo> {
+  return new Promise((resolve, reject) => {
+    const report = (loadedBytes: number, totalBytes: number): void => {
+      try {
+        onProgress?.({ loadedBytes, totalBytes });
+      } catch (error) {
+        reject(error);
+      }
+    };
+    native.load(report).then(resolve, (error) => reject(nativeError(error)));
+  });
+}
+
+function chatTemplate({ chatTemplate: template }: ModelSource, tokenizer: Tokenizer | undefined): ChatTemplate | undefined {
+  if (template === undefined || tokenizer === undefined) return undefined;
+  const { bosText, eosText } = tokenizer.vocabulary;
+  return new ChatTemplate(template, { bosText, eosText, specialTexts: tokenizer.specialTexts });
+}

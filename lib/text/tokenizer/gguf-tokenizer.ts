@@ -1,0 +1,203 @@
+import { KvasirError, show } from "../../errors.ts";
+import type { GgufValue } from "../../files/gguf.ts";
+import { byteTokenValue } from "./byte-level.ts";
+import type { AddedToken, Codec } from "./codec.ts";
+import { HuggingFaceCodec } from "./huggingface.ts";
+import type { Affixes } from "./post-processor.ts";
+import { byteTokenTable, SentencePieceCodec } from "./sentencepiece.ts";
+import type { AddedTokenJson, ComponentJson, TokenizerJson } from "./tokenizer-json.ts";
+import { buildVocabulary } from "./vocabulary.ts";
+
+/** Values of `tokenizer.ggml.token_type`. */
+const TYPE = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
+
+/** How a byte-level BPE of GGUF cuts text into words, by `tokenizer.ggml.pre`; names and rules are llama.cpp's. */
+interface PreTokenizer {
+  split: ComponentJson;
+  /** A word that is a token stays whole, whatever the merges say. */
+  ignoreMerges: boolean;
+  /** Where the file doesn't say. */
+  addsBos: boolean;
+}
+
+const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
+  ["gpt-2", { split: { type: "ByteLevel", add_prefix_space: false, use_regex: true }, ignoreMerges: false, addsBos: false }],
+  ["llama-bpe", { split: wordSplit("{1,3}"), ignoreMerges: true, addsBos: true }],
+  ["qwen2", { split: wordSplit(""), ignoreMerges: false, addsBos: false }],
+]);
+
+/** cl100k's words, with so many digits in a number: contractions, letters with one sign before, numbers, signs, line ends, space. */
+function wordSplit(digits: string): ComponentJson {
+  const Regex = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
+  const split = { type: "Split", pattern: { Regex }, behavior: "Isolated", invert: false };
+  return { type: "Sequence", pretokenizers: [split, { type: "ByteLevel", add_prefix_space: false, use_regex: false }] };
+}
+
+/** The tokenizer that a GGUF file's metadata describes. `file` names it in messages. */
+export function ggufCodec(metadata: ReadonlyMap<string, GgufValue>, file: string): Codec {
+  const fields = new Fields(metadata, file);
+  const model = metadata.get("tokenizer.ggml.model");
+  if (model === "gpt2") return byteLevelCodec(fields);
+  if (model === "llama") return sentencePieceCodec(fields);
+  throw fields.unsupported("model", '"gpt2" and "llama"');
+}
+
+function byteLevelCodec(fields: Fields): Codec {
+  const pre = PRE_TOKENIZERS.get(String(fields.get("pre")));
+  if (pre === undefined) throw fields.unsupported("pre", [...PRE_TOKENIZERS.keys()].map(show).join(", "));
+  const tokens = fields.tokens();
+  const vocab: Record<string, number> = Object.create(null);
+  tokens.forEach(({ text, type }, id) => {
+    if (type !== TYPE.control && type !== TYPE.userDefined) vocab[text] = id;
+  });
+  const json: TokenizerJson = {
+    added_tokens: addedTokens(tokens).map(addedTokenJson),
+    normalizer: null,
+    pre_tokenizer: pre.split,
+    post_processor: null,
+    decoder: { type: "ByteLevel" },
+    model: { type: "BPE", vocab, merges: fields.merges(), ignore_merges: pre.ignoreMerges },
+  };
+  const bos = fields.token("bos_token_id", -1, tokens.length);
+  const eos = fields.token("eos_token_id", -1, tokens.length);
+  const affixes = fields.affixes(bos, eos, pre.addsBos);
+  return new HuggingFaceCodec({ json, affixes, bosText: tokens[bos]?.text ?? "", eosText: tokens[eos]?.text ?? "", file: fields.file });
+}
+
+function addedTokenJson({ id, text, special }: AddedToken): AddedTokenJson {
+  return { id, content: text, special, normalized: false };
+}
+
+function sentencePieceCodec(fields: Fields): Codec {
+  const tokens = fields.tokens();
+  const scores = fields.scores(tokens.length);
+  const pieces = new Map<string, { id: number; score: number }>();
+  tokens.forEach(({ text, type }, id) => {
+    if (type === TYPE.normal && text !== "") pieces.set(text, { id, score: scores[id]! });
+  });
+  // llama.cpp's ids where the file gives none.
+  const [bos, eos, unknown] = [
+    fields.token("bos_token_id", 1, tokens.length),
+    fields.token("eos_token_id", 2, tokens.length),
+    fields.token("unknown_token_id", 0, tokens.length),
+  ];
+  const affixes = fields.affixes(bos, eos, true);
+  const added = addedTokens(tokens);
+  const addSpacePrefix = fields.flag("add_space_prefix", true);
+  const vocabulary = buildVocabulary(
+    tokens.map((token, id) => sentencePieceBytes(token, id, fields)),
+    added.filter(({ special }) => special).map(({ id }) => id),
+    {
+      bosToken: bos,
+      eosToken: eos,
+      addsBos: affixes.before.length > 0,
+      prefixSpace: addSpacePrefix,
+      bosText: tokens[bos]?.text ?? "",
+      eosText: tokens[eos]?.text ?? "",
+    },
+  );
+  const byteTokens = byteTokenTable(tokens.flatMap(({ text, type }, id) => (type === TYPE.byte ? [[text, id] as [string, number]] : [])));
+  return new SentencePieceCodec({ vocabulary, affixes, pieces, byteTokens, unknownToken: unknown, addedTokens: added, addSpacePrefix });
+}
+
+function sentencePieceBytes({ text, type }: GgufToken, id: number, { file }: Fields): Uint8Array {
+  if (type === TYPE.normal || type === TYPE.unused) return Buffer.from(text.replaceAll("▁", " "));
+  if (type !== TYPE.byte) return Buffer.from(text);
+  const byte = byteTokenValue(text);
+  if (byte === undefined)
+    throw new KvasirError("FILE_INVALID", `${file}: token ${id} is ${show(text)} and of type byte; expected <0x00> to <0xFF>`);
+  return Uint8Array.of(byte);
+}
+
+/** Tokens that are found whole in the text; control tokens and the unknown token are special. */
+function addedTokens(tokens: GgufToken[]): AddedToken[] {
+  return tokens.flatMap(({ text, type, ends }, id) => {
+    const special = type === TYPE.control || type === TYPE.unknown;
+    if (text === "" || (!special && type !== TYPE.userDefined)) return [];
+    return [{ id, text, special: special || ends, lstrip: false, rstrip: false }];
+  });
+}
+
+interface GgufToken {
+  text: string;
+  type: number;
+  /** Named by the metadata as one that begins or ends a text or turn: special even where its type says user-defined, as some converters have it. */
+  ends: boolean;
+}
+
+/** Typed reads of `tokenizer.ggml.*`. */
+class Fields {
+  readonly file: string;
+  readonly #metadata: ReadonlyMap<string, GgufValue>;
+
+  constructor(metadata: ReadonlyMap<string, GgufValue>, file: string) {
+    this.#metadata = metadata;
+    this.file = file;
+  }
+
+  get(name: string): GgufValue | undefined {
+    return this.#metadata.get(`tokenizer.ggml.${name}`);
+  }
+
+  flag(name: string, absent: boolean): boolean {
+    const value = this.get(name) ?? absent;
+    if (typeof value !== "boolean") throw this.#invalid(name, value, "true or false");
+    return value;
+  }
+
+  /** A token id; where the key is absent the default, if there is such a token, else -1. */
+  token(name: string, absent: number, size: number): number {
+    const value = this.get(name);
+    if (value === undefined) return absent < size ? absent : -1;
+    if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value >= size)
+      throw this.#invalid(name, value, `a whole number below ${size}`);
+    return value;
+  }
+
+  tokens(): GgufToken[] {
+    const texts = this.#array("tokens", "string", undefined) as string[];
+    const types = (
+      this.get("token_type") === undefined ? texts.map(() => TYPE.normal) : this.#array("token_type", "number", texts.length)
+    ) as number[];
+    const ends = new Set(["bos", "eos", "eot", "eom"].map((name) => this.token(`${name}_token_id`, -1, texts.length)));
+    return texts.map((text, id) => ({ text, type: types[id]!, ends: ends.has(id) }));
+  }
+
+  scores(size: number): number[] {
+    return this.#array("scores", "number", size) as number[];
+  }
+
+  merges(): [string, string][] {
+    return (this.#array("merges", "string", undefined) as string[]).map((merge, i) => {
+      const space = merge.indexOf(" ", 1);
+      if (space < 1 || space === merge.length - 1) throw this.#invalid(`merges[${i}]`, merge, "two tokens and a space between them");
+      return [merge.slice(0, space), merge.slice(space + 1)];
+    });
+  }
+
+  affixes(bos: number, eos: number, addsBos: boolean): Affixes {
+    return {
+      before: this.flag("add_bos_token", addsBos) && bos >= 0 ? [bos] : [],
+      after: this.flag("add_eos_token", false) && eos >= 0 ? [eos] : [],
+    };
+  }
+
+  unsupported(name: string, known: string): KvasirError {
+    const value = this.get(name);
+    const found = value === undefined ? "missing" : show(value);
+    return new KvasirError("UNSUPPORTED_TOKENIZER", `${this.file}: tokenizer.ggml.${name} is ${found}; kvasir reads ${known}`);
+  }
+
+  #array(name: string, type: "string" | "number", length: number | undefined): GgufValue {
+    const value = this.get(name);
+    if (!Array.isArray(value) || (value as unknown[]).some((element) => typeof element !== type))
+      throw this.#invalid(name, value, `an array of ${type}s`);
+    if (length !== undefined && value.length !== length)
+      throw this.#invalid(`the length of ${name}`, value.length, `${length}, one for each token`);
+    return value;
+  }
+
+  #invalid(name: string, value: unknown, expected: string): KvasirError {
+    return new KvasirError("FILE_INVALID", `${this.file}: tokenizer.ggml.${name} is ${show(value)}; expected ${expected}`);
+  }
+}

@@ -1,0 +1,125 @@
+import { byteTokenValue } from "./byte-level.ts";
+import { type AddedToken, type Codec, type EncodeOptions, TokenSplitter } from "./codec.ts";
+import { MergeQueue } from "./merge-queue.ts";
+import type { Affixes } from "./post-processor.ts";
+import type { Vocabulary } from "./vocabulary.ts";
+
+/** What a {@link SentencePieceCodec} is made of. */
+export interface SentencePieceParts {
+  vocabulary: Vocabulary;
+  affixes: Affixes;
+  /** Ids and scores of the pieces that merging may make; `▁` stands for a space. Special and byte tokens are not among them. */
+  pieces: Map<string, { id: number; score: number }>;
+  /** [256] id of each byte token; -1 where there is none. */
+  byteTokens: Int32Array;
+  /** -1: what can't be encoded is left out. */
+  unknownToken: number;
+  addedTokens: AddedToken[];
+  /** Whether a space is put before text at the start and after each added token. */
+  addSpacePrefix: boolean;
+}
+
+/**
+ * SentencePiece BPE as GGUF files of `llama` have it: characters are merged by score, highest first and leftmost among equals, into ever longer
+ * pieces of the vocabulary (llama.cpp gives the same); a character that isn't a piece becomes the tokens of its bytes.
+ */
+export class SentencePieceCodec implements Codec {
+  readonly vocabulary: Vocabulary;
+  readonly specials: TokenSplitter;
+  readonly foldsSpecials: boolean = false;
+  readonly #parts: SentencePieceParts;
+  readonly #all: TokenSplitter;
+  readonly #others: TokenSplitter;
+  readonly #longest: number;
+
+  constructor(parts: SentencePieceParts) {
+    this.#parts = parts;
+    this.vocabulary = parts.vocabulary;
+    this.#all = new TokenSplitter(parts.addedTokens);
+    this.#others = new TokenSplitter(parts.addedTokens.filter(({ special }) => !special));
+    this.specials = new TokenSplitter(parts.addedTokens.filter(({ special }) => special));
+    this.#longest = [...parts.pieces.keys()].reduce((most, { length }) => Math.max(most, length), 0);
+  }
+
+  encode(text: string, { addSpecial, parseSpecial }: Required<EncodeOptions>): number[] {
+    const { before, after } = this.#parts.affixes;
+    const ids = addSpecial ? [...before] : [];
+    this.#split(parseSpecial ? this.#all : this.#others, text, ids);
+    if (addSpecial) ids.push(...after);
+    return ids;
+  }
+
+  encodePlain(text: string): number[] {
+    const ids: number[] = [];
+    this.#split(this.#others, text, ids);
+    return ids;
+  }
+
+  #split(splitter: TokenSplitter, text: string, ids: number[]): void {
+    for (const piece of splitter.split(text)) {
+      if (typeof piece !== "string") ids.push(piece.id);
+      else this.#merge(`${this.#parts.addSpacePrefix ? " " : ""}${piece}`.replaceAll(" ", "▁"), ids);
+    }
+  }
+
+  /** Symbols are a linked list: symbol i is text[starts[i] .. starts[next[i]]). A merge extends the left one and unlinks the right one. */
+  #merge(text: string, ids: number[]): void {
+    const starts = characterStarts(text);
+    const count = starts.length - 1;
+    const next = Int32Array.from(starts, (_, i) => i + 1);
+    const previous = Int32Array.from(starts, (_, i) => i - 1);
+    const queue = new MergeQueue();
+    const propose = (left: number): void => {
+      const right = left < 0 ? count : next[left]!;
+      if (right >= count) return;
+      const end = starts[next[right]!]!;
+      if (end - starts[left]! > this.#longest) return;
+      const piece = this.#parts.pieces.get(text.slice(starts[left], end));
+      if (piece !== undefined) queue.push({ left, end, score: piece.score });
+    };
+    for (let i = 0; i < count; i++) propose(i);
+    for (let merge = queue.pop(); merge !== undefined; merge = queue.pop()) {
+      const { left, end } = merge;
+      const right = next[left]!;
+      // Stale when either side has changed since: a symbol that was merged away is marked by next = 0.
+      if (right === 0 || right >= count || starts[next[right]!] !== end) continue;
+      next[left] = next[right]!;
+      previous[next[right]!] = left;
+      next[right] = 0;
+      propose(previous[left]!);
+      propose(left);
+    }
+    for (let i = 0; i < count; i = next[i]!) this.#emit(text.slice(starts[i], starts[next[i]!]), ids);
+  }
+
+  #emit(symbol: string, ids: number[]): void {
+    const { pieces, byteTokens, unknownToken } = this.#parts;
+    const piece = pieces.get(symbol);
+    if (piece !== undefined) {
+      ids.push(piece.id);
+      return;
+    }
+    const bytes = [...Buffer.from(symbol)].map((byte) => byteTokens[byte]!);
+    if (bytes.every((id) => id >= 0)) ids.push(...bytes);
+    else if (unknownToken >= 0) ids.push(unknownToken);
+  }
+}
+
+/** Where each character begins, and the end. */
+function characterStarts(text: string): Int32Array {
+  const starts = new Int32Array(text.length + 1);
+  let count = 0;
+  for (let i = 0; i < text.length; i += text.codePointAt(i)! > 0xffff ? 2 : 1) starts[count++] = i;
+  starts[count] = text.length;
+  return starts.slice(0, count + 1);
+}
+
+/** [256] ids of the byte tokens among some pieces. */
+export function byteTokenTable(pieces: Iterable<[text: string, id: number]>): Int32Array {
+  const table = new Int32Array(256).fill(-1);
+  for (const [text, id] of pieces) {
+    const byte = byteTokenValue(text);
+    if (byte !== undefined) table[byte] = id;
+  }
+  return table;
+}

@@ -1,0 +1,39 @@
+import { basename, join } from "node:path";
+import { KvasirError, show } from "../../errors.ts";
+import { readGguf } from "../../files/gguf.ts";
+import { readJson, readJsonIfPresent } from "../../files/json.ts";
+import type { TokenizerSource } from "../../model/spec.ts";
+import type { Codec } from "./codec.ts";
+import { ggufCodec } from "./gguf-tokenizer.ts";
+import { HuggingFaceCodec } from "./huggingface.ts";
+import { postProcessorAffixes } from "./post-processor.ts";
+import { checkTokenizerJson, type TokenizerJson } from "./tokenizer-json.ts";
+
+/** Reads a tokenizer from its files. */
+export async function openCodec(source: TokenizerSource): Promise<Codec> {
+  if (source.kind === "huggingface") return openHuggingFace(source.directory);
+  const { metadata } = await readGguf(source.path, { arrays: true });
+  return ggufCodec(metadata, basename(source.path));
+}
+
+async function openHuggingFace(directory: string): Promise<Codec> {
+  const file = join(directory, "tokenizer.json");
+  const json = checkTokenizerJson(await readJson(file), file);
+  const config = (await readJsonIfPresent(join(directory, "tokenizer_config.json"))) ?? {};
+  const affixes = postProcessorAffixes(json, file);
+  const bosText = tokenText(config.bos_token, "bos_token", directory) ?? addedText(json, affixes.before[0]);
+  const eosText = tokenText(config.eos_token, "eos_token", directory) ?? "";
+  return new HuggingFaceCodec({ json, affixes, bosText, eosText, file });
+}
+
+/** A token in tokenizer_config.json: its text, or an object that has it as `content`. */
+function tokenText(value: unknown, name: string, directory: string): string | undefined {
+  const text = typeof value === "object" && value !== null ? (value as { content?: unknown }).content : value;
+  if (text === undefined || text === null) return undefined;
+  if (typeof text === "string") return text;
+  throw new KvasirError("FILE_INVALID", `${join(directory, "tokenizer_config.json")}: ${name} is ${show(value)}; expected a text`);
+}
+
+function addedText(json: TokenizerJson, id: number | undefined): string {
+  return json.added_tokens.find((token) => token.id === id)?.content ?? "";
+}

@@ -1,0 +1,37 @@
+import type { TokenizerSource } from "../model/spec.ts";
+import type { RenderedChat } from "../text/chat/messages.ts";
+import { type Codec, type EncodeOptions, encodeChat, wellFormed } from "../text/tokenizer/codec.ts";
+import { openCodec } from "../text/tokenizer/source.ts";
+import type { Vocabulary } from "../text/tokenizer/vocabulary.ts";
+import { serve, type Transferred } from "./worker-server.ts";
+
+/** What the tokenizer's worker is asked. */
+export type TokenizerCall = { open: true } | { text: string; options: Required<EncodeOptions> } | { chat: RenderedChat };
+
+/** What it answers to `open`. */
+export interface OpenedTokenizer {
+  vocabulary: Vocabulary;
+  specialTexts: string[];
+}
+
+serve((source: TokenizerSource) => {
+  let opening: Promise<Codec> | undefined;
+  return async (call: TokenizerCall): Promise<Transferred> => {
+    opening ??= openCodec(source);
+    const codec = await opening;
+    if ("open" in call) return opened(codec);
+    const ids =
+      "chat" in call
+        ? encodeChat(codec, { ...call.chat, text: wellFormed(call.chat.text) })
+        : codec.encode(wellFormed(call.text), call.options);
+    const result = Int32Array.from(ids);
+    return { result, transfer: [result.buffer] };
+  };
+});
+
+/** The vocabulary's arrays move to the caller; encoding does not need them. */
+function opened({ vocabulary, specials }: Codec): Transferred {
+  const result: OpenedTokenizer = { vocabulary, specialTexts: specials.tokens.map(({ text }) => text) };
+  const { offsets, bytes, special } = vocabulary;
+  return { result, transfer: [offsets.buffer, bytes.buffer, special.buffer] as ArrayBuffer[] };
+}

@@ -1,0 +1,138 @@
+import { type ErrorCode, KvasirError } from "../errors.ts";
+import type { Peer, StartPeer } from "./worker-peer.ts";
+
+/** What a worker says: first that it is ready, then an answer to each call. */
+export type WorkerReply = { ready: true } | { result: unknown } | { error: { code: ErrorCode; message: string } };
+
+/** How a worker is run. */
+export interface WorkerSettings {
+  /** Its module: see {@link workerUrl}. */
+  module: URL;
+  /** As a thread or as a process. */
+  start: StartPeer;
+  /** What it is made from: its first message. */
+  data: unknown;
+  /** Milliseconds that a call may take once it runs; past them the worker is ended. Default: no limit. */
+  deadlineMs?: number;
+  /** The error for a call during which the worker ended, `reason` being why. */
+  failure(reason: string): KvasirError;
+}
+
+type Settled = { result: unknown } | { error: KvasirError };
+
+interface Call {
+  argument: unknown;
+  settle(settled: Settled): void;
+}
+
+/**
+ * A worker that answers one call after the other. It starts with the first call, does not keep the process alive while idle,
+ * and when it ends (past a deadline, out of memory) only the call that it ran fails: the next one starts it anew.
+ */
+export class WorkerClient {
+  readonly #settings: WorkerSettings;
+  readonly #waiting: Call[] = [];
+  #current: Call | undefined;
+  #peer: Peer | undefined;
+  #ready = false;
+  #deadline: NodeJS.Timeout | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(settings: WorkerSettings) {
+    this.#settings = settings;
+  }
+
+  /** Rejects with the worker's error, with CLOSED, or with what `failure` makes of the worker's end. */
+  async call<T>(argument: unknown): Promise<T> {
+    const settled = await new Promise<Settled>((settle) => {
+      this.#waiting.push({ argument, settle });
+      this.#advance();
+    });
+    if ("result" in settled) return settled.result as T;
+    // Made here, after the await, so that its stack leads to the caller.
+    throw new KvasirError(settled.error.code, settled.error.message, { cause: settled.error });
+  }
+
+  /** Ends the worker; calls that wait or come later reject with CLOSED. */
+  close(): Promise<void> {
+    if (this.#closed === undefined) {
+      this.#closed = this.#end();
+      this.#advance();
+    }
+    return this.#closed;
+  }
+
+  #advance(): void {
+    while (this.#closed !== undefined && (this.#current ?? this.#waiting[0]) !== undefined) {
+      this.#current ??= this.#waiting.shift();
+      this.#settle({ error: new KvasirError("CLOSED", "the engine was closed") });
+    }
+    if (this.#current !== undefined || this.#closed !== undefined) return;
+    this.#current = this.#waiting.shift();
+    if (this.#current !== undefined) this.#peer ??= this.#start();
+    this.#peer?.hold(this.#current !== undefined);
+    if (this.#ready) this.#send();
+  }
+
+  #start(): Peer {
+    const { start, module, data } = this.#settings;
+    // A peer that was given up may still send something: it is ignored.
+    const ifCurrent = (action: () => void): void => {
+      if (this.#peer === peer) action();
+    };
+    const peer: Peer = start(module, {
+      message: (reply) => ifCurrent(() => this.#receive(reply as WorkerReply)),
+      ended: (reason) => ifCurrent(() => this.#fail(reason)),
+    });
+    peer.post(data);
+    return peer;
+  }
+
+  #send(): void {
+    if (this.#current === undefined) return;
+    try {
+      this.#peer?.post(this.#current.argument);
+    } catch (error) {
+      // What structured clone refuses: functions, symbols.
+      this.#settle({ error: new KvasirError("INVALID_ARGUMENT", `expected JSON values: ${(error as Error).message}`) });
+      this.#advance();
+      return;
+    }
+    const { deadlineMs } = this.#settings;
+    if (deadlineMs !== undefined) this.#deadline = setTimeout(() => this.#fail(`it ran past its deadline of ${deadlineMs} ms`), deadlineMs);
+  }
+
+  #receive(reply: WorkerReply): void {
+    if ("ready" in reply) {
+      this.#ready = true;
+      this.#send();
+      return;
+    }
+    this.#settle("result" in reply ? reply : { error: new KvasirError(reply.error.code, reply.error.message) });
+    this.#advance();
+  }
+
+  #fail(reason: string): void {
+    void this.#end();
+    if (this.#current !== undefined) this.#settle({ error: this.#settings.failure(reason) });
+    this.#advance();
+  }
+
+  #settle(settled: Settled): void {
+    clearTimeout(this.#deadline);
+    this.#current?.settle(settled);
+    this.#current = undefined;
+  }
+
+  async #end(): Promise<void> {
+    const peer = this.#peer;
+    this.#peer = undefined;
+    this.#ready = false;
+    await peer?.end();
+  }
+}
+
+/** The worker's module: compiled JavaScript, since Node 20 starts no worker from TypeScript; from a source tree it is the last build's. */
+export function workerUrl(name: string): URL {
+  return new URL(import.meta.url.endsWith(".ts") ? `../../dist/workers/${name}.js` : `./${name}.js`, import.meta.url);
+}

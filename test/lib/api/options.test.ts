@@ -1,0 +1,98 @@
+import { totalmem } from "node:os";
+import { expect, test } from "vitest";
+import { checkOptions, type EngineOptions, type PoolRequest, pageBytes, sizePools } from "../../../lib/api/options.ts";
+import type { CachePart } from "../../../lib/model/kinds.ts";
+import type { CacheGroup } from "../../../lib/model/spec.ts";
+import { fakeSource } from "../../support/fake-engine.ts";
+
+const isas = ["portable", "avx2"] as const;
+const check = (options: unknown) => checkOptions(options as EngineOptions, fakeSource(), isas);
+
+test.each<[string, unknown]>([
+  ["device", "gpu"],
+  ["threads", 0],
+  ["threads", Number.NaN],
+  ["threads", 2 ** 53],
+  ["isa", "sse"],
+  ["compute", "f16"],
+  ["kvType", "int8"],
+  ["maxContext", -1],
+  ["maxContext", 1.5],
+  ["kvCacheBytes", Number.NaN],
+  ["kvCacheBytes", 2 ** 53],
+  ["kvCacheBytes", 10],
+  ["maxBatchTokens", 0],
+  ["prefixCache", 1],
+  ["signal", {}],
+  ["onProgress", 5],
+  ["thread", 5],
+])("%s: %s is INVALID_ARGUMENT and named", (name, value) => {
+  expect(() => check({ [name]: value })).toThrow(
+    expect.objectContaining({ code: "INVALID_ARGUMENT", message: expect.stringContaining(name) }),
+  );
+});
+
+test("devices and instruction sets that are not there", () => {
+  for (const options of [{ device: "cuda" }, { isa: "avx512" }, { isa: "amx" }]) {
+    expect(() => check(options)).toThrow(expect.objectContaining({ code: "UNSUPPORTED_DEVICE" }));
+  }
+});
+
+test("defaults follow the model and the processor", () => {
+  expect(check(undefined)).toMatchObject({
+    device: "cpu",
+    isa: "avx2",
+    compute: "f32",
+    kvType: "f16",
+    maxContext: 256,
+    maxBatchTokens: 512,
+    prefixCache: true,
+  });
+  const quantized = fakeSource();
+  quantized.tensors = [{ name: "embed", file: 0, offset: 0, type: "Q4_0", shape: [1, 32], plusOne: false }];
+  expect(checkOptions({}, quantized, isas).compute).toBe("int8");
+});
+
+const parts: CachePart[] = [
+  { elements: 256, type: "kv" },
+  { elements: 256, type: "kv" },
+];
+const gemma: CacheGroup[] = [
+  { kind: "window", window: 512, layers: [0, 1, 2, 3, 4], parts },
+  { kind: "all", window: 0, layers: [5], parts },
+];
+const request: PoolRequest = { asked: undefined, trained: 8192, bytes: undefined, kvType: "f16", maxBatchTokens: 512 };
+const bytesOf = (pages: number[]) => gemma.reduce((sum, group, g) => sum + pages[g]! * pageBytes(group, "f16"), 0);
+
+test("a page has every part of its 16 tokens in each layer; kv parts are of the cache's type", () => {
+  expect(pageBytes(gemma[0]!, "f16")).toBe(5 * 16 * 512 * 2);
+  expect(pageBytes(gemma[0]!, "f32")).toBe(5 * 16 * 512 * 4);
+  const mixed = [...parts, { elements: 3, type: "f32" as const }];
+  expect(pageBytes({ ...gemma[1]!, parts: mixed }, "bf16")).toBe(16 * (512 * 2 + 3 * 4));
+});
+
+test("5 of 6 layers with a window of 512 at 8k context: at most 0.3 of a full cache", () => {
+  const { pages, maxContext } = sizePools(gemma, request);
+  const full = pages[1]! * 6 * pageBytes({ ...gemma[1]!, layers: [5] }, "f16");
+  expect(maxContext).toBe(8192);
+  expect(bytesOf(pages) / full).toBeLessThanOrEqual(0.3);
+});
+
+test("pools use the bytes given, and the context is cut to what they hold", () => {
+  for (const bytes of [1e6, 5e6, 1e8, 3e8]) {
+    const { pages, maxContext } = sizePools(gemma, { ...request, bytes });
+    expect(bytesOf(pages)).toBeLessThanOrEqual(bytes);
+    expect(bytesOf(pages)).toBeGreaterThan(bytes * 0.9 - 2e5);
+    expect(maxContext).toBe(Math.min(8192, pages[1]! * 16));
+  }
+});
+
+test("the default takes at most a quarter of the memory; an asked context is held once in up to half", () => {
+  const long = { ...request, trained: 1e9 };
+  const { pages, maxContext } = sizePools(gemma, long);
+  expect(bytesOf(pages)).toBeLessThanOrEqual(totalmem() / 4);
+  expect(maxContext).toBeLessThan(1e9);
+  const context = Math.floor(totalmem() / 3 / pageBytes(gemma[1]!, "f16")) * 16;
+  const asked = sizePools([gemma[1]!], { ...request, asked: context });
+  expect(asked.maxContext).toBe(context);
+});

@@ -1,0 +1,165 @@
+import { execFile, spawn } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { engineOptions, generateParams, integers, readArguments } from "../../../lib/cli/arguments.ts";
+import { median } from "../../../lib/cli/bench.ts";
+import { evaluate } from "../../../lib/cli/eval.ts";
+import type { Engine } from "../../../lib/engine.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
+
+const MAIN = fileURLToPath(new URL("../../../dist/cli/main.js", import.meta.url));
+const scratch = temporaryDirectory();
+
+function kvasir(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [MAIN, ...args], (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+    });
+  });
+}
+
+describe("arguments", () => {
+  it("become options and parameters", () => {
+    const line = "run a b --model m.gguf --kv-type f32 --threads 2 --max-context 99 --top-k 4 --seed 18446744073709551615 --ignore-eos";
+    const args = readArguments(line.split(" "));
+    expect(args.words).toEqual(["run", "a", "b"]);
+    expect(engineOptions(args)).toEqual({ kvType: "f32", threads: 2, maxContext: 99 });
+    expect(generateParams(args)).toEqual({ topK: 4, seed: 2n ** 64n - 1n, ignoreEos: true });
+  });
+
+  it("hold lists", () => {
+    const args = readArguments(["bench", "--batch", "1,8, 16", "--prompt", "1,,2"]);
+    expect(integers(args, "batch", [])).toEqual([1, 8, 16]);
+    expect(integers(args, "tokens", [64])).toEqual([64]);
+    expect(() => integers(args, "prompt", [])).toThrow('--prompt is "1,,2"');
+  });
+
+  it.each([
+    [["run", "--tokens", "3"], "run has no --tokens"],
+    [["eval", "--seed", "3"], "eval has no --seed"],
+    [["run", "--colour", "red"], "--colour"],
+    [["run", "--seed"], "--seed"],
+  ])("%j are refused", (args, message) => {
+    expect(() => readArguments(args)).toThrow(
+      expect.objectContaining({ code: "INVALID_ARGUMENT", message: expect.stringContaining(message) }),
+    );
+  });
+
+  it("have a median", () => expect(median([3, 1, 2])).toBe(2));
+});
+
+describe("evaluate", () => {
+  /** Characters as tokens; every token but BOS is as probable as its id says. */
+  const fake = (bos: boolean, seen: Int32Array[]): Engine =>
+    ({
+      tokenize: async (text: string, { addSpecial = true } = {}) =>
+        Int32Array.from([...(bos && addSpecial ? [7] : []), ...Array.from(text, (char) => char.charCodeAt(0))]),
+      score: async (tokens: Int32Array) => {
+        seen.push(tokens);
+        return { tokens, logprobs: Float32Array.from(tokens, (token, t) => (t === 0 ? Number.NaN : -Math.log(token))) };
+      },
+    }) as unknown as Engine;
+
+  it.each([false, true])("scores the second halves of whole windows, BOS %s", async (bos) => {
+    const seen: Int32Array[] = [];
+    // In each window "a" up to position 256 and "b" from 257 on; half a window at the end.
+    const text = bos
+      ? `${"a".repeat(256)}${"b".repeat(255)}${"a".repeat(257)}${"b".repeat(255)}`
+      : `${"a".repeat(257)}${"b".repeat(255)}`.repeat(2);
+    const result = await evaluate(fake(bos, seen), text + "a".repeat(300));
+    expect(result).toEqual({ perplexity: expect.closeTo(98, 3), windows: 2, predictions: 510 });
+    expect(seen.map((window) => [window.length, window[0]])).toEqual(Array(2).fill([512, bos ? 7 : 97]));
+  });
+
+  it("refuses a text of less than a window", async () => {
+    await expect(evaluate(fake(true, []), "a".repeat(510))).rejects.toThrow("the text has 511 tokens; expected at least 512");
+  });
+});
+
+describe("kvasir", () => {
+  it("run: text on stdout, figures on stderr; --json one object with the same text", async () => {
+    const args = ["run", "Once upon a time", "--max-tokens", "12", "--temperature", "0"];
+    const [plain, json] = await Promise.all([kvasir(...args), kvasir(...args, "--json")]);
+    const completion = JSON.parse(json.stdout);
+    expect(Object.keys(completion)).toEqual(["text", "tokens", "finishReason", "usage", "timings"]);
+    expect(completion.tokens.length).toBe(12);
+    expect(plain).toMatchObject({ code: 0, stdout: `${completion.text}\n` });
+    expect(plain.stderr).toMatch(/loaded in \d+ ms, 4 prompt tokens, first token after \d+ ms, 12 tokens at \d+ tokens\/s/);
+  });
+
+  it("bench: rows for each phase, prompt, batch and context", async () => {
+    const args = ["bench", "--prompt", "8,16", "--tokens", "3", "--batch", "2", "--context", "40"];
+    const [table, json] = await Promise.all([kvasir(...args), kvasir(...args, "--json")]);
+    const rows = JSON.parse(json.stdout) as Record<string, unknown>[];
+    const speed = { batch: 2, context: 40, tokensPerSecond: expect.any(Number) };
+    const expected = [8, 16].flatMap((prompt) => ["prefill", "decode"].map((phase) => ({ phase, prompt, ...speed })));
+    expect(rows).toEqual(expected);
+    expect(rows.every(({ tokensPerSecond }) => (tokensPerSecond as number) > 0)).toBe(true);
+    expect(table.stdout.match(/^(prefill|decode) /gm)).toEqual(["prefill ", "decode ", "prefill ", "decode "]);
+    expect(table.stderr + json.stderr).toBe("");
+  });
+
+  it("eval: perplexity of a file", async () => {
+    const path = join(scratch, "text.txt");
+    writeFileSync(path, "Once upon a time there was a little girl. She liked to play in the park with her dog. ".repeat(40));
+    const { stdout, code } = await kvasir("eval", "--text", path, "--json");
+    expect(code).toBe(0);
+    const { perplexity, windows, predictions } = JSON.parse(stdout);
+    expect([windows >= 1, predictions]).toEqual([true, windows * 255]);
+    expect(perplexity).toBeGreaterThan(1);
+    expect(perplexity).toBeLessThan(40); // eval.txt of the model: 25
+  });
+
+  it("--help and --version", async () => {
+    const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8"));
+    expect(await kvasir("--version")).toEqual({ code: 0, stdout: `${version}\n`, stderr: "" });
+    const help = await kvasir("run", "--help");
+    expect([help.code, help.stderr, help.stdout.split("\n")[0]]).toEqual([0, "", "kvasir: large language models inside Node.js"]);
+    for (const option of ["--kv-type", "--max-tokens", "--seed", "--batch", "--text", "--json"]) expect(help.stdout).toContain(option);
+  });
+
+  it.each([
+    [2, "INVALID_ARGUMENT a command is missing", []],
+    [2, "INVALID_ARGUMENT there is no command walk", ["walk"]],
+    [2, "INVALID_ARGUMENT run needs a PROMPT", ["run"]],
+    [2, "INVALID_ARGUMENT temperature is -1", ["run", "x", "--temperature=-1"]],
+    [2, "INVALID_ARGUMENT eval needs --text FILE", ["eval"]],
+    [
+      2,
+      "INVALID_ARGUMENT 8 requests of 1000000016 tokens are more than the cache holds",
+      ["bench", "--context", "1000000000", "--prompt", "8", "--tokens", "1", "--batch", "8"],
+    ],
+    [1, "FILE_NOT_FOUND ", ["run", "x", "--model", join(scratch, "absent.gguf")]],
+    [1, "FILE_NOT_FOUND ", ["eval", "--text", join(scratch, "absent.txt")]],
+    [1, "UNSUPPORTED_DEVICE ", ["run", "x", "--device", "cuda"]],
+  ])("ends with %i and one line: %s", async (code, line, args) => {
+    const result = await kvasir(...args);
+    expect(result).toMatchObject({ code, stdout: "" });
+    expect(result.stderr).toMatch(/^kvasir: .*\n$/);
+    expect(result.stderr).toContain(`kvasir: ${line}`);
+  });
+
+  it("ends with 130 at Ctrl-C, whatever it is doing", async () => {
+    const child = spawn(process.execPath, [MAIN, "run", "Once", "--ignore-eos", "--max-context", "100000"]);
+    let stderr = "";
+    child.stderr.on("data", (data) => {
+      stderr += data;
+    });
+    child.stdout.once("data", () => child.kill("SIGINT"));
+    const ended = await new Promise((resolve) => child.once("close", (code, signal) => resolve([code, signal])));
+    expect([ended, stderr]).toEqual([[130, null], ""]);
+  });
+
+  it("is content when its reader leaves", async () => {
+    const child = spawn(process.execPath, [MAIN, "run", "Once", "--ignore-eos", "--max-context", "100000"]);
+    let stderr = "";
+    child.stderr.on("data", (data) => {
+      stderr += data;
+    });
+    child.stdout.once("data", () => child.stdout.destroy());
+    expect(await new Promise((resolve) => child.once("close", resolve))).toBe(0);
+    expect(stderr).toBe("");
+  });
+});

@@ -1,0 +1,80 @@
+import { expect, test } from "vitest";
+import { Engine } from "../../../lib/engine.ts";
+import type { NativeConfig, NativeModule } from "../../../lib/native/addon.ts";
+import { openParts } from "../../../lib/run/parts.ts";
+import { expectError } from "../../support/expect.ts";
+import { FakeNative } from "../../support/fake-native.ts";
+import { TINY, writeModel } from "../../support/models.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
+
+const directory = temporaryDirectory();
+await writeModel(directory, TINY);
+
+/** The addon with the fake engine, the last of which is kept to look at. */
+function fakeModule(): { module: NativeModule; last: () => FakeNative } {
+  let last: FakeNative | undefined;
+  class FakeEngine extends FakeNative {
+    constructor(config: NativeConfig) {
+      super(config, { vocabSize: config.spec.vocabSize });
+      last = this;
+    }
+  }
+  return { module: { Engine: FakeEngine, isas: () => ["portable", "avx2"], op: () => ({ seconds: 0 }) }, last: () => last! };
+}
+
+test("a model is opened with what the options say, and progress is told", async () => {
+  const { module, last } = fakeModule();
+  const progress: object[] = [];
+  const parts = await openParts(directory, { threads: 3, isa: "portable", kvType: "f32", onProgress: (p) => progress.push(p) }, module);
+  expect(last().config).toMatchObject({
+    threads: 3,
+    isa: "portable",
+    kvType: "f32",
+    compute: "f32",
+    pageSize: 16,
+    maxContext: TINY.contextLength,
+  });
+  expect(last().config.tensors.length).toBeGreaterThan(10);
+  expect(progress).toEqual([
+    { loadedBytes: 50, totalBytes: 100 },
+    { loadedBytes: 100, totalBytes: 100 },
+  ]);
+  expect(parts).toMatchObject({ tokenizer: undefined, chat: undefined });
+});
+
+test("a signal ends loading with its reason, and frees what was loaded", async () => {
+  const { module, last } = fakeModule();
+  const controller = new AbortController();
+  const opening = openParts(directory, { signal: controller.signal, onProgress: () => controller.abort("enough") }, module);
+  await expect(opening).rejects.toBe("enough");
+  await expect(last().load(() => {})).rejects.toMatchObject({ code: "CLOSED" });
+  await expect(openParts(directory, { signal: AbortSignal.abort("never") }, module)).rejects.toBe("never");
+});
+
+test("what onProgress throws ends loading, too", async () => {
+  const { module } = fakeModule();
+  const mine = new Error("mine");
+  const onProgress = (): void => {
+    throw mine;
+  };
+  await expect(openParts(directory, { onProgress }, module)).rejects.toBe(mine);
+});
+
+test("paths and options that are wrong are typed errors", async () => {
+  const { module } = fakeModule();
+  await expectError(openParts("/nowhere/model.gguf", {}, module), "FILE_NOT_FOUND", "/nowhere/model.gguf");
+  await expectError(openParts(5 as never, {}, module), "INVALID_ARGUMENT", "model");
+  await expectError(openParts(directory, { threads: -1 }, module), "INVALID_ARGUMENT", "threads");
+  await expectError(openParts(directory, { device: "cuda" }, module), "UNSUPPORTED_DEVICE", "cuda");
+  expect(Engine.open).toBeTypeOf("function");
+});
+
+test("an error of the addon keeps its code", async () => {
+  const { module } = fakeModule();
+  class Failing extends module.Engine {
+    override load(): Promise<never> {
+      return Promise.reject(Object.assign(new Error("no memory"), { code: "OUT_OF_MEMORY" }));
+    }
+  }
+  await expectError(openParts(directory, {}, { ...module, Engine: Failing }), "OUT_OF_MEMORY", "no memory");
+});

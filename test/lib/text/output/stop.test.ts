@@ -1,0 +1,80 @@
+import { expect, test } from "vitest";
+import { StopMatcher } from "../../../../lib/text/output/stop.ts";
+
+/** A small generator of random numbers below n (Park and Miller's), so that failures repeat. */
+function randomBelow(seed: number): (n: number) => number {
+  let state = seed;
+  return (n) => {
+    state = (state * 48271) % 2147483647;
+    return state % n;
+  };
+}
+
+function feed(stops: string[], pieces: string[]): { text: string; stopped: boolean; emitted: string[] } {
+  const matcher = new StopMatcher(stops);
+  const emitted: string[] = [];
+  for (const piece of pieces) {
+    const { text, stopped } = matcher.push(piece);
+    emitted.push(text);
+    if (stopped) return { text: emitted.join(""), stopped, emitted };
+  }
+  emitted.push(matcher.flush());
+  return { text: emitted.join(""), stopped: false, emitted };
+}
+
+/** The stop string that ends first, the longest of those that end there. */
+function reference(stops: string[], text: string): { text: string; stopped: boolean } {
+  for (let end = 1; end <= text.length; end++) {
+    const found = stops.filter((stop) => text.slice(0, end).endsWith(stop)).map(({ length }) => length);
+    if (found.length > 0) return { text: text.slice(0, end - Math.max(...found)), stopped: true };
+  }
+  return { text, stopped: false };
+}
+
+test.each([
+  { stops: ["</end>"], pieces: ["a</e", "nd> and more"], text: "a", stopped: true },
+  { stops: ["</end>"], pieces: ["a</e", "n", "x"], text: "a</enx", stopped: false },
+  { stops: ["</end>"], pieces: ["a</e"], text: "a</e", stopped: false },
+  { stops: ["ab", "xabc"], pieces: ["xabc"], text: "x", stopped: true },
+  { stops: ["b", "ab"], pieces: ["xab"], text: "x", stopped: true },
+  { stops: ["aab"], pieces: ["aa", "aab"], text: "aa", stopped: true },
+  { stops: ["é🙂"], pieces: ["x", "é", "🙂y"], text: "x", stopped: true },
+  { stops: [], pieces: ["x", "y"], text: "xy", stopped: false },
+])("$stops in $pieces", ({ stops, pieces, text, stopped }) => {
+  expect(feed(stops, pieces)).toMatchObject({ text, stopped });
+});
+
+test("the cut into pieces changes nothing, and no beginning of a stop string is emitted early", () => {
+  const below = randomBelow(7);
+  const random = (length: number): string => Array.from({ length }, () => "ab"[below(2)]).join("");
+  for (let round = 0; round < 1000; round++) {
+    const stops = Array.from({ length: 1 + below(3) }, () => random(2 + below(5)));
+    const pieces = Array.from({ length: 1 + below(8) }, () => random(below(4)));
+    const { emitted, ...result } = feed(stops, pieces);
+    expect(result).toEqual(reference(stops, pieces.join("")));
+    for (let i = 1; i <= pieces.length && i < emitted.length; i++) {
+      const received = pieces.slice(0, i).join("");
+      if (!reference(stops, received).stopped) expect(emitted.slice(0, i).join("")).toBe(withoutBeginning(stops, received));
+    }
+  }
+});
+
+/** `text` without the longest end that may become a stop string. */
+function withoutBeginning(stops: string[], text: string): string {
+  for (let length = Math.min(text.length, 7); length > 0; length--) {
+    const end = text.slice(text.length - length);
+    if (stops.some((stop) => stop.length > length && stop.startsWith(end))) return text.slice(0, text.length - length);
+  }
+  return text;
+}
+
+test("an empty stop string is refused", () => {
+  expect(() => new StopMatcher([""])).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
+});
+
+test("nothing follows a stop", () => {
+  const matcher = new StopMatcher(["."]);
+  expect(matcher.push("a.b")).toEqual({ text: "a", stopped: true });
+  expect(matcher.push("c")).toEqual({ text: "", stopped: true });
+  expect(matcher.flush()).toBe("");
+});
