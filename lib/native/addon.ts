@@ -14,16 +14,24 @@ export type Isa = "portable" | "avx2" | "avx512";
 export type Compute = "f32" | "bf16" | "int8";
 export type KvType = "f32" | "f16" | "bf16";
 
-/** What an engine is made of: its model and the sizes fixed at start. */
+/** Where an engine computes, by kind. */
+export interface CpuDevice {
+  kind: "cpu";
+  isa: Isa;
+  /** Threads that compute, the engine's own included. */
+  threads: number;
+}
+
+export type DeviceConfig = CpuDevice;
+
+/** What an engine is made of: its model, its device and the sizes fixed at start. */
 export interface NativeConfig {
   spec: ModelSpec;
   files: { path: string; size: number }[];
   tensors: TensorRow[];
-  isa: Isa;
+  device: DeviceConfig;
   compute: Compute;
   kvType: KvType;
-  /** Threads that compute, the engine's own included. */
-  threads: number;
   pageSize: number;
   /** Pages of each cache group's pool. */
   pages: number[];
@@ -63,14 +71,38 @@ export const ROW_OUTPUT = { none: 0, sample: 1, logits: 2, score: 3 } as const;
 /** Most alternatives that a log-probability lists. */
 export const MAX_TOP_LOGPROBS = 20;
 
+/** Results by output, in arrays that JavaScript makes: natively nothing is allocated that could not be had. */
+export interface StepResults {
+  /** The token; -1 where there is none. */
+  sampled: Int32Array;
+  /** Natural logarithm of the token's probability under the raw logits, where the slot asks for it; of score rows the next token's. */
+  logprobs: Float32Array;
+  /** The most probable tokens, best first, `MAX_TOP_LOGPROBS` places for each output; -1 where there are no more. */
+  topTokens: Int32Array;
+  topLogprobs: Float32Array;
+}
+
 /**
- * One step as flat arrays (CSR), preallocated for the largest step. B rows, T tokens, G cache groups.
+ * One step as flat arrays (CSR), preallocated for the largest step. B rows, T tokens, R outputs, G cache groups, P tokens of a page (16),
+ * V vocabulary. Three rows in one cache group: a prompt's chunk, a decode whose token is still on the device, and a text that is scored:
  *
- *     row b runs tokens[qIndptr[b] .. qIndptr[b+1]) at positions starts[b] + 0, 1, ...
- *     its pages in group g are kvPages[kvIndptr[g*(B+1) + b] .. kvIndptr[g*(B+1) + b+1]); the first of them is page number kvFirst[g*B + b]
- *     of the sequence, i.e. holds positions from kvFirst * pageSize on
+ *     rows        A: tokens 32..36 of a prompt     B: token at 20, sampled by the step before     C: tokens 0..2 of a text
+ *     qIndptr     [0,                              5,                                             6,            9]
+ *     starts      [32,                             20,                                            0]
+ *     tokens      [t32 t33 t34 t35 t36,            -1,                                            t0 t1 t2]
+ *     outputs     [none,                           sample,                                        score]
+ *     outIndptr   [0,                              0,                                             1,            4]
+ *     nextTokens  [-1,                             -1,                                            t3]
+ *     kvIndptr    [0,                              3,                                             5,            6]
+ *     kvPages     [7 2 9,                          4 1,                                           8]
+ *
+ * Row b runs tokens[qIndptr[b] .. qIndptr[b+1]) at positions starts[b] + 0, 1, ... Its outputs are [outIndptr[b] .. outIndptr[b+1]): those
+ * of its last so many tokens. A `sample` row may have several: its last tokens but the first of these are then guesses, and an output counts
+ * only while the one before it sampled the token that the row ran next; the others give -1.
+ * Its pages in group g are kvPages[kvIndptr[g*(B+1) + b] .. kvIndptr[g*(B+1) + b+1]); the first of them is page number kvFirst[g*B + b] of
+ * the sequence, i.e. holds positions from kvFirst * P on. With more groups their tables follow each other.
  */
-export interface StepBuffers {
+export interface StepBuffers extends StepResults {
   rowCount: number;
   /** [B] native slot. */
   slots: Int32Array;
@@ -82,39 +114,19 @@ export interface StepBuffers {
   tokens: Int32Array;
   /** [B] one of {@link ROW_OUTPUT}. */
   outputs: Int32Array;
+  /** [B+1] */
+  outIndptr: Int32Array;
   /** [B] score rows: the token after the row's last one, or -1 at the end of the text. */
   nextTokens: Int32Array;
-  /** [B] score rows: 1 to return logits, too. */
-  wantLogits: Int32Array;
+  /** [B] the row of `logits` where those of the row's outputs begin; -1: not wanted. `logits` rows always want them. */
+  logitRows: Int32Array;
   /** [G * (B+1)] */
   kvIndptr: Int32Array;
   /** [G * B] */
   kvFirst: Int32Array;
   kvPages: Int32Array;
-  /** Result [B]: the sampled token; -1 where none was. */
-  sampled: Int32Array;
-  /** Result [B]: natural logarithm of the sampled token's probability under the raw logits, where the slot asks for it. */
-  logprobs: Float32Array;
-  /** Result [B * MAX_TOP_LOGPROBS]: the most probable tokens, best first. */
-  topTokens: Int32Array;
-  /** Result [B * MAX_TOP_LOGPROBS] */
-  topLogprobs: Float32Array;
-}
-
-/** What a step returns beside the results in its buffers: rows of vocabulary size, for those who asked. */
-export interface StepOutput {
-  /** `logits` rows: [V], after penalties and bias. `score` rows with wantLogits: [count * V], raw. Key: row. */
-  logits: Map<number, Float32Array>;
-  /** `score` rows: [count]; entry t is the log-probability of the token after the row's token t (NaN at the end of the text). Key: row. */
-  scores: Map<number, Float32Array>;
-}
-
-/** A token chosen from logits that a processor changed. */
-export interface SampledToken {
-  token: number;
-  logprob: number;
-  topTokens: Int32Array;
-  topLogprobs: Float32Array;
+  /** Result [rows, V], made for the step that wants any: of `logits` rows after penalties and bias, of `score` rows raw. */
+  logits: Float32Array | undefined;
 }
 
 /** Bytes and facts known once loaded. */
@@ -125,16 +137,16 @@ export interface NativeInfo {
   processor: string;
 }
 
-/** One model on one device with its own thread: calls run in the order in which they were made. */
+/** One model on one device with threads of its own: calls run in the order in which they were made, and settle in that order. */
 export interface NativeEngine {
   /** Reads and repacks the weights. `close()` meanwhile ends it with code CLOSED. Progress is in bytes of tensor data. */
   load(onProgress: (done: number, total: number) => void): Promise<NativeInfo>;
   /** Gives slot `slot` to a new sequence; takes effect in order with the steps. */
   setSlot(slot: number, config: SlotConfig): void;
   /** Runs one step. At most two may be under way. */
-  step(buffers: StepBuffers): Promise<StepOutput>;
-  /** Samples for a `logits` row of the slot from the changed logits [V]: temperature and what follows it. */
-  sample(slot: number, logits: Float32Array): Promise<SampledToken>;
+  step(buffers: StepBuffers): Promise<void>;
+  /** Chooses the token of the slot's `logits` row from the changed logits [V]: temperature and what follows it. One output. */
+  choose(slot: number, logits: Float32Array, results: StepResults): Promise<void>;
   /** Ends what runs (at the next layer) and frees everything; pending promises reject with CLOSED. */
   close(): Promise<void>;
 }
@@ -144,11 +156,6 @@ export interface NativeModule {
   Engine: new (config: NativeConfig) => NativeEngine;
   /** Instruction sets that this processor runs, slowest first. */
   isas(): Isa[];
-  /**
-   * One op of a back end on the caller's arrays, for tests and benchmarks: `name` is the op's file name in native/ops/.
-   * `options.repeat` runs it again for timing; the returned `seconds` are the fastest run's.
-   */
-  op(name: string, options: { isa: Isa; threads: number; repeat?: number }, args: Record<string, unknown>): { seconds: number };
 }
 
 let loaded: NativeModule | undefined;
