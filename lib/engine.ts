@@ -9,6 +9,7 @@ import { type EngineParts, openParts, type TextTokenizer } from "./open.ts";
 import { type EngineOptions, MAX_SLOTS, PAGE_SIZE, pageBytes } from "./options.ts";
 import { checkParams, type GenerateParams } from "./params.ts";
 import { Request } from "./request.ts";
+import type { CacheGroupConfig } from "./schedule/groups/group.ts";
 import { Scheduler } from "./schedule/scheduler.ts";
 import { ScoreTask } from "./score.ts";
 import type { EngineStats } from "./stats.ts";
@@ -55,7 +56,9 @@ export class Engine {
   private constructor(parts: EngineParts) {
     const { source, options, tokenizer } = parts;
     const { maxBatchTokens, maxContext, prefixCache, pages } = options;
-    const groups = source.spec.cacheGroups.map(({ window }, g) => ({ window, pages: pages[g]! }));
+    const groups = source.spec.cacheGroups.map(({ window }, g): CacheGroupConfig => {
+      return { kind: window === 0 ? "all" : "window", window, pages: pages[g]! };
+    });
     this.#parts = parts;
     this.#scheduler = new Scheduler({
       ...{ maxBatchTokens, maxContext, prefixCache, groups },

@@ -200,16 +200,17 @@ export class StepLoop {
 
   #accept(sequence: Sequence, task: Task, sampled: Sampled, now: number): void {
     if (sampled.token < 0) throw new KvasirError(...task.nothingToSample);
-    this.#scheduler.settle(sequence, sampled.token);
+    this.#scheduler.settle(sequence, Int32Array.of(sampled.token), 0, 1);
     if (task.accept(sampled, now)) this.cancel(sequence);
   }
 
   /** The task's processor changes the logits and its slot samples from them. Other rows do not wait. */
   async #choose(sequence: Sequence, slot: number, task: Task, logits: Float32Array): Promise<void> {
-    if (sequence.state !== "running") return this.#scheduler.retry(sequence); // preempted: the slot is another's by now
     this.#choosing += 1;
     try {
-      const sampled = await this.#native.sample(slot, task.process(logits));
+      const choice = this.#native.sample(slot, task.process(logits));
+      this.#scheduler.resume(sequence);
+      const sampled = await choice;
       if (this.#tasks.has(sequence)) this.#accept(sequence, task, { ...sampled, offset: 0 }, performance.now());
     } catch (error) {
       if (this.#tasks.has(sequence)) task.fail(nativeError(error));

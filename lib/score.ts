@@ -33,7 +33,7 @@ export class ScoreTask implements Task {
     this.#vocabSize = vocabSize;
     this.wantLogits = wantLogits;
     this.#scores = { tokens, logprobs: new Float32Array(tokens.length).fill(Number.NaN) };
-    this.#sequence = loop.add({ prompt: tokens, maxTokens: 0, priority: 0, output: "score", cacheSalt: "" }, this);
+    this.#sequence = loop.add({ prompt: tokens, maxTokens: 0, priority: 0, output: "score", cacheSalt: "", adapter: "", media: [] }, this);
   }
 
   slotConfig(): SlotConfig {
