@@ -5,6 +5,7 @@ import { createPlan, type Plan } from "../../../lib/schedule/plan.ts";
 import { Scheduler, type SchedulerConfig } from "../../../lib/schedule/scheduler.ts";
 import type { MediaSpan, Sequence, SequenceOptions } from "../../../lib/schedule/sequence.ts";
 import { FakeDevice, Random, type Result, solo } from "./fake-device.ts";
+import { addGuesses } from "./support.ts";
 
 const VOCABULARY = 3; // few tokens, so that prefixes are equal by chance, too
 const WINDOWS = [[0], [0, 5], [7], [3, 0, 9], [0, 1]];
@@ -177,7 +178,7 @@ export class Mix {
     this.plans.push(this.sparePlans.pop()!);
   }
 
-  /** As speculation will: rows that sample run guesses of what follows, too, and ask for a token after each. */
+  /** Some rows run guesses, most of them right, as far as the sequence's pages reach. */
   guess(plan: Plan): Map<Sequence, number[]> {
     const guesses = new Map<Sequence, number[]>();
     for (const row of plan.rows.slice(0, plan.rowCount)) {
@@ -193,13 +194,7 @@ export class Mix {
         sequence,
         right.map((token) => (this.random.chance(0.7) ? token : this.random.below(VOCABULARY))),
       );
-      plan.tokenCount += most;
-      row.count += most;
-      row.outputs += most;
-      sequence.computed += most;
-      sequence.sampling += most;
-      sequence.asked[sequence.asked.length - 1]! += most;
-      sequence.held = true;
+      addGuesses(plan, row, most);
       this.check();
     }
     return guesses;
