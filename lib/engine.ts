@@ -10,7 +10,7 @@ import type { RequestModel } from "./run/choice.ts";
 import { StepLoop } from "./run/loop.ts";
 import { type EngineParts, openParts, type TextTokenizer } from "./run/parts.ts";
 import { Request } from "./run/request.ts";
-import { ScoreTask } from "./run/score.ts";
+import { Score } from "./run/score.ts";
 import { ChunkStream } from "./run/stream.ts";
 import { Scheduler } from "./schedule/scheduler.ts";
 import type { ChatInput, ChatMessage } from "./text/chat/template.ts";
@@ -55,7 +55,7 @@ export class Engine {
   private constructor(parts: EngineParts) {
     const { source, options, tokenizer } = parts;
     const { maxBatchTokens, maxContext, prefixCache, pages } = options;
-    const groups = source.spec.cacheGroups.map(({ window }, g) => ({ window, pages: pages[g]! }));
+    const groups = source.spec.cacheGroups.map(({ kind, window }, g) => ({ kind, window, pages: pages[g]! }));
     this.#parts = parts;
     this.#scheduler = new Scheduler({
       maxBatchTokens,
@@ -66,8 +66,8 @@ export class Engine {
       maxSlots: MAX_SLOTS,
       modelId: source.name,
     });
-    this.#loop = new StepLoop(parts.native, this.#scheduler, { maxBatchTokens, maxSlots: MAX_SLOTS, groups: groups.length });
     const { vocabSize } = source.spec;
+    this.#loop = new StepLoop(parts.native, this.#scheduler, { maxBatchTokens, maxSlots: MAX_SLOTS, groups: groups.length, vocabSize });
     this.#model = { vocabSize, maxContext, endTokens: source.endTokens, vocabulary: tokenizer?.vocabulary, prefixCache };
   }
 
@@ -119,7 +119,7 @@ export class Engine {
     checkBoolean("logits", logits);
     if (signal !== undefined) checkSignal("signal", signal);
     const tokens = await untilAborted(this.#encode(prompt, true), signal);
-    const task = new ScoreTask(this.#loop, tokens, this.#model.vocabSize, logits);
+    const task = new Score(this.#loop, tokens, this.#model.vocabSize, logits);
     try {
       return await untilAborted(task.scores, signal);
     } catch (error) {
@@ -134,7 +134,7 @@ export class Engine {
     const { running, waiting, meanRows } = this.#loop.stats();
     const { preemptions, prefixHits, prefixQueries, groups: pools } = this.#scheduler.stats();
     const groups = pools.map((pool, g) => ({ ...pool, pageBytes: pageBytes(source.spec.cacheGroups[g]!, options.kvType) }));
-    const { device, isa, compute, kvType, threads, maxContext } = options;
+    const { device, compute, kvType, maxContext } = options;
     return {
       requestsRunning: running,
       requestsWaiting: waiting,
@@ -148,11 +148,11 @@ export class Engine {
       kvCacheUsedBytes: sum(groups, (group) => group.used * group.pageBytes),
       cacheHitRate: prefixQueries === 0 ? 0 : prefixHits / prefixQueries,
       batchOccupancy: meanRows,
-      device,
-      isa,
+      device: device.kind,
+      isa: device.isa,
       compute,
       kvType,
-      threads,
+      threads: device.threads,
       maxContext,
       contextLength: source.spec.contextLength,
       processor: info.processor,
@@ -185,7 +185,9 @@ export class Engine {
 
   async #encode(prompt: Prompt, parseSpecial: boolean): Promise<Int32Array> {
     this.#loop.check();
-    if (typeof prompt === "string") return this.#tokenizer("a text prompt").encode(prompt, { addSpecial: true, parseSpecial });
+    if (typeof prompt === "string") {
+      return this.#known(await this.#tokenizer("a text prompt").encode(prompt, { addSpecial: true, parseSpecial }));
+    }
     if (Array.isArray(prompt) || prompt instanceof Int32Array) return checkTokens("prompt", prompt, this.#model.vocabSize);
     if (typeof prompt !== "object" || prompt === null) throw invalid("prompt", prompt, "text, an array of token ids or { messages }");
     const chat = checkKeys<Exclude<Prompt, string | Int32Array | readonly number[]>>("prompt", prompt, CHAT_KEYS);
@@ -193,7 +195,18 @@ export class Engine {
     if (this.#parts.chat === undefined) {
       throw new KvasirError("NO_CHAT_TEMPLATE", `model ${this.#parts.source.name} has no chat template; expected a text prompt`);
     }
-    return tokenizer.encodeChat(await this.#parts.chat.render(chat as ChatInput));
+    return this.#known(await tokenizer.encodeChat(await this.#parts.chat.render(chat as ChatInput)));
+  }
+
+  /** A tokenizer may know more tokens than the model has embeddings. */
+  #known(tokens: Int32Array): Int32Array {
+    const { vocabSize } = this.#model;
+    const unknown = tokens.find((token) => token < 0 || token >= vocabSize);
+    if (unknown === undefined) return tokens;
+    throw new KvasirError(
+      "INVALID_ARGUMENT",
+      `the prompt has token ${unknown}, which the model lacks; expected ids from 0 to ${vocabSize - 1}`,
+    );
   }
 
   #tokenizer(what: string): TextTokenizer {

@@ -2,7 +2,7 @@ import { availableParallelism, totalmem } from "node:os";
 import { checkBoolean, checkFunction, checkInteger, checkKeys, checkOneOf, checkSignal, MAX_COUNT } from "../check.ts";
 import { KvasirError } from "../errors.ts";
 import type { CacheGroup, ModelSource } from "../model/spec.ts";
-import type { Compute, Isa, KvType } from "../native/addon.ts";
+import type { Compute, DeviceConfig, Isa, KvType } from "../native/addon.ts";
 
 /** How an engine runs a model. Every field may be left out. */
 export interface EngineOptions {
@@ -32,9 +32,7 @@ export interface EngineOptions {
 
 /** {@link EngineOptions}, checked and complete for one model. */
 export interface CheckedOptions {
-  device: "cpu";
-  threads: number;
-  isa: Isa;
+  device: DeviceConfig;
   compute: Compute;
   kvType: KvType;
   maxContext: number;
@@ -85,9 +83,7 @@ export function checkOptions(given: EngineOptions | undefined, source: ModelSour
   const kvType = checkOneOf("kvType", options.kvType ?? "f16", ["f32", "f16", "bf16"]);
   const maxBatchTokens = checkInteger("maxBatchTokens", options.maxBatchTokens ?? DEFAULT_BATCH_TOKENS, 1, 65536);
   return {
-    device: checkDevice(options.device ?? "auto"),
-    threads: checkInteger("threads", options.threads ?? Math.min(availableParallelism(), DEFAULT_MAX_THREADS), 1, MAX_THREADS),
-    isa: checkIsa(options.isa ?? "auto", isas),
+    device: checkDevice(options, isas),
     compute: checkCompute(options.compute ?? "auto", source),
     kvType,
     ...sizePools(source.spec.cacheGroups, {
@@ -104,11 +100,15 @@ export function checkOptions(given: EngineOptions | undefined, source: ModelSour
   };
 }
 
-function checkDevice(device: unknown): "cpu" {
+function checkDevice({ device = "auto", threads, isa = "auto" }: EngineOptions, isas: readonly Isa[]): DeviceConfig {
   if (checkOneOf("device", device, ["auto", "cpu", "cuda"]) === "cuda") {
     throw new KvasirError("UNSUPPORTED_DEVICE", 'device is "cuda", which this build of kvasir does not have; expected "auto" or "cpu"');
   }
-  return "cpu";
+  return {
+    kind: "cpu",
+    isa: checkIsa(isa, isas),
+    threads: checkInteger("threads", threads ?? Math.min(availableParallelism(), DEFAULT_MAX_THREADS), 1, MAX_THREADS),
+  };
 }
 
 function checkIsa(isa: unknown, isas: readonly Isa[]): Isa {

@@ -1,19 +1,11 @@
+import { KvasirError } from "../errors.ts";
 import type { Plan, PlanRow } from "../schedule/plan.ts";
-import { MAX_TOP_LOGPROBS, ROW_OUTPUT, type StepBuffers } from "./addon.ts";
+import { MAX_TOP_LOGPROBS, ROW_OUTPUT, type StepBuffers, type StepResults } from "./addon.ts";
 
 /**
- * From a plan to the flat arrays that cross to the native side. Two rows, the first a prompt's chunk and the second a decode whose
- * token is still on the device, in one cache group with pages of 16:
- *
- *     rows      A: tokens 32..36 of a prompt     B: token at 20, sampled by the step before
- *     qIndptr   [0,                           5, 6]
- *     starts    [32,                          20]
- *     tokens    [t32 t33 t34 t35 t36,         -1]
- *     kvIndptr  [0,                           3, 5]
- *     kvPages   [7 2 9,                       4 1]
+ * Arrays for the largest step. Two have no small bound and double when a step needs more: `kvPages` (long sequences, shared pages), and the
+ * results, of which a scored text has one for each of its tokens.
  */
-
-/** Arrays for the largest step. Only `kvPages` has no small bound (long sequences, shared pages): it doubles when a step needs more. */
 export function createBuffers(limits: { maxBatchTokens: number; maxSlots: number; groups: number }): StepBuffers {
   const rows = Math.min(limits.maxSlots, limits.maxBatchTokens);
   return {
@@ -23,31 +15,67 @@ export function createBuffers(limits: { maxBatchTokens: number; maxSlots: number
     starts: new Int32Array(rows),
     tokens: new Int32Array(limits.maxBatchTokens),
     outputs: new Int32Array(rows),
+    outIndptr: new Int32Array(rows + 1),
     nextTokens: new Int32Array(rows),
-    wantLogits: new Int32Array(rows),
+    logitRows: new Int32Array(rows),
     kvIndptr: new Int32Array(limits.groups * (rows + 1)),
     kvFirst: new Int32Array(limits.groups * rows),
-    kvPages: new Int32Array(4096),
-    sampled: new Int32Array(rows),
-    logprobs: new Float32Array(rows),
-    topTokens: new Int32Array(rows * MAX_TOP_LOGPROBS),
-    topLogprobs: new Float32Array(rows * MAX_TOP_LOGPROBS),
+    kvPages: new Int32Array(4096), // 256 sequences of 256 tokens: more is rare
+    logits: undefined,
+    ...createResults(rows),
   };
 }
 
-/** Writes `plan`, as the scheduler has just made it, into `buffers`; `wantLogits` is left to the caller. */
+/** Results of `outputs` outputs. */
+export function createResults(outputs: number): StepResults {
+  return {
+    sampled: new Int32Array(outputs),
+    logprobs: new Float32Array(outputs),
+    topTokens: new Int32Array(outputs * MAX_TOP_LOGPROBS),
+    topLogprobs: new Float32Array(outputs * MAX_TOP_LOGPROBS),
+  };
+}
+
+/** Writes `plan`, as the scheduler has just made it, into `buffers`, without room for logits: see `reserveLogits`. */
 export function pack(plan: Plan, buffers: StepBuffers, groups: number): void {
   buffers.rowCount = plan.rowCount;
   for (let b = 0; b < plan.rowCount; b++) packRow(plan.rows[b]!, buffers, b);
   let end = 0;
   for (let g = 0; g < groups; g++) end = packPages(plan, buffers, g, end);
+  const outputs = buffers.outIndptr[plan.rowCount]!;
+  if (outputs > buffers.sampled.length) Object.assign(buffers, createResults(Math.max(outputs, 2 * buffers.sampled.length)));
 }
 
-function packRow({ sequence, start, count, output }: PlanRow, buffers: StepBuffers, b: number): void {
+/**
+ * Makes room for the logits of the rows that want them: `wants[b]`. Throws OUT_OF_MEMORY where that much cannot be had. The array is the
+ * step's own: what processors and scores are given are parts of it.
+ */
+export function reserveLogits(plan: Plan, buffers: StepBuffers, wants: (row: PlanRow) => boolean, vocabSize: number): void {
+  let rows = 0;
+  for (let b = 0; b < plan.rowCount; b++) {
+    const row = plan.rows[b]!;
+    const wanted = row.outputs > 0 && wants(row);
+    buffers.logitRows[b] = wanted ? rows : -1;
+    if (wanted) rows += row.outputs;
+  }
+  buffers.logits = rows === 0 ? undefined : floats(rows * vocabSize, `logits of ${rows} tokens`);
+}
+
+/** A new array. Throws OUT_OF_MEMORY. */
+export function floats(length: number, what: string): Float32Array {
+  try {
+    return new Float32Array(length);
+  } catch (cause) {
+    throw new KvasirError("OUT_OF_MEMORY", `${what} need ${length * 4} bytes, which could not be had`, { cause });
+  }
+}
+
+function packRow({ sequence, start, count, output, outputs }: PlanRow, buffers: StepBuffers, b: number): void {
   const q = buffers.qIndptr[b]!;
   buffers.slots[b] = sequence.slot;
   buffers.starts[b] = start;
   buffers.outputs[b] = ROW_OUTPUT[output];
+  buffers.outIndptr[b + 1] = buffers.outIndptr[b]! + outputs;
   buffers.nextTokens[b] = output === "score" && start + count < sequence.length ? sequence.tokens[start + count]! : -1;
   for (let i = 0; i < count; i++) buffers.tokens[q + i] = start + i < sequence.length ? sequence.tokens[start + i]! : -1;
   buffers.qIndptr[b + 1] = q + count;

@@ -1,12 +1,12 @@
 import { type Chunk, type Moments, type TokenLogprob, timingsOf, type Usage } from "../api/completion.ts";
 import { type CheckedParams, choiceSeed } from "../api/params.ts";
 import { type ErrorCode, KvasirError, show } from "../errors.ts";
-import type { SlotConfig } from "../native/addon.ts";
+import { MAX_TOP_LOGPROBS, type SlotConfig } from "../native/addon.ts";
 import type { Sequence } from "../schedule/sequence.ts";
 import { Detokenizer } from "../text/output/detokenizer.ts";
 import { StopMatcher } from "../text/output/stop.ts";
 import type { Vocabulary } from "../text/tokenizer/vocabulary.ts";
-import type { Sampled, Task } from "./loop.ts";
+import type { Sampled, Sampling } from "./owner.ts";
 
 /** What a request needs to know of its model. */
 export interface RequestModel {
@@ -34,9 +34,9 @@ export interface ChoiceOwner {
 }
 
 /** One stream of tokens of a request: its sequence, text and figures. */
-export class Choice implements Task {
+export class Choice implements Sampling {
+  readonly kind = "sampling";
   readonly request: ChoiceOwner;
-  readonly wantLogits = false;
   readonly nothingToSample: [ErrorCode, string];
   /** What the context holds, or less. */
   readonly maxTokens: number;
@@ -118,18 +118,15 @@ export class Choice implements Task {
     if (this.#count === 0) moments.firstToken = now;
     moments.lastToken = now;
     this.#count += 1;
-    const { text, finishReason } = this.#read(sampled.token);
+    const token = sampled.results.sampled[sampled.output]!;
+    const { text, finishReason } = this.#read(token);
     const chunk = this.#chunk;
     chunk.text += text;
-    chunk.tokens.push(sampled.token);
+    chunk.tokens.push(token);
     chunk.logprobs?.push(logprobOf(sampled, this.request.params.logprobs));
     if (finishReason !== undefined) this.#finish(finishReason);
     this.request.changed(this);
     return finishReason !== undefined;
-  }
-
-  score(): boolean {
-    return false;
   }
 
   fail(reason: unknown): void {
@@ -174,8 +171,10 @@ export class Choice implements Task {
   }
 }
 
-function logprobOf({ token, logprob, topTokens, topLogprobs, offset }: Sampled, count: number): TokenLogprob {
+function logprobOf({ results, output }: Sampled, count: number): TokenLogprob {
+  const { sampled, logprobs, topTokens, topLogprobs } = results;
   const top: TokenLogprob["top"] = [];
-  for (let i = offset; i < offset + count && topTokens[i]! >= 0; i++) top.push({ token: topTokens[i]!, logprob: topLogprobs[i]! });
-  return { token, logprob, top };
+  const first = output * MAX_TOP_LOGPROBS;
+  for (let i = first; i < first + count && topTokens[i]! >= 0; i++) top.push({ token: topTokens[i]!, logprob: topLogprobs[i]! });
+  return { token: sampled[output]!, logprob: logprobs[output]!, top };
 }

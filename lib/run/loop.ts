@@ -1,48 +1,23 @@
-import { type ErrorCode, KvasirError } from "../errors.ts";
-import {
-  MAX_TOP_LOGPROBS,
-  type NativeEngine,
-  nativeError,
-  ROW_OUTPUT,
-  type SampledToken,
-  type SlotConfig,
-  type StepBuffers,
-  type StepOutput,
-} from "../native/addon.ts";
-import { createBuffers, pack } from "../native/batch.ts";
-import { createPlan, type Plan } from "../schedule/plan.ts";
+import { KvasirError } from "../errors.ts";
+import { type NativeEngine, nativeError, type StepBuffers, type StepResults } from "../native/addon.ts";
+import { createBuffers, createResults, pack, reserveLogits } from "../native/batch.ts";
+import { createPlan, type Plan, type PlanRow } from "../schedule/plan.ts";
 import type { Scheduler } from "../schedule/scheduler.ts";
 import type { Sequence, SequenceOptions } from "../schedule/sequence.ts";
-
-/** A token with its log-probabilities: `top*` hold MAX_TOP_LOGPROBS entries from `offset` on. Reused: copy what is kept. */
-export interface Sampled extends SampledToken {
-  offset: number;
-}
-
-/** Who owns a sequence. The loop tells it, in the order of steps, what the sequence's rows gave back. */
-export interface Task {
-  /** Tasks of one request have the same. */
-  readonly request: object;
-  /** Score rows return logits, too. */
-  readonly wantLogits: boolean;
-  /** The error of a row without a finite logit. */
-  readonly nothingToSample: [ErrorCode, string];
-  /** The sequence has got a slot: for the first time, or again after a preemption. */
-  slotConfig(sequence: Sequence): SlotConfig;
-  /** Logits for the processor; returns those to sample from. May throw. */
-  process(logits: Float32Array): Float32Array;
-  /** A token was sampled at time `now`, and the sequence has it; true: it was the last. */
-  accept(sampled: Sampled, now: number): boolean;
-  /** Log-probabilities of the tokens after position `start` and those that follow; true: that was all. */
-  score(start: number, logprobs: Float32Array, logits: Float32Array | undefined): boolean;
-  /** The sequence cannot go on. Ends the whole request. */
-  fail(reason: unknown): void;
-}
+import type { Sampled, Sampling, SequenceOwner } from "./owner.ts";
 
 interface Step {
   readonly plan: Plan;
   readonly buffers: StepBuffers;
-  output: Promise<StepOutput> | undefined;
+  done: Promise<void> | undefined;
+}
+
+/** What a step's size depends on. */
+export interface LoopLimits {
+  maxBatchTokens: number;
+  maxSlots: number;
+  groups: number;
+  vocabSize: number;
 }
 
 /**
@@ -52,43 +27,49 @@ interface Step {
  *     native       step 1         | step 2           | step 3           | ...
  *
  * It runs while there is something to plan, and `wake` starts it again.
+ *
+ * A failure is as small as it can be. What is refused before a step is submitted (a slot's parameters, memory for results) ends one request,
+ * whose row leaves the plan. A step that fails natively ends the requests of its rows; the others go on. Only a second step in a row that
+ * fails for another reason than memory ends the engine: it is defective.
  */
 export class StepLoop {
   readonly #native: NativeEngine;
   readonly #scheduler: Scheduler;
-  readonly #groups: number;
+  readonly #limits: LoopLimits;
   readonly #steps: [Step, Step];
-  readonly #tasks = new Map<Sequence, Task>();
+  readonly #owners = new Map<Sequence, SequenceOwner>();
   readonly #sampled: Sampled;
-  /** Tokens that native.sample is choosing from processed logits. */
+  /** Tokens that native.choose is choosing from processed logits. */
   #choosing = 0;
+  /** The step before failed, and not for lack of memory. */
+  #failed = false;
   #active = false;
   #stopped: Promise<void> = Promise.resolve();
   #failure: KvasirError | undefined;
   #stepCount = 0;
   #rowCount = 0;
 
-  constructor(native: NativeEngine, scheduler: Scheduler, limits: { maxBatchTokens: number; maxSlots: number; groups: number }) {
+  constructor(native: NativeEngine, scheduler: Scheduler, limits: LoopLimits) {
     this.#native = native;
     this.#scheduler = scheduler;
-    this.#groups = limits.groups;
-    const step = (): Step => ({ plan: createPlan(), buffers: createBuffers(limits), output: undefined });
+    this.#limits = limits;
+    const step = (): Step => ({ plan: createPlan(), buffers: createBuffers(limits), done: undefined });
     this.#steps = [step(), step()];
-    this.#sampled = { token: -1, logprob: 0, topTokens: new Int32Array(), topLogprobs: new Float32Array(), offset: 0 };
+    this.#sampled = { results: this.#steps[0].buffers, output: 0 };
   }
 
-  /** Queues a sequence for `task`. Throws what the scheduler refuses, and why the loop no longer runs. */
-  add(options: SequenceOptions, task: Task): Sequence {
+  /** Queues a sequence for its owner. Throws what the scheduler refuses, and why the loop no longer runs. */
+  add(options: SequenceOptions, owner: SequenceOwner): Sequence {
     this.check();
     const sequence = this.#scheduler.add(options);
-    this.#tasks.set(sequence, task);
+    this.#owners.set(sequence, owner);
     this.wake();
     return sequence;
   }
 
   /** Ends a sequence in any state; what steps under way return for it is dropped. */
   cancel(sequence: Sequence): void {
-    this.#tasks.delete(sequence);
+    this.#owners.delete(sequence);
     this.#scheduler.finish(sequence);
     this.wake();
   }
@@ -105,7 +86,7 @@ export class StepLoop {
     this.#stopped = this.#run();
   }
 
-  /** Fails every task and ends what runs; resolves when nothing does. */
+  /** Fails every request and ends what runs; resolves when nothing does. */
   async close(): Promise<void> {
     this.#fail(new KvasirError("CLOSED", "the engine was closed"));
     await this.#native.close();
@@ -115,7 +96,7 @@ export class StepLoop {
   /** Requests by state, and the mean number of rows of all steps so far. */
   stats(): { running: number; waiting: number; meanRows: number } {
     const requests = new Map<object, boolean>();
-    for (const [sequence, { request }] of this.#tasks) {
+    for (const [sequence, { request }] of this.#owners) {
       requests.set(request, requests.get(request) === true || sequence.state === "running");
     }
     const running = [...requests.values()].filter(Boolean).length;
@@ -128,13 +109,13 @@ export class StepLoop {
       let running: Step | undefined;
       for (let turn = 0; ; turn ^= 1) {
         const next = this.#submit(this.#steps[turn]!);
-        if (running !== undefined) this.#settle(running, await running.output!);
+        if (running !== undefined) await this.#finish(running);
         else if (next === undefined) break;
         running = next;
       }
       this.#active = false;
-      if (this.#tasks.size > 0 && this.#choosing === 0)
-        throw new KvasirError("INTERNAL", `${this.#tasks.size} sequences wait, and none can be planned`);
+      if (this.#owners.size > 0 && this.#choosing === 0)
+        throw new KvasirError("INTERNAL", `${this.#owners.size} sequences wait, and none can be planned`);
     } catch (error) {
       this.#fail(nativeError(error));
     }
@@ -143,76 +124,139 @@ export class StepLoop {
   /** Schedules, packs and submits one step; `undefined` when nothing can be planned now. */
   #submit(step: Step): Step | undefined {
     const { plan, buffers } = step;
-    if (!this.#scheduler.schedule(plan)) return undefined;
-    pack(plan, buffers, this.#groups);
-    for (let b = 0; b < plan.rowCount; b++) this.#prepare(plan, buffers, b);
-    step.output = this.#native.step(buffers);
-    step.output.catch(() => {}); // seen when it is awaited, after the step before
+    do {
+      if (!this.#scheduler.schedule(plan)) return undefined;
+      this.#giveSlots(plan);
+      this.#giveLogits(plan, buffers);
+    } while (plan.rowCount === 0); // each time, a request has failed
+    pack(plan, buffers, this.#limits.groups);
+    step.done = this.#native.step(buffers);
+    step.done.catch(() => {}); // seen when it is awaited, after the step before
     this.#stepCount += 1;
     this.#rowCount += plan.rowCount;
     return step;
   }
 
-  /** A slot that is refused fails its own request: the step then runs its rows for nothing. */
-  #prepare(plan: Plan, buffers: StepBuffers, b: number): void {
-    const { sequence } = plan.rows[b]!;
-    const task = this.#tasks.get(sequence);
-    buffers.wantLogits[b] = task?.wantLogits ? 1 : 0;
-    try {
-      if (task !== undefined && sequence.slotIsNew) this.#native.setSlot(sequence.slot, task.slotConfig(sequence));
-      sequence.slotIsNew = false;
-    } catch (error) {
-      task?.fail(nativeError(error));
+  /** Tells the native side whose slots the plan's are. Parameters that are refused fail their request. */
+  #giveSlots(plan: Plan): void {
+    for (let b = 0; b < plan.rowCount; b++) {
+      const { sequence } = plan.rows[b]!;
+      const owner = this.#owners.get(sequence);
+      if (!sequence.slotIsNew || owner === undefined) continue; // without an owner: another choice of its request was refused
+      try {
+        this.#native.setSlot(sequence.slot, owner.slotConfig(sequence));
+        sequence.slotIsNew = false;
+      } catch (error) {
+        owner.fail(nativeError(error));
+      }
     }
-    if (!this.#tasks.has(sequence)) buffers.outputs[b] = ROW_OUTPUT.none;
+    this.#dropEnded(plan);
   }
 
-  #settle(step: Step, output: StepOutput): void {
-    const now = performance.now();
-    for (let b = 0; b < step.plan.rowCount; b++) {
-      const task = this.#tasks.get(step.plan.rows[b]!.sequence);
-      if (task === undefined) continue; // ended while the step ran
+  /** Makes room for logits. Where there is too little memory, the requests that want them fail, the last by rank first. */
+  #giveLogits(plan: Plan, buffers: StepBuffers): void {
+    const wants = ({ sequence, output }: PlanRow): boolean => output === "logits" || this.#wantsLogits(sequence);
+    for (let done = false; !done; ) {
       try {
-        this.#deliver(step, output, b, task, now);
+        reserveLogits(plan, buffers, wants, this.#limits.vocabSize);
+        done = true;
       } catch (error) {
-        task.fail(nativeError(error));
+        const last = plan.rows.slice(0, plan.rowCount).findLast(wants)!;
+        this.#owners.get(last.sequence)!.fail(error);
+        this.#dropEnded(plan);
       }
     }
   }
 
-  /** Hands task what row b gave back. */
-  #deliver({ plan, buffers }: Step, { logits, scores }: StepOutput, b: number, task: Task, now: number): void {
-    const { sequence, start, output } = plan.rows[b]!;
-    if (output === "sample") this.#accept(sequence, task, this.#read(buffers, b), now);
-    else if (output === "logits") void this.#choose(sequence, buffers.slots[b]!, task, logits.get(b)!);
-    else if (output === "score" && task.score(start, scores.get(b)!, logits.get(b))) this.cancel(sequence);
+  #wantsLogits(sequence: Sequence): boolean {
+    const owner = this.#owners.get(sequence);
+    return owner?.kind === "scoring" && owner.wantLogits;
   }
 
-  #read(buffers: StepBuffers, b: number): Sampled {
-    const sampled = this.#sampled;
-    sampled.token = buffers.sampled[b]!;
-    sampled.logprob = buffers.logprobs[b]!;
-    sampled.topTokens = buffers.topTokens;
-    sampled.topLogprobs = buffers.topLogprobs;
-    sampled.offset = b * MAX_TOP_LOGPROBS;
-    return sampled;
+  /** Rows of sequences that ended since they were planned leave the plan. */
+  #dropEnded(plan: Plan): void {
+    for (let b = plan.rowCount - 1; b >= 0; b--) if (plan.rows[b]!.sequence.state === "finished") this.#scheduler.drop(plan, b);
   }
 
-  #accept(sequence: Sequence, task: Task, sampled: Sampled, now: number): void {
-    if (sampled.token < 0) throw new KvasirError(...task.nothingToSample);
-    this.#scheduler.settle(sequence, sampled.token);
-    if (task.accept(sampled, now)) this.cancel(sequence);
-  }
-
-  /** The task's processor changes the logits and its slot samples from them. Other rows do not wait. */
-  async #choose(sequence: Sequence, slot: number, task: Task, logits: Float32Array): Promise<void> {
-    if (sequence.state !== "running") return this.#scheduler.retry(sequence); // preempted: the slot is another's by now
-    this.#choosing += 1;
+  /** Waits for a step, and hands on what it gave. */
+  async #finish(step: Step): Promise<void> {
     try {
-      const sampled = await this.#native.sample(slot, task.process(logits));
-      if (this.#tasks.has(sequence)) this.#accept(sequence, task, { ...sampled, offset: 0 }, performance.now());
+      await step.done;
     } catch (error) {
-      if (this.#tasks.has(sequence)) task.fail(nativeError(error));
+      return this.#lose(step, nativeError(error));
+    }
+    this.#failed = false;
+    const now = performance.now();
+    for (let b = 0; b < step.plan.rowCount; b++) {
+      const owner = this.#owners.get(step.plan.rows[b]!.sequence);
+      if (owner === undefined) continue; // ended while the step ran
+      try {
+        this.#deliver(step, b, owner, now);
+      } catch (error) {
+        owner.fail(nativeError(error));
+      }
+    }
+  }
+
+  /** The step has failed, and the requests fail that depend on it. Lack of memory may pass; another second failure in a row is the end. */
+  #lose({ plan }: Step, failure: KvasirError): void {
+    const isMemory = failure.code === "OUT_OF_MEMORY";
+    if (failure.code === "CLOSED" || (this.#failed && !isMemory)) throw failure;
+    this.#failed = !isMemory;
+    for (const sequence of this.#scheduler.lose(plan)) this.#owners.get(sequence)?.fail(failure);
+  }
+
+  /** Hands the owner what row b gave. */
+  #deliver({ plan, buffers }: Step, b: number, owner: SequenceOwner, now: number): void {
+    const { sequence, start, output } = plan.rows[b]!;
+    const [from, to] = [buffers.outIndptr[b]!, buffers.outIndptr[b + 1]!];
+    if (owner.kind === "scoring") {
+      if (owner.score(start, buffers.logprobs.subarray(from, to), this.#logits(buffers, b))) this.cancel(sequence);
+    } else if (output === "sample") this.#accept(sequence, owner, buffers, from, to, now);
+    else if (output === "logits") this.#choose(sequence, owner, this.#logits(buffers, b)!);
+  }
+
+  #logits({ logits, logitRows, outIndptr }: StepBuffers, b: number): Float32Array | undefined {
+    const [first, { vocabSize }] = [logitRows[b]!, this.#limits];
+    return first < 0 ? undefined : logits!.subarray(first * vocabSize, (first + outIndptr[b + 1]! - outIndptr[b]!) * vocabSize);
+  }
+
+  /** Outputs [from, to) of a row: its tokens, up to the first that a wrong guess came before. */
+  #accept(sequence: Sequence, owner: Sampling, results: StepResults, from: number, to: number, now: number): void {
+    let end = from;
+    while (end < to && results.sampled[end]! >= 0) end += 1;
+    if (end === from) throw new KvasirError(...owner.nothingToSample);
+    this.#scheduler.settle(sequence, results.sampled, from, end);
+    this.#sampled.results = results;
+    for (let output = from; output < end; output++) {
+      this.#sampled.output = output;
+      if (!owner.accept(this.#sampled, now)) continue;
+      this.cancel(sequence);
+      break;
+    }
+  }
+
+  /**
+   * The processor changes the logits, and the slot chooses from them. Native calls run and settle in the order in which they are made: the
+   * choice runs before any step that is submitted from now on, which finds the token on the device; and it settles before that step does, so
+   * the processor knows every token when its next logits come.
+   */
+  #choose(sequence: Sequence, owner: Sampling, logits: Float32Array): void {
+    const changed = owner.process(logits);
+    if (!this.#owners.has(sequence)) return; // ended by the processor
+    const results = createResults(1);
+    const chosen = this.#native.choose(sequence.slot, changed, results);
+    this.#scheduler.resume(sequence);
+    this.#choosing += 1;
+    void this.#settleChoice(sequence, owner, chosen, results);
+  }
+
+  async #settleChoice(sequence: Sequence, owner: Sampling, chosen: Promise<void>, results: StepResults): Promise<void> {
+    try {
+      await chosen;
+      if (this.#owners.has(sequence)) this.#accept(sequence, owner, results, 0, 1, performance.now());
+    } catch (error) {
+      if (this.#owners.has(sequence)) owner.fail(nativeError(error));
     } finally {
       this.#choosing -= 1;
       this.wake();
@@ -222,6 +266,6 @@ export class StepLoop {
   #fail(failure: KvasirError): void {
     this.#active = false;
     this.#failure ??= failure;
-    for (const task of [...this.#tasks.values()]) task.fail(failure);
+    for (const owner of [...this.#owners.values()]) owner.fail(failure);
   }
 }

@@ -30,6 +30,7 @@ export async function openParts(model: string, given: EngineOptions | undefined,
   const tokenizer = source.tokenizer === undefined ? Promise.resolve(undefined) : Tokenizer.open(source.tokenizer);
   try {
     const [info, opened] = await untilAborted(Promise.all([load(native, options), tokenizer]), options.signal);
+    if (opened !== undefined) warnOfUnknownTokens(source, opened);
     return { source, options, native, info, tokenizer: opened, chat: chatTemplate(source, opened) };
   } catch (error) {
     await native.close();
@@ -38,33 +39,33 @@ export async function openParts(model: string, given: EngineOptions | undefined,
   }
 }
 
+/** Some fine-tunes add tokens (padding, most often) for which the model has no embedding. Requests with them are refused one by one. */
+function warnOfUnknownTokens({ name, spec }: ModelSource, { vocabulary }: Tokenizer): void {
+  if (vocabulary.size <= spec.vocabSize) return;
+  process.emitWarning(
+    `the tokenizer of ${name} has ${vocabulary.size} ids, the model ${spec.vocabSize}: prompts with a token from ${spec.vocabSize} on are refused`,
+    { type: "KvasirWarning", code: "KVASIR_UNKNOWN_TOKENS" },
+  );
+}
+
 /** `"tales"` is the bundled model; all else is a path. */
 function modelPath(model: unknown): string {
   const path = checkString("model", model);
   return path === "tales" ? fileURLToPath(new URL("../../models/tales-q4_0.gguf", import.meta.url)) : path;
 }
 
-function createNative(module: NativeModule, { spec, files, tensors }: ModelSource, options: CheckedOptions): NativeEngine {
-  const { isa, compute, kvType, threads, pages, maxBatchTokens, maxContext } = options;
-  const config: NativeConfig = {
-    spec,
-    files,
-    tensors,
-    isa,
-    compute,
-    kvType,
-    threads,
-    pages,
-    maxBatchTokens,
-    maxContext,
-    pageSize: PAGE_SIZE,
-    maxSlots: MAX_SLOTS,
-  };
+function createNative(module: NativeModule, source: ModelSource, options: CheckedOptions): NativeEngine {
   try {
-    return new module.Engine(config);
+    return new module.Engine(nativeConfig(source, options));
   } catch (error) {
     throw nativeError(error);
   }
+}
+
+/** What the native engine is made of. */
+export function nativeConfig({ spec, files, tensors }: ModelSource, options: CheckedOptions): NativeConfig {
+  const { device, compute, kvType, pages, maxBatchTokens, maxContext } = options;
+  return { spec, files, tensors, device, compute, kvType, pages, maxBatchTokens, maxContext, pageSize: PAGE_SIZE, maxSlots: MAX_SLOTS };
 }
 
 /** Loads the weights; rejects with what `onProgress` throws, too. */

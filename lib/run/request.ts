@@ -44,6 +44,8 @@ export class Request implements ChoiceOwner {
         priority: params.priority,
         output: params.logitsProcessor === undefined ? "sample" : "logits",
         cacheSalt: params.cacheSalt,
+        adapter: "",
+        media: [],
         ...(first !== undefined && model.prefixCache ? { after: first } : {}),
       },
       choice,

@@ -1,7 +1,8 @@
-import { type ErrorCode, KvasirError } from "../errors.ts";
 import type { SlotConfig } from "../native/addon.ts";
+import { floats } from "../native/batch.ts";
 import type { Sequence } from "../schedule/sequence.ts";
-import type { StepLoop, Task } from "./loop.ts";
+import type { StepLoop } from "./loop.ts";
+import type { Scoring } from "./owner.ts";
 
 /** How probable a text's own tokens are. */
 export interface Scores {
@@ -13,10 +14,10 @@ export interface Scores {
 }
 
 /** One `score` call: a sequence whose rows give back log-probabilities and of which nothing is sampled. */
-export class ScoreTask implements Task {
+export class Score implements Scoring {
+  readonly kind = "scoring";
   readonly request: object = this;
   readonly wantLogits: boolean;
-  readonly nothingToSample: [ErrorCode, string] = ["INTERNAL", "a score row sampled"];
   readonly #loop: StepLoop;
   readonly #scores: Scores;
   readonly #vocabSize: number;
@@ -28,34 +29,25 @@ export class ScoreTask implements Task {
     this.#reject = reject;
   });
 
+  /** Throws OUT_OF_MEMORY where there is no room for the logits, and what the scheduler refuses. */
   constructor(loop: StepLoop, tokens: Int32Array, vocabSize: number, wantLogits: boolean) {
     this.#loop = loop;
     this.#vocabSize = vocabSize;
     this.wantLogits = wantLogits;
     this.#scores = { tokens, logprobs: new Float32Array(tokens.length).fill(Number.NaN) };
-    this.#sequence = loop.add({ prompt: tokens, maxTokens: 0, priority: 0, output: "score", cacheSalt: "" }, this);
+    if (wantLogits) this.#scores.logits = floats(tokens.length * vocabSize, `logits of ${tokens.length} tokens`);
+    this.#sequence = loop.add({ prompt: tokens, maxTokens: 0, priority: 0, output: "score", cacheSalt: "", adapter: "", media: [] }, this);
   }
 
   slotConfig(): SlotConfig {
     return NOTHING_SAMPLED;
   }
 
-  process(logits: Float32Array): Float32Array {
-    return logits;
-  }
-
-  accept(): boolean {
-    return false;
-  }
-
   /** `logprobs[t]` is of the token after position start + t; NaN after the last. */
   score(start: number, logprobs: Float32Array, logits: Float32Array | undefined): boolean {
     const total = this.#scores.logprobs.length;
     for (let t = 0; t < logprobs.length && start + t + 1 < total; t++) this.#scores.logprobs[start + t + 1] = logprobs[t]!;
-    if (logits !== undefined) {
-      this.#scores.logits ??= logitsOf(total, this.#vocabSize);
-      this.#scores.logits.set(logits, start * this.#vocabSize);
-    }
+    if (logits !== undefined) this.#scores.logits!.set(logits, start * this.#vocabSize);
     if (start + logprobs.length < total) return false;
     this.#resolve(this.#scores);
     return true;
@@ -64,16 +56,6 @@ export class ScoreTask implements Task {
   fail(reason: unknown): void {
     this.#reject(reason);
     this.#loop.cancel(this.#sequence);
-  }
-}
-
-function logitsOf(rows: number, vocabSize: number): Float32Array {
-  try {
-    return new Float32Array(rows * vocabSize);
-  } catch (cause) {
-    throw new KvasirError("OUT_OF_MEMORY", `logits of ${rows} tokens need ${rows * vocabSize * 4} bytes, which could not be had`, {
-      cause,
-    });
   }
 }
 

@@ -35,8 +35,10 @@ export class PageTable {
  *     free    --take-->    used     --release, without a hash-->  free
  *     cached  --retain-->  used     --release, with a hash----->  cached, as the most recently used
  *     cached  --take, when none is free: the least recently used loses its hash-->  used
+ *     cached  --forget-->  free
  *
  * A hash names a full page by the tokens in it and before it (prefix.ts); pages with one are never written again, so many may use them.
+ * With it goes the latest step that may have written the page: names of that step and later ones are forgotten when it fails.
  * The cached pages are a linked list through two Int32Arrays: retaining takes a page out of the middle, which an array or a Map cannot
  * do in constant time without garbage.
  */
@@ -46,6 +48,8 @@ export class PagePool {
   readonly #references: Int32Array;
   /** [size] */
   readonly #hashes: (string | undefined)[];
+  /** [size] of pages with a hash: the latest step that was submitted when they got it. */
+  readonly #steps: Float64Array;
   readonly #pageByHash = new Map<string, number>();
   /** A stack: the page freed last is the likeliest to be in a processor's cache. */
   readonly #free: Int32Array;
@@ -59,6 +63,7 @@ export class PagePool {
     this.size = size;
     this.#references = new Int32Array(size);
     this.#hashes = new Array<string | undefined>(size);
+    this.#steps = new Float64Array(size);
     this.#free = Int32Array.from({ length: size }, (_, i) => size - 1 - i);
     this.#freeCount = size;
     this.#next = new Int32Array(size + 1);
@@ -108,11 +113,31 @@ export class PagePool {
     else this.#linkLast(page);
   }
 
-  /** Lets others find a full page. Where two sequences computed the same tokens at once, the first page keeps the hash. */
-  offer(page: number, hash: string): void {
+  /**
+   * Lets others find a page that steps up to `step` have filled. Where two sequences computed the same tokens at once, the first page
+   * keeps the hash.
+   */
+  offer(page: number, hash: string, step: number): void {
     if (this.#hashes[page] !== undefined || this.#pageByHash.has(hash)) return;
     this.#hashes[page] = hash;
+    this.#steps[page] = step;
     this.#pageByHash.set(hash, page);
+  }
+
+  /** The step that a page with a hash was offered with. */
+  stepOf(page: number): number {
+    return this.#steps[page]!;
+  }
+
+  /** Takes the hash from each page that was offered with `step` or a later one: nobody finds it any more, who holds it keeps it. */
+  forget(step: number): void {
+    for (let page = 0; page < this.size; page++) {
+      if (this.#hashes[page] === undefined || this.#steps[page]! < step) continue;
+      this.#forgetHash(page);
+      if (this.#references[page]! > 0) continue;
+      this.#unlink(page);
+      this.#free[this.#freeCount++] = page;
+    }
   }
 
   /** Throws INTERNAL unless the pool is sound and `tables` are all that hold its pages. */
@@ -139,9 +164,13 @@ export class PagePool {
   #evict(): number {
     const page = this.#next[this.size]!;
     this.#unlink(page);
+    this.#forgetHash(page);
+    return page;
+  }
+
+  #forgetHash(page: number): void {
     this.#pageByHash.delete(this.#hashes[page]!);
     this.#hashes[page] = undefined;
-    return page;
   }
 
   #unlink(page: number): void {
@@ -159,14 +188,6 @@ export class PagePool {
     this.#previous[this.size] = page;
     this.#cachedCount += 1;
   }
-}
-
-/** A cache group at work: the layers that see the same `window` of tokens, or all when it is 0, and their pool. */
-export interface CacheGroupPool {
-  readonly window: number;
-  readonly pool: PagePool;
-  /** Pages that one sequence holds at most. */
-  readonly mostPages: number;
 }
 
 /** Throws INTERNAL with `message` unless `condition` holds. */

@@ -1,4 +1,4 @@
-import type { Sequence } from "./sequence.ts";
+import { askFor, type Sequence, takeBack } from "./sequence.ts";
 
 /** What a row gives back: nothing (more of its prompt follows), a sampled token, logits for a processor, or the log-probabilities of its own tokens. */
 export type RowOutput = "none" | "sample" | "logits" | "score";
@@ -11,10 +11,14 @@ export interface PlanRow {
   /** Tokens of this row, at least 1. */
   count: number;
   output: RowOutput;
+  /** How many of its last tokens give an output: 0 for `none`, 1 for `sample` and `logits`, all for `score`. */
+  outputs: number;
 }
 
 /** One step: who runs how many tokens. Plans are reused, so that a step allocates nothing that grows with the batch. */
 export interface Plan {
+  /** Running number, from 1 on. */
+  step: number;
   /** Rows in use are [0, rowCount); the rest of the array is spare. */
   rows: PlanRow[];
   rowCount: number;
@@ -24,7 +28,14 @@ export interface Plan {
 
 /** An empty plan. */
 export function createPlan(): Plan {
-  return { rows: [], rowCount: 0, tokenCount: 0 };
+  return { step: 0, rows: [], rowCount: 0, tokenCount: 0 };
+}
+
+/** Empties a plan for another step. */
+export function clearPlan(plan: Plan, step: number): void {
+  plan.step = step;
+  plan.rowCount = 0;
+  plan.tokenCount = 0;
 }
 
 /** The sequence's next `count` tokens become a row: from now on they count as computed, and what the row samples is on its way. */
@@ -32,22 +43,37 @@ export function addRow(plan: Plan, sequence: Sequence, count: number): void {
   const start = sequence.computed;
   sequence.computed += count;
   const output = outputOf(sequence);
-  if (output === "sample" || output === "logits") sequence.sampling += 1;
-  if (output === "logits") sequence.awaitingToken = true;
+  const outputs = output === "none" ? 0 : output === "score" ? count : 1;
+  if (samples(output)) askFor(sequence, outputs);
   const spare = plan.rows[plan.rowCount];
-  if (spare === undefined) plan.rows.push({ sequence, start, count, output });
+  if (spare === undefined) plan.rows.push({ sequence, start, count, output, outputs });
   else {
     spare.sequence = sequence;
     spare.start = start;
     spare.count = count;
     spare.output = output;
+    spare.outputs = outputs;
   }
   plan.rowCount += 1;
   plan.tokenCount += count;
+}
+
+/** Undoes `addRow`: the row, the sequence's last, becomes a spare one; the others keep their order. */
+export function removeRow(plan: Plan, index: number): void {
+  const [row] = plan.rows.splice(index, 1) as [PlanRow];
+  plan.rows.push(row);
+  plan.rowCount -= 1;
+  plan.tokenCount -= row.count;
+  row.sequence.computed = row.start;
+  if (samples(row.output)) takeBack(row.sequence);
 }
 
 /** A row samples when it reaches the last token that is known or on the device. */
 function outputOf({ options, computed, length, sampling }: Sequence): RowOutput {
   if (options.output === "score") return "score";
   return computed === length + sampling ? options.output : "none";
+}
+
+function samples(output: RowOutput): boolean {
+  return output === "sample" || output === "logits";
 }

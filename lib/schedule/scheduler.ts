@@ -1,10 +1,12 @@
 import { checkInteger } from "../check.ts";
-import { KvasirError } from "../errors.ts";
-import { type CacheConfig, type CacheGroupConfig, PagedCache } from "./cache.ts";
+import { type CacheConfig, PagedCache } from "./cache.ts";
+import type { CacheGroupConfig, CreateGroup } from "./groups/group.ts";
+import { createGroup } from "./groups/index.ts";
+import { checkRunning, checkWaiting } from "./integrity.ts";
 import { invariant } from "./pages.ts";
-import { addRow, type Plan } from "./plan.ts";
-import { insert, type Queue, rank, remove } from "./queue.ts";
-import { appendToken, createSequence, pendingTokens, type Sequence, type SequenceOptions } from "./sequence.ts";
+import { addRow, clearPlan, type Plan, removeRow } from "./plan.ts";
+import { insert, type Queue, remove } from "./queue.ts";
+import { checkFits, createSequence, pendingTokens, receive, type Sequence, type SequenceOptions } from "./sequence.ts";
 
 /** Sizes that hold as long as the scheduler. */
 export interface SchedulerConfig extends CacheConfig {
@@ -33,6 +35,21 @@ export interface SchedulerStats {
  *     2. to waiting sequences, by rank, while there are slots and pages. None overtakes one that has too little room, however small it is.
  *
  * So the first by rank of all that run makes progress in every step, and everything ends.
+ *
+ * What is planned counts as submitted, and what is submitted as computed. Calls run natively in the order in which they are made, so a step
+ * may be planned before what the one before gives is known. What comes back later may be less than that:
+ *
+ *     settle   a row gave its tokens: all that it asked for, or fewer
+ *     resume   a row gave logits, and the choice of its token was submitted
+ *     drop     a row is not submitted after all
+ *     lose     a submitted step has failed
+ *
+ * A sequence whose tokens a processor chooses runs in every second step, and no other waits for it:
+ *
+ *     JavaScript   plan 1 with it, plan 2 | process 1's logits, choose, resume, plan 3 with it | settle the choice, plan 4 | ...
+ *     native       step 1                 | step 2                           | choice | step 3                   | step 4  ...
+ *
+ * The choice was submitted before step 3, so it is made before step 3 runs, which finds its token on the device.
  */
 export class Scheduler {
   readonly #config: SchedulerConfig;
@@ -41,19 +58,21 @@ export class Scheduler {
   readonly #waiting: Queue = [];
   readonly #running: Queue = [];
   readonly #freeSlots: number[];
+  /** The latest step that was planned. */
+  #step = 0;
   #arrivals = 0;
   #preemptions = 0;
   #prefixHits = 0;
   #prefixQueries = 0;
 
-  /** Throws INVALID_ARGUMENT when the pools are too small for one sequence of `maxContext` tokens. */
-  constructor(config: SchedulerConfig) {
+  /** Throws INVALID_ARGUMENT when the pools are too small for one sequence of `maxContext` tokens. Tests make groups of their own. */
+  constructor(config: SchedulerConfig, createPages: CreateGroup = createGroup) {
     this.#config = config;
-    this.#cache = new PagedCache(config);
+    this.#cache = new PagedCache(config, createPages);
     this.#freeSlots = Array.from({ length: checkInteger("maxSlots", config.maxSlots, 1, 2 ** 20) }, (_, i) => config.maxSlots - 1 - i);
   }
 
-  /** Sequences that wait for a slot and pages, by rank. */
+  /** Sequences that wait for pages, by rank. */
   get waiting(): readonly Sequence[] {
     return this.#waiting;
   }
@@ -74,35 +93,62 @@ export class Scheduler {
 
   /** Fills `plan` with the next step, which counts as submitted from now on. False: nothing can run before a token settles or a sequence comes. */
   schedule(plan: Plan): boolean {
-    plan.rowCount = 0;
-    plan.tokenCount = 0;
-    for (const sequence of this.#running) this.#cache.offer(sequence);
+    clearPlan(plan, this.#step + 1);
+    for (const sequence of this.#running) this.#cache.offer(sequence, this.#step);
     if (this.#planRunning(plan)) this.#planWaiting(plan);
-    return plan.rowCount > 0;
+    if (plan.rowCount === 0) return false;
+    this.#step = plan.step;
+    return true;
   }
 
-  /** A token that a submitted row sampled, or a processor chose, is known. It counts for waiting (preempted) sequences, too, not for finished ones. */
-  settle(sequence: Sequence, token: number): void {
+  /**
+   * Takes a row from the latest plan, which was not submitted yet: its sequence computes and samples nothing in this step, and may run in the
+   * next or be finished. A plan without rows is not to be submitted.
+   */
+  drop(plan: Plan, index: number): void {
+    invariant(plan.step === this.#step && index < plan.rowCount, `step ${plan.step} has no row ${index} to drop`);
+    const { sequence } = plan.rows[index]!;
+    removeRow(plan, index);
+    if (sequence.state === "finished") this.#cache.forget(plan.step); // its end named what the row would have written; nobody has looked since
+  }
+
+  /**
+   * A submitted step has failed: what its rows should have written is garbage, and so is all that was computed from it since. Ends the
+   * sequences that cannot go on, and returns them: those of its rows, and those that found such a page in the cache.
+   */
+  lose(plan: Plan): Sequence[] {
+    const planned = new Set(plan.rows.slice(0, plan.rowCount).map(({ sequence }) => sequence));
+    const lost = [...this.#running, ...this.#waiting].filter((sequence) => planned.has(sequence) || sequence.foundStep >= plan.step);
+    this.#cache.forget(plan.step);
+    for (const sequence of lost) this.#end(sequence);
+    return lost;
+  }
+
+  /**
+   * `tokens` [from, to), which one submitted row sampled or a processor chose, are known; rows of a sequence settle in their order. They
+   * count for waiting (preempted) sequences, too, not for finished ones.
+   */
+  settle(sequence: Sequence, tokens: Int32Array, from: number, to: number): void {
     if (sequence.state === "finished") return;
-    invariant(sequence.sampling > 0, `sequence ${sequence.id} got token ${token} that no row sampled`);
-    appendToken(sequence, token);
-    sequence.sampling -= 1;
-    sequence.awaitingToken = false;
+    receive(sequence, tokens, from, to);
+    if (sequence.state === "waiting" && sequence.sampling === 0) this.#freeSlot(sequence);
   }
 
-  /** The logits of a sequence that was preempted meanwhile are of no use: its slot is another's. The row runs again once it is back. */
-  retry(sequence: Sequence): void {
-    if (sequence.state !== "waiting" || !sequence.awaitingToken) return;
-    sequence.sampling -= 1;
-    sequence.awaitingToken = false;
+  /**
+   * The choice of a sequence's token from its changed logits was submitted. Calls run in order: a step that is submitted from now on runs
+   * after it and finds the token on the device, so the sequence may be planned before the token settles.
+   */
+  resume(sequence: Sequence): void {
+    if (sequence.state === "finished") return;
+    invariant(sequence.held && sequence.options.output === "logits", `sequence ${sequence.id} does not wait for a choice`);
+    sequence.held = false;
   }
 
   /** Ends a sequence in any state, for any reason: its slot and pages go back. */
   finish(sequence: Sequence): void {
     if (sequence.state === "finished") return;
-    remove(sequence.state === "running" ? this.#running : this.#waiting, sequence);
-    if (sequence.state === "running") this.#vacate(sequence);
-    sequence.state = "finished";
+    this.#cache.offer(sequence, this.#step);
+    this.#end(sequence);
   }
 
   /** What the scheduler holds at the moment, and what happened so far. */
@@ -113,28 +159,18 @@ export class Scheduler {
       preemptions: this.#preemptions,
       prefixHits: this.#prefixHits,
       prefixQueries: this.#prefixQueries,
-      groups: this.#cache.groups.map(({ window, pool }) => ({ window, pages: pool.size, used: pool.used, cached: pool.cached })),
+      groups: this.#cache.groups.map(({ config, pool }) => ({ ...config, used: pool.used, cached: pool.cached })),
     };
   }
 
   /** Throws INTERNAL on a broken invariant. Slow: for tests, after every operation. */
   checkIntegrity(): void {
     this.#cache.check(this.#running);
-    const slots = this.#running.map(({ slot }) => slot).concat(this.#freeSlots);
+    const held = [...this.#running, ...this.#waiting].map(({ slot }) => slot).filter((slot) => slot !== -1);
+    const slots = held.concat(this.#freeSlots);
     invariant(new Set(slots).size === this.#config.maxSlots && slots.length === this.#config.maxSlots, "a slot is lost or given twice");
-    for (const queue of [this.#waiting, this.#running]) {
-      invariant(
-        queue.every((sequence, i) => i === 0 || rank(queue[i - 1]!, sequence) < 0),
-        "a queue is out of order",
-      );
-    }
-    for (const { id, state, slot, computed, pages } of this.#waiting) {
-      const holds = slot !== -1 || computed > 0 || pages.some(({ count }) => count > 0);
-      invariant(state === "waiting" && !holds, `waiting sequence ${id} holds something`);
-    }
-    for (const { id, state, computed, length, sampling } of this.#running) {
-      invariant(state === "running" && computed <= length + sampling, `running sequence ${id} computed more than its tokens`);
-    }
+    checkWaiting(this.#waiting);
+    checkRunning(this.#running);
   }
 
   /** False when a sequence lacked pages: then nobody new may take those that come free. */
@@ -148,15 +184,16 @@ export class Scheduler {
       if (pending === 1) decodes -= 1;
       const count = Math.min(pending, this.#config.maxBatchTokens - plan.tokenCount - decodes);
       if (count <= 0) continue;
-      if (!this.#makeRoom(sequence, count)) return false;
-      addRow(plan, sequence, count);
+      const end = this.#cache.cut(sequence, count);
+      if (!this.#makeRoom(sequence, end)) return false;
+      addRow(plan, sequence, end - sequence.computed);
     }
     return preemptions === this.#preemptions;
   }
 
-  /** Takes the pages of the sequence's next `count` tokens from the last by rank, one after the other. False when it is the last itself. */
-  #makeRoom(sequence: Sequence, count: number): boolean {
-    while (!this.#cache.reserve(sequence, sequence.computed + count)) {
+  /** Takes the pages of the sequence's tokens before `end` from the last by rank, one after the other. False when it is the last itself. */
+  #makeRoom(sequence: Sequence, end: number): boolean {
+    while (!this.#cache.reserve(sequence, end)) {
       const last = this.#running.at(-1)!;
       if (last === sequence) return false;
       this.#preempt(last);
@@ -164,9 +201,15 @@ export class Scheduler {
     return true;
   }
 
+  /**
+   * A token that a processor has yet to choose is sampled from the state of the sequence's slot, which it therefore keeps until the token
+   * settles. Any other submitted row has been there before the slot's next owner: calls run in order.
+   */
   #preempt(sequence: Sequence): void {
     this.#running.pop();
-    this.#vacate(sequence);
+    this.#cache.offer(sequence, this.#step);
+    this.#cache.release(sequence);
+    if (sequence.options.output !== "logits" || sequence.sampling === 0) this.#freeSlot(sequence);
     sequence.state = "waiting";
     sequence.preemptions += 1;
     this.#preemptions += 1;
@@ -178,7 +221,7 @@ export class Scheduler {
     const mostRunning = Math.min(maxSlots, maxBatchTokens); // each can decode in every step
     for (let i = 0; i < this.#waiting.length; ) {
       const budget = maxBatchTokens - plan.tokenCount;
-      if (budget === 0 || this.#running.length === mostRunning) return;
+      if (budget === 0 || this.#running.length === mostRunning || this.#freeSlots.length === 0) return; // waiting sequences may hold slots
       const sequence = this.#waiting[i]!;
       if (!this.#isReady(sequence)) {
         i += 1;
@@ -187,9 +230,9 @@ export class Scheduler {
       // A page more for each that runs: otherwise their next pages would soon cost the newcomer its own.
       if (!this.#cache.attach(sequence, this.#running.length)) return;
       this.#admit(sequence);
-      const count = Math.min(pendingTokens(sequence), budget);
-      invariant(this.#cache.reserve(sequence, sequence.computed + count), `sequence ${sequence.id} was admitted without room`);
-      addRow(plan, sequence, count);
+      const end = this.#cache.cut(sequence, Math.min(pendingTokens(sequence), budget));
+      invariant(this.#cache.reserve(sequence, end), `sequence ${sequence.id} was admitted without room`);
+      addRow(plan, sequence, end - sequence.computed);
     }
   }
 
@@ -215,22 +258,17 @@ export class Scheduler {
     this.#prefixQueries += sequence.promptLength;
   }
 
-  #vacate(sequence: Sequence): void {
+  #end(sequence: Sequence): void {
+    remove(sequence.state === "running" ? this.#running : this.#waiting, sequence);
     this.#cache.release(sequence);
+    this.#freeSlot(sequence);
+    sequence.state = "finished";
+  }
+
+  #freeSlot(sequence: Sequence): void {
+    if (sequence.slot === -1) return;
     this.#freeSlots.push(sequence.slot);
     sequence.slot = -1;
     sequence.slotIsNew = false;
   }
-}
-
-function checkFits({ prompt, maxTokens, output }: SequenceOptions, maxContext: number): void {
-  const sampled = output === "score" ? 0 : 1;
-  if (prompt.length === 0) throw new KvasirError("PROMPT_EMPTY", "the prompt has no token; at least one is right");
-  if (prompt.length + sampled > maxContext) {
-    throw new KvasirError(
-      "PROMPT_TOO_LONG",
-      `the prompt has ${prompt.length} tokens; at most ${maxContext - sampled} fit the context of ${maxContext}`,
-    );
-  }
-  checkInteger("maxTokens", maxTokens, sampled, sampled === 0 ? 0 : maxContext - prompt.length);
 }

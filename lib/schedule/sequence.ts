@@ -1,7 +1,20 @@
-import { PageTable } from "./pages.ts";
+import { checkInteger } from "../check.ts";
+import { KvasirError } from "../errors.ts";
+import { invariant, PageTable } from "./pages.ts";
 
-/** Where a sequence is: `waiting` has no slot and no pages, `running` has both, `finished` has given them back. */
+/**
+ * Where a sequence is: `waiting` has no pages, and no slot unless its processor has yet to choose a token there; `running` has both,
+ * `finished` has given them back.
+ */
 export type SequenceState = "waiting" | "running" | "finished";
+
+/** Tokens [start, end) of a prompt that stand for a picture or other media. */
+export interface MediaSpan {
+  start: number;
+  end: number;
+  /** Names the content: the ids in the prompt are the same placeholder for all. */
+  hash: string;
+}
 
 /** What a sequence asks of the scheduler. */
 export interface SequenceOptions {
@@ -15,6 +28,10 @@ export interface SequenceOptions {
   output: "sample" | "logits" | "score";
   /** Sequences share cached pages only under the same salt. */
   cacheSalt: string;
+  /** What changes the model's weights for this sequence, by name; "" is nothing. Pages are shared under the same one only. */
+  adapter: string;
+  /** Pages that these overlap, and those after them, are shared under the same media only. */
+  media: readonly MediaSpan[];
   /** A sequence with the same prompt that should compute it first, so that this one finds its pages cached (choices of one request). */
   after?: Sequence;
 }
@@ -25,6 +42,14 @@ export interface SequenceOptions {
  *     tokens    |---- prompt ----|---- output ----|-- sampling --|
  *               0            promptLength      length      length + sampling
  *     computed  |=====================>                     (tokens whose keys and values are, or by submitted steps will be, in the cache)
+ *
+ * A row may ask for n tokens and give m of them, 1 to n: its tokens are the last known one, or the one on the device, and n - 1 guesses of
+ * what follows. The guesses after the first wrong one are void, and so is what was computed for them. With n = 4 and m = 2:
+ *
+ *     submitted   |---- known ----|  a   b   c   .  |      sampling 4: the row ran the last known token and the guesses a, b, c
+ *     computed    |============================>
+ *     settled     |---- known ----|  a   x  |              a was right, and x follows it in place of b: length has grown by 2
+ *     computed    |====================>                   4 - 2 less than before: x runs next, as any last token does
  */
 export interface Sequence {
   readonly id: number;
@@ -34,8 +59,15 @@ export interface Sequence {
   /** Known tokens: prompt, then output. Only [0, length) is meaningful. */
   tokens: Int32Array;
   length: number;
-  /** Tokens that submitted, unsettled steps will sample: one for each step under way at most. Their ids are on the device only. */
+  /** Tokens that submitted, unsettled rows may give: the sum of `asked`. Their ids are on the device only. */
   sampling: number;
+  /** Tokens that each of these rows asked for, oldest first. */
+  asked: number[];
+  /**
+   * Not to be planned until the last of these rows settles, or `resume`: the token that follows is not on the device, since a processor
+   * chooses it, or it is not known where the next row begins, since the last asked for several tokens.
+   */
+  held: boolean;
   computed: number;
   /** Prompt tokens that the prefix cache served when the sequence was first admitted; `undefined` before. */
   cachedTokens: number | undefined;
@@ -43,8 +75,6 @@ export interface Sequence {
   slot: number;
   /** Set when a slot is taken, cleared by who tells the native side about it before the next step. */
   slotIsNew: boolean;
-  /** A logits row is with the processor: the sequence waits for its token. */
-  awaitingToken: boolean;
   /** Order of arrival, for ties of priority; kept over preemption. */
   readonly order: number;
   preemptions: number;
@@ -52,8 +82,24 @@ export interface Sequence {
   hashes: string[];
   /** Full pages in front that other sequences may find, or could if there were a prefix cache. */
   offered: number;
+  /** The latest step that was submitted when a page that this sequence found in the cache got its name; 0: none. */
+  foundStep: number;
   /** One table for each cache group. */
   pages: PageTable[];
+}
+
+/** Throws PROMPT_EMPTY, PROMPT_TOO_LONG or INVALID_ARGUMENT unless a context of `maxContext` tokens holds prompt and output. */
+export function checkFits({ prompt, maxTokens, output }: SequenceOptions, maxContext: number): void {
+  const sampled = output === "score" ? 0 : 1;
+  if (prompt.length === 0) throw new KvasirError("PROMPT_EMPTY", "the prompt has no token; expected at least one");
+  const most = maxContext - sampled;
+  if (prompt.length > most) {
+    throw new KvasirError(
+      "PROMPT_TOO_LONG",
+      `the prompt has ${prompt.length} tokens; expected at most ${most}, which fit the context of ${maxContext}`,
+    );
+  }
+  checkInteger("maxTokens", maxTokens, sampled, sampled === 0 ? 0 : maxContext - prompt.length);
 }
 
 /** A waiting sequence. */
@@ -62,23 +108,54 @@ export function createSequence(options: SequenceOptions, id: number, groups: num
   const tokens = new Int32Array(promptLength + Math.min(options.maxTokens, 64));
   tokens.set(options.prompt);
   return {
-    ...{ id, order: id, options, promptLength, tokens, length: promptLength },
+    id,
+    options,
+    promptLength,
     state: "waiting",
+    tokens,
+    length: promptLength,
     sampling: 0,
+    asked: [],
+    held: false,
     computed: 0,
     cachedTokens: undefined,
     slot: -1,
     slotIsNew: false,
-    awaitingToken: false,
+    order: id,
     preemptions: 0,
     hashes: [],
     offered: 0,
+    foundStep: 0,
     pages: Array.from({ length: groups }, () => new PageTable()),
   };
 }
 
-/** Adds a token to the output. */
-export function appendToken(sequence: Sequence, token: number): void {
+/** A submitted row may give `count` tokens. */
+export function askFor(sequence: Sequence, count: number): void {
+  sequence.sampling += count;
+  sequence.asked.push(count);
+  sequence.held = sequence.options.output === "logits" || count > 1;
+}
+
+/** The last row that asked for tokens is not submitted after all. */
+export function takeBack(sequence: Sequence): void {
+  sequence.sampling -= sequence.asked.pop()!;
+  sequence.held = false; // it was planned, so nothing before it holds the sequence
+}
+
+/** The oldest row that asked for tokens gave `tokens` [from, to). What it did not get is no longer on its way, nor was it computed. */
+export function receive(sequence: Sequence, tokens: Int32Array, from: number, to: number): void {
+  const asked = sequence.asked.shift() ?? 0;
+  const count = to - from;
+  invariant(count >= 1 && count <= asked, `sequence ${sequence.id} got ${count} tokens from a row that asked for ${asked}`);
+  for (let i = from; i < to; i++) appendToken(sequence, tokens[i]!);
+  sequence.sampling -= asked;
+  if (sequence.sampling === 0) sequence.held = false; // a younger row may hold it again
+  // Of a preempted sequence nothing is computed any more. Otherwise no row follows one that asked for several tokens.
+  if (sequence.state === "running") sequence.computed -= asked - count;
+}
+
+function appendToken(sequence: Sequence, token: number): void {
   if (sequence.length === sequence.tokens.length) {
     const tokens = new Int32Array(Math.min(sequence.length * 2, sequence.promptLength + sequence.options.maxTokens));
     tokens.set(sequence.tokens);
@@ -88,10 +165,10 @@ export function appendToken(sequence: Sequence, token: number): void {
 }
 
 /**
- * Tokens that could run now: all up to the last one known or on the device. None while a processor chooses the next, nor for what follows
- * the last token that the sequence may sample.
+ * Tokens that could run now: all up to the last one known or on the device. None while the sequence is held, nor for what follows the last
+ * token that it may sample.
  */
-export function pendingTokens({ options, promptLength, length, sampling, computed, awaitingToken }: Sequence): number {
+export function pendingTokens({ options, promptLength, length, sampling, computed, held }: Sequence): number {
   const sampledAll = options.output !== "score" && length - promptLength + sampling >= options.maxTokens;
-  return awaitingToken || sampledAll ? 0 : length + sampling - computed;
+  return held || sampledAll ? 0 : length + sampling - computed;
 }

@@ -1,5 +1,5 @@
 #pragma once
-// NativeConfig and SlotConfig of lib/native.ts as their C++ twins; every value is checked as it is read.
+// NativeConfig and SlotConfig of lib/native/addon.ts as their C++ twins; every value is checked as it is read.
 #include <napi.h>
 
 #include "addon/args.h"

@@ -1,6 +1,6 @@
-import type { Plan, RowOutput } from "../../../lib/schedule/plan.ts";
+import type { Plan, PlanRow, RowOutput } from "../../../lib/schedule/plan.ts";
 import type { SchedulerConfig } from "../../../lib/schedule/scheduler.ts";
-import type { Sequence } from "../../../lib/schedule/sequence.ts";
+import type { Sequence, SequenceOptions } from "../../../lib/schedule/sequence.ts";
 
 /** Uniform numbers from a seed (mulberry32). */
 export class Random {
@@ -33,11 +33,11 @@ const mix = (h: number, value: number): number => {
 };
 
 /**
- * A model without arithmetic. The state of a position hashes its token and the states that each group's layers see before it, read from
+ * A model without arithmetic. The state of a position hashes its input and the states that each group's layers see before it, read from
  * the cache; the next token is taken from it. So one wrong page, slot, position or window anywhere changes what follows.
  */
-function stateAt(position: number, token: number, windows: readonly number[], read: (group: number, position: number) => number): number {
-  let state = mix(token + 1, position);
+function stateAt(position: number, input: number, windows: readonly number[], read: (group: number, position: number) => number): number {
+  let state = mix(input, position);
   for (let g = 0; g < windows.length; g++) {
     const first = windows[g] === 0 ? 0 : Math.max(0, position - windows[g]! + 1);
     for (let p = first; p < position; p++) state = mix(state, read(g, p));
@@ -45,52 +45,62 @@ function stateAt(position: number, token: number, windows: readonly number[], re
   return state;
 }
 
-export const tokenOf = (state: number, vocabulary: number): number => (state >>> 3) % vocabulary;
+/** A token, or the media in its place, as the sequence's adapter sees it. */
+function inputAt({ adapter, media }: SequenceOptions, position: number, token: number): number {
+  const span = media.find(({ start, end }) => start <= position && position < end);
+  const input = span === undefined ? token + 1 : mix(span.hash.charCodeAt(0), position - span.start);
+  return adapter === "" ? input : mix(input, adapter.charCodeAt(0));
+}
+
+const tokenOf = (state: number, vocabulary: number): number => (state >>> 3) % vocabulary;
 
 /** States and tokens of a sequence alone, without pages. */
-export function solo(
-  prompt: Int32Array,
-  maxTokens: number,
-  windows: readonly number[],
-  vocabulary: number,
-): { tokens: number[]; states: number[] } {
+export function solo(options: SequenceOptions, windows: readonly number[], vocabulary: number): { tokens: number[]; states: number[] } {
+  const { prompt, maxTokens } = options;
   const tokens = [...prompt];
   const states: number[] = [];
   for (let p = 0; p < prompt.length + Math.max(maxTokens, 1) - 1; p++) {
     if (p === tokens.length) tokens.push(tokenOf(states[p - 1]!, vocabulary));
-    states.push(stateAt(p, tokens[p]!, windows, (_, position) => states[position]!));
+    states.push(stateAt(p, inputAt(options, p, tokens[p]!), windows, (_, position) => states[position]!));
   }
   if (maxTokens > 0) tokens.push(tokenOf(states.at(-1)!, vocabulary));
   return { tokens, states };
 }
 
 /** A row as packed when it was submitted. */
-interface DeviceRow {
-  sequence: Sequence;
+interface DeviceRow extends Omit<PlanRow, "count"> {
   slot: number;
-  start: number;
+  slotIsNew: boolean;
   /** -1: the token that the slot sampled last. */
   tokens: number[];
-  output: RowOutput;
   pages: { first: number; ids: number[] }[];
 }
 
-/** What a row gives back: a state for each of its tokens, and the token that follows the last one. */
-export interface RowResult {
+/** A token that a processor chose. */
+interface Choice {
   sequence: Sequence;
-  start: number;
-  output: RowOutput;
-  states: number[];
+  slot: number;
   token: number;
 }
 
-/** Runs steps in order, some time after they were planned, in caches that only page tables address. */
+/** What a call gives back for a sequence: of a row, a state for each of its tokens, and the tokens that follow the last one. */
+export interface Result {
+  sequence: Sequence;
+  start: number;
+  output: RowOutput | "choice";
+  states: number[];
+  tokens: Int32Array;
+}
+
+/** Runs calls, steps and choices, in order, some time after they were made, in caches that only page tables address. */
 export class FakeDevice {
   readonly #config: SchedulerConfig;
   readonly #vocabulary: number;
   readonly #caches: Int32Array[];
   readonly #lastToken: Int32Array;
-  readonly #steps: DeviceRow[][] = [];
+  /** Whose state each slot holds. */
+  readonly #owners: (Sequence | undefined)[] = [];
+  readonly #calls: (DeviceRow[] | Choice)[] = [];
 
   constructor(config: SchedulerConfig, vocabulary: number) {
     this.#config = config;
@@ -99,57 +109,102 @@ export class FakeDevice {
     this.#lastToken = new Int32Array(config.maxSlots).fill(-1);
   }
 
-  get underWay(): number {
-    return this.#steps.length;
+  /** What the oldest call is. */
+  get next(): "step" | "choice" | undefined {
+    const call = this.#calls[0];
+    return call === undefined ? undefined : Array.isArray(call) ? "step" : "choice";
   }
 
-  submit(plan: Plan): void {
+  get stepsUnderWay(): number {
+    return this.#calls.filter((call) => Array.isArray(call)).length;
+  }
+
+  /** The last tokens of some rows may be guesses. */
+  submit(plan: Plan, guesses: ReadonlyMap<Sequence, number[]> = new Map()): void {
     const rows = plan.rows.slice(0, plan.rowCount);
+    this.#calls.push(rows.map((row) => this.#pack(row, guesses.get(row.sequence) ?? [])));
     for (const { sequence } of rows) sequence.slotIsNew = false;
-    this.#steps.push(rows.map(({ sequence, start, count, output }) => this.#pack(sequence, start, count, output)));
   }
 
-  /** Ends the oldest step. Its last row runs first: rows of one step must not depend on each other. */
-  run(): RowResult[] {
-    return this.#steps
-      .shift()!
-      .reverse()
-      .map((row) => this.#runRow(row));
+  /** A token is chosen from a row's logits, by the state of the sequence's slot. */
+  choose(sequence: Sequence, token: number): void {
+    this.#calls.push({ sequence, slot: sequence.slot, token });
   }
 
-  /** A token was chosen from a row's logits. */
-  choose(slot: number, token: number): void {
-    this.#lastToken[slot] = token;
+  /** Ends the oldest call. A step's last row runs first: rows of one step must not depend on each other. */
+  run(): Result[] {
+    const call = this.#calls.shift()!;
+    if (!Array.isArray(call)) return [this.#runChoice(call)];
+    for (const { slot, slotIsNew, sequence } of call) if (slotIsNew) this.#owners[slot] = sequence;
+    return call.reverse().map((row) => this.#runRow(row));
   }
 
-  #pack(sequence: Sequence, start: number, count: number, output: RowOutput): DeviceRow {
-    const { slot, length, tokens } = sequence;
+  /** The oldest call, a step, fails: all that it should have written is garbage. */
+  fail(): void {
+    const rows = this.#calls.shift() as DeviceRow[];
+    for (const row of rows) {
+      if (row.slotIsNew) this.#owners[row.slot] = row.sequence;
+      this.#lastToken[row.slot] = 1000;
+      for (let i = 0; i < row.tokens.length; i++) this.#write(row, row.start + i, 0xbad);
+    }
+  }
+
+  #pack({ sequence, start, count, output, outputs }: PlanRow, guesses: number[]): DeviceRow {
+    const { slot, slotIsNew, length, tokens } = sequence;
+    const known = Array.from({ length: count - guesses.length }, (_, i) => (start + i < length ? tokens[start + i]! : -1));
     return {
       sequence,
       slot,
+      slotIsNew,
       start,
+      tokens: known.concat(guesses),
       output,
-      tokens: Array.from({ length: count }, (_, i) => (start + i < length ? tokens[start + i]! : -1)),
+      outputs,
       pages: sequence.pages.map((table) => ({ first: table.first, ids: [...table.ids.subarray(0, table.count)] })),
     };
   }
 
-  #runRow({ sequence, slot, start, tokens, output, pages }: DeviceRow): RowResult {
-    const { pageSize, groups } = this.#config;
-    const windows = groups.map(({ window }) => window);
-    const address = (g: number, position: number): number => {
-      const page = pages[g]!.ids[Math.floor(position / pageSize) - pages[g]!.first];
-      if (page === undefined) throw new Error(`sequence ${sequence.id} has no page for position ${position} in group ${g}`);
-      return page * pageSize + (position % pageSize);
-    };
-    const read = (g: number, position: number): number => this.#caches[g]![address(g, position)]!;
+  #runChoice({ sequence, slot, token }: Choice): Result {
+    this.#checkOwner(slot, sequence);
+    this.#lastToken[slot] = token;
+    return { sequence, start: -1, output: "choice", states: [], tokens: Int32Array.of(token) };
+  }
+
+  #runRow(row: DeviceRow): Result {
+    const { sequence, slot, start, tokens, output, outputs } = row;
+    this.#checkOwner(slot, sequence);
+    const windows = this.#config.groups.map(({ window }) => window);
     const states = tokens.map((token, i) => {
-      const state = stateAt(start + i, token < 0 ? this.#lastToken[slot]! : token, windows, read);
-      for (let g = 0; g < groups.length; g++) this.#caches[g]![address(g, start + i)] = state;
+      const input = inputAt(sequence.options, start + i, token < 0 ? this.#lastToken[slot]! : token);
+      const state = stateAt(start + i, input, windows, (g, position) => this.#caches[g]![this.#address(row, g, position)]!);
+      this.#write(row, start + i, state);
       return state;
     });
-    const token = tokenOf(states.at(-1)!, this.#vocabulary);
-    if (output === "sample") this.#lastToken[slot] = token;
-    return { sequence, start, output, states, token };
+    const sampled =
+      output === "score" ? [] : this.#sample(states.slice(states.length - outputs), tokens.slice(tokens.length - outputs + 1));
+    if (output === "sample") this.#lastToken[slot] = sampled.at(-1)!;
+    return { sequence, start, output, states, tokens: Int32Array.from(sampled) };
+  }
+
+  /** What follows each state, until it differs from the guess that the next state was made of. */
+  #sample(states: number[], guesses: number[]): number[] {
+    const sampled = states.map((state) => tokenOf(state, this.#vocabulary));
+    const wrong = guesses.findIndex((guess, i) => guess !== sampled[i]);
+    return wrong < 0 ? sampled : sampled.slice(0, wrong + 1);
+  }
+
+  #write(row: DeviceRow, position: number, state: number): void {
+    for (let g = 0; g < this.#caches.length; g++) this.#caches[g]![this.#address(row, g, position)] = state;
+  }
+
+  #address({ sequence, pages }: DeviceRow, g: number, position: number): number {
+    const { pageSize } = this.#config;
+    const page = pages[g]!.ids[Math.floor(position / pageSize) - pages[g]!.first];
+    if (page === undefined) throw new Error(`sequence ${sequence.id} has no page for position ${position} in group ${g}`);
+    return page * pageSize + (position % pageSize);
+  }
+
+  #checkOwner(slot: number, sequence: Sequence): void {
+    if (this.#owners[slot] !== sequence) throw new Error(`slot ${slot} is sequence ${this.#owners[slot]?.id}'s, not ${sequence.id}'s`);
   }
 }

@@ -1,6 +1,10 @@
 import { describe, expect, test } from "vitest";
+import type { GroupPages } from "../../../lib/schedule/groups/group.ts";
+import { createGroup } from "../../../lib/schedule/groups/index.ts";
+import { WindowPages } from "../../../lib/schedule/groups/window.ts";
 import { PagePool, PageTable } from "../../../lib/schedule/pages.ts";
-import { firstSeenPage, longestPrefix } from "../../../lib/schedule/prefix.ts";
+import { longestPrefix } from "../../../lib/schedule/prefix.ts";
+import type { Sequence } from "../../../lib/schedule/sequence.ts";
 
 function tableOf(...ids: number[]): PageTable {
   const table = new PageTable();
@@ -22,7 +26,7 @@ describe("PagePool", () => {
   test("gives free pages first, then evicts the least recently used", () => {
     const pool = new PagePool(4);
     const pages = [pool.take(), pool.take(), pool.take()] as const;
-    for (const [i, page] of pages.entries()) pool.offer(page, `hash ${i}`);
+    for (const [i, page] of pages.entries()) pool.offer(page, `hash ${i}`, 1);
     for (const i of [1, 0, 2]) pool.release(pages[i]!);
     pool.check([]);
     expect([pool.used, pool.cached, pool.available]).toEqual([0, 3, 4]);
@@ -38,7 +42,7 @@ describe("PagePool", () => {
   test("a page lives as long as one table holds it", () => {
     const pool = new PagePool(2);
     const page = pool.take();
-    pool.offer(page, "hash");
+    pool.offer(page, "hash", 1);
     pool.retain(page);
     pool.release(page);
     expect(pool.used).toBe(1);
@@ -50,11 +54,27 @@ describe("PagePool", () => {
   test("the first page of two with the same tokens keeps the hash; the other is plain", () => {
     const pool = new PagePool(2);
     const [first, second] = [pool.take(), pool.take()];
-    pool.offer(first, "hash");
-    pool.offer(second, "hash");
+    pool.offer(first, "hash", 1);
+    pool.offer(second, "hash", 1);
     pool.release(first);
     pool.release(second);
     expect([pool.find("hash"), pool.cached]).toEqual([first, 1]);
+    pool.check([]);
+  });
+
+  test("forgets the names of a step and later ones: cached pages come free, used ones stay with their tables", () => {
+    const pool = new PagePool(5);
+    const pages = [pool.take(), pool.take(), pool.take(), pool.take()] as const;
+    for (const [i, page] of pages.entries()) pool.offer(page, `hash ${i}`, i);
+    pool.offer(pages[3], "hash 3 again", 0); // keeps its name and step
+    for (const i of [0, 1, 2]) pool.release(pages[i]!);
+    pool.forget(2);
+    pool.check([tableOf(pages[3])]);
+    expect([0, 1, 2, 3].map((i) => pool.find(`hash ${i}`))).toEqual([pages[0], pages[1], -1, -1]);
+    expect([pool.used, pool.cached, pool.available, pool.stepOf(pages[1])]).toEqual([1, 2, 4, 1]);
+    pool.offer(pages[3], "hash 2", 4);
+    pool.release(pages[3]);
+    expect([pool.find("hash 2"), pool.cached]).toEqual([pages[3], 3]);
     pool.check([]);
   });
 
@@ -68,10 +88,11 @@ describe("PagePool", () => {
 
 describe("longestPrefix", () => {
   const hashes = Array.from({ length: 9 }, (_, p) => `prefix of ${p}`); // hashes[p + 1] names page p
-  const group = (window: number, pages: number[]) => {
-    const pool = new PagePool(8);
-    for (const p of pages) pool.offer(pool.take(), hashes[p + 1]!);
-    return { window, pool, mostPages: 8 };
+  const sequence = { hashes } as unknown as Sequence;
+  const group = (window: number, pages: number[]): GroupPages => {
+    const made = createGroup({ kind: window === 0 ? "all" : "window", window, pages: 8 }, 0, { pageSize: 4, maxBatchTokens: 8 });
+    for (const p of pages) made.pool.offer(made.pool.take(), hashes[p + 1]!, 1);
+    return made;
   };
   const all = group(0, [0, 1, 2, 3, 4, 5]);
 
@@ -85,12 +106,23 @@ describe("longestPrefix", () => {
     ["a window longer than the prefix", [group(100, [0, 1, 2])], 8, 3],
     ["nothing", [all, group(5, [])], 8, 0],
   ])("%s", (_, groups, limit, pages) => {
-    expect(longestPrefix(groups, hashes, limit, 4)).toBe(pages);
+    expect(longestPrefix(groups, sequence, limit)).toBe(pages);
+    expect(longestPrefix([...groups].reverse(), sequence, limit)).toBe(pages);
   });
 
   test("the first page of which a position sees something", () => {
-    expect([0, 4, 5, 7, 8].map((position) => firstSeenPage(5, position, 4))).toEqual([0, 0, 0, 0, 1]);
-    expect(firstSeenPage(1, 8, 4)).toBe(2);
-    expect(firstSeenPage(0, 100, 4)).toBe(0);
+    const window = (tokens: number) => new WindowPages({ kind: "window", window: tokens, pages: 8 }, 0, { pageSize: 4, maxBatchTokens: 8 });
+    expect([0, 4, 5, 7, 8].map((position) => window(5).firstSeen(position))).toEqual([0, 0, 0, 0, 1]);
+    expect(window(1).firstSeen(8)).toBe(2);
+  });
+
+  test("a kind and its window agree", () => {
+    for (const [kind, window] of [
+      ["all", 1],
+      ["window", 0],
+    ] as const) {
+      // biome-ignore format: a line
+      expect(() => createGroup({ kind, window, pages: 8 }, 0, { pageSize: 4, maxBatchTokens: 8 })).toThrow("window is");
+    }
   });
 });

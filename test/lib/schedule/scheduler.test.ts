@@ -1,50 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { maxContextOf } from "../../../lib/schedule/cache.ts";
-import { createPlan, type Plan } from "../../../lib/schedule/plan.ts";
-import { Scheduler, type SchedulerConfig } from "../../../lib/schedule/scheduler.ts";
-import type { Sequence, SequenceOptions } from "../../../lib/schedule/sequence.ts";
-
-function schedulerOf(config: Partial<SchedulerConfig> = {}): Scheduler {
-  return new Scheduler({
-    pageSize: 4,
-    maxBatchTokens: 16,
-    maxSlots: 8,
-    maxContext: 64,
-    prefixCache: true,
-    modelId: "model",
-    groups: [{ window: 0, pages: 32 }],
-    ...config,
-  });
-}
-
-function options(length: number, more: Partial<SequenceOptions> & { first?: number } = {}): SequenceOptions {
-  const { first = 0, ...rest } = more;
-  return { prompt: Int32Array.from({ length }, (_, i) => first + i), maxTokens: 8, priority: 0, output: "sample", cacheSalt: "", ...rest };
-}
-
-/** Rows as text, `id:start+count output`. */
-const rowsOf = (plan: Plan): string[] => {
-  return plan.rows.slice(0, plan.rowCount).map(({ sequence, start, count, output }) => `${sequence.id}:${start}+${count} ${output}`);
-};
-
-/** Plans a step, and its tokens settle at once, unless `settle` is false. */
-function step(scheduler: Scheduler, settle = true): string[] {
-  const plan = createPlan();
-  expect(scheduler.schedule(plan)).toBe(plan.rowCount > 0);
-  scheduler.checkIntegrity();
-  for (const { sequence, output } of plan.rows.slice(0, plan.rowCount)) {
-    if (settle && (output === "sample" || output === "logits")) scheduler.settle(sequence, 1000 + sequence.length);
-  }
-  return rowsOf(plan);
-}
-
-/** Runs a sequence alone to its last token. */
-function complete(scheduler: Scheduler, sequence: Sequence): void {
-  while (sequence.length < sequence.promptLength + sequence.options.maxTokens) step(scheduler);
-  scheduler.finish(sequence);
-}
-
-const used = (scheduler: Scheduler): number[] => scheduler.stats().groups.map(({ used }) => used);
+import { createGroup } from "../../../lib/schedule/groups/index.ts";
+import { createPlan } from "../../../lib/schedule/plan.ts";
+import type { SchedulerConfig } from "../../../lib/schedule/scheduler.ts";
+import { allOf, complete, give, hashesOf, options, rowsOf, schedulerOf, step, used, windowOf } from "./support.ts";
 
 describe("steps", () => {
   test("a prompt in chunks, then one token a step; plans and their rows are reused", () => {
@@ -56,7 +14,7 @@ describe("steps", () => {
     while (scheduler.schedule(plan)) {
       seen.push(rowsOf(plan));
       rows.add(plan.rows[0]);
-      if (plan.rows[0]!.output === "sample") scheduler.settle(sequence, 7);
+      if (plan.rows[0]!.output === "sample") give(scheduler, sequence, 7);
     }
     expect(seen).toEqual([["0:0+16 none"], ["0:16+4 sample"], ["0:20+1 sample"], ["0:21+1 sample"]]);
     expect(rows.size).toBe(1);
@@ -69,20 +27,27 @@ describe("steps", () => {
     expect(step(scheduler, false)).toEqual(["0:0+3 sample"]);
     expect(step(scheduler, false)).toEqual(["0:3+1 sample"]);
     expect([sequence.sampling, sequence.length, sequence.computed]).toEqual([2, 3, 4]);
-    scheduler.settle(sequence, 5);
+    give(scheduler, sequence, 5);
     expect(step(scheduler, false)).toEqual(["0:4+1 sample"]);
     expect(step(scheduler, false)).toEqual([]); // the third token is the last
   });
 
-  test("a sequence with a processor waits for its token, others go on", () => {
+  test("a sequence with a processor waits until the choice is submitted, or its token is known; others go on", () => {
     const scheduler = schedulerOf();
     const processed = scheduler.add(options(3, { output: "logits" }));
     scheduler.add(options(2));
     expect(step(scheduler, false)).toEqual(["0:0+3 logits", "1:0+2 sample"]);
-    expect(step(scheduler)).toEqual(["1:2+1 sample"]);
-    scheduler.retry(processed); // of no effect: its logits are not lost
-    scheduler.settle(processed, 5);
-    expect(step(scheduler)[0]).toBe("0:3+1 logits");
+    expect(step(scheduler, false)).toEqual(["1:2+1 sample"]);
+    scheduler.resume(processed);
+    expect([processed.length, processed.sampling]).toEqual([3, 1]);
+    expect(step(scheduler, false)[0]).toBe("0:3+1 logits");
+    expect([processed.sampling, processed.held]).toEqual([2, true]);
+    give(scheduler, processed, 5); // the first: the second is with the processor still
+    expect(step(scheduler, false)).toEqual(["1:4+1 sample"]);
+    give(scheduler, processed, 6);
+    expect(step(scheduler, false)[0]).toBe("0:4+1 logits");
+    scheduler.resume(processed);
+    expect(() => scheduler.resume(processed)).toThrow("does not wait for a choice");
   });
 
   test("a score's rows all give back something, nothing is sampled, and no token is skipped", () => {
@@ -94,7 +59,7 @@ describe("steps", () => {
   });
 
   test("fairness: while a long prompt comes in, each running stream gets its token in every step", () => {
-    const scheduler = schedulerOf({ maxBatchTokens: 12, maxContext: 400, groups: [{ window: 0, pages: 200 }] });
+    const scheduler = schedulerOf({ maxBatchTokens: 12, maxContext: 400, groups: [allOf(200)] });
     for (let i = 0; i < 4; i++) scheduler.add(options(2, { maxTokens: 100, priority: i % 2 }));
     step(scheduler);
     scheduler.add(options(300, { priority: 5, first: 50 })); // sooner than all, and still no one stalls
@@ -131,7 +96,7 @@ describe("order", () => {
   });
 
   test("a small prompt does not overtake a large one that has too little room", () => {
-    const scheduler = schedulerOf({ maxContext: 32, groups: [{ window: 0, pages: 8 }] });
+    const scheduler = schedulerOf({ maxContext: 32, groups: [allOf(8)] });
     const first = scheduler.add(options(16));
     scheduler.add(options(24, { first: 100 }));
     scheduler.add(options(1, { first: 200 }));
@@ -141,7 +106,7 @@ describe("order", () => {
   });
 
   test("the last by rank gives its pages back, keeps its place and its tokens, and continues from the cache", () => {
-    const scheduler = schedulerOf({ maxContext: 24, groups: [{ window: 0, pages: 6 }], prefixCache: true });
+    const scheduler = schedulerOf({ maxContext: 24, groups: [allOf(6)], prefixCache: true });
     const [low, high] = [
       scheduler.add(options(7, { maxTokens: 12, priority: -1, first: 100 })),
       scheduler.add(options(7, { maxTokens: 17 })),
@@ -158,7 +123,7 @@ describe("order", () => {
   });
 
   test("a token that settles after a preemption counts; before, the sequence does not come back", () => {
-    const scheduler = schedulerOf({ maxContext: 8, groups: [{ window: 0, pages: 3 }], prefixCache: false });
+    const scheduler = schedulerOf({ maxContext: 8, groups: [allOf(3)], prefixCache: false });
     const first = scheduler.add(options(3, { maxTokens: 5 }));
     const second = scheduler.add(options(4, { maxTokens: 4 }));
     expect(step(scheduler)).toEqual(["0:0+3 sample", "1:0+4 sample"]);
@@ -168,42 +133,49 @@ describe("order", () => {
     expect([second.state, second.sampling]).toEqual(["waiting", 1]);
     scheduler.finish(first);
     expect(step(scheduler)).toEqual([]);
-    scheduler.settle(second, 77);
+    give(scheduler, second, 77);
     expect(step(scheduler)).toEqual(["1:0+6 sample"]);
     expect(second.tokens[5]).toBe(77);
   });
 
   test("nobody comes in during a step that preempts, nor into the pages that those who run need next", () => {
-    const scheduler = schedulerOf({ maxContext: 16, groups: [{ window: 0, pages: 5 }], prefixCache: false, maxBatchTokens: 20 });
+    const scheduler = schedulerOf({ maxContext: 16, groups: [allOf(5)], prefixCache: false, maxBatchTokens: 20 });
     const first = scheduler.add(options(4, { maxTokens: 12 }));
     const second = scheduler.add(options(12, { maxTokens: 4 }));
     scheduler.add(options(1));
     expect(step(scheduler, false)).toEqual(["0:0+4 sample", "1:0+12 sample"]); // the last page is for one of the two
-    scheduler.settle(first, 5);
+    give(scheduler, first, 5);
     for (const start of [4, 5, 6, 7]) expect(step(scheduler)).toEqual([`0:${start}+1 sample`]);
     expect(step(scheduler)).toEqual(["0:8+1 sample"]);
     expect([second.state, second.sampling]).toEqual(["waiting", 1]);
     expect(step(scheduler)).toEqual(["0:9+1 sample", "2:0+1 sample"]);
   });
 
-  test("logits of a preempted sequence are asked for again", () => {
-    const scheduler = schedulerOf({ maxContext: 12, groups: [{ window: 0, pages: 3 }], prefixCache: false });
-    const first = scheduler.add(options(4));
-    const second = scheduler.add(options(3, { output: "logits" }));
-    expect(step(scheduler, false)).toEqual(["0:0+4 sample", "1:0+3 logits"]);
-    scheduler.settle(first, 5);
-    while (first.computed < 9) step(scheduler); // its third page is the second's first
-    expect([second.state, second.awaitingToken, second.sampling]).toEqual(["waiting", true, 1]);
-    scheduler.finish(first);
-    expect(step(scheduler)).toEqual([]);
-    scheduler.retry(second);
-    scheduler.retry(second);
-    expect([second.sampling, second.length]).toEqual([0, 3]);
-    expect(step(scheduler)).toEqual(["1:0+3 logits"]);
+  test("a preempted sequence keeps its slot until its processor's choice settles there; nobody else gets it", () => {
+    for (const end of ["settle", "finish"] as const) {
+      const scheduler = schedulerOf({ maxContext: 12, maxSlots: 2, groups: [allOf(3)], prefixCache: false });
+      const first = scheduler.add(options(4));
+      const second = scheduler.add(options(3, { output: "logits" }));
+      expect(step(scheduler, false)).toEqual(["0:0+4 sample", "1:0+3 logits"]);
+      give(scheduler, first, 5);
+      while (first.computed < 9) step(scheduler); // its third page is the second's first
+      const { slot } = second;
+      expect([second.state, slot, second.computed, second.held, second.sampling]).toEqual(["waiting", 1, 0, true, 1]);
+      scheduler.finish(first);
+      scheduler.add(options(1, { maxTokens: 1 }));
+      scheduler.add(options(1, { maxTokens: 1 }));
+      expect(step(scheduler)).toEqual(["2:0+1 sample"]); // the one slot that is free
+      scheduler.resume(second);
+      expect([second.slot, step(scheduler)]).toEqual([slot, []]);
+      if (end === "settle") give(scheduler, second, 7);
+      else scheduler.finish(second);
+      expect([second.slot, second.sampling]).toEqual([-1, end === "settle" ? 0 : 1]);
+      expect(step(scheduler)).toEqual(end === "settle" ? ["1:0+4 logits"] : ["3:0+1 sample"]);
+    }
   });
 
   test("1.5 sequences fit: 64 requests end, the first by rank never waits", () => {
-    const scheduler = schedulerOf({ maxContext: 40, groups: [{ window: 0, pages: 15 }], maxSlots: 64 });
+    const scheduler = schedulerOf({ maxContext: 40, groups: [allOf(15)], maxSlots: 64 });
     for (let i = 0; i < 64; i++) scheduler.add(options(4, { maxTokens: 36, first: 100 * i }));
     for (let ended = 0; ended < 64; ) {
       const oldest = scheduler.running[0];
@@ -243,6 +215,40 @@ describe("prefix cache", () => {
     expect(step(scheduler)).toEqual(["1:12+2 sample"]);
   });
 
+  test("an adapter's pages are its own", () => {
+    const scheduler = schedulerOf();
+    complete(scheduler, scheduler.add(options(16, { adapter: "a" })));
+    for (const [adapter, cached] of [
+      ["a", 12],
+      ["", 0],
+      ["b", 0],
+    ] as const) {
+      // biome-ignore format: a line
+      const again = scheduler.add(options(16, { adapter }));
+      step(scheduler);
+      expect(again.cachedTokens).toBe(cached);
+    }
+  });
+
+  test("media name the pages that they overlap, and those after them", () => {
+    const picture = { start: 6, end: 10, hash: "one" };
+    const plain = hashesOf(options(20));
+    const named = hashesOf(options(20, { media: [picture] }));
+    expect(named.map((hash, p) => hash === plain[p])).toEqual([true, true, false, false, false, false]);
+    expect(hashesOf(options(20, { media: [{ ...picture }] }))).toEqual(named);
+    for (const other of [{ hash: "two" }, { start: 7 }, { end: 11 }]) {
+      const hashes = hashesOf(options(20, { media: [{ ...picture, ...other }] }));
+      expect(hashes.slice(2).filter((hash) => named.includes(hash))).toEqual([]);
+    }
+    const borders = hashesOf(options(20, { media: [{ start: 4, end: 8, hash: "one" }] }));
+    expect(borders.map((hash, p) => hash === plain[p])).toEqual([true, true, false, false, false, false]);
+    const scheduler = schedulerOf();
+    complete(scheduler, scheduler.add(options(20, { media: [picture] })));
+    const again = scheduler.add(options(20, { media: [{ ...picture, hash: "two" }] }));
+    step(scheduler);
+    expect(again.cachedTokens).toBe(4);
+  });
+
   test("off, of another salt or of another model: nothing is found", () => {
     for (const [config, cacheSalt, cached] of [
       [{}, "a", 12],
@@ -256,15 +262,9 @@ describe("prefix cache", () => {
       step(scheduler);
       expect(again.cachedTokens).toBe(cached);
     }
-    const hashOf = (modelId: string, cacheSalt: string) => {
-      const scheduler = schedulerOf({ modelId });
-      const sequence = scheduler.add(options(5, { cacheSalt }));
-      step(scheduler);
-      scheduler.finish(sequence);
-      return sequence.hashes[1];
-    };
-    const names: [string, string][] = [["m", "s"], ["ms", ""], ["", "ms"], ["m", ""], ["m\0", "s"]]; // biome-ignore format: a line
-    expect(new Set(names.map((name) => hashOf(...name))).size).toBe(names.length);
+    const names: [string, string, string][] = [["m", "", "s"], ["ms", "", ""], ["", "", "ms"], ["m", "", ""], ["m\0", "", "s"], ["m", "s", ""], ["", "m", "s"]]; // biome-ignore format: a line
+    const hashes = names.map(([modelId, adapter, cacheSalt]) => hashesOf(options(5, { cacheSalt, adapter }), modelId)[1]);
+    expect(new Set(hashes).size).toBe(names.length);
   });
 
   test("pages that a submitted step fills serve the next one, not the same; choices wait for the first", () => {
@@ -298,7 +298,7 @@ describe("prefix cache", () => {
   });
 
   test("the end of a prefix is evicted before its beginning", () => {
-    const scheduler = schedulerOf({ maxContext: 32, groups: [{ window: 0, pages: 8 }] });
+    const scheduler = schedulerOf({ maxContext: 32, groups: [allOf(8)] });
     complete(scheduler, scheduler.add(options(24, { maxTokens: 1 })));
     complete(scheduler, scheduler.add(options(16, { maxTokens: 1, first: 100 }))); // takes two free pages and two of the six cached
     const again = scheduler.add(options(24));
@@ -309,10 +309,7 @@ describe("prefix cache", () => {
 
 describe("windows", () => {
   test("gemma3's shape, 5 of 6 layers with a window of 512, at 8k: 0.3 of a full cache at most, at every step", () => {
-    const groups = [
-      { window: 0, pages: 512 },
-      { window: 512, pages: 66 },
-    ];
+    const groups = [allOf(512), windowOf(512, 66)];
     const scheduler = schedulerOf({ pageSize: 16, maxBatchTokens: 512, maxContext: 8192, groups });
     const sequence = scheduler.add(options(8000, { maxTokens: 192 }));
     let most = 0;
@@ -355,17 +352,17 @@ describe("refusals", () => {
 
   test("pools that one sequence of the context would outgrow, and sizes that are none", () => {
     const small: Partial<SchedulerConfig>[] = [
-      { groups: [{ window: 0, pages: 15 }] },
-      { groups: [{ window: 0, pages: 16 }, { window: 20, pages: 9 }] }, // biome-ignore format: a line
+      { groups: [allOf(15)] },
+      { groups: [allOf(16), windowOf(20, 9)] }, // biome-ignore format: a line
       { groups: [] },
       { maxSlots: 0 },
       { pageSize: 1.5 },
     ];
     for (const config of small) expect(() => schedulerOf(config)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
-    const window = { window: 20, pages: 10 };
-    expect(maxContextOf([{ window: 0, pages: 15 }, window], 4, 16)).toBe(60);
-    expect(maxContextOf([{ ...window, pages: 9 }], 4, 16)).toBe(36);
-    expect(maxContextOf([window], 4, 16)).toBe(Number.POSITIVE_INFINITY);
+    const contexts = [allOf(15), windowOf(20, 9), windowOf(20, 10)].map((group) => {
+      return createGroup(group, 0, { pageSize: 4, maxBatchTokens: 16 }).maxContext;
+    });
+    expect(contexts).toEqual([60, 36, Number.POSITIVE_INFINITY]);
   });
 });
 
@@ -375,10 +372,10 @@ test("finish in every state, and again", () => {
   step(scheduler, false);
   for (const sequence of [waiting, prefill, decode, decode]) {
     scheduler.finish(sequence);
-    scheduler.settle(sequence, 1); // came too late
+    give(scheduler, sequence, 1); // came too late
     scheduler.checkIntegrity();
     expect([sequence.state, sequence.length]).toEqual(["finished", sequence.promptLength]);
   }
   expect([scheduler.stats().running, scheduler.stats().waiting, ...used(scheduler)]).toEqual([0, 0, 0]);
-  expect(() => scheduler.settle(scheduler.add(options(3)), 1)).toThrow("no row sampled");
+  expect(() => give(scheduler, scheduler.add(options(3)), 1)).toThrow("got 1 tokens from a row that asked for 0");
 });
