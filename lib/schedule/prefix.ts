@@ -10,7 +10,7 @@ import type { MediaSpan, Sequence } from "./sequence.ts";
  *     hashes[p + 1]  = sha256(hashes[p], tokens [p * P, (p + 1) * P) as 32-bit integers, media that overlap them)      which also names page p
  *
  *     tokens   | 5 9 8 7 | 7 7 7 7 | 7 7 2 4 | 6 ...        7: a placeholder; the picture is part of the names of pages 0, 1 and 2,
- *     media          |-- picture --|                        and of all that follow, by the chain
+ *     media            |--- picture ---|                       and of all that follow, by the chain
  *
  * The names are the same in all cache groups, so each is computed once per sequence; they stay right over a preemption.
  */

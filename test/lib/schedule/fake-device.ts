@@ -2,31 +2,6 @@ import type { Plan, PlanRow, RowOutput } from "../../../lib/schedule/plan.ts";
 import type { SchedulerConfig } from "../../../lib/schedule/scheduler.ts";
 import type { Sequence, SequenceOptions } from "../../../lib/schedule/sequence.ts";
 
-/** Uniform numbers from a seed (mulberry32). */
-export class Random {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed;
-  }
-
-  /** A whole number in [0, n). */
-  below(n: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let x = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
-    x ^= x + Math.imul(x ^ (x >>> 7), x | 61);
-    return Math.floor((((x ^ (x >>> 14)) >>> 0) / 2 ** 32) * n);
-  }
-
-  chance(share: number): boolean {
-    return this.below(1000) < share * 1000;
-  }
-
-  pick<T>(values: readonly T[]): T {
-    return values[this.below(values.length)]!;
-  }
-}
-
 const mix = (h: number, value: number): number => {
   const x = Math.imul(h ^ value, 0x9e3779b1);
   return x ^ (x >>> 15);

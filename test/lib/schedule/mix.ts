@@ -3,38 +3,10 @@ import type { GroupPages } from "../../../lib/schedule/groups/group.ts";
 import { createGroup } from "../../../lib/schedule/groups/index.ts";
 import { createPlan, type Plan } from "../../../lib/schedule/plan.ts";
 import { Scheduler, type SchedulerConfig } from "../../../lib/schedule/scheduler.ts";
-import type { MediaSpan, Sequence, SequenceOptions } from "../../../lib/schedule/sequence.ts";
-import { FakeDevice, Random, type Result, solo } from "./fake-device.ts";
+import type { Sequence } from "../../../lib/schedule/sequence.ts";
+import { FakeDevice, type Result, solo } from "./fake-device.ts";
+import { Random, randomConfig, randomOptions, VOCABULARY } from "./random.ts";
 import { addGuesses } from "./support.ts";
-
-const VOCABULARY = 3; // few tokens, so that prefixes are equal by chance, too
-const WINDOWS = [[0], [0, 5], [7], [3, 0, 9], [0, 1]];
-
-function randomConfig(random: Random): SchedulerConfig {
-  const pageSize = random.pick([1, 2, 4, 5]);
-  const maxBatchTokens = 1 + random.below(12);
-  const maxContext = 12 + random.below(40);
-  const groups = random.pick(WINDOWS).map((window) => {
-    const config = (pages: number) => ({ kind: window === 0 ? ("all" as const) : ("window" as const), window, pages });
-    let pages = 1; // the fewest that the scheduler takes, and a few
-    while (createGroup(config(pages), 0, { pageSize, maxBatchTokens }).maxContext < maxContext) pages += 1;
-    return config(pages + random.below(1 + pages / 2));
-  });
-  return { pageSize, maxBatchTokens, maxContext, groups, maxSlots: 1 + random.below(6), prefixCache: random.chance(0.7), modelId: "fake" };
-}
-
-function randomPrompt(random: Random, most: number): Int32Array {
-  const length = 1 + random.below(most);
-  const shared = random.below(length + 1);
-  const base = random.below(VOCABULARY);
-  return Int32Array.from({ length }, (_, i) => (i < shared ? (base + i) % VOCABULARY : random.below(VOCABULARY)));
-}
-
-function randomMedia(random: Random, length: number): MediaSpan[] {
-  if (random.chance(0.8)) return [];
-  const start = random.below(length);
-  return [{ start, end: start + 1 + random.below(length - start), hash: random.pick(["x", "y"]) }];
-}
 
 /** Ways in which sequences ended, and what happened on the way, over all mixes. */
 export type Tally = Record<
@@ -122,17 +94,7 @@ export class Mix {
   add(): void {
     const { random, config } = this;
     const output = random.pick(["sample", "sample", "sample", "logits", "score"] as const);
-    const longest = output === "score" ? config.maxContext : config.maxContext - 1;
-    const prompt = randomPrompt(random, random.chance(0.7) ? Math.floor(longest / 4) : longest);
-    const options: SequenceOptions = {
-      prompt,
-      maxTokens: output === "score" ? 0 : 1 + random.below(config.maxContext - prompt.length),
-      output,
-      priority: random.below(3),
-      cacheSalt: random.pick(["", "", "salt"]),
-      adapter: random.pick(["", "", "a"]),
-      media: randomMedia(random, prompt.length),
-    };
+    const options = randomOptions(random, output, config.maxContext);
     const windows = config.groups.map(({ window }) => window);
     const expected = solo(options, windows, VOCABULARY);
     const first = this.scheduler.add(options);

@@ -1,10 +1,12 @@
 import { describe, expect, test } from "vitest";
+import { PagedCache } from "../../../lib/schedule/cache.ts";
 import type { GroupPages } from "../../../lib/schedule/groups/group.ts";
 import { createGroup } from "../../../lib/schedule/groups/index.ts";
 import { WindowPages } from "../../../lib/schedule/groups/window.ts";
 import { PagePool, PageTable } from "../../../lib/schedule/pages.ts";
-import { longestPrefix } from "../../../lib/schedule/prefix.ts";
-import type { Sequence } from "../../../lib/schedule/sequence.ts";
+import { longestPrefix, prefixHash } from "../../../lib/schedule/prefix.ts";
+import { createSequence, type Sequence } from "../../../lib/schedule/sequence.ts";
+import { allOf, options, windowOf } from "./support.ts";
 
 function tableOf(...ids: number[]): PageTable {
   const table = new PageTable();
@@ -110,6 +112,18 @@ describe("longestPrefix", () => {
     expect(longestPrefix([...groups].reverse(), sequence, limit)).toBe(pages);
   });
 
+  test("a group alone knows its longest prefix, and the latest step that named a page of it", () => {
+    const window = group(9, []);
+    for (const [p, step] of [[0, 9], [1, 3], [2, 7], [3, 5], [5, 8]] as const) window.pool.offer(window.pool.take(), hashes[p + 1]!, step); // biome-ignore format: a line
+    expect([8, 6, 5, 4, 1].map((limit) => window.continuable(sequence, limit))).toEqual([4, 4, 4, 4, 1]);
+    const finder = createSequence(options(20), 0, 1);
+    finder.hashes.push(...hashes);
+    expect(window.attach(finder, 4)).toBe(7); // pages 2 and 3
+    expect([finder.pages[0]!.first, finder.pages[0]!.count]).toEqual([2, 2]);
+    window.release(finder);
+    expect(window.attach(finder, 0)).toBe(0);
+  });
+
   test("the first page of which a position sees something", () => {
     const window = (tokens: number) => new WindowPages({ kind: "window", window: tokens, pages: 8 }, 0, { pageSize: 4, maxBatchTokens: 8 });
     expect([0, 4, 5, 7, 8].map((position) => window(5).firstSeen(position))).toEqual([0, 0, 0, 0, 1]);
@@ -125,4 +139,16 @@ describe("longestPrefix", () => {
       expect(() => createGroup({ kind, window, pages: 8 }, 0, { pageSize: 4, maxBatchTokens: 8 })).toThrow("window is");
     }
   });
+});
+
+test("a sequence remembers the latest step that named a page which it found, in any group, at any time", () => {
+  const config = { pageSize: 4, maxBatchTokens: 8, maxContext: 32, prefixCache: true, modelId: "m", groups: [allOf(8), windowOf(5, 8)] };
+  const cache = new PagedCache(config, createGroup);
+  const sequence = createSequence(options(9), 0, 2);
+  prefixHash(sequence, 2, 4, "m");
+  for (const p of [0, 1]) for (const [g, { pool }] of cache.groups.entries()) pool.offer(pool.take(), sequence.hashes[p + 1]!, 2 * g + p);
+  expect([cache.attach(sequence, 0), sequence.computed, sequence.foundStep]).toEqual([true, 8, 3]);
+  cache.release(sequence);
+  cache.forget(2);
+  expect([cache.attach(sequence, 0), sequence.computed, sequence.foundStep]).toEqual([true, 0, 3]);
 });
