@@ -41,7 +41,7 @@ export class StepLoop {
   readonly #sampled: Sampled;
   /** Tokens that native.choose is choosing from processed logits. */
   #choosing = 0;
-  /** The step before failed, and not for lack of memory. */
+  /** The latest step that gave anybody anything, or should have, failed; and not for lack of memory. */
   #failed = false;
   #active = false;
   #stopped: Promise<void> = Promise.resolve();
@@ -185,11 +185,11 @@ export class StepLoop {
     } catch (error) {
       return this.#lose(step, nativeError(error));
     }
-    this.#failed = false;
     const now = performance.now();
     for (let b = 0; b < step.plan.rowCount; b++) {
       const owner = this.#owners.get(step.plan.rows[b]!.sequence);
       if (owner === undefined) continue; // ended while the step ran
+      this.#failed = false;
       try {
         this.#deliver(step, b, owner, now);
       } catch (error) {

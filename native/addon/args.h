@@ -28,7 +28,7 @@ inline constexpr napi_typedarray_type kArrayType<uint8_t> = napi_uint8_array;
 
 inline int to_integer(const char* name, double value, int least, int most) {
   if (!(value >= least && value <= most) || value != std::floor(value)) {
-    fail("INVALID_ARGUMENT", "%s is %g; an integer from %d to %d is right", name, value, least, most);
+    fail("INVALID_ARGUMENT", "%s is %g; expected an integer from %d to %d", name, value, least, most);
   }
   return static_cast<int>(value);
 }
@@ -41,7 +41,7 @@ inline int integer_value(const char* name, Napi::Value value, int least, int mos
 template <class Element>
 std::span<Element> array_value(const char* name, Napi::Value value) {
   if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != kArrayType<Element>) {
-    fail("INVALID_ARGUMENT", "%s is not a typed array of the right kind", name);
+    fail("INVALID_ARGUMENT", "%s is not a typed array of the expected kind", name);
   }
   auto array = value.As<Napi::TypedArrayOf<Element>>();
   return {array.Data(), array.ElementLength()};
@@ -62,7 +62,7 @@ class Args {
   template <class Element>
   std::span<Element> array(const char* name, size_t expected) const {
     const std::span<Element> span = any_array<Element>(name);
-    if (span.size() != expected) fail("INVALID_ARGUMENT", "%s has %zu elements; %zu are right", name, span.size(), expected);
+    if (span.size() != expected) fail("INVALID_ARGUMENT", "%s has %zu elements; expected %zu", name, span.size(), expected);
     return span;
   }
   template <class Element>
@@ -81,7 +81,7 @@ class Args {
   }
   double number_in(const char* name, double least, double most, std::optional<double> fallback = {}) const {
     const double value = number(name, fallback);
-    if (!(value >= least && value <= most)) fail("INVALID_ARGUMENT", "%s is %g; %g to %g is right", name, value, least, most);
+    if (!(value >= least && value <= most)) fail("INVALID_ARGUMENT", "%s is %g; expected %g to %g", name, value, least, most);
     return value;
   }
   // A factor of the model's arithmetic: finite, and far from float32's ends.
@@ -90,7 +90,7 @@ class Args {
   int64_t long_integer(const char* name) const {
     const double value = number(name);
     if (!(value >= 0 && value <= 0x1p53 - 1) || value != std::floor(value))
-      fail("INVALID_ARGUMENT", "%s is %g; an integer from 0 to 2^53 - 1 is right", name, value);
+      fail("INVALID_ARGUMENT", "%s is %g; expected an integer from 0 to 2^53 - 1", name, value);
     return static_cast<int64_t>(value);
   }
   // A plain array of numbers.
@@ -133,7 +133,7 @@ class Args {
       if (value == choice) return place;
       ++place;
     }
-    fail("INVALID_ARGUMENT", "%s is %s, which is none of its values", name, value.c_str());
+    fail("INVALID_ARGUMENT", "%s is %s; expected one of its kinds", name, value.c_str());
   }
   DType dtype(const char* name) const {
     return static_cast<DType>(choice(name, {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q5_0", "Q4_K", "Q6_K"}));
@@ -143,7 +143,7 @@ class Args {
   std::vector<Args> list(const char* name, uint32_t least, uint32_t most) const {
     const Napi::Value value = object_.Get(name);
     const uint32_t length = value.IsArray() ? value.As<Napi::Array>().Length() : 0;
-    if (length < least || length > most) fail("INVALID_ARGUMENT", "%s has %u entries; %u to %u are right", name, length, least, most);
+    if (length < least || length > most) fail("INVALID_ARGUMENT", "%s has %u entries; expected %u to %u", name, length, least, most);
     std::vector<Args> entries;
     for (uint32_t i = 0; i < length; ++i) {
       const Napi::Value entry = value.As<Napi::Array>().Get(i);
@@ -160,7 +160,7 @@ class Args {
 // Throws unless all ids are in [0, limit).
 inline void check_ids(const char* name, std::span<const int32_t> ids, int64_t limit) {
   for (int32_t id : ids) {
-    if (id < 0 || id >= limit) fail("INVALID_ARGUMENT", "%s has %d; 0 to %lld are right", name, id, static_cast<long long>(limit - 1));
+    if (id < 0 || id >= limit) fail("INVALID_ARGUMENT", "%s has %d; expected 0 to %lld", name, id, static_cast<long long>(limit - 1));
   }
 }
 

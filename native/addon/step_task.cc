@@ -9,7 +9,7 @@ namespace {
 
 std::vector<int32_t> prefix(const Args& args, const char* name, size_t count) {
   const auto array = args.any_array<int32_t>(name);
-  if (array.size() < count) fail("INVALID_ARGUMENT", "%s has %zu elements; this step needs %zu", name, array.size(), count);
+  if (array.size() < count) fail("INVALID_ARGUMENT", "%s has %zu elements; expected at least %zu for this step", name, array.size(), count);
   return {array.begin(), array.begin() + static_cast<ptrdiff_t>(count)};
 }
 
@@ -31,7 +31,7 @@ template <class Element>
 void copy_back(const Args& args, const char* name, const std::vector<Element>& values) {
   if (values.empty()) return;
   const auto array = args.any_array<Element>(name);
-  if (array.size() < values.size()) fail("INVALID_ARGUMENT", "%s has %zu elements; the result has %zu", name, array.size(), values.size());
+  if (array.size() < values.size()) fail("INVALID_ARGUMENT", "%s has %zu elements; expected at least %zu for the result", name, array.size(), values.size());
   std::copy(values.begin(), values.end(), array.begin());
 }
 

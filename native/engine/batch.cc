@@ -11,7 +11,7 @@ namespace {
 void check_sizes(const Batch& batch, const EngineConfig& config) {
   const size_t rows = static_cast<size_t>(batch.row_count), groups = config.spec.cache_groups.size();
   if (batch.row_count < 1 || batch.row_count > config.max_slots) {
-    fail("INVALID_ARGUMENT", "rowCount is %d; 1 to %d are right", batch.row_count, config.max_slots);
+    fail("INVALID_ARGUMENT", "rowCount is %d; expected 1 to %d", batch.row_count, config.max_slots);
   }
   const bool right = batch.slots.size() == rows && batch.q_indptr.size() == rows + 1 && batch.starts.size() == rows &&
                      batch.outputs.size() == rows && batch.out_indptr.size() == rows + 1 && batch.next_tokens.size() == rows &&
@@ -27,9 +27,9 @@ void check_row(const Batch& batch, const EngineConfig& config, int row) {
          static_cast<long long>(start), config.max_context);
   }
   if (batch.slots[row] < 0 || batch.slots[row] >= config.max_slots)
-    fail("INVALID_ARGUMENT", "row %d: slot %d of %d", row, batch.slots[row], config.max_slots);
+    fail("INVALID_ARGUMENT", "row %d: slot is %d; expected 0 to %d", row, batch.slots[row], config.max_slots - 1);
   if (batch.next_tokens[row] < -1 || batch.next_tokens[row] >= config.spec.vocab_size) {
-    fail("INVALID_ARGUMENT", "row %d: token %d of %d", row, batch.next_tokens[row], config.spec.vocab_size);
+    fail("INVALID_ARGUMENT", "row %d: next token is %d; expected -1 to %d", row, batch.next_tokens[row], config.spec.vocab_size - 1);
   }
 }
 
@@ -78,7 +78,7 @@ void check_pages(const Batch& batch, const EngineConfig& config, int group, int 
   }
   for (int64_t i = begin; i < end; ++i) {
     if (batch.kv_pages[i] < 0 || batch.kv_pages[i] >= config.pages[group]) {
-      fail("INVALID_ARGUMENT", "row %d: page %d of %d in group %d", row, batch.kv_pages[i], config.pages[group], group);
+      fail("INVALID_ARGUMENT", "row %d: page is %d in group %d; expected 0 to %d", row, batch.kv_pages[i], group, config.pages[group] - 1);
     }
   }
 }
@@ -89,7 +89,7 @@ void check(const Batch& batch, const EngineConfig& config, int logit_rows) {
   check_sizes(batch, config);
   if (batch.q_indptr[0] != 0 || batch.token_count() != static_cast<int64_t>(batch.tokens.size()) ||
       batch.token_count() > config.max_batch_tokens) {
-    fail("INVALID_ARGUMENT", "a step of %zu tokens; at most %d", batch.tokens.size(), config.max_batch_tokens);
+    fail("INVALID_ARGUMENT", "a step has %zu tokens; expected as many as qIndptr says, and at most %d", batch.tokens.size(), config.max_batch_tokens);
   }
   if (batch.out_indptr[0] != 0) fail("INVALID_ARGUMENT", "outIndptr begins with %d; expected 0", batch.out_indptr[0]);
   std::vector<char> used(config.max_slots, 0);
@@ -100,7 +100,7 @@ void check(const Batch& batch, const EngineConfig& config, int logit_rows) {
     for (size_t group = 0; group < config.spec.cache_groups.size(); ++group) check_pages(batch, config, static_cast<int>(group), row);
   }
   for (int32_t token : batch.tokens) {
-    if (token < -1 || token >= config.spec.vocab_size) fail("INVALID_ARGUMENT", "token %d of %d", token, config.spec.vocab_size);
+    if (token < -1 || token >= config.spec.vocab_size) fail("INVALID_ARGUMENT", "token is %d; expected -1 to %d", token, config.spec.vocab_size - 1);
   }
 }
 

@@ -1,24 +1,35 @@
 import { afterAll } from "vitest";
 import type { EngineOptions } from "../../../lib/api/options.ts";
-import { Engine } from "../../../lib/engine.ts";
-import { type Isa, native } from "../../../lib/native/addon.ts";
+import { createEngine, type Engine } from "../../../lib/engine.ts";
+import { type Isa, type NativeModule, native } from "../../../lib/native/addon.ts";
+import { openParts } from "../../../lib/run/parts.ts";
+
+/** Whether engines run on the back end that behaves like a device (`npm run test:device`), not on the CPU's. */
+export const ON_DEVICE: boolean = process.env.KVASIR_TEST_DEVICE === "1";
+
+const addon: NativeModule = ON_DEVICE ? (await import("../../support/addon.ts")).deviceAddon : native();
 
 /** Instruction sets of this machine, slowest first. */
-export const ISAS: readonly Isa[] = native().isas();
+export const ISAS: readonly Isa[] = addon.isas();
+
+/** An engine of `module`, by default of the addon that these tests are about. */
+export async function open(model: string, options?: EngineOptions, module: NativeModule = addon): Promise<Engine> {
+  return createEngine(await openParts(model, options, module));
+}
 
 /** The arithmetic that references are compared with. */
 export const EXACT: EngineOptions = { compute: "f32", kvType: "f32" };
 
 /** An engine that is closed when the test file ends, if not before. */
 export async function openEngine(model: string, options?: EngineOptions): Promise<Engine> {
-  const engine = await Engine.open(model, options);
+  const engine = await open(model, options);
   afterAll(() => engine.close());
   return engine;
 }
 
 /** Runs `work` with an engine and closes it. */
 export async function withEngine<T>(model: string, options: EngineOptions, work: (engine: Engine) => Promise<T>): Promise<T> {
-  const engine = await Engine.open(model, options);
+  const engine = await open(model, options);
   try {
     return await work(engine);
   } finally {
