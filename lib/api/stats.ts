@@ -13,7 +13,7 @@ export interface EngineStats {
   /** Pages of all pools, free ones included. */
   pagesTotal: number;
   /** The same by cache group: layers that see all (window 0), and those that see a window of tokens, have pools of their own. */
-  groups: { window: number; pages: number; used: number; cached: number; pageBytes: number }[];
+  groups: { kind: "all" | "window"; window: number; pages: number; used: number; cached: number; pageBytes: number }[];
   /** Bytes of the repacked weights. */
   weightBytes: number;
   /** Bytes of all pages; memory is taken as pages are first used. */

@@ -27,20 +27,36 @@ CacheGroup read_cache_group(const Args& args) {
   return group;
 }
 
-MixerSpec read_mixer(const Args& args) {
-  args.choice("kind", {"attention"});
+MixerSpec read_attention(const Args& args) {
   return AttentionSpec{args.integer("queryHeads", 1, kMostHeads), args.integer("kvHeads", 1, kMostHeads),
                        args.integer("headSize", 1, kMostWidth),   args.factor("scale"),
                        args.integer("rope", 0, kMostLayers),      args.integer("cacheGroup", 0, kMostLayers)};
 }
 
-FeedForwardSpec read_feed_forward(const Args& args) {
-  args.choice("kind", {"gated"});
+FeedForwardSpec read_gated(const Args& args) {
   return GatedSpec{args.integer("size", 1, kMostWidth), static_cast<Activation>(args.choice("activation", {"silu", "gelu_tanh"}))};
 }
 
+// How the alternatives of a part of a layer are read, by their `kind`.
+template <class Spec>
+struct Kind {
+  const char* name;
+  Spec (*read)(const Args&);
+};
+constexpr Kind<MixerSpec> kMixers[] = {{"attention", read_attention}};
+constexpr Kind<FeedForwardSpec> kFeedForwards[] = {{"gated", read_gated}};
+
+template <class Spec, size_t count>
+Spec read_kind(const Args& args, const char* part, const Kind<Spec> (&kinds)[count]) {
+  const std::string name = args.text("kind");
+  for (const Kind<Spec>& kind : kinds) {
+    if (name == kind.name) return kind.read(args);
+  }
+  fail("INVALID_ARGUMENT", "%s is of kind %s, which does not exist", part, name.c_str());
+}
+
 LayerSpec read_layer(const Args& args) {
-  return {read_mixer(args.object("mixer")), read_feed_forward(args.object("feedForward"))};
+  return {read_kind(args.object("mixer"), "mixer", kMixers), read_kind(args.object("feedForward"), "feedForward", kFeedForwards)};
 }
 
 ModelSpec read_spec(const Args& args) {

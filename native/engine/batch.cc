@@ -89,7 +89,8 @@ void check(const Batch& batch, const EngineConfig& config, int logit_rows) {
   check_sizes(batch, config);
   if (batch.q_indptr[0] != 0 || batch.token_count() != static_cast<int64_t>(batch.tokens.size()) ||
       batch.token_count() > config.max_batch_tokens) {
-    fail("INVALID_ARGUMENT", "a step has %zu tokens; expected as many as qIndptr says, and at most %d", batch.tokens.size(), config.max_batch_tokens);
+    fail("INVALID_ARGUMENT", "a step has %zu tokens; expected as many as qIndptr says, and at most %d", batch.tokens.size(),
+         config.max_batch_tokens);
   }
   if (batch.out_indptr[0] != 0) fail("INVALID_ARGUMENT", "outIndptr begins with %d; expected 0", batch.out_indptr[0]);
   std::vector<char> used(config.max_slots, 0);
@@ -100,7 +101,8 @@ void check(const Batch& batch, const EngineConfig& config, int logit_rows) {
     for (size_t group = 0; group < config.spec.cache_groups.size(); ++group) check_pages(batch, config, static_cast<int>(group), row);
   }
   for (int32_t token : batch.tokens) {
-    if (token < -1 || token >= config.spec.vocab_size) fail("INVALID_ARGUMENT", "token is %d; expected -1 to %d", token, config.spec.vocab_size - 1);
+    if (token < -1 || token >= config.spec.vocab_size)
+      fail("INVALID_ARGUMENT", "token is %d; expected -1 to %d", token, config.spec.vocab_size - 1);
   }
 }
 
