@@ -144,11 +144,6 @@ export interface NativeModule {
   Engine: new (config: NativeConfig) => NativeEngine;
   /** Instruction sets that this processor runs, slowest first. */
   isas(): Isa[];
-  /**
-   * One op of a back end on the caller's arrays, for tests and benchmarks: `name` is the op's file name in native/ops/.
-   * `options.repeat` runs it again for timing; the returned `seconds` are the fastest run's.
-   */
-  op(name: string, options: { isa: Isa; threads: number; repeat?: number }, args: Record<string, unknown>): { seconds: number };
 }
 
 let loaded: NativeModule | undefined;

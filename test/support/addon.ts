@@ -1,0 +1,27 @@
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { ErrorCode } from "../../lib/errors.ts";
+import type { Isa, NativeModule } from "../../lib/native.ts";
+
+/** The ops of native/ops/. */
+export type OpName = "add_norm" | "attention" | "embed" | "gather_rows" | "matmul" | "qk_rope_append" | "sample";
+
+/** The addon of the tests: what the shipped one exports, whose engines also take a device of kind "device", and more. */
+export interface TestModule extends NativeModule {
+  /**
+   * One op of the CPU back end on the caller's arrays. A matrix among `args` is a Float32Array, or `{ data, stride }` with `stride`
+   * elements from a row to the next; `args.step` has the arrays of StepBuffers that the op needs, and may ask for `padding`.
+   * `options.repeat` runs it again for timing; the returned `seconds` are the fastest run's.
+   */
+  op(name: OpName, options: { isa: Isa; threads: number; repeat?: number }, args: Record<string, unknown>): { seconds: number };
+  /** The n-th op from now on, of any device-like back end of the process, fails with `code`: OUT_OF_MEMORY, or INTERNAL. */
+  failOp(n: number, code: ErrorCode): void;
+  /** Reads at a device's address as the engine must not: ends the process. */
+  dereference(): number;
+}
+
+const root = process.env.KVASIR_PREBUILD ?? fileURLToPath(new URL("../..", import.meta.url));
+
+/** The addon of the tests, from where KVASIR_PREBUILD says or from this checkout. */
+export const testAddon = createRequire(import.meta.url)(join(root, "build/Release/test/kvasir_test.node")) as TestModule;
