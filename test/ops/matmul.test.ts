@@ -72,7 +72,7 @@ function reference(c: Case, compute: Compute) {
 
 function run(variant: Variant, compute: Compute, cases: Case[], gap = 0, gate?: string): Float32Array[] {
   const { x, count, cols } = cases[0]!;
-  const outputs = cases.map(({ type, weight, rows, bias }) => ({ type, weight, rows, bias, y: emptyMatrix(count, rows, 2 * gap) }));
+  const outputs = cases.map(({ type, weight, rows, bias }, i) => ({ type, weight, rows, bias, y: emptyMatrix(count, rows, (i + 2) * gap) }));
   op("matmul", variant, { x: spread(x, cols, gap), rows: count, cols, compute, outputs, gate });
   return outputs.map(({ y, rows }) => gathered(y, rows));
 }
