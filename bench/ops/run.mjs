@@ -1,10 +1,13 @@
 // Every op against this machine's ceilings, measured in the same run: node bench/ops/run.mjs [--threads 2] [--isa avx512] [--only matmul] [--json]
 // After `npm run build`. A time is the median of five calls' fastest run. "of ceiling" is the larger of bytes by read bandwidth and
 // operations by peak (8-bit products where both sides have 8 bits, else float32 multiply-adds): which one it is says what limits the op.
+import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { native } from "../../dist/native/addon.js";
 import { measureCeilings } from "../support/ceilings.mjs";
+
+// The addon of the tests: the shipped one runs no single ops.
+const addon = createRequire(import.meta.url)("../../build/Release/test/kvasir_test.node");
 
 const BLOCKS = {
   F32: [1, 4],
@@ -20,7 +23,7 @@ const BLOCKS = {
 const { values: options } = parseArgs({
   options: {
     threads: { type: "string", default: "2" },
-    isa: { type: "string", default: native().isas().at(-1) },
+    isa: { type: "string", default: addon.isas().at(-1) },
     only: { type: "string", default: "" },
     json: { type: "boolean", default: false },
   },
@@ -30,14 +33,16 @@ const threads = Number(options.threads);
 const floats = (count, value = 0.5) => new Float32Array(count).fill(value);
 const ascending = (count) => Int32Array.from({ length: count }, (_, i) => i);
 
-function matmul(type, compute, rows, cols, count) {
+/** One matrix, or gate and up of a gated unit. */
+function matmul(type, compute, rows, cols, count, gate) {
   const bytes = ((rows * cols) / BLOCKS[type][0]) * BLOCKS[type][1];
-  const outputs = [{ type, weight: new Uint8Array(bytes), rows, y: floats(count * rows) }];
+  const matrices = gate ? 2 : 1;
+  const outputs = Array.from({ length: matrices }, () => ({ type, weight: new Uint8Array(bytes), rows, y: floats(count * rows) }));
   return {
-    name: `matmul ${type} ${compute} T=${count} N=${rows} K=${cols}`,
-    args: { x: floats(count * cols), count, cols, compute, outputs },
-    bytes: bytes + 4 * count * (rows + cols),
-    operations: 2 * count * rows * cols,
+    name: `matmul ${type} ${compute} T=${count} N=${rows} K=${cols}${gate ? ` gated by ${gate}` : ""}`,
+    args: { x: floats(count * cols), rows: count, cols, compute, outputs, gate },
+    bytes: matrices * bytes + 4 * count * (matrices * rows + cols),
+    operations: matrices * 2 * count * rows * cols,
     int8: compute === "int8" && BLOCKS[type][0] > 1,
   };
 }
@@ -46,19 +51,16 @@ function matmul(type, compute, rows, cols, count) {
 function paged(rows, start, count, kvHeads, headSize, pageSize = 32) {
   const need = Math.ceil((start + count) / pageSize);
   const bytes = rows * need * kvHeads * headSize * pageSize * 2;
-  const step = (size) => ascending(rows + 1).map((i) => i * size);
+  const multiples = (size) => ascending(rows + 1).map((i) => i * size);
   return {
-    indptr: step(count),
-    starts: new Int32Array(rows).fill(start),
-    pageIndptr: step(need),
-    pageFirst: new Int32Array(rows),
-    pages: ascending(rows * need),
-    type: "F16",
-    kvHeads,
-    headSize,
-    pageSize,
-    kCache: new Uint8Array(bytes),
-    vCache: new Uint8Array(bytes),
+    step: {
+      qIndptr: multiples(count),
+      starts: new Int32Array(rows).fill(start),
+      kvIndptr: multiples(need),
+      kvFirst: new Int32Array(rows),
+      kvPages: ascending(rows * need),
+    },
+    cache: { type: "F16", kvHeads, headSize, pageSize, k: new Uint8Array(bytes), v: new Uint8Array(bytes) },
   };
 }
 
@@ -73,75 +75,120 @@ function attention(rows, start, count, queryHeads, kvHeads, headSize) {
   };
 }
 
+function qkRopeAppend(count, queryHeads, kvHeads, headSize, normed) {
+  const norm = normed ? floats(headSize) : undefined;
+  const kv = () => floats(count * kvHeads * headSize);
+  const rope = { frequencies: floats(headSize / 2), pairs: headSize / 2, scale: 1, interleaved: false };
+  return {
+    name: `qk_rope_append T=${count} Hq=${queryHeads} Hkv=${kvHeads} D=${headSize}${normed ? " normed" : ""}`,
+    args: {
+      ...paged(1, 0, count, kvHeads, headSize),
+      q: floats(count * queryHeads * headSize),
+      k: kv(),
+      v: kv(),
+      queryHeads,
+      qNorm: norm,
+      kNorm: norm,
+      epsilon: 1e-6,
+      ...rope,
+    },
+    bytes: 8 * count * (queryHeads + 2 * kvHeads) * headSize,
+  };
+}
+
+function addNorm(rows, cols, delta, postWeight) {
+  const matrix = () => floats(rows * cols);
+  return {
+    name: `add_norm ${rows} x ${cols}${delta ? "" : " without delta"}${postWeight ? " with post_weight" : ""}`,
+    args: {
+      x: matrix(),
+      delta: delta ? matrix() : undefined,
+      postWeight: postWeight ? floats(cols) : undefined,
+      y: matrix(),
+      weight: floats(cols),
+      rows,
+      cols,
+      epsilon: 1e-5,
+    },
+    bytes: (delta ? 16 : 8) * rows * cols,
+  };
+}
+
+function embed(type, count, cols) {
+  const [rows, [elements, bytes]] = [4096, BLOCKS[type]];
+  const table = new Uint8Array((rows * cols * bytes) / elements);
+  return {
+    name: `embed ${type} T=${count} K=${cols}`,
+    args: {
+      step: { qIndptr: Int32Array.of(0, count), tokens: ascending(count) },
+      type,
+      table,
+      rows,
+      cols,
+      scale: 1,
+      y: floats(count * cols),
+    },
+    bytes: count * cols * (bytes / elements + 4),
+  };
+}
+
+function gatherRows(count, cols) {
+  const qIndptr = ascending(count + 1).map((i) => i * 4);
+  return {
+    name: `gather_rows ${count} x ${cols}`,
+    args: { step: { qIndptr, outIndptr: ascending(count + 1) }, x: floats(4 * count * cols), y: floats(count * cols), cols },
+    bytes: 8 * count * cols,
+  };
+}
+
+const PLAIN_SLOT = {
+  temperature: 1,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  typicalP: 1,
+  repetitionPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  biasTokens: new Int32Array(),
+  biasValues: floats(0),
+  seed: 0n,
+  minTokens: 0,
+  endTokens: new Int32Array(),
+  logprobs: -1,
+  tokens: new Int32Array(),
+  promptLength: 0,
+};
+
 function sample(name, vocab, params) {
   const logits = Float32Array.from({ length: vocab }, (_, i) => 12 * Math.sin(i * i));
-  const results = {
-    token: new Int32Array(1),
-    logprob: floats(1),
-    logSum: new Float64Array(1),
-    topTokens: new Int32Array(0),
-    topLogprobs: floats(0),
-  };
+  const one = Int32Array.of(0, 1);
+  const step = { qIndptr: one, outIndptr: one, outputs: Int32Array.of(1), logits };
   return {
     name: `sample ${name} V=${vocab}`,
-    args: { logits, rows: 1, vocab, wantChoose: true, ...results, ...params },
+    args: { vocab, slots: [{ ...PLAIN_SLOT, ...params }], steps: [step] },
     bytes: 4 * vocab,
-    operations: 0,
   };
 }
 
 function cases() {
-  const [T, hidden, size] = [512, 2048, 512 * 2048];
-  const x = () => floats(size);
+  const [T, hidden] = [512, 2048];
   const list = [
     ...Object.keys(BLOCKS).map((type) => matmul(type, "int8", 32768, 2048, 1)),
     ...Object.keys(BLOCKS).flatMap((type) => [16, 256].map((count) => matmul(type, "int8", 4096, 2048, count))),
     ...["Q8_0", "Q4_0", "Q4_K"].flatMap((type) => [1, 256].map((count) => matmul(type, "f32", 8192, 2048, count))),
+    ...[1, 256].map((count) => matmul("Q8_0", "int8", 8192, 2048, count, "silu")),
     attention(1, 8191, 1, 32, 8, 64),
     attention(32, 511, 1, 9, 3, 64),
     attention(1, 0, 512, 9, 3, 64),
     attention(1, 7680, 512, 32, 8, 64),
-    { name: `add ${size}`, args: { x: x(), y: floats(size, 0) }, bytes: 12 * size },
-    { name: `glu ${size}`, args: { gate: x(), up: x(), y: x(), activation: "silu" }, bytes: 12 * size },
-    {
-      name: `rmsnorm ${T} x ${hidden}`,
-      args: { x: x(), y: x(), weight: floats(hidden), rows: T, cols: hidden, epsilon: 1e-5 },
-      bytes: 8 * size,
-    },
-    {
-      name: `rope T=${T} H=32 D=64`,
-      args: {
-        x: x(),
-        positions: ascending(T),
-        frequencies: floats(32),
-        count: T,
-        heads: 32,
-        headSize: 64,
-        pairs: 32,
-        scale: 1,
-        interleaved: false,
-      },
-      bytes: 8 * size,
-    },
-    {
-      name: `append_kv T=${T} Hkv=8 D=64`,
-      args: { ...paged(1, 0, T, 8, 64), k: floats(T * 512), v: floats(T * 512) },
-      bytes: T * 512 * 12,
-    },
-    {
-      name: `embed Q4_0 T=${T} K=${hidden}`,
-      args: {
-        type: "Q4_0",
-        table: new Uint8Array((4096 * hidden * 18) / 32),
-        rows: 4096,
-        cols: hidden,
-        tokens: ascending(T),
-        count: T,
-        scale: 1,
-        y: x(),
-      },
-      bytes: T * hidden * (18 / 32 + 4),
-    },
+    addNorm(T, hidden, true, false),
+    addNorm(T, hidden, true, true),
+    addNorm(T, hidden, false, false),
+    qkRopeAppend(T, 32, 8, 64, false),
+    qkRopeAppend(T, 32, 8, 64, true),
+    embed("Q4_0", T, hidden),
+    gatherRows(32, hidden),
     sample("greedy", 128_000, { temperature: 0 }),
     sample("temperature", 128_000, {}),
     sample("topK 40, topP 0.95", 128_000, { topK: 40, topP: 0.95 }),
@@ -152,7 +199,7 @@ function cases() {
 
 function measure({ name, args, bytes, operations = 0, int8 = false }, ceilings) {
   const repeat = operations > 1e10 ? 2 : 20;
-  const call = () => native().op(name.split(" ")[0], { isa: options.isa, threads, repeat }, args).seconds;
+  const call = () => addon.op(name.split(" ")[0], { isa: options.isa, threads, repeat }, args).seconds;
   const seconds = Array.from({ length: 5 }, call).sort((a, b) => a - b)[2];
   const [GBs, Gops] = [bytes / seconds / 1e9, operations / seconds / 1e9];
   const peak = int8 && ceilings.int8Gops > 0 ? ceilings.int8Gops : ceilings.fmaGops;

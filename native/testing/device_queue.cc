@@ -1,5 +1,7 @@
 #include "testing/device_queue.h"
 
+#include <utility>
+
 namespace kvasir::testing {
 
 DeviceQueue::DeviceQueue() : thread_([this] { loop(); }) {}

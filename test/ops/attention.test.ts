@@ -1,40 +1,63 @@
 import { describe, expect, it } from "vitest";
-import { expectClose, expectSameBits, op, poisoned, VARIANTS } from "../support/ops.ts";
-import { type CacheShape, type CacheType, emptyCache, type PagedRows, pageRows, places } from "../support/paged.ts";
+import {
+  emptyMatrix,
+  expectClose,
+  expectRefused,
+  expectSameBits,
+  GAPS,
+  gathered,
+  op,
+  poisoned,
+  spread,
+  VARIANTS,
+  type Variant,
+} from "../support/ops.ts";
+import {
+  type CacheShape,
+  type CacheType,
+  emptyCache,
+  inSecondGroup,
+  type LayerCache,
+  type PagedRow,
+  type PagedStep,
+  pageRows,
+  places,
+  rowOfStep,
+} from "../support/paged.ts";
 import { Random, roundElement } from "../support/reference.ts";
 
 interface Case {
   shape: CacheShape;
-  rows: { start: number; count: number }[];
+  rows: PagedRow[];
   queryHeads: number;
   window: number;
-  paged: PagedRows;
+  step: PagedStep;
   /** What each row's keys and values are, by position: [kvHeads, headSize]. */
   keys: Float32Array[][];
   values: Float32Array[][];
-  kCache: Uint8Array;
-  vCache: Uint8Array;
+  cache: LayerCache;
   q: Float32Array;
   scale: number;
 }
 
-function makeCase(shape: CacheShape, queryHeads: number, window: number, rows: Case["rows"], seed: number): Case {
+function makeCase(shape: CacheShape, queryHeads: number, window: number, rows: PagedRow[], seed: number): Case {
   const random = new Random(seed);
-  const paged = pageRows(rows, shape.pageSize, window, random);
+  const step = pageRows(rows, shape.pageSize, window, random);
   const history = () =>
     rows.map(({ start, count }) => Array.from({ length: start + count }, () => random.floats(shape.kvHeads * shape.headSize)));
   const [keys, values] = [history(), history()];
-  const [kCache, vCache] = [emptyCache(paged, shape), emptyCache(paged, shape)];
+  const cache = emptyCache(step, shape, 32);
   rows.forEach(({ start, count }, b) => {
-    // Written through append_kv, which has its own test; pages before the window don't exist.
-    const from = paged.pageFirst[b]! * shape.pageSize;
+    // Written through qk_rope_append, which has its own test; pages before the window don't exist.
+    const from = step.kvFirst[b]! * shape.pageSize;
     const flat = (all: Float32Array[][]) => Float32Array.from(all[b]!.slice(from).flatMap((token) => [...token]));
-    const row = { indptr: Int32Array.of(0, start + count - from), starts: Int32Array.of(from), pageFirst: paged.pageFirst.slice(b, b + 1) };
-    const pages = { pageIndptr: paged.pageIndptr.slice(b, b + 2), pages: paged.pages };
-    op("append_kv", VARIANTS[0]!, { k: flat(keys), v: flat(values), ...row, ...pages, ...shape, kCache, vCache });
+    const row = rowOfStep(step, b, from - start, start + count - from);
+    const [k, v] = [flat(keys), flat(values)];
+    const none = { frequencies: new Float32Array(0), pairs: 0, scale: 1 };
+    op("qk_rope_append", VARIANTS[0]!, { step: row, cache, k, v, q: k.slice(), queryHeads: shape.kvHeads, ...none });
   });
-  const q = random.floats(paged.indptr[rows.length]! * queryHeads * shape.headSize);
-  return { shape, rows, queryHeads, window, paged, keys, values, kCache, vCache, q, scale: 1 / Math.sqrt(shape.headSize) };
+  const q = random.floats(step.qIndptr[rows.length]! * queryHeads * shape.headSize);
+  return { shape, rows, queryHeads, window, step, keys, values, cache, q, scale: 1 / Math.sqrt(shape.headSize) };
 }
 
 function reference(c: Case): Float64Array {
@@ -43,7 +66,7 @@ function reference(c: Case): Float64Array {
   c.rows.forEach(({ start, count }, b) => {
     for (let i = 0; i < count * c.queryHeads; i++) {
       const [position, head] = [start + Math.floor(i / c.queryHeads), i % c.queryHeads];
-      const at = (c.paged.indptr[b]! * c.queryHeads + i) * D;
+      const at = (c.step.qIndptr[b]! * c.queryHeads + i) * D;
       const from = Math.floor(head / (c.queryHeads / kvHeads)) * D;
       const first = c.window > 0 ? Math.max(0, position - c.window + 1) : 0;
       const seen = c.keys[b]!.slice(first, position + 1);
@@ -63,31 +86,34 @@ function reference(c: Case): Float64Array {
   return out;
 }
 
-function run(variant: (typeof VARIANTS)[number], c: Case, change: Partial<PagedRows & { q: Float32Array }> = {}): Float32Array {
-  const out = poisoned((change.q ?? c.q).length);
-  const { kCache, vCache, q, scale, queryHeads, window } = c;
-  op("attention", variant, { out, kCache, vCache, q, scale, queryHeads, window, ...c.shape, ...c.paged, ...change });
-  return out;
-}
-
-/** Row b's tokens [from, from + count) as a step of their own. */
-function part(c: Case, b: number, from: number, count: number) {
-  const { start } = c.rows[b]!;
-  const width = c.queryHeads * c.shape.headSize;
-  const first = (c.paged.indptr[b]! + from) * width;
-  return {
-    first,
-    change: {
-      indptr: Int32Array.of(0, count),
-      starts: Int32Array.of(start + from),
-      pageIndptr: c.paged.pageIndptr.slice(b, b + 2),
-      pageFirst: c.paged.pageFirst.slice(b, b + 1),
-      q: c.q.slice(first, first + count * width),
-    },
+/** The result for the step, or for another one with its own queries, over the same cache. */
+function run(variant: Variant, c: Case, change: Partial<Pick<Case, "step" | "q">> = {}, gap = 0, padding = 0): Float32Array {
+  const { cache, scale, queryHeads, window, step, q } = { ...c, ...change };
+  const width = queryHeads * c.shape.headSize;
+  const padded = Float32Array.from([...q, ...new Float32Array(padding * width)]);
+  const out = emptyMatrix(padded.length / width, width, 2 * gap);
+  const args = {
+    step: { ...inSecondGroup(step), padding: { rows: padding, tokens: padding } },
+    group: 1,
+    cache,
+    scale,
+    queryHeads,
+    window,
   };
+  op("attention", variant, { ...args, q: spread(padded, width, gap), out });
+  const rows = poisoned(q.length);
+  rows.set(gathered(out, width).subarray(0, q.length));
+  return rows;
 }
 
-const ROWS = [
+/** Row b's tokens [from, from + count) as a step of their own, and where its queries begin. */
+function part(c: Case, b: number, from: number, count: number) {
+  const width = c.queryHeads * c.shape.headSize;
+  const first = (c.step.qIndptr[b]! + from) * width;
+  return { first, change: { step: rowOfStep(c.step, b, from, count), q: c.q.slice(first, first + count * width) } };
+}
+
+const ROWS: PagedRow[] = [
   { start: 0, count: 1 },
   { start: 0, count: 70 },
   { start: 15, count: 1 },
@@ -115,9 +141,17 @@ describe.each(CASES)(
   (type, queryHeads, kvHeads, headSize, pageSize, window) => {
     const c = makeCase({ type, kvHeads, headSize, pageSize }, queryHeads, window, ROWS, headSize + window);
 
-    it("is within rounding of float64", () => {
+    it("is within rounding of float64, padded or not, and leaves the cache as it is", () => {
       const expected = reference(c);
-      for (const variant of VARIANTS) expectClose(run(variant, c), expected, () => 3e-6);
+      const [k, v] = [c.cache.k.slice(), c.cache.v.slice()];
+      for (const variant of VARIANTS) {
+        for (const gap of GAPS) {
+          const out = run(variant, c, {}, gap);
+          expectClose(out, expected, () => 3e-6);
+          expectSameBits(run(variant, c, {}, gap, 3), out);
+        }
+      }
+      expect(Buffer.compare(k, c.cache.k) || Buffer.compare(v, c.cache.v)).toBe(0);
     });
 
     it("gives a query the same bits alone, in a chunk, among others and on two threads", () => {
@@ -142,7 +176,7 @@ describe.each(CASES)(
 describe("attention", () => {
   it("keeps what is not finite in a later token's value from the queries before it", () => {
     const c = makeCase({ type: "F32", kvHeads: 1, headSize: 16, pageSize: 16 }, 2, 0, [{ start: 0, count: 40 }], 5);
-    new Float32Array(c.vCache.buffer)[places(c.paged, c.shape, 0, 0, 20, 3).v] = Number.POSITIVE_INFINITY;
+    new Float32Array(c.cache.v.buffer)[places(c.step, c.cache, 0, 0, 20, 3).v] = Number.POSITIVE_INFINITY;
     for (const variant of VARIANTS) {
       const out = run(variant, c);
       expect(out.subarray(0, 20 * 32).every(Number.isFinite)).toBe(true);
@@ -156,15 +190,32 @@ describe("attention", () => {
     for (const variant of VARIANTS) expectClose(run(variant, c), expected, () => 1e-6);
   });
 
+  it("gives nothing for a row without tokens, and for no rows", () => {
+    const c = makeCase({ type: "F16", kvHeads: 2, headSize: 16, pageSize: 16 }, 4, 0, ROWS.slice(0, 2), 8);
+    const nothing = makeCase(c.shape, 4, 0, [{ start: 0, count: 0 }], 9);
+    for (const variant of VARIANTS) {
+      for (const padding of [0, 2]) {
+        expect(run(variant, nothing, {}, 3, padding).length).toBe(0);
+        expect(run(variant, makeCase(c.shape, 4, 0, [], 9), {}, 3, padding).length).toBe(0);
+      }
+    }
+  });
+
   it("refuses pages that do not cover a row, and pages that do not exist", () => {
     const c = makeCase({ type: "F32", kvHeads: 1, headSize: 16, pageSize: 16 }, 2, 0, [{ start: 30, count: 4 }], 7);
-    const refused = (change: Parameters<typeof run>[2]) =>
-      expect(() => run(VARIANTS[0]!, c, change)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
-    refused({ pageIndptr: Int32Array.of(0, 2) });
-    refused({ pageFirst: Int32Array.of(1) });
-    refused({ starts: Int32Array.of(-1) });
-    refused({ indptr: Int32Array.of(0, 1 << 30), q: new Float32Array(0) });
-    refused({ pages: Int32Array.of(0, 1, 99) });
-    refused({ pages: Int32Array.of(0, 1, -1) });
+    const { cache, step, queryHeads, q, scale, window } = c;
+    const args = { cache, step, queryHeads, q, scale, window, out: new Float32Array(q.length) };
+    expect(() => op("attention", VARIANTS[0]!, args)).not.toThrow();
+    const refused = (change: object, message?: RegExp) => expectRefused("attention", { ...args, ...change }, message);
+    refused({ step: { ...step, kvIndptr: Int32Array.of(0, 2) } }, /cover/);
+    refused({ step: { ...step, kvFirst: Int32Array.of(1) } }, /cover/);
+    refused({ step: { ...step, starts: Int32Array.of(-1) } }, /starts/);
+    refused({ step: { ...step, qIndptr: Int32Array.of(0, 1 << 30) }, q: new Float32Array(0) }, /qIndptr/);
+    refused({ step: { ...step, qIndptr: Int32Array.of(0, -4) } }, /qIndptr/);
+    refused({ step: { ...step, padding: { tokens: 1 } } }, /q has/);
+    refused({ step: { ...step, kvPages: Int32Array.of(0, 1, 99) } }, /kvPages/);
+    refused({ step: { ...step, kvPages: Int32Array.of(0, 1, -1) } }, /kvPages/);
+    refused({ cache: { ...cache, kvHeads: 3 } });
+    refused({ window: -1 }, /window is -1/);
   });
 });

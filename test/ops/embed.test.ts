@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { expectGuarded, expectSameBits, op, poisoned, VARIANTS } from "../support/ops.ts";
+import { emptyMatrix, expectRefused, expectSameBits, GAPS, gathered, op, VARIANTS } from "../support/ops.ts";
 import { BLOCKS, dequantize, Random, randomWeight, type WeightType } from "../support/reference.ts";
 
 describe.each(Object.keys(BLOCKS) as WeightType[])("embed %s", (type) => {
@@ -9,28 +9,38 @@ describe.each(Object.keys(BLOCKS) as WeightType[])("embed %s", (type) => {
   const table = randomWeight(type, rows, cols, random);
   const values = dequantize(type, table);
 
-  it.each([0, 1, 40])("%d tokens, exactly dequantized", (count) => {
+  it.each([
+    [0, 0],
+    [1, 0],
+    [40, 0],
+    [70, 3],
+  ])("%d tokens, exactly dequantized, with %d more of padding", (count, padding) => {
     const tokens = Int32Array.from({ length: count }, (_, t) => (t < rows ? rows - 1 - t : random.int(rows)));
     const scale = 1.5;
     const expected = new Float32Array(count * cols);
     for (let i = 0; i < expected.length; i++) expected[i] = Math.fround(values[tokens[Math.floor(i / cols)]! * cols + (i % cols)]!) * scale;
+    const step = { qIndptr: Int32Array.of(0, count), tokens, padding: { tokens: padding } };
     for (const variant of VARIANTS) {
-      const y = poisoned(count * cols);
-      op("embed", variant, { type, table, rows, cols, tokens, count, scale, y });
-      expectSameBits(
-        Float32Array.from(y, (v) => v + 0),
-        Float32Array.from(expected, (v) => v + 0),
-      ); // -0 is 0
-      expectGuarded(y);
+      for (const gap of GAPS) {
+        const y = emptyMatrix(count + padding, cols, gap);
+        op("embed", variant, { type, table, rows, cols, step, scale, y });
+        expectSameBits(
+          gathered(y, cols)
+            .subarray(0, count * cols)
+            .map((v) => v + 0),
+          expected.map((v) => v + 0),
+        ); // -0 is 0
+      }
     }
   });
 
-  it("refuses a token that is none", () => {
-    const args = { type, table, rows, cols, count: 1, scale: 1, y: new Float32Array(cols) };
+  it("refuses a token that is none, and a table of another size", () => {
+    const args = { type, table, rows, cols, scale: 1, y: new Float32Array(cols) };
     for (const token of [-1, rows]) {
-      expect(() => op("embed", VARIANTS[0]!, { ...args, tokens: Int32Array.of(token) })).toThrow(
-        new RegExp(`tokens has ${token}; 0 to 36 are right`),
-      );
+      expectRefused("embed", { ...args, step: { qIndptr: Int32Array.of(0, 1), tokens: Int32Array.of(token) } }, /tokens has .*36/);
     }
+    const step = { qIndptr: Int32Array.of(0, 1), tokens: Int32Array.of(0) };
+    expectRefused("embed", { ...args, step, table: table.subarray(1) }, /table has \d+ elements/);
+    expect(() => op("embed", VARIANTS[0]!, { ...args, step })).not.toThrow();
   });
 });

@@ -1,32 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { op, VARIANTS } from "../support/ops.ts";
+import type { SlotConfig } from "../../lib/native/addon.ts";
+import { expectRefused, expectSameBits } from "../support/ops.ts";
 import { Random } from "../support/reference.ts";
+import { choiceOf, runSample, type SampleResults, type SampleRow, sampleOne, slotConfig, stepOf } from "../support/sample.ts";
 import { adjustLogits, type ChooseParams, chooseToken, keepTokens, logProbabilities } from "../support/sampling-reference.ts";
 
 const OFF: ChooseParams = { temperature: 1, topK: 0, typicalP: 1, topP: 1, minP: 0 };
-const [variant] = VARIANTS; // the op is compiled once; threads matter only to its rows
-
-interface Options {
-  rows?: number;
-  top?: number;
-  seed?: bigint;
-  [name: string]: unknown;
-}
-
-function sample(logits: Float32Array, options: Options, threads = 1) {
-  const { rows = 1, top = 0 } = options;
-  const vocab = logits.length / rows;
-  const results = {
-    token: new Int32Array(rows).fill(-7),
-    logprob: new Float32Array(rows).fill(Number.NaN),
-    logSum: new Float64Array(rows).fill(Number.NaN),
-    topTokens: new Int32Array(rows * top).fill(-7),
-    topLogprobs: new Float32Array(rows * top),
-    kept: new Uint8Array(vocab),
-  };
-  op("sample", { ...variant!, threads }, { logits, rows, vocab, top, wantChoose: true, ...results, ...options });
-  return { ...results, keptTokens: [...results.kept.keys()].filter((i) => results.kept[i]) };
-}
 
 /** Random logits of one of several kinds: spread, peaked, flat, with many ties, with -Infinity and NaN. */
 function randomLogits(random: Random): Float32Array {
@@ -64,9 +43,9 @@ describe.each(Object.keys(STAGES))("sample: %s", (stage) => {
       const logits = randomLogits(random);
       const params = { ...OFF, ...STAGES[stage]!(random) };
       const expected = keepTokens(logits, params).map(({ token }) => token);
-      const { token, keptTokens } = sample(logits, { ...params, seed: BigInt(i), place: i });
-      expect(keptTokens, JSON.stringify(params)).toEqual(expected);
-      expect(token[0]).toBe(chooseToken(logits, params, BigInt(i), i));
+      const { token, kept } = sampleOne(logits, { ...params, seed: BigInt(i), tokens: new Int32Array(i) });
+      expect(kept, JSON.stringify(params)).toEqual(expected);
+      expect(token).toBe(chooseToken(logits, params, BigInt(i), i));
     }
   });
 });
@@ -80,43 +59,75 @@ function chiSquareTail(x: number, degrees: number): number {
   return z > 0 ? tail : 1 - tail;
 }
 
+/** A slot whose tokens, biases and bans are random, what they make of the logits, and its place in the stream of random numbers. */
+function randomAdjustment(logits: Float32Array, random: Random) {
+  const penalties = { repetitionPenalty: 1 + random.uniform(), presencePenalty: random.normal(), frequencyPenalty: random.normal() };
+  const seen = Array.from({ length: 10 }, (_, j): [number, number] => [j * 4 + random.int(4), random.int(3)]);
+  const biases = Array.from({ length: 5 }, (): [number, number] => [random.int(logits.length), Math.fround(random.normal() * 5)]);
+  const banned = [random.int(logits.length)];
+  const output = seen.flatMap(([token, count]) => new Array<number>(count).fill(token));
+  const config = {
+    ...penalties,
+    biasTokens: Int32Array.from(biases, ([token]) => token),
+    biasValues: Float32Array.from(biases, ([, bias]) => bias),
+    minTokens: output.length + 1,
+    endTokens: Int32Array.from(banned),
+    tokens: Int32Array.from([...seen.map(([token]) => token), ...output]),
+    promptLength: seen.length,
+  };
+  return { config, adjusted: adjustLogits(logits, { ...penalties, seen, biases, banned }), place: output.length };
+}
+
+/** The result's log-probability of `token` and its `top` best, within float32's rounding of float64 over the raw logits. */
+function expectLogprobs(result: SampleResults, logits: Float32Array, token: number, top: number): void {
+  const expected = logProbabilities(logits);
+  const best = [...expected.keys()].sort((a, b) => expected[b]! - expected[a]! || a - b).slice(0, top);
+  expect([...result.topTokens.subarray(0, top)]).toEqual(best);
+  const close = (a: number, b: number) => expect(Math.abs(a - b)).toBeLessThanOrEqual(2 ** -24 * Math.abs(b) + 1e-12);
+  close(result.logprobs[0]!, expected[token]!);
+  best.forEach((candidate, j) => {
+    close(result.topLogprobs[j]!, expected[candidate]!);
+  });
+}
+
 describe("sample", () => {
   it.each([OFF, { ...OFF, temperature: 0.8, topK: 20 }, { ...OFF, topP: 0.9 }, { ...OFF, typicalP: 0.8, minP: 0.01 }])(
     "draws by probability: %o",
     (params) => {
-      const [draws, vocab] = [100_000, 50];
+      const [sequences, places, vocab] = [100, 1000, 50];
       const logits = new Random(1).floats(vocab, 1.5);
       const kept = keepTokens(logits, params);
       const total = kept.reduce((sum, { weight }) => sum + weight, 0);
+      const slots = Array.from({ length: sequences }, (_, i) => slotConfig({ ...params, seed: BigInt(i) }));
+      const rows = slots.map((_, slot): SampleRow => ({ slot }));
+      const all = Float32Array.from({ length: sequences * vocab }, (_, i) => logits[i % vocab]!);
+      const steps = Array.from({ length: places }, () => stepOf(vocab, rows, all));
+      runSample(vocab, slots, steps, { threads: 2 });
       const counts = new Map<number, number>();
-      for (let from = 0; from < draws; from += 10_000) {
-        const rows = new Float32Array(10_000 * vocab);
-        for (let r = 0; r < 10_000; r++) rows.set(logits, r * vocab);
-        for (const token of sample(rows, { ...params, rows: 10_000, seed: 42n, place: from }, 2).token)
-          counts.set(token, (counts.get(token) ?? 0) + 1);
-      }
+      for (const { sampled } of steps) for (const token of sampled) counts.set(token, (counts.get(token) ?? 0) + 1);
       expect([...counts.keys()].every((token) => kept.some((c) => c.token === token))).toBe(true);
       const chiSquare = kept.reduce((sum, { token, weight }) => {
-        const expected = (draws * weight) / total;
+        const expected = (sequences * places * weight) / total;
         return sum + ((counts.get(token) ?? 0) - expected) ** 2 / expected;
       }, 0);
       expect(chiSquareTail(chiSquare, kept.length - 1)).toBeGreaterThan(1e-4);
+      expect(steps[999]!.sampled[7]).toBe(chooseToken(logits, params, 7n, 999));
     },
   );
 
   it("is greedy at temperature 0: the largest, ties by the lower token", () => {
-    expect(sample(Float32Array.of(1, 3, 3, Number.NaN), { temperature: 0 }).token[0]).toBe(1);
+    expect(sampleOne(Float32Array.of(1, 3, 3, Number.NaN), { temperature: 0 }).token).toBe(1);
     const logits = new Random(2).floats(1003);
     logits[1001] = logits[500] = 9;
-    expect(sample(logits, { temperature: 0 }).token[0]).toBe(500);
+    expect(sampleOne(logits, { temperature: 0 }).token).toBe(500);
   });
 
   it("gives -1 for a row without a finite logit", () => {
     for (const temperature of [0, 1]) {
       for (const logit of [Number.NaN, Number.NEGATIVE_INFINITY])
-        expect(sample(new Float32Array(20).fill(logit), { temperature }).token[0]).toBe(-1);
+        expect(sampleOne(new Float32Array(20).fill(logit), { temperature }).token).toBe(-1);
     }
-    expect(sample(Float32Array.of(0, Number.POSITIVE_INFINITY, 1), {}).token[0]).toBe(1);
+    expect(sampleOne(Float32Array.of(0, Number.POSITIVE_INFINITY, 1), {}).token).toBe(1);
   });
 
   it("penalizes, biases and bans in this order, and tells the chosen token's raw log-probability", () => {
@@ -124,34 +135,69 @@ describe("sample", () => {
     for (let i = 0; i < 200; i++) {
       const vocab = 40;
       const logits = random.floats(vocab, 3);
-      const penalties = { repetitionPenalty: 1 + random.uniform(), presencePenalty: random.normal(), frequencyPenalty: random.normal() };
-      const seenTokens = Int32Array.from({ length: 10 }, (_, j) => j * 4 + random.int(4));
-      const seenCounts = Int32Array.from(seenTokens, () => random.int(3));
-      const biasTokens = Int32Array.from({ length: 5 }, () => random.int(vocab));
-      const biasValues = random.floats(5, 5);
-      const banned = Int32Array.of(random.int(vocab));
-      const seen = [...seenTokens].map((token, j) => [token, seenCounts[j]!] as [number, number]);
-      const biases = [...biasTokens].map((token, j) => [token, biasValues[j]!] as [number, number]);
-      const adjusted = adjustLogits(logits, { ...penalties, seen, biases, banned });
-      const changed = logits.slice();
-      const args = { ...penalties, seenTokens, seenCounts, biasTokens, biasValues, banned, wantAdjust: true, wantLogprobs: true, top: 5 };
-      const { token, logprob, logSum, topTokens, topLogprobs } = sample(changed, { ...OFF, ...args, seed: BigInt(i) });
-      expect([...changed]).toEqual([...adjusted]);
-      expect(token[0]).toBe(chooseToken(adjusted, OFF, BigInt(i), 0));
-      const expected = logProbabilities(logits);
-      expect(logprob[0]).toBeCloseTo(expected[token[0]!]!, 5);
-      expect(logits[0]! - logSum[0]!).toBeCloseTo(expected[0]!, 10);
-      const best = [...expected.keys()].sort((a, b) => expected[b]! - expected[a]! || a - b).slice(0, 5);
-      expect([...topTokens]).toEqual(best);
-      for (const [j, l] of topLogprobs.entries()) expect(l).toBeCloseTo(expected[best[j]!]!, 5);
+      const { config, adjusted, place } = randomAdjustment(logits, random);
+      const slot = slotConfig({ ...config, seed: BigInt(i), logprobs: 5 });
+      const asked = stepOf(vocab, [{ kind: "logits" }], logits);
+      runSample(vocab, [slot], [asked]);
+      expect([...asked.resultLogits]).toEqual([...adjusted]);
+      const step = stepOf(vocab, [{}], logits);
+      runSample(vocab, [slot], [step]);
+      expect(step.sampled[0]).toBe(chooseToken(adjusted, OFF, BigInt(i), place));
+      expectLogprobs(step, logits, step.sampled[0]!, 5);
     }
   });
 
-  it("lists ties by the lower token", () => {
-    expect([...sample(Float32Array.of(1, 2, 1, 2, 2, 0), { top: 4, wantLogprobs: true }).topTokens]).toEqual([1, 3, 4, 0]);
+  it("lists ties by the lower token, and nothing where nothing was asked for", () => {
+    const logits = Float32Array.of(1, 2, 1, 2, 2, 0);
+    const [listed, none] = [stepOf(6, [{}], logits), stepOf(6, [{}], logits)];
+    runSample(6, [slotConfig({ logprobs: 4 })], [listed]);
+    expect([...listed.topTokens.subarray(0, 5)]).toEqual([1, 3, 4, 0, -1]);
+    runSample(6, [slotConfig()], [none]);
+    expect(none.logprobs[0]).toBeNaN();
+    expect(none.topTokens.every((token) => token === -1)).toBe(true);
   });
 
-  it("refuses tokens that are none", () => {
-    for (const banned of [Int32Array.of(-1), Int32Array.of(4)]) expect(() => sample(new Float32Array(4), { banned })).toThrow(/banned has/);
+  it("bans end tokens before minTokens output tokens, those of earlier runs included", () => {
+    const slot = slotConfig({ temperature: 0, minTokens: 4, endTokens: Int32Array.of(2), tokens: Int32Array.of(9, 1, 1), promptLength: 1 });
+    const steps = Array.from({ length: 4 }, () => stepOf(10, [{}], Float32Array.of(0, 5, 9, 0, 0, 0, 0, 0, 0, 0)));
+    runSample(10, [slot], steps);
+    expect(steps.map(({ sampled }) => sampled[0])).toEqual([1, 1, 2, 2]);
+  });
+
+  it("scores each token by the one that follows, with raw logits for those who ask", () => {
+    const [vocab, count] = [30, 4];
+    const logits = new Random(4).floats(2 * count * vocab, 4);
+    const slot = slotConfig({ repetitionPenalty: 2, tokens: Int32Array.of(8), promptLength: 1 });
+    const tokens = [3, 1, -1, 2]; // -1: the last token, 8
+    const rows: SampleRow[] = [
+      { slot: 0, kind: "score", tokens, outputs: count, next: 17, logitRow: 0 },
+      { slot: 1, kind: "score", tokens, outputs: count },
+    ];
+    const step = stepOf(vocab, rows, logits);
+    runSample(vocab, [slot, slot], [step]);
+    [1, 8, 2, 17, 1, 8, 2].forEach((token, i) => {
+      const expected = logProbabilities(logits.subarray(i * vocab, (i + 1) * vocab))[token]!;
+      expect(Math.abs(step.logprobs[i]! - expected)).toBeLessThanOrEqual(2 ** -24 * Math.abs(expected));
+    });
+    expect(step.logprobs[7]).toBeNaN();
+    expectSameBits(step.resultLogits, logits.slice(0, count * vocab));
+    expect(step.sampled.every((token) => token === -1)).toBe(true);
+  });
+
+  it("refuses tokens and slots that are none, and outputs that a row does not have", () => {
+    const args = (config: Partial<SlotConfig>, change: object = {}) => ({
+      vocab: 4,
+      slots: [slotConfig(config)],
+      steps: [{ ...stepOf(4, [{}], new Float32Array(4)), ...change }],
+    });
+    for (const endTokens of [Int32Array.of(-1), Int32Array.of(4)]) expectRefused("sample", args({ endTokens }), /endTokens has/);
+    for (const token of [-2, 4]) expectRefused("sample", args({}, { tokens: Int32Array.of(token) }), /token/);
+    for (const slot of [-1, 1]) expectRefused("sample", args({}, { slots: Int32Array.of(slot) }), /slot/);
+    expectRefused("sample", args({}, { outIndptr: Int32Array.of(0, 2) }), /outputs/);
+    expectRefused("sample", args({}, stepOf(4, [{ outputs: 0 }], new Float32Array(0))), /outputs/);
+    expectRefused("sample", args({}, { outputs: Int32Array.of(2), logitRows: Int32Array.of(0) }), /logits/);
+    expectRefused("sample", args({}, { sampled: new Int32Array(2) }), /sampled has 2 elements/);
+    expectRefused("sample", { ...args({}), steps: [choiceOf(1, new Float32Array(4))] }, /choose is 1/);
+    expectRefused("sample", { ...args({}), slots: [] }, /slots has 0 entries/);
   });
 });

@@ -1,14 +1,30 @@
 import { expect } from "vitest";
-import { type Isa, native } from "../../lib/native/addon.ts";
+import type { Isa } from "../../lib/native/addon.ts";
+import { type OpName, testAddon } from "./addon.ts";
+
+/** An instruction set and a number of threads. */
+export interface Variant {
+  isa: Isa;
+  threads: number;
+}
 
 /** Instruction sets of this machine, with one and with two threads. */
-export const VARIANTS: { isa: Isa; threads: number }[] = native()
-  .isas()
-  .flatMap((isa) => [1, 2].map((threads) => ({ isa, threads })));
+export const VARIANTS: Variant[] = testAddon.isas().flatMap((isa) => [1, 2].map((threads) => ({ isa, threads })));
 
 /** Runs an op once. */
-export function op(name: string, variant: { isa: Isa; threads: number }, args: Record<string, unknown>): void {
-  native().op(name, variant, args);
+export function op(name: OpName, variant: Variant, args: Record<string, unknown>): void {
+  testAddon.op(name, variant, args);
+}
+
+/** Whether an op refuses its arguments, with a message that matches. */
+export function expectRefused(name: OpName, args: Record<string, unknown>, message: RegExp = /./): void {
+  let error: unknown;
+  try {
+    op(name, VARIANTS[0]!, args);
+  } catch (caught) {
+    error = caught;
+  }
+  expect(error).toMatchObject({ code: "INVALID_ARGUMENT", message: expect.stringMatching(message) });
 }
 
 const GUARD = 32;
@@ -22,6 +38,39 @@ export function poisoned(count: number): Float32Array {
 export function expectGuarded(y: Float32Array): void {
   const whole = new Float32Array(y.buffer);
   expect(whole.subarray(0, GUARD).every(Number.isNaN) && whole.subarray(GUARD + y.length).every(Number.isNaN)).toBe(true);
+}
+
+/** Elements between the rows of the matrices that tests pass: rows side by side, and rows apart. */
+export const GAPS = [0, 5];
+
+/** A matrix as ops take it: `stride` elements from a row to the next. */
+export interface Matrix {
+  data: Float32Array;
+  stride: number;
+}
+
+/** Rows of `cols` values, `gap` elements apart, with NaN between and around them. */
+export function spread(values: Float32Array, cols: number, gap: number): Matrix {
+  const matrix = emptyMatrix(values.length / cols, cols, gap);
+  for (let r = 0; r * cols < values.length; r++) matrix.data.set(values.subarray(r * cols, (r + 1) * cols), r * matrix.stride);
+  return matrix;
+}
+
+/** The same, of NaNs. */
+export function emptyMatrix(rows: number, cols: number, gap: number): Matrix {
+  return { data: poisoned(rows * (cols + gap)), stride: cols + gap };
+}
+
+/** The rows of such a matrix side by side, guarded; fails where something was written between or around them. */
+export function gathered({ data, stride }: Matrix, cols: number): Float32Array {
+  const rows = data.length / stride;
+  const values = poisoned(rows * cols);
+  for (let r = 0; r < rows; r++) {
+    values.set(data.subarray(r * stride, r * stride + cols), r * cols);
+    expect(data.subarray(r * stride + cols, (r + 1) * stride).every(Number.isNaN)).toBe(true);
+  }
+  expectGuarded(data);
+  return values;
 }
 
 /** Each y[i] within tolerance(i) of the reference; says where it is worst. */

@@ -1,5 +1,5 @@
-/** Random sequences in a paged cache, for the tests of append_kv and attention. */
-import type { Random } from "./reference.ts";
+/** Random sequences in a paged cache, for the tests of qk_rope_append and attention. */
+import { fromHalf, type Random } from "./reference.ts";
 
 /** An element type of the cache. */
 export type CacheType = "F32" | "F16" | "BF16";
@@ -12,33 +12,49 @@ export interface CacheShape {
   pageSize: number;
 }
 
-/** Rows of a step: row b runs counts[b] tokens from position starts[b]. */
-export interface PagedRows {
-  indptr: Int32Array;
-  starts: Int32Array;
-  pageIndptr: Int32Array;
-  pageFirst: Int32Array;
-  pages: Int32Array;
-  pageCount: number;
+/** A row of a step: `count` tokens from position `start`. */
+export interface PagedRow {
+  start: number;
+  count: number;
 }
 
+/** Rows of a step with the page table of one cache group; the names are those of StepBuffers. */
+export interface PagedStep {
+  qIndptr: Int32Array;
+  starts: Int32Array;
+  kvIndptr: Int32Array;
+  kvFirst: Int32Array;
+  kvPages: Int32Array;
+}
+
+/** The cache of one layer as ops take it: bytes of keys and values, with as many elements from a page to the next. */
+export interface LayerCache extends CacheShape {
+  k: Uint8Array;
+  v: Uint8Array;
+  kStride: number;
+  vStride: number;
+}
+
+/** Pages beyond those that a step's rows have. */
+const SPARE_PAGES = 3;
+
 /** Pages in random order for the rows; those wholly before a window are missing, unless there is none (0). */
-export function pageRows(rows: { start: number; count: number }[], pageSize: number, window: number, random: Random): PagedRows {
+export function pageRows(rows: PagedRow[], pageSize: number, window: number, random: Random): PagedStep {
   const first = rows.map(({ start }) => (window > 0 ? Math.floor(Math.max(0, start - window + 1) / pageSize) : 0));
   const needed = rows.map(({ start, count }, b) => Math.ceil((start + count) / pageSize) - first[b]!);
   const total = needed.reduce((sum, n) => sum + n, 0);
-  const order = Array.from({ length: total + 3 }, (_, i) => ({ i, key: random.uniform() })).sort((a, b) => a.key - b.key);
+  const order = Array.from({ length: total + SPARE_PAGES }, (_, i) => ({ i, key: random.uniform() })).sort((a, b) => a.key - b.key);
   return {
-    indptr: cumulate(rows.map(({ count }) => count)),
+    qIndptr: cumulate(rows.map(({ count }) => count)),
     starts: Int32Array.from(rows, ({ start }) => start),
-    pageIndptr: cumulate(needed),
-    pageFirst: Int32Array.from(first),
-    pages: Int32Array.from(order.slice(0, total), ({ i }) => i),
-    pageCount: total + 3,
+    kvIndptr: cumulate(needed),
+    kvFirst: Int32Array.from(first),
+    kvPages: Int32Array.from(order.slice(0, total), ({ i }) => i),
   };
 }
 
-function cumulate(counts: number[]): Int32Array {
+/** Sums of the counts before each place, and of all. */
+export function cumulate(counts: number[]): Int32Array {
   const sums = new Int32Array(counts.length + 1);
   counts.forEach((count, i) => {
     sums[i + 1] = sums[i]! + count;
@@ -46,24 +62,53 @@ function cumulate(counts: number[]): Int32Array {
   return sums;
 }
 
-/** The place of an element in K and V: position `position` of row b. */
-export function places(
-  paged: PagedRows,
-  shape: CacheShape,
-  b: number,
-  head: number,
-  position: number,
-  d: number,
-): { k: number; v: number } {
-  const { kvHeads, headSize, pageSize } = shape;
-  const page = paged.pages[paged.pageIndptr[b]! + Math.floor(position / pageSize) - paged.pageFirst[b]!]!;
-  const block = (page * kvHeads + head) * headSize * pageSize;
-  const place = position % pageSize;
-  return { k: block + d * pageSize + place, v: block + place * headSize + d };
+/** The same step with the table as that of group 1 of two; group 0 has no pages. */
+export function inSecondGroup(step: PagedStep): PagedStep & { groups: number } {
+  const { kvIndptr, kvFirst } = step;
+  return {
+    qIndptr: step.qIndptr,
+    starts: step.starts,
+    kvIndptr: Int32Array.from([...kvIndptr.map(() => 0), ...kvIndptr]),
+    kvFirst: Int32Array.from([...kvFirst.map(() => 0), ...kvFirst]),
+    kvPages: step.kvPages,
+    groups: 2,
+  };
 }
 
-/** Bytes of K (and of V) filled with NaN. */
-export function emptyCache(paged: PagedRows, shape: CacheShape): Uint8Array {
-  const elements = paged.pageCount * shape.kvHeads * shape.headSize * shape.pageSize;
-  return new Uint8Array(elements * (shape.type === "F32" ? 4 : 2)).fill(0xff);
+/** Row b of a step, or its tokens [from, from + count), as a step of their own. */
+export function rowOfStep(step: PagedStep, b: number, from = 0, count: number = step.qIndptr[b + 1]! - step.qIndptr[b]!): PagedStep {
+  return {
+    qIndptr: Int32Array.of(0, count),
+    starts: Int32Array.of(step.starts[b]! + from),
+    kvIndptr: Int32Array.of(0, step.kvIndptr[b + 1]! - step.kvIndptr[b]!),
+    kvFirst: step.kvFirst.slice(b, b + 1),
+    kvPages: step.kvPages.slice(step.kvIndptr[b], step.kvIndptr[b + 1]),
+  };
+}
+
+/** The place of an element in K and V: position `position` of row b. */
+export function places(step: PagedStep, cache: LayerCache, b: number, head: number, position: number, d: number): { k: number; v: number } {
+  const { headSize, pageSize } = cache;
+  const page = step.kvPages[step.kvIndptr[b]! + Math.floor(position / pageSize) - step.kvFirst[b]!]!;
+  const from = head * headSize * pageSize;
+  const place = position % pageSize;
+  return { k: page * cache.kStride + from + d * pageSize + place, v: page * cache.vStride + from + place * headSize + d };
+}
+
+/** A cache for the step's pages, filled with NaN. The pages of keys lie `gap` elements apart, those of values twice that. */
+export function emptyCache(step: PagedStep, shape: CacheShape, gap = 0): LayerCache {
+  const pageElements = shape.kvHeads * shape.headSize * shape.pageSize;
+  const bytes = (stride: number) =>
+    new Uint8Array((step.kvPages.length + SPARE_PAGES) * stride * (shape.type === "F32" ? 4 : 2)).fill(0xff);
+  const { type, kvHeads, headSize, pageSize } = shape;
+  const [kStride, vStride] = [pageElements + gap, pageElements + 2 * gap];
+  return { type, kvHeads, headSize, pageSize, k: bytes(kStride), v: bytes(vStride), kStride, vStride };
+}
+
+/** The elements of a cache's keys or values. */
+export function elements(bytes: Uint8Array, type: CacheType): Float64Array {
+  if (type === "F32") return Float64Array.from(new Float32Array(bytes.buffer));
+  const bits = new Uint16Array(bytes.buffer);
+  if (type === "F16") return Float64Array.from(bits, fromHalf);
+  return Float64Array.from(new Float32Array(Uint32Array.from(bits, (b) => b << 16).buffer));
 }

@@ -167,3 +167,17 @@ export function randomWeight(type: WeightType, rows: number, cols: number, rando
   }
   return bytes;
 }
+
+/** norm(a, weight) of each row: a / sqrt(mean of its squares + epsilon) * weight. */
+export function normReference(a: ArrayLike<number>, weight: Float32Array, epsilon: number): Float64Array {
+  const cols = weight.length;
+  const y = Float64Array.from(a);
+  for (let from = 0; from < y.length; from += cols) {
+    const row = y.subarray(from, from + cols);
+    const root = Math.sqrt(row.reduce((sum, v) => sum + v * v, 0) / cols + epsilon);
+    row.forEach((v, i) => {
+      row[i] = (v / root) * weight[i]!;
+    });
+  }
+  return y;
+}

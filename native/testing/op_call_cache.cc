@@ -1,0 +1,101 @@
+// qk_rope_append and attention: ops on the paged cache.
+#include <algorithm>
+
+#include "testing/op_call_args.h"
+#include "testing/op_call_ops.h"
+
+namespace kvasir::testing {
+namespace {
+
+struct Cache {
+  KvLayer layer;
+  int64_t pages;
+};
+
+// Keys or values of all pages, with `stride` elements from a page to the next.
+View read_pages(const Args& args, const char* name, const char* stride_name, DType type, int page_elements, int64_t& pages) {
+  const auto bytes = args.any_array<uint8_t>(name);
+  const int stride = args.integer(stride_name, page_elements, kMostSize, page_elements);
+  const size_t size = static_cast<size_t>(kvasir::info(type).bytes);
+  if (reinterpret_cast<uintptr_t>(bytes.data()) % size != 0) fail("INVALID_ARGUMENT", "%s is not aligned to its elements", name);
+  pages = std::min(pages, static_cast<int64_t>(bytes.size() / (static_cast<size_t>(stride) * size)));
+  return {bytes.data(), type, stride};
+}
+
+// args.cache: { type, kvHeads, headSize, pageSize, k, kStride, v, vStride }; k and v are bytes.
+Cache read_cache(const Args& call_args) {
+  const Args args = call_args.object("cache");
+  const auto type = static_cast<DType>(args.choice("type", {"F32", "F16", "BF16"}));
+  const int heads = args.integer("kvHeads", 1, 1024), D = args.integer("headSize", 1, 4096), P = args.integer("pageSize", 16, 4096);
+  if (P % 16 != 0) fail("INVALID_ARGUMENT", "pageSize is %d; expected a multiple of 16", P);
+  const size_t page_elements = elements({heads, D, P});
+  if (page_elements > size_t(kMostSize)) fail("INVALID_ARGUMENT", "a page has %zu elements; expected at most %d", page_elements, kMostSize);
+  int64_t pages = kMostSize;
+  const View k = read_pages(args, "k", "kStride", type, static_cast<int>(page_elements), pages);
+  const View v = read_pages(args, "v", "vStride", type, static_cast<int>(page_elements), pages);
+  return {{k, v, heads, D, P}, pages};
+}
+
+// Throws unless the row's pages exist and cover the positions that it reads, from the window of its first token on, and writes.
+void check_row(const Batch& batch, const Cache& cache, int group, int row, int window) {
+  const int32_t* indptr = batch.kv_indptr.data() + int64_t(group) * (batch.row_count + 1) + row;
+  const int64_t start = batch.starts[row], stop = start + batch.q_indptr[row + 1] - batch.q_indptr[row], P = cache.layer.page_size;
+  const int64_t first = batch.kv_first[int64_t(group) * batch.row_count + row], count = int64_t(indptr[1]) - indptr[0];
+  const int64_t seen = window > 0 ? std::max<int64_t>(0, start - window + 1) : 0;
+  const bool ordered = indptr[0] >= 0 && count >= 0 && static_cast<size_t>(indptr[1]) <= batch.kv_pages.size() && first >= 0;
+  if (!ordered || first * P > seen || (first + count) * P < stop) {
+    fail("INVALID_ARGUMENT", "row %d: its pages do not cover the positions %lld to %lld", row, static_cast<long long>(seen),
+         static_cast<long long>(stop));
+  }
+  check_ids("kvPages", std::span(batch.kv_pages).subspan(static_cast<size_t>(indptr[0]), static_cast<size_t>(count)), cache.pages);
+}
+
+// The cache group of args, checked for all rows.
+int read_group(const Args& args, const Step& step, const Cache& cache, int window) {
+  const int group = args.integer("group", 0, static_cast<int>(step.tables.size()) - 1, 0);
+  for (int row = 0; row < step.batch.row_count; ++row) check_row(step.batch, cache, group, row, window);
+  return group;
+}
+
+}  // namespace
+
+double call_qk_rope_append(const Call& call) {
+  const Args& args = call.args;
+  const Step step = read_step(args);
+  const Cache cache = read_cache(args);
+  const int T = step.inputs.tokens, D = cache.layer.head_size, heads = args.integer("queryHeads", 1, 4096);
+  const int pairs = args.integer("pairs", 0, D / 2), kv_width = cache.layer.kv_heads * D;
+  const View frequencies = read_view(args, "frequencies", 1, pairs);
+  return run_op(call, QkRopeAppend{.step = &step.inputs,
+                                   .q = read_view(args, "q", T, heads * D),
+                                   .k = read_view(args, "k", T, kv_width),
+                                   .v = read_view(args, "v", T, kv_width),
+                                   .q_norm = read_optional_view(args, "qNorm", 1, D),
+                                   .k_norm = read_optional_view(args, "kNorm", 1, D),
+                                   .epsilon = static_cast<float>(args.number("epsilon", 0)),
+                                   .rope = {frequencies, pairs, static_cast<float>(args.number("scale")), args.flag("interleaved")},
+                                   .cache = cache.layer,
+                                   .group = read_group(args, step, cache, 1),
+                                   .query_heads = heads});
+}
+
+double call_attention(const Call& call) {
+  const Args& args = call.args;
+  const Step step = read_step(args);
+  const Cache cache = read_cache(args);
+  const int window = args.integer("window", 0, kMostSize), heads = args.integer("queryHeads", 1, 4096);
+  if (heads % cache.layer.kv_heads != 0) {
+    fail("INVALID_ARGUMENT", "queryHeads is %d; expected a multiple of kvHeads, %d", heads, cache.layer.kv_heads);
+  }
+  const int T = step.inputs.tokens, width = heads * cache.layer.head_size;
+  return run_op(call, Attention{.step = &step.inputs,
+                                .q = read_view(args, "q", T, width),
+                                .out = read_view(args, "out", T, width),
+                                .cache = cache.layer,
+                                .group = read_group(args, step, cache, window),
+                                .query_heads = heads,
+                                .scale = static_cast<float>(args.number("scale")),
+                                .window = window});
+}
+
+}  // namespace kvasir::testing
