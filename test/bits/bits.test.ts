@@ -23,9 +23,7 @@ const TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q5_0", "Q4_K", "Q6_K"];
 const MODELS: { path: string; requests: number }[] = [
   ...FIXTURES.flatMap((name) => [`fixtures/${name}`, `fixtures/${name}/model.gguf`]).map((path) => ({ path, requests: 12 })),
   ...TYPES.map((type) => ({ path: `quants/${type}.gguf`, requests: 12 })),
-  ...["tales", "tales/tales-q8_0.gguf", "tales/tales-q4_k_m.gguf", "tales/tales-q4_0.gguf"].map((name) => {
-    return { path: `models/${name}`, requests: 8 };
-  }),
+  ...["models/tales", "models/tales/tales-q4_k_m.gguf"].map((path) => ({ path, requests: 8 })),
 ].filter(({ path }) => existsSync(sharedPath(path)));
 
 const COMPUTES = ["f32", "bf16", "int8"] as const;
