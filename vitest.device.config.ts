@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/e2e/*.test.ts", "test/e2e/full/mixes.test.ts"],
-    env: { KVASIR_TEST_DEVICE: "1" },
+    env: { KVASIR_TEST_DEVICE: "device" },
     maxWorkers: 2,
     testTimeout: 120_000,
   },

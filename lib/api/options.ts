@@ -1,13 +1,13 @@
 import { availableParallelism, totalmem } from "node:os";
-import { checkBoolean, checkFunction, checkInteger, checkKeys, checkOneOf, checkSignal, MAX_COUNT } from "../check.ts";
+import { checkBoolean, checkFunction, checkInteger, checkKeys, checkOneOf, checkSignal, invalid, MAX_COUNT } from "../check.ts";
 import { KvasirError } from "../errors.ts";
 import type { CacheGroup, ModelSource } from "../model/spec.ts";
 import type { Compute, DeviceConfig, Isa, KvType } from "../native/addon.ts";
 
 /** How an engine runs a model. Every field may be left out. */
 export interface EngineOptions {
-  /** `"auto"` takes the best device of this machine; this build has `"cpu"`. */
-  device?: "auto" | "cpu" | "cuda";
+  /** `"cuda"` is the first NVIDIA GPU, `"cuda:1"` the second; only where kvasir was built for it. `"auto"` is the CPU as yet. */
+  device?: "auto" | "cpu" | "cuda" | `cuda:${number}`;
   /** Threads that compute (as many as the machine runs at once, at most 64). */
   threads?: number;
   /** Instruction set (`"auto"`: the best of this processor). */
@@ -82,9 +82,10 @@ export function checkOptions(given: EngineOptions | undefined, source: ModelSour
   const { signal, onProgress } = options;
   const kvType = checkOneOf("kvType", options.kvType ?? "f16", ["f32", "f16", "bf16"]);
   const maxBatchTokens = checkInteger("maxBatchTokens", options.maxBatchTokens ?? DEFAULT_BATCH_TOKENS, 1, 65536);
+  const device = checkDevice(options, isas);
   return {
-    device: checkDevice(options, isas),
-    compute: checkCompute(options.compute ?? "auto", source),
+    device,
+    compute: checkCompute(options.compute ?? "auto", source, device),
     kvType,
     ...sizePools(source.spec.cacheGroups, {
       asked: options.maxContext === undefined ? undefined : checkInteger("maxContext", options.maxContext, 1, 2 ** 30),
@@ -101,9 +102,9 @@ export function checkOptions(given: EngineOptions | undefined, source: ModelSour
 }
 
 function checkDevice({ device = "auto", threads, isa = "auto" }: EngineOptions, isas: readonly Isa[]): DeviceConfig {
-  if (checkOneOf("device", device, ["auto", "cpu", "cuda"]) === "cuda") {
-    throw new KvasirError("UNSUPPORTED_DEVICE", 'device is "cuda", which this build of kvasir does not have; expected "auto" or "cpu"');
-  }
+  const cuda = typeof device === "string" ? /^cuda(?::(\d{1,3}))?$/.exec(device) : null;
+  if (cuda !== null) return { kind: "cuda", index: checkInteger("device", Number(cuda[1] ?? 0), 0, 255) };
+  checkOneOf("device", device, ["auto", "cpu", "cuda", "cuda:1"]);
   return {
     kind: "cpu",
     isa: checkIsa(isa, isas),
@@ -123,9 +124,12 @@ function checkIsa(isa: unknown, isas: readonly Isa[]): Isa {
   return found;
 }
 
-function checkCompute(compute: unknown, source: ModelSource): Compute {
+/** `"auto"` is the fastest that the quality gate allows on the device. */
+function checkCompute(compute: unknown, source: ModelSource, { kind }: DeviceConfig): Compute {
   const named = checkOneOf("compute", compute, ["auto", "f32", "bf16", "int8"]);
+  if (kind === "cuda" && named === "int8") throw invalid("compute", compute, '"auto", "bf16" or "f32" on device cuda');
   if (named !== "auto") return named;
+  if (kind === "cuda") return "bf16";
   const quantized = source.tensors.some(({ type }) => type !== "F32" && type !== "F16" && type !== "BF16");
   return quantized ? "int8" : "f32";
 }

@@ -25,19 +25,19 @@ export interface EngineStats {
   /** Mean number of sequences in a step, so far. */
   batchOccupancy: number;
   /** The device that runs the model. */
-  device: "cpu";
-  /** Instruction set, as chosen. */
-  isa: "portable" | "avx2" | "avx512";
+  device: "cpu" | "cuda";
+  /** Instruction set, as chosen; of the CPU alone. */
+  isa?: "portable" | "avx2" | "avx512";
   /** Arithmetic of matrix products, as chosen. */
   compute: "f32" | "bf16" | "int8";
   /** Element type of the cache. */
   kvType: "f32" | "f16" | "bf16";
-  /** Threads that compute. */
-  threads: number;
+  /** Threads that compute; of the CPU alone. */
+  threads?: number;
   /** Tokens that a request may have, prompt and output. */
   maxContext: number;
   /** Tokens that the model was trained for. */
   contextLength: number;
-  /** Name of the processor. */
+  /** Name of the processor or GPU. */
   processor: string;
 }

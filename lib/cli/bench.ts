@@ -152,9 +152,10 @@ export function median(values: readonly number[]): number {
 }
 
 function head(engine: Engine, model: string): string {
-  const { processor, threads, isa, compute, kvType } = engine.stats();
+  const { device, processor, threads, isa, compute, kvType } = engine.stats();
+  const how = device === "cpu" ? `${threads} threads, ${isa}` : device;
   return (
-    `${model} on ${processor}, ${threads} threads, ${isa}, compute ${compute}, cache ${kvType}; medians of ${RUNS} runs\n\n` +
+    `${model} on ${processor}, ${how}, compute ${compute}, cache ${kvType}; medians of ${RUNS} runs\n\n` +
     "phase    prompt  batch  context  tokens/s\n"
   );
 }

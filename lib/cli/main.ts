@@ -15,7 +15,7 @@ const HELP = `kvasir: large language models inside Node.js
 
 model, for every command
   --model PATH             "tales" (bundled, default), a Hugging Face directory or a .gguf file
-  --device NAME            auto or cpu
+  --device NAME            auto, cpu, cuda or cuda:N
   --threads N              threads that compute (default: all cores)
   --isa NAME               auto, portable, avx2 or avx512
   --compute KIND           auto, f32, bf16 or int8

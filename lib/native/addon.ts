@@ -22,7 +22,13 @@ export interface CpuDevice {
   threads: number;
 }
 
-export type DeviceConfig = CpuDevice;
+export interface CudaDevice {
+  kind: "cuda";
+  /** Which GPU, as the driver counts them. */
+  index: number;
+}
+
+export type DeviceConfig = CpuDevice | CudaDevice;
 
 /** What an engine is made of: its model, its device and the sizes fixed at start. */
 export interface NativeConfig {

@@ -1,13 +1,19 @@
 #include "addon/backends.h"
 
 #include "cpu/cpu_backend.h"
+#ifdef KVASIR_CUDA
+#include "cuda/cuda_backend.h"
+#endif
 #include "tensor/status.h"
 
 namespace kvasir {
 
 std::unique_ptr<Backend> create_backend(const DeviceConfig& device) {
   if (device.kind == "cpu") return cpu::create_backend(device.isa, device.threads);
-  fail("UNSUPPORTED_DEVICE", "device is %s; expected cpu", device.kind.c_str());
+#ifdef KVASIR_CUDA
+  if (device.kind == "cuda") return cuda::create_backend(device.index);
+#endif
+  fail("UNSUPPORTED_DEVICE", "device is %s, which this build of kvasir does not have", device.kind.c_str());
 }
 
 }  // namespace kvasir

@@ -82,7 +82,14 @@ TensorRow read_tensor(const Args& args) {
 }
 
 DeviceConfig read_device(const Args& args) {
-  return {args.text("kind"), args.text("isa"), args.integer("threads", 1, 256)};
+  DeviceConfig device{.kind = args.text("kind"), .isa = {}};
+  if (device.kind == "cuda") {
+    device.index = args.integer("index", 0, 255);
+  } else {
+    device.isa = args.text("isa");
+    device.threads = args.integer("threads", 1, 256);
+  }
+  return device;
 }
 
 std::vector<int32_t> read_tokens(const Args& args, const char* name, int vocab_size) {

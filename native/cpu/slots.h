@@ -46,8 +46,9 @@ class CpuSlots : public Slots {
   void sample(const Sample& op) override;
   void choose(Choice choice) override;
 
-  // Each slot's last token in place of -1.
+  // Each slot's last token in place of -1, and one slot's.
   void put_last_tokens(const StepInputs& step);
+  int32_t last_token(int slot) const { return slots_[slot].last_token(); }
 
  private:
   void reserve(const Sample& op);

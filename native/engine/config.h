@@ -13,7 +13,8 @@ namespace kvasir {
 struct DeviceConfig {
   std::string kind;
   std::string isa;
-  int threads;
+  int threads = 1;
+  int index = 0;
 };
 
 struct EngineConfig : ModelConfig {

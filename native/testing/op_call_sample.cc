@@ -1,4 +1,8 @@
 // sample: slots of their own, then steps and choices in order.
+//
+//   slots  [slots] of SlotConfig
+//   steps  a step: the arrays of StepBuffers with `logits` [R, V], sampled `piece` outputs at a time; raw or adjusted logits go to
+//          `resultLogits`. Or a choice: { choose: slot, logits [V] }. Both with arrays for what they give: sampled, logprobs, topTokens, ...
 #include <algorithm>
 #include <optional>
 #include <variant>

@@ -6,9 +6,9 @@ import {
   expectSameBits,
   GAPS,
   gathered,
+  guarded,
   op,
-  poisoned,
-  spread,
+  spreadPadded,
   VARIANTS,
   type Variant,
 } from "../support/ops.ts";
@@ -90,8 +90,7 @@ function reference(c: Case): Float64Array {
 function run(variant: Variant, c: Case, change: Partial<Pick<Case, "step" | "q">> = {}, gap = 0, padding = 0): Float32Array {
   const { cache, scale, queryHeads, window, step, q } = { ...c, ...change };
   const width = queryHeads * c.shape.headSize;
-  const padded = Float32Array.from([...q, ...new Float32Array(padding * width)]);
-  const out = emptyMatrix(padded.length / width, width, 2 * gap);
+  const out = emptyMatrix(q.length / width + padding, width, 2 * gap);
   const args = {
     step: { ...inSecondGroup(step), padding: { rows: padding, tokens: padding } },
     group: 1,
@@ -100,10 +99,8 @@ function run(variant: Variant, c: Case, change: Partial<Pick<Case, "step" | "q">
     queryHeads,
     window,
   };
-  op("attention", variant, { ...args, q: spread(padded, width, gap), out });
-  const rows = poisoned(q.length);
-  rows.set(gathered(out, width).subarray(0, q.length));
-  return rows;
+  op("attention", variant, { ...args, q: spreadPadded(q, width, gap, padding), out });
+  return guarded(gathered(out, width).subarray(0, q.length));
 }
 
 /** Row b's tokens [from, from + count) as a step of their own, and where its queries begin. */

@@ -1,34 +1,7 @@
 import { describe, expect, it } from "vitest";
-import {
-  emptyMatrix,
-  expectClose,
-  expectRefused,
-  expectSameBits,
-  GAPS,
-  gathered,
-  op,
-  spread,
-  VARIANTS,
-  type Variant,
-} from "../support/ops.ts";
-import { BLOCKS, dequantize, Random, randomWeight, roundBf16, type WeightType } from "../support/reference.ts";
-
-type Compute = "f32" | "bf16" | "int8";
-interface Case {
-  type: WeightType;
-  weight: Uint8Array;
-  rows: number;
-  cols: number;
-  x: Float32Array;
-  count: number;
-  bias?: Float32Array | undefined;
-}
-
-function makeCase(type: WeightType, count: number, rows: number, cols: number, seed: number): Case {
-  const random = new Random(seed);
-  const bias = seed % 2 === 0 ? random.floats(rows) : undefined;
-  return { type, weight: randomWeight(type, rows, cols, random), rows, cols, x: random.floats(count * cols), count, bias };
-}
+import { type Compute, type MatmulCase, makeCase, runMatmul } from "../support/matmul.ts";
+import { expectClose, expectRefused, expectSameBits, GAPS, op, VARIANTS } from "../support/ops.ts";
+import { BLOCKS, dequantize, roundBf16, type WeightType } from "../support/reference.ts";
 
 /** x as `compute` rounds it: to 8 bits by blocks of 32 with float32 scales, or to bfloat16. */
 function roundX(x: Float32Array, type: WeightType, compute: Compute): Float64Array {
@@ -49,7 +22,7 @@ function roundX(x: Float32Array, type: WeightType, compute: Compute): Float64Arr
 }
 
 /** y and, for each, the sum of the magnitudes of its terms. */
-function reference(c: Case, compute: Compute) {
+function reference(c: MatmulCase, compute: Compute) {
   const weights = dequantize(c.type, c.weight);
   const x = roundX(c.x, c.type, compute);
   const y = new Float64Array(c.count * c.rows);
@@ -68,19 +41,6 @@ function reference(c: Case, compute: Compute) {
     }
   }
   return { y, size };
-}
-
-function run(variant: Variant, compute: Compute, cases: Case[], gap = 0, gate?: string): Float32Array[] {
-  const { x, count, cols } = cases[0]!;
-  const outputs = cases.map(({ type, weight, rows, bias }, i) => ({
-    type,
-    weight,
-    rows,
-    bias,
-    y: emptyMatrix(count, rows, (i + 2) * gap),
-  }));
-  op("matmul", variant, { x: spread(x, cols, gap), rows: count, cols, compute, outputs, gate });
-  return outputs.map(({ y, rows }) => gathered(y, rows));
 }
 
 const TYPES = Object.keys(BLOCKS) as WeightType[];
@@ -112,7 +72,7 @@ describe.each(TYPES)("matmul %s", (type) => {
       const { y, size } = reference(c, compute);
       // One accumulator over K terms errs by some sqrt(K) units of its magnitude.
       const tolerance = (i: number) => 4e-7 * Math.sqrt(c.cols) * size[i]! + 1e-30;
-      for (const variant of VARIANTS) for (const gap of GAPS) expectClose(run(variant, compute, [c], gap)[0]!, y, tolerance);
+      for (const variant of VARIANTS) for (const gap of GAPS) expectClose(runMatmul(variant, compute, [c], gap)[0]!, y, tolerance);
     }
   });
 
@@ -120,9 +80,9 @@ describe.each(TYPES)("matmul %s", (type) => {
     const c = makeCase(type, 23, 80, 512, 9);
     for (const compute of ["f32", "bf16", "int8"] as const) {
       for (const { isa } of VARIANTS.filter(({ threads }) => threads === 1)) {
-        const all = run({ isa, threads: 2 }, compute, [c])[0]!;
+        const all = runMatmul({ isa, threads: 2 }, compute, [c])[0]!;
         for (const t of [0, 7, 16, 22]) {
-          const alone = run({ isa, threads: 1 }, compute, [{ ...c, x: c.x.slice(t * 512, (t + 1) * 512), count: 1 }])[0]!;
+          const alone = runMatmul({ isa, threads: 1 }, compute, [{ ...c, x: c.x.slice(t * 512, (t + 1) * 512), count: 1 }])[0]!;
           expectSameBits(alone, all.slice(t * 80, (t + 1) * 80));
         }
       }
@@ -138,10 +98,10 @@ describe("matmul", () => {
     }));
     for (const variant of VARIANTS) {
       for (const gap of GAPS) {
-        run(variant, compute, cases, gap).forEach((y, i) => {
+        runMatmul(variant, compute, cases, gap).forEach((y, i) => {
           const expected = reference(cases[i]!, compute);
           expectClose(y, expected.y, (j) => 1e-5 * expected.size[j]!);
-          expectSameBits(y, run(variant, compute, [cases[i]!])[0]!);
+          expectSameBits(y, runMatmul(variant, compute, [cases[i]!])[0]!);
         });
       }
     }
@@ -153,7 +113,7 @@ describe("matmul", () => {
       c.x[64 + 5] = bad;
       for (const variant of VARIANTS) {
         for (const compute of ["f32", "int8"] as const) {
-          const y = run(variant, compute, [c])[0]!;
+          const y = runMatmul(variant, compute, [c])[0]!;
           expect(y.subarray(16, 32).some(Number.isFinite)).toBe(false);
           expect(y.subarray(0, 16).every(Number.isFinite) && y.subarray(32).every(Number.isFinite)).toBe(true);
         }
@@ -163,7 +123,7 @@ describe("matmul", () => {
 
   it("refuses sizes that contradict each other", () => {
     const c = makeCase("Q8_0", 1, 16, 64, 50);
-    const args = (change: Partial<Case>, ...more: object[]) => {
+    const args = (change: Partial<MatmulCase>, ...more: object[]) => {
       const { type, weight, rows, cols, x, count, bias } = { ...c, ...change };
       const y = new Float32Array(count * rows);
       return { x, rows: count, cols, compute: "f32", outputs: [{ type, weight, rows, bias, y }, ...more] };
@@ -179,82 +139,4 @@ describe("matmul", () => {
     expectRefused("matmul", { ...args({}, { type, weight: weight.subarray(weight.length / 2), rows: 8, y }), gate: "silu" }, /gated/);
     expectRefused("matmul", { ...args({}), gate: "relu" }, /gate is relu/);
   });
-});
-
-const silu = (x: number) => x / (1 + Math.exp(-x));
-// (1 + tanh(u)) / 2 as the logistic function of 2u, which doesn't cancel.
-const geluTanh = (x: number) => x / (1 + Math.exp(-2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
-
-/** activation(gate[i]) * up[i]: the weights are the values, of a matmul with K = 1 and x = 1. */
-function gated(variant: Variant, activation: string, gate: Float32Array, up: Float32Array): Float32Array {
-  const cases = [gate, up].map((values): Case => {
-    const weight = new Uint8Array(values.slice().buffer);
-    return { type: "F32", weight, rows: values.length, cols: 1, x: Float32Array.of(1), count: 1 };
-  });
-  return run(variant, "f32", cases, 0, activation)[0]!;
-}
-
-describe.each([
-  ["silu", silu],
-  ["gelu_tanh", geluTanh],
-] as const)("matmul gated by %s", (activation, activate) => {
-  it.each([1, 17, 40_003])("%d elements", (count) => {
-    const random = new Random(count);
-    const gate = random.floats(count, 4);
-    const up = random.floats(count);
-    const expected = Float64Array.from(gate, (x, i) => activate(x) * up[i]!);
-    for (const variant of VARIANTS) {
-      // gelu's tail, where 1 + tanh cancels, inherits the rounding of exp's argument: its size times half a unit.
-      const tolerance = (i: number) => Math.abs(expected[i]!) * 6e-7 * (1 + Math.abs(gate[i]!) ** 3 / 8) + 1e-37;
-      expectClose(gated(variant, activation, gate, up), expected, tolerance);
-    }
-  });
-
-  it.each(["F32", "Q8_0", "Q4_K"] as const)("rows of %s: the same bits as the activation of what the matmul gives", (type) => {
-    for (const count of [0, 1, 9]) {
-      const cases = [2, 4].map((seed) => ({ ...makeCase(type, count, 83, 256, seed), x: makeCase("F32", count, 1, 256, 6).x }));
-      for (const variant of VARIANTS) {
-        for (const compute of ["f32", "bf16", "int8"] as const) {
-          const [gate, up] = run(variant, compute, cases);
-          for (const gap of GAPS) {
-            const y = run(variant, compute, cases, gap, activation)[0]!;
-            if (count > 0) expectSameBits(y, gated({ isa: variant.isa, threads: 1 }, activation, gate!, up!));
-          }
-        }
-      }
-    }
-  });
-
-  it("saturates, and keeps NaN", () => {
-    const gate = Float32Array.of(-1e30, Number.NEGATIVE_INFINITY, 1e30, Number.POSITIVE_INFINITY, Number.NaN, -105, 0, -0);
-    const up = new Float32Array(gate.length).fill(1);
-    for (const variant of VARIANTS) {
-      const y = gated(variant, activation, gate, up);
-      expect(Array.from(y.subarray(0, 5), (v) => v + 0)).toEqual([0, 0, Math.fround(1e30), Number.POSITIVE_INFINITY, Number.NaN]);
-      expect(Math.abs(y[5]!)).toBeLessThan(1e-42);
-      expect(y[6]! + y[7]!).toBe(0);
-    }
-  });
-
-  it("gives an element the same bits at any place", () => {
-    const gate = new Random(3).floats(101, 3);
-    const up = new Random(4).floats(101);
-    for (const variant of VARIANTS) {
-      const all = gated(variant, activation, gate, up);
-      expectSameBits(gated(variant, activation, gate.slice(7), up.slice(7)), all.slice(7));
-    }
-  });
-});
-
-it("the exponential inside silu is within 2 units in the last place", () => {
-  // silu(x) * (-1 / x) = 1 / (1 + e^-x) is e^x to within a unit where e^x is tiny.
-  const x = Float32Array.from({ length: 20_000 }, (_, i) => -20 - i * 0.0033);
-  const up = Float32Array.from(x, (v) => 1 / v);
-  for (const variant of VARIANTS) {
-    expectClose(
-      gated(variant, "silu", x, up),
-      Float64Array.from(x, (v, i) => (v / (1 + Math.exp(-v))) * up[i]!),
-      (i) => 4 * 2 ** -24 * Math.exp(x[i]!),
-    );
-  }
 });

@@ -5,9 +5,10 @@ import {
   expectSameBits,
   GAPS,
   gathered,
+  guarded,
   op,
   poisoned,
-  spread,
+  spreadPadded,
   VARIANTS,
   type Variant,
 } from "../support/ops.ts";
@@ -46,17 +47,15 @@ function run(variant: Variant, c: Case, gap = 0, padding = 0) {
   const paged = pageRows(rows, shape.pageSize, 1, new Random(rows.length));
   const cache = emptyCache(paged, shape, gap);
   const [qWidth, kvWidth] = [queryHeads * shape.headSize, shape.kvHeads * shape.headSize];
-  const padded = (values: Float32Array, width: number) =>
-    spread(Float32Array.from([...values, ...new Float32Array(padding * width)]), width, gap);
-  const q = padded(c.q, qWidth);
+  const q = spreadPadded(c.q, qWidth, gap, padding);
   op("qk_rope_append", variant, {
     step: { ...inSecondGroup(paged), padding: { rows: padding, tokens: padding } },
     group: 1,
     cache,
     queryHeads,
     q,
-    k: padded(c.k, kvWidth),
-    v: padded(c.v, kvWidth),
+    k: spreadPadded(c.k, kvWidth, 2 * gap, padding),
+    v: spreadPadded(c.v, kvWidth, 3 * gap, padding),
     qNorm,
     kNorm,
     epsilon: EPSILON,
@@ -76,13 +75,7 @@ function run(variant: Variant, c: Case, gap = 0, padding = 0) {
     }
   });
   expect(pages.k.every(Number.isNaN) && pages.v.every(Number.isNaN)).toBe(true);
-  return { q: poisonedCopy(gathered(q, qWidth).subarray(0, c.q.length)), k: written.k, v: written.v };
-}
-
-function poisonedCopy(values: Float32Array): Float32Array {
-  const copy = poisoned(values.length);
-  copy.set(values);
-  return copy;
+  return { q: guarded(gathered(q, qWidth).subarray(0, c.q.length)), k: written.k, v: written.v };
 }
 
 /** The values in a cache's type; also in the sign of zero. */

@@ -26,12 +26,21 @@ const root = process.env.KVASIR_PREBUILD ?? fileURLToPath(new URL("../..", impor
 /** The addon of the tests, from where KVASIR_PREBUILD says or from this checkout. */
 export const testAddon = createRequire(import.meta.url)(join(root, "build/Release/test/kvasir_test.node")) as TestModule;
 
-/** The same with engines on the back end that behaves like a device. */
-export const deviceAddon: NativeModule = {
-  ...testAddon,
-  Engine: class extends testAddon.Engine {
-    constructor(config: NativeConfig) {
-      super({ ...config, device: { ...config.device, kind: "device" } as unknown as DeviceConfig });
-    }
-  },
-};
+/** The same with engines on another device than they ask for. */
+function withDevice(device: Record<string, unknown>): NativeModule {
+  const place = (config: NativeConfig): NativeConfig => ({ ...config, device: { ...config.device, ...device } as unknown as DeviceConfig });
+  return {
+    ...testAddon,
+    Engine: class extends testAddon.Engine {
+      constructor(config: NativeConfig) {
+        super(place(config));
+      }
+    },
+  };
+}
+
+/** Engines on the back end that behaves like a device. */
+export const deviceAddon: NativeModule = withDevice({ kind: "device" });
+
+/** Engines on the first GPU. */
+export const cudaAddon: NativeModule = withDevice({ kind: "cuda", index: 0 });

@@ -34,6 +34,13 @@ export function poisoned(count: number): Float32Array {
   return new Float32Array(count + 2 * GUARD).fill(Number.NaN).subarray(GUARD, GUARD + count);
 }
 
+/** A copy with such guards. */
+export function guarded(values: Float32Array): Float32Array {
+  const copy = poisoned(values.length);
+  copy.set(values);
+  return copy;
+}
+
 /** Whether nothing was written beside a `poisoned` array. */
 export function expectGuarded(y: Float32Array): void {
   const whole = new Float32Array(y.buffer);
@@ -56,7 +63,12 @@ export function spread(values: Float32Array, cols: number, gap: number): Matrix 
   return matrix;
 }
 
-/** The same, of NaNs. */
+/** The same, with `padding` rows of zeros behind. */
+export function spreadPadded(values: Float32Array, cols: number, gap: number, padding: number): Matrix {
+  return spread(Float32Array.from([...values, ...new Float32Array(padding * cols)]), cols, gap);
+}
+
+/** The same as `spread`, of NaNs. */
 export function emptyMatrix(rows: number, cols: number, gap: number): Matrix {
   return { data: poisoned(rows * (cols + gap)), stride: cols + gap };
 }

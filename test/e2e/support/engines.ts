@@ -4,13 +4,17 @@ import { createEngine, type Engine } from "../../../lib/engine.ts";
 import { type Isa, type NativeModule, native } from "../../../lib/native/addon.ts";
 import { openParts } from "../../../lib/run/parts.ts";
 
-/** Whether engines run on the back end that behaves like a device (`npm run test:device`), not on the CPU's. */
-export const ON_DEVICE: boolean = process.env.KVASIR_TEST_DEVICE === "1";
+/** The addon whose engines these tests open: the CPU's, those that behave like a device (`npm run test:device`) or a GPU's (`test:gpu`). */
+async function addonOf(device: string | undefined): Promise<NativeModule> {
+  if (device === undefined) return native();
+  const { cudaAddon, deviceAddon } = await import("../../support/addon.ts");
+  return device === "cuda" ? cudaAddon : deviceAddon;
+}
 
-const addon: NativeModule = ON_DEVICE ? (await import("../../support/addon.ts")).deviceAddon : native();
+const addon: NativeModule = await addonOf(process.env.KVASIR_TEST_DEVICE);
 
-/** Instruction sets of this machine, slowest first. */
-export const ISAS: readonly Isa[] = addon.isas();
+/** Instruction sets of this machine, slowest first; one where they make no difference. */
+export const ISAS: readonly Isa[] = process.env.KVASIR_TEST_DEVICE === "cuda" ? ["portable"] : addon.isas();
 
 /** An engine of `module`, by default of the addon that these tests are about. */
 export async function open(model: string, options?: EngineOptions, module: NativeModule = addon): Promise<Engine> {

@@ -1,0 +1,121 @@
+#include "cuda/cuda_backend.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "cuda/cuda_slots.h"
+#include "cuda/kernels.h"
+#include "cuda/runtime.h"
+#include "cuda/stream.h"
+#include "cuda/weight.h"
+
+namespace kvasir::cuda {
+namespace {
+
+// Steps of at most so many tokens are captured; of larger ones a launch costs nothing beside the work.
+constexpr int kMostCaptured = 256;
+
+class CudaBackend : public Backend {
+ public:
+  explicit CudaBackend(int device) : stream_(device) {
+    cudaDeviceProp properties;
+    check(cudaGetDeviceProperties(&properties, device), "the device's properties");
+    name_ = properties.name;
+  }
+  ~CudaBackend() override {
+    cudaStreamSynchronize(stream_.get());
+    for (const auto& [key, graph] : graphs_) cudaGraphExecDestroy(graph);
+  }
+
+  std::string name() const override { return name_; }
+  Activations activations() const override {
+    return {.residual = DType::F32, .input = DType::F32, .output = DType::F32, .logit_rows = kLogitRows};
+  }
+
+  std::unique_ptr<Buffer> allocate(size_t bytes) override { return std::make_unique<DeviceBuffer>(bytes); }
+
+  Matrix create_weight(DType type, Compute compute, int rows, int cols) override {
+    auto weight = std::make_unique<DeviceWeight>();
+    weight->type = type;
+    weight->compute = compute;
+    weight->rows = rows;
+    weight->cols = cols;
+    weight->row_bytes = int64_t(cols) / info(type).block * info(type).bytes;
+    weight->bytes = static_cast<size_t>(weight->row_bytes) * rows;
+    weight->data = std::make_unique<DeviceBuffer>(weight->bytes);
+    return weight;
+  }
+
+  std::unique_ptr<Slots> create_slots(const SlotLimits& limits) override { return std::make_unique<CudaSlots>(limits, stream_, kLogitRows); }
+
+  std::span<uint8_t> stage(size_t bytes) override {
+    staged_.resize(bytes);
+    return staged_;
+  }
+  // From pageable memory: the call returns when the driver has taken the bytes.
+  void upload(const Buffer& buffer, std::span<const uint8_t> staged) override { copy(buffer.address(), staged); }
+  void pack_rows(Weight& weight, int first, int, std::span<const uint8_t> staged) override {
+    const auto& device = static_cast<const DeviceWeight&>(weight);
+    copy(static_cast<uint8_t*>(device.data->address()) + first * device.row_bytes, staged);
+  }
+
+  void run(const Op& op) override {
+    std::visit([this](const auto& each) { cuda::run(each, stream_.get()); }, op);
+  }
+
+  void replay(int part, const StepInputs& step, const std::function<void()>& body) override {
+    if (step.tokens > kMostCaptured) return body();
+    const auto key = std::make_pair(part, &step);
+    auto found = graphs_.find(key);
+    if (found == graphs_.end()) found = graphs_.emplace(key, capture(body)).first;
+    check(cudaGraphLaunch(found->second, stream_.get()), "launching a graph");
+  }
+
+  Event record() override { return stream_.record(); }
+  void wait(Event event) override { stream_.wait(event); }
+  bool done(Event event) const override { return stream_.done(event); }
+
+ private:
+  static constexpr int kLogitRows = 64;
+
+  void copy(void* to, std::span<const uint8_t> from) {
+    check(cudaMemcpyAsync(to, from.data(), from.size(), cudaMemcpyHostToDevice, stream_.get()), "copying to the device");
+    check(cudaStreamSynchronize(stream_.get()), "copying to the device");
+  }
+
+  cudaGraphExec_t capture(const std::function<void()>& body) {
+    check(cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal), "capturing a step");
+    cudaGraph_t graph = nullptr;
+    try {
+      body();
+    } catch (...) {
+      cudaStreamEndCapture(stream_.get(), &graph);
+      cudaGraphDestroy(graph);
+      throw;
+    }
+    check(cudaStreamEndCapture(stream_.get(), &graph), "capturing a step");
+    cudaGraphExec_t executable = nullptr;
+    const cudaError_t status = cudaGraphInstantiate(&executable, graph, 0);
+    cudaGraphDestroy(graph);
+    check(status, "instantiating a graph");
+    return executable;
+  }
+
+  std::string name_;
+  std::vector<uint8_t> staged_;
+  std::map<std::pair<int, const StepInputs*>, cudaGraphExec_t> graphs_;
+  Stream stream_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> create_backend(int device) {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess || count == 0) fail("UNSUPPORTED_DEVICE", "no CUDA device can be used: %s", cudaGetErrorString(status));
+  if (device < 0 || device >= count) fail("UNSUPPORTED_DEVICE", "device cuda:%d does not exist; expected one below %d", device, count);
+  return std::make_unique<CudaBackend>(device);
+}
+
+}  // namespace kvasir::cuda

@@ -1,0 +1,16 @@
+#pragma once
+// The launches of the ops on a stream. A row's bits never depend on the other rows: each kernel states its order of accumulation.
+#include <cuda_runtime.h>
+
+#include "ops/op.h"
+
+namespace kvasir::cuda {
+
+void run(const AddNorm& op, cudaStream_t stream);
+void run(const Attention& op, cudaStream_t stream);
+void run(const Embed& op, cudaStream_t stream);
+void run(const GatherRows& op, cudaStream_t stream);
+void run(const Matmul& op, cudaStream_t stream);
+void run(const QkRopeAppend& op, cudaStream_t stream);
+
+}  // namespace kvasir::cuda

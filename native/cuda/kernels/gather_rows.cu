@@ -1,0 +1,23 @@
+// gather_rows: see ops/gather_rows.h. One block a row.
+#include "cuda/kernels.h"
+#include "cuda/kernels/warp.cuh"
+#include "cuda/runtime.h"
+
+namespace kvasir::cuda {
+namespace {
+
+__global__ void gather_rows(const int32_t* out_tokens, View x, View y, int cols) {
+  const float* from = row_of(x, out_tokens[blockIdx.x]);
+  float* to = row_of(y, blockIdx.x);
+  for (int i = threadIdx.x; i < cols; i += blockDim.x) to[i] = from[i];
+}
+
+}  // namespace
+
+void run(const GatherRows& op, cudaStream_t stream) {
+  if (op.count == 0) return;
+  gather_rows<<<op.count, 256, 0, stream>>>(op.step->out_tokens + op.first, op.x, op.y, op.cols);
+  check_launch("gather_rows");
+}
+
+}  // namespace kvasir::cuda

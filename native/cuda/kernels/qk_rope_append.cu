@@ -1,0 +1,77 @@
+// qk_rope_append: see ops/qk_rope_append.h. One warp a head of a token: q heads, then k heads, then v heads.
+// Order of a norm: lane i sums the squares of the dimensions i mod 32, ascending, then the lanes pairwise. Limited by latency.
+#include "cuda/kernels.h"
+#include "cuda/kernels/kv.cuh"
+#include "cuda/kernels/warp.cuh"
+#include "cuda/runtime.h"
+
+namespace kvasir::cuda {
+namespace {
+
+constexpr int kWarps = 4;
+
+__device__ void norm_head(float* head, const View& weight, int size, float epsilon) {
+  if (!weight.data) return;
+  const float scale = norm_scale(head, size, epsilon);
+  for (int i = threadIdx.x % kWarp; i < size; i += kWarp) head[i] = head[i] * scale * static_cast<const float*>(weight.data)[i];
+  __syncwarp();
+}
+
+__device__ void rotate_head(float* head, const Rope& rope, int position) {
+  for (int i = threadIdx.x % kWarp; i < rope.pairs; i += kWarp) {
+    const float angle = static_cast<float>(position) * static_cast<const float*>(rope.frequencies.data)[i];
+    const float c = static_cast<float>(cos(static_cast<double>(angle))) * rope.scale, s = static_cast<float>(sin(static_cast<double>(angle))) * rope.scale;
+    float *a = head + (rope.interleaved ? 2 * i : i), *b = head + (rope.interleaved ? 2 * i + 1 : i + rope.pairs);
+    const float x = *a, y = *b;
+    *a = __fsub_rn(__fmul_rn(x, c), __fmul_rn(y, s));
+    *b = __fadd_rn(__fmul_rn(x, s), __fmul_rn(y, c));
+  }
+  __syncwarp();
+}
+
+template <class Element>
+__device__ void append_head(const float* head, Element* to, int size) {
+  for (int i = threadIdx.x % kWarp; i < size; i += kWarp) put(to + i, head[i]);
+}
+
+template <class Element>
+__global__ void qk_rope_append(QkRopeAppend op, const int32_t* row_of_token, const int32_t* positions, PageTables tables, int tokens) {
+  const int heads = op.query_heads + 2 * op.cache.kv_heads, D = op.cache.head_size;
+  const int64_t index = int64_t(blockIdx.x) * kWarps + threadIdx.x / kWarp;
+  const int token = static_cast<int>(index / heads);
+  int head = static_cast<int>(index % heads);
+  if (token >= tokens || row_of_token[token] < 0) return;  // padding
+  const int row = row_of_token[token], position = positions[token];
+  if (head < op.query_heads) {
+    float* q = row_of(op.q, token) + int64_t(head) * D;
+    norm_head(q, op.q_norm, D, op.epsilon);
+    rotate_head(q, op.rope, position);
+    return;
+  }
+  head -= op.query_heads;
+  const int64_t page = page_of(tables, row, position, op.cache.page_size);
+  if (head < op.cache.kv_heads) {
+    float* k = row_of(op.k, token) + int64_t(head) * D;
+    norm_head(k, op.k_norm, D, op.epsilon);
+    rotate_head(k, op.rope, position);
+    append_head(k, kv_place<Element>(op.cache.k, op.cache, page, head, position), D);
+    return;
+  }
+  head -= op.cache.kv_heads;
+  append_head(row_of(op.v, token) + int64_t(head) * D, kv_place<Element>(op.cache.v, op.cache, page, head, position), D);
+}
+
+}  // namespace
+
+void run(const QkRopeAppend& op, cudaStream_t stream) {
+  const StepInputs& step = *op.step;
+  const int64_t heads = int64_t(step.tokens) * (op.query_heads + 2 * op.cache.kv_heads);
+  if (heads == 0) return;
+  with_element(op.cache.k.type, [&](auto element) {
+    qk_rope_append<decltype(element)><<<static_cast<unsigned>((heads + kWarps - 1) / kWarps), kWarps * kWarp, 0, stream>>>(
+        op, step.row_of_token, step.positions, step.tables[op.group], step.tokens);
+  });
+  check_launch("qk_rope_append");
+}
+
+}  // namespace kvasir::cuda

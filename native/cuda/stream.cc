@@ -1,0 +1,85 @@
+#include "cuda/stream.h"
+
+#include "cuda/runtime.h"
+
+namespace kvasir::cuda {
+
+Stream::Stream(int device) : device_(device) {
+  check(cudaSetDevice(device), "choosing the device");
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+}
+
+Stream::~Stream() {
+  cudaStreamSynchronize(stream_);
+  for (const auto& [number, event] : pending_) cudaEventDestroy(event);
+  for (cudaEvent_t event : spare_) cudaEventDestroy(event);
+  cudaStreamDestroy(stream_);
+}
+
+void Stream::host(std::function<void()> work) {
+  struct Call {
+    Stream& stream;
+    std::function<void()> work;
+  };
+  auto call = std::make_unique<Call>(Call{*this, std::move(work)});
+  const auto run = [](void* data) {
+    const std::unique_ptr<Call> owned(static_cast<Call*>(data));
+    try {
+      owned->work();
+    } catch (...) {
+      std::lock_guard lock(owned->stream.mutex_);
+      if (!owned->stream.failure_) owned->stream.failure_ = std::current_exception();
+    }
+  };
+  check(cudaLaunchHostFunc(stream_, run, call.get()), "queueing work of the host");
+  call.release();
+}
+
+Event Stream::record() {
+  Event number;
+  {
+    std::lock_guard lock(mutex_);
+    number = ++recorded_;
+  }
+  host([this, number] {
+    std::lock_guard lock(mutex_);
+    if (failure_) failures_[number] = std::exchange(failure_, nullptr);
+  });
+  std::lock_guard lock(mutex_);
+  cudaEvent_t event;
+  if (spare_.empty()) {
+    check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync), "making an event");
+  } else {
+    event = spare_.back();
+    spare_.pop_back();
+  }
+  pending_[number] = event;
+  check(cudaEventRecord(event, stream_), "recording an event");
+  return number;
+}
+
+void Stream::wait(Event number) {
+  cudaEvent_t event = nullptr;
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = pending_.find(number);
+    if (found != pending_.end()) event = found->second;
+  }
+  check(cudaSetDevice(device_), "choosing the device");  // the waiting thread's
+  if (event != nullptr) check(cudaEventSynchronize(event), "the device");
+  std::exception_ptr failed;
+  {
+    std::lock_guard lock(mutex_);
+    if (event != nullptr) spare_.push_back(event);
+    pending_.erase(number);
+    if (auto node = failures_.extract(number); !node.empty()) failed = node.mapped();
+  }
+  if (failed) std::rethrow_exception(failed);
+}
+
+bool Stream::done(Event number) const {
+  std::lock_guard lock(mutex_);
+  return !pending_.contains(number) && !failures_.contains(number);
+}
+
+}  // namespace kvasir::cuda

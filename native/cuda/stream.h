@@ -1,0 +1,41 @@
+#pragma once
+// The one stream on which an engine's work runs in order, with events to wait for, and work of the host in its place.
+#include <cuda_runtime.h>
+
+#include <exception>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "ops/backend.h"
+
+namespace kvasir::cuda {
+
+class Stream {
+ public:
+  explicit Stream(int device);
+  ~Stream();  // after all that was launched has run
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  cudaStream_t get() const { return stream_; }
+  // Runs `work` on a thread of the driver when all before it has run; it must not call CUDA. What it throws, the next event tells.
+  void host(std::function<void()> work);
+
+  Event record();
+  void wait(Event event);  // throws what failed before it since the event before
+  bool done(Event event) const;
+
+ private:
+  const int device_;
+  cudaStream_t stream_ = nullptr;
+  mutable std::mutex mutex_;
+  Event recorded_ = 0;
+  std::map<Event, cudaEvent_t> pending_;
+  std::vector<cudaEvent_t> spare_;
+  std::exception_ptr failure_;  // of host work; written on the driver's thread
+  std::map<Event, std::exception_ptr> failures_;
+};
+
+}  // namespace kvasir::cuda
