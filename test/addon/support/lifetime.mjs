@@ -2,11 +2,13 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
-import { addon, longStep, randomIntegers, slotConfig, stepBuffers, tinyConfig } from "./tiny.mjs";
+import { addon, longStep, randomIntegers, results, slotConfig, stepBuffers, tinyConfig } from "./tiny.mjs";
 
 /** One way for a process to end while an engine lives: `lifetime.mjs DIRECTORY SCENARIO`. */
 
-const config = (directory) => tinyConfig(join(directory, `${randomBytes(6).toString("hex")}.bin`), { threads: 2 });
+const config = (directory) => {
+  return tinyConfig(join(directory, `${randomBytes(6).toString("hex")}.bin`), { device: { kind: "cpu", isa: "portable", threads: 2 } });
+};
 
 async function loaded(directory) {
   const engine = new addon.Engine(config(directory));
@@ -131,7 +133,7 @@ async function work(directory) {
         engine.setSlot(1, { temperature: -1 });
       } catch {}
     }
-    engine.sample(0, new Float32Array(96)).catch(() => {});
+    engine.choose(0, new Float32Array(96), results(1)).catch(() => {});
     await Promise.allSettled(steps);
     await engine.close();
   }
