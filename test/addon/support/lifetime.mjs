@@ -1,8 +1,10 @@
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
-import { addon, longStep, randomIntegers, results, slotConfig, stepBuffers, tinyConfig } from "./tiny.mjs";
+import { addon, longStep, randomIntegers, results, SHAPE, slotConfig, stepBuffers, tinyConfig } from "./tiny.mjs";
 
 /** One way for a process to end while an engine lives: `lifetime.mjs DIRECTORY SCENARIO`. */
 
@@ -87,6 +89,21 @@ const SCENARIOS = {
     }
     const threads = (await import("node:fs")).readdirSync("/proc/self/task").length;
     console.log(JSON.stringify({ threads, grown: process.memoryUsage.rss() - before }));
+  },
+  /** A step for whose results there is no memory, and the next, which counts on its token and has another row. */
+  lacking: async (directory) => {
+    const engine = await loaded(directory);
+    engine.setSlot(1, slotConfig());
+    const step = stepBuffers([{ slot: 0, start: 0, tokens: [1, 2, 3], output: 1 }]);
+    const next = () => stepBuffers([1, 0].map((slot) => ({ slot, start: 0, tokens: slot === 0 ? [-1] : [5, 6], output: 1 })));
+    const logits = new Float32Array(SHAPE.vocab * 4_000_000); // 1.5 GB that nobody touches; natively they would be a copy
+    const pages = Number(readFileSync("/proc/self/statm", "utf8").split(" ")[0]);
+    execFileSync("prlimit", [`--pid=${process.pid}`, `--as=${pages * 4096 + 2 ** 29}`]);
+    const [after, alone] = [next(), next()];
+    const ends = await Promise.allSettled([engine.step({ ...step, logits }), engine.step(after)]);
+    for (const slot of [0, 1]) engine.setSlot(slot, slotConfig({ tokens: Int32Array.of(1), promptLength: 1 }));
+    await engine.step(alone);
+    console.log(JSON.stringify([...ends.map(({ reason }) => reason?.code ?? "none"), after.sampled[0] === alone.sampled[0]]));
   },
   /** A refused call leaves nothing behind. */
   refused: async (directory) => {
