@@ -10,6 +10,9 @@ const LIB = filesBelow("lib", ".ts");
 const NATIVE = filesBelow("native", ".h", ".cc");
 const IMPORTS = new Map(LIB.map((path) => [path, importsOf(path)]));
 
+/** Where C++'s SlotConfig keeps what is flat in TypeScript's. */
+const BIASES = ["params", "biases"];
+
 describe("lib", () => {
   it("has folders for all but four files", () => {
     const top = LIB.filter((path) => path.split("/").length === 2);
@@ -60,45 +63,53 @@ describe("the scheduler's tests", () => {
 });
 
 describe("native", () => {
-  it("includes Node's headers in addon/ alone", () => {
+  it("includes Node's headers in addon/ alone, and in testing/, which is not shipped", () => {
     const users = NATIVE.filter((path) => /#include\s*[<"](napi|node_api|js_native_api|uv|v8|node)\.h/.test(read(path)));
-    expect(users.filter((path) => !path.startsWith("native/addon/"))).toEqual([]);
+    expect(users.filter((path) => !/^native\/(addon|testing)\//.test(path))).toEqual([]);
   });
 
-  it("has no arrow back: addon -> engine -> ops <- cpu -> tensor, quant", () => {
+  it("has no arrow back: addon -> engine -> model -> ops <- cpu -> tensor, quant", () => {
     const allowed: Record<string, string[]> = {
-      addon: ["addon", "engine", "ops", "cpu", "quant", "tensor"],
-      engine: ["engine", "ops", "quant", "tensor"],
+      addon: ["addon", "engine", "ops", "tensor"],
+      engine: ["engine", "model", "ops", "tensor"],
+      model: ["model", "ops", "tensor"],
       cpu: ["cpu", "ops", "quant", "tensor"],
       ops: ["ops", "tensor"],
       quant: ["quant", "tensor"],
       tensor: ["tensor"],
+      testing: ["testing", "addon", "engine", "ops", "cpu", "quant", "tensor"],
     };
     const wrong = NATIVE.flatMap((path) => {
-      const folder = path.split("/")[1]!;
-      const included = [...read(path).matchAll(/#include "(\w+)\/[^"]+"/g)].map(([, name]) => name!);
-      return included.filter((name) => !allowed[folder]!.includes(name)).map((name) => `${path} -> ${name}`);
+      const included = [...read(path).matchAll(/#include "((\w+)\/[^"]+)"/g)];
+      return included.filter(([, , folder]) => !allowed[path.split("/")[1]!]!.includes(folder!)).map(([, file]) => `${path} -> ${file}`);
     });
-    // The one place that chooses a back end.
-    expect(wrong).toEqual(["native/engine/engine.cc -> cpu"]);
+    // The one place that chooses a back end, and what the processor can run.
+    expect(wrong).toEqual(["native/addon/backends.cc -> cpu/cpu_backend.h", "native/addon/exports.cc -> cpu/kernels.h"]);
   });
 
   it("exports what addon.ts declares, and little", () => {
     const declared = [...interfaceBody("lib/native/addon.ts", "NativeModule").matchAll(/^ {2}(\w+)[(:]/gm)].map(([, name]) => name!);
     expect(Object.keys(native()).sort()).toEqual(declared.sort());
-    expect(declared.length).toBeLessThanOrEqual(12);
+    expect(declared).toEqual(["Engine", "isas"]);
     const methods = [...interfaceBody("lib/native/addon.ts", "NativeEngine").matchAll(/^ {2}(\w+)\(/gm)].map(([, name]) => name!);
     expect(Object.getOwnPropertyNames(native().Engine.prototype).sort()).toEqual([...methods, "constructor"].sort());
   });
 });
 
 describe("an op has one name", () => {
-  const ops = filesBelow("native/ops", ".h").map((path) => path.slice("native/ops/".length, -2));
+  const variant = /using Op = std::variant<([^>]*)>/.exec(read("native/ops/op.h"))![1]!;
+  const ops = variant.split(",").map((name) => snakeCase(name.trim()));
   const bench = read("bench/ops/run.mjs");
 
-  it.each(ops.filter((name) => !["backend", "kv_cache"].includes(name)))("%s: contract, back end, CPU, test, benchmark", (name) => {
-    expect(read("native/ops/backend.h")).toContain(`virtual void ${name}(`);
-    expect(NATIVE.filter((path) => path.startsWith("native/cpu/") && path.endsWith(`/${name}.cc`)).length).toBe(1);
+  it("those of the variant, and sample, of the slots", () => {
+    const headers = filesBelow("native/ops", ".h").map((path) => path.slice("native/ops/".length, -2));
+    const shared = ["backend", "kv_cache", "memory", "op", "step"];
+    expect(headers.filter((name) => !shared.includes(name)).sort()).toEqual([...ops, "sample"].sort());
+  });
+
+  it.each([...ops, "sample"])("%s: contract, CPU, test, benchmark", (name) => {
+    expect(filesBelow("native/ops", ".h")).toContain(`native/ops/${name}.h`);
+    expect(NATIVE).toContain(name === "sample" ? "native/cpu/sample.cc" : `native/cpu/kernels/${name}.cc`);
     expect(filesBelow("test/ops", ".test.ts")).toContain(`test/ops/${name}.test.ts`);
     expect(bench).toMatch(new RegExp(`["\`]${name} `));
   });
@@ -149,31 +160,33 @@ describe("both languages agree on", () => {
   });
 
   it("numbers", () => {
-    const batch = read("native/engine/batch.h");
-    expect(Number(/kMaxTopLogprobs = (\d+)/.exec(batch)![1])).toBe(MAX_TOP_LOGPROBS);
-    const outputs = [...batch.match(/enum class RowOutput[^}]*\}/)![0].matchAll(/(\w+) = (\d+)/g)];
+    const step = read("native/ops/step.h");
+    expect(Number(/kMaxTopLogprobs = (\d+)/.exec(step)![1])).toBe(MAX_TOP_LOGPROBS);
+    const outputs = [...step.match(/enum class RowOutput[^}]*\}/)![0].matchAll(/(\w+) = (\d+)/g)];
     expect(Object.fromEntries(outputs.map(([, name, value]) => [name!.toLowerCase(), Number(value)]))).toEqual(ROW_OUTPUT);
     expect(PAGE_SIZE % 16).toBe(0);
   });
 
   it.each([
-    // TypeScript, C++, fields of TypeScript that the other lacks, and of C++.
-    ["lib/native/addon.ts", "StepBuffers", "native/engine/batch.h", "Batch", ["sampled", "logprobs", "topTokens", "topLogprobs"], []],
-    ["lib/native/addon.ts", "NativeConfig", "native/engine/config.h", "EngineConfig", [], []],
-    ["lib/model/spec.ts", "ModelSpec", "native/engine/config.h", "ModelSpec", ["architecture", "contextLength"], []],
-    ["lib/model/mixers/attention.ts", "AttentionSpec", "native/engine/config.h", "AttentionSpec", ["kind"], []],
-    ["lib/model/feed-forwards/gated.ts", "GatedSpec", "native/engine/config.h", "FeedForwardSpec", ["kind"], []],
-    ["lib/model/spec.ts", "CacheGroup", "native/engine/config.h", "CacheGroup", [], []],
-    ["lib/model/spec.ts", "RopeSpec", "native/engine/config.h", "RopeSpec", [], []],
-    ["lib/model/spec.ts", "TensorRow", "native/engine/config.h", "TensorRow", ["shape"], ["rows", "cols"]],
-  ])("%s: %s and %s: %s", (tsFile, interfaceName, cppFile, structName, onlyTs, onlyCpp) => {
-    const fields = [...interfaceBody(tsFile, interfaceName).matchAll(/^ {2}(\w+)\??:/gm)].map(([, name]) => name!);
-    const members = [...structBody(cppFile, structName).matchAll(/^ {2}[\w:<>]+(?: [\w:<>]+)* (\w+)(?: = [^;]+)?;/gm)].map(
-      ([, name]) => name!,
-    );
-    const twins = fields
-      .filter((name) => !onlyTs.includes(name))
-      .map((name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
+    // TypeScript and C++, with the fields that the other lacks.
+    ["lib/native/addon.ts", ["StepBuffers", "StepResults"], "native/ops/step.h", ["Batch", "StepResult"], [], []],
+    ["lib/native/addon.ts", ["SlotConfig"], "native/ops/sample.h", ["SampleParams", "SlotConfig"], ["biasTokens", "biasValues"], BIASES],
+    ["lib/native/addon.ts", ["NativeConfig"], "native/model/spec.h native/engine/config.h", ["ModelConfig", "EngineConfig"], [], []],
+    ["lib/native/addon.ts", ["CpuDevice"], "native/engine/config.h", ["DeviceConfig"], [], []],
+    ["lib/model/spec.ts", ["ModelSpec"], "native/model/spec.h", ["ModelSpec"], ["architecture", "contextLength"], []],
+    ["lib/model/spec.ts", ["LayerSpec"], "native/model/spec.h", ["LayerSpec"], [], []],
+    ["lib/model/mixers/attention.ts", ["AttentionSpec"], "native/model/spec.h", ["AttentionSpec"], ["kind"], []],
+    ["lib/model/feed-forwards/gated.ts", ["GatedSpec"], "native/model/spec.h", ["GatedSpec"], ["kind"], []],
+    ["lib/model/spec.ts", ["CacheGroup"], "native/model/spec.h", ["CacheGroup"], [], []],
+    ["lib/model/kinds.ts", ["CachePart"], "native/model/spec.h", ["CachePart"], [], []],
+    ["lib/model/spec.ts", ["RopeSpec"], "native/model/spec.h", ["RopeSpec"], [], []],
+    ["lib/model/spec.ts", ["TensorRow"], "native/model/spec.h", ["TensorRow"], [], []],
+  ])("%s: %s and %s: %s", (tsFile, interfaces, cppFiles, structs, onlyTs: readonly string[], onlyCpp: readonly string[]) => {
+    const fields = interfaces.flatMap((name) => [...interfaceBody(tsFile, name).matchAll(/^ {2}(\w+)\??:/gm)].map(([, field]) => field!));
+    const bodies = structs.map((name) => structBody(cppFiles.split(" "), name)).join("\n");
+    const members = [...bodies.matchAll(/^ {2}[\w:<>]+(?: [\w:<>]+)* (\w+)(?: = [^;]+)?;/gm)].map(([, name]) => name!);
+    const twins = fields.filter((name) => !onlyTs.includes(name)).map(snakeCase);
+    expect(twins.length).toBeGreaterThan(1);
     expect(members.filter((name) => !onlyCpp.includes(name)).sort()).toEqual(twins.sort());
   });
 });
@@ -200,9 +213,14 @@ function reachable(from: string): string[] {
 }
 
 function interfaceBody(path: string, name: string): string {
-  return new RegExp(`interface ${name} \\{\n(.*?)\n\\}`, "s").exec(read(path))![1]!;
+  return new RegExp(`interface ${name}(?: extends \\w+)? \\{\n(.*?)\n\\}`, "s").exec(read(path))![1]!;
 }
 
-function structBody(path: string, name: string): string {
-  return new RegExp(`struct ${name} \\{\n(.*?)\n\\};`, "s").exec(read(path))![1]!;
+function structBody(paths: readonly string[], name: string): string {
+  return new RegExp(`struct ${name}(?: : \\w+)? \\{\n(.*?)\n\\};`, "s").exec(paths.map(read).join("\n"))![1]!;
+}
+
+/** `qIndptr`, `AddNorm`: `q_indptr`, `add_norm`. */
+function snakeCase(name: string): string {
+  return name.replace(/(?<=.)[A-Z]/g, "_$&").toLowerCase();
 }

@@ -50,6 +50,7 @@ void Engine::submit(Step& step) {
   if (!decoder_) fail("INVALID_ARGUMENT", "the engine is not loaded");
   check(step.batch, config_, step.logit_rows);
   check_slots(step.batch);
+  note_outputs(step.batch);  // even if it fails: the step after it, which counts on its tokens, may have other rows
   step.result.reset(step.batch.output_count(), size_t(step.logit_rows) * config_.spec.vocab_size);
   launch([&] {
     step.inputs = &slots_->begin_step(step.batch);
@@ -69,7 +70,6 @@ void Engine::sample(Step& step) {
     }
   });
   step.event = backend_->record();
-  note_outputs(step.batch);
 }
 
 void Engine::choose(PendingChoice& choice) {

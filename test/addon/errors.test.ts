@@ -1,11 +1,13 @@
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ERROR_CODES } from "../../lib/errors.ts";
-import { type NativeConfig, type NativeEngine, ROW_OUTPUT, type StepBuffers } from "../../lib/native/addon.ts";
+import type { CacheGroup, LayerSpec } from "../../lib/model/spec.ts";
+import { type NativeConfig, type NativeEngine, ROW_OUTPUT, type StepBuffers, type StepResults } from "../../lib/native/addon.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
-import { addon, SHAPE, slotConfig, stepBuffers, tinyConfig } from "./support/tiny.mjs";
+import { addon, results, SHAPE, slotConfig, stepBuffers, tinyConfig } from "./support/tiny.mjs";
+import { codeOf, detached, FINITE, spoil, THROWN, thrownBy, WRONG } from "./support/wrong.ts";
 
 /** Any object, seen as what can be spoiled. */
 type Fields = Record<string, unknown>;
@@ -31,73 +33,38 @@ beforeAll(async () => {
   expected = await sampledToken();
 });
 afterAll(() => engine.close());
+afterEach(async () => expect(await sampledToken()).toBe(expected)); // whatever was refused
 
-/** What is wrong for every number, array and string of a contract. */
-const WRONG = [undefined, null, Number.NaN, Number.POSITIVE_INFINITY, -2, 1.5, 2 ** 32 + 1, 2 ** 53, 1n, "1", Symbol("s"), {}, () => {}];
-
-/** How `call` fails: it has to, with a documented code, and the engine has to go on as before. */
+/** How `call` fails. The engine has to go on as before. */
 async function failure(call: () => unknown): Promise<string> {
-  let code: unknown = "none";
-  try {
-    await call();
-  } catch (error) {
-    code = (error as { code?: unknown }).code;
-    expect(error).toBeInstanceOf(Error);
-    expect((error as Error).message.length).toBeGreaterThan(10);
-  }
+  const code = await codeOf(call);
   expect(await sampledToken()).toBe(expected);
-  return String(code);
+  return code;
 }
-
-/** Spoils each named property of an object by each wrong value in turn, but for those that it may have. */
-async function spoil(
-  make: () => object,
-  keys: readonly string[],
-  call: (spoiled: never) => unknown,
-  allowed: readonly unknown[] = [],
-): Promise<void> {
-  for (const key of keys) {
-    for (const wrong of WRONG) {
-      if (allowed.includes(wrong)) continue;
-      const what = `${key} = ${String(wrong)}`;
-      expect(ERROR_CODES, what).toContain(await failure(() => call({ ...make(), [key]: wrong } as never)));
-    }
-  }
-}
-
-/** Getters that throw, what is thrown being anything. */
-const thrown = [null, undefined, 0, "text", new RangeError("mine")];
-
-function throwing(object: object, key: string, value: unknown): object {
-  return Object.defineProperty({ ...object }, key, {
-    enumerable: true,
-    get() {
-      throw value;
-    },
-  });
-}
-
-const detached = (array: Int32Array | Float32Array): typeof array => {
-  structuredClone(array.buffer, { transfer: [array.buffer as ArrayBuffer] });
-  return array;
-};
 
 describe("new Engine", () => {
   const make = (): NativeConfig => tinyConfig(path);
   const refuse = (config: unknown) => new addon.Engine(config as NativeConfig);
 
   it("refuses each wrong value of its configuration", async () => {
-    await spoil(make, ["spec", "files", "tensors", "isa", "compute", "kvType", "threads", "pageSize", "pages"], refuse);
+    await spoil(make, ["spec", "files", "tensors", "device", "compute", "kvType", "pageSize", "pages"], refuse);
     await spoil(make, ["maxSlots", "maxBatchTokens", "maxContext"], refuse);
     for (const [key, value] of [
-      ["threads", 257],
       ["pageSize", 24],
       ["pages", [128]],
       ["pages", [128, 2 ** 30]],
       ["maxBatchTokens", 2 ** 20],
     ] as const)
       expect(await failure(() => refuse({ ...make(), [key]: value })), key).toBe("INVALID_ARGUMENT");
-    expect(await failure(() => refuse({ ...make(), isa: "avx1024" }))).toBe("UNSUPPORTED_DEVICE");
+    await spoil(
+      () => make().device,
+      ["kind", "isa", "threads"],
+      (device) => refuse({ ...make(), device }),
+    );
+    const { device } = make();
+    expect(await failure(() => refuse({ ...make(), device: { ...device, threads: 257 } }))).toBe("INVALID_ARGUMENT");
+    for (const change of [{ isa: "avx1024" }, { kind: "cuda" }])
+      expect(await failure(() => refuse({ ...make(), device: { ...device, ...change } }))).toBe("UNSUPPORTED_DEVICE");
     for (const config of [undefined, null, 1, "config", [], () => {}, new Proxy({}, {})])
       expect(await failure(() => refuse(config))).toBe("INVALID_ARGUMENT");
   });
@@ -105,30 +72,104 @@ describe("new Engine", () => {
   it("refuses each wrong value of its model", async () => {
     const inSpec = (change: (spec: Fields) => Fields) => (config: { spec: Fields }) => refuse({ ...config, spec: change(config.spec) });
     const keys = ["vocabSize", "hiddenSize", "normEpsilon", "embeddingScale", "ropes", "cacheGroups", "layers"];
-    const loose: unknown[] = [-2, 1.5, 2 ** 32 + 1, 2 ** 53]; // factors may be any finite number
     for (const key of keys) {
       for (const wrong of WRONG) {
-        if (key === "embeddingScale" && loose.includes(wrong)) continue;
+        if (key === "embeddingScale" && FINITE.includes(wrong)) continue;
         expect(ERROR_CODES, `${key} = ${String(wrong)}`).toContain(
           await failure(() => inSpec((spec) => ({ ...spec, [key]: wrong }))(make() as never)),
         );
       }
     }
     const { spec } = make();
-    const [layer, group, rope] = [spec.layers[0]!, spec.cacheGroups[0]!, spec.ropes[0]!];
+    const [group, rope] = [spec.cacheGroups[0]!, spec.ropes[0]!];
     const changes: Partial<NativeConfig["spec"]>[] = [
       { ropes: [{ ...rope, frequencies: Float32Array.of(1, Number.NaN) }] },
-      { ropes: [{ ...rope, frequencies: new Float32Array(5) }] },
       { cacheGroups: [group, group] },
       { cacheGroups: [group] },
       { cacheGroups: [{ ...group, layers: [4095] }, group] },
-      { layers: [{ ...layer, mixer: { ...layer.mixer, queryHeads: 3 } }, layer, layer] },
-      { layers: [{ ...layer, mixer: { ...layer.mixer, queryHeads: 2 ** 14, headSize: 2 ** 24 } }, layer, layer] },
-      { layers: [{ ...layer, mixer: { ...layer.mixer, scale: Number.NaN } }, layer, layer] },
-      { layers: [{ ...layer, mixer: { ...layer.mixer, cacheGroup: 2 } }, layer, layer] },
+      { cacheGroups: [group, { ...group, window: 32 }] },
     ];
     for (const change of changes)
       expect(await failure(() => refuse({ ...make(), spec: { ...spec, ...change } })), JSON.stringify(change)).toBe("INVALID_ARGUMENT");
+  });
+
+  it("refuses each wrong value of a layer, of a cache group and of a rope", async () => {
+    const { spec } = make();
+    const [first, ...layers] = spec.layers as [LayerSpec, ...LayerSpec[]];
+    const [group, ...groups] = spec.cacheGroups as [CacheGroup, ...CacheGroup[]];
+    const inSpec = (change: Fields) => refuse({ ...make(), spec: { ...spec, ...change } });
+    const inLayer = (change: Fields) => inSpec({ layers: [{ ...first, ...change }, ...layers] });
+    const inGroup = (change: Fields) => inSpec({ cacheGroups: [{ ...group, ...change }, ...groups] });
+    await spoil(() => first, ["mixer", "feedForward"], inLayer);
+    await spoil(
+      () => first.mixer,
+      ["kind", "queryHeads", "kvHeads", "headSize", "rope", "cacheGroup"],
+      (mixer) => inLayer({ mixer }),
+    );
+    await spoil(
+      () => first.mixer,
+      ["scale"],
+      (mixer) => inLayer({ mixer }),
+      FINITE,
+    );
+    await spoil(
+      () => first.feedForward,
+      ["kind", "size", "activation"],
+      (feedForward) => inLayer({ feedForward }),
+    );
+    await spoil(() => group, ["kind", "window", "layers", "parts"], inGroup);
+    await spoil(
+      () => group.parts[0]!,
+      ["elements", "type"],
+      (part) => inGroup({ parts: [part, group.parts[1]] }),
+    );
+    await spoil(
+      () => spec.ropes[0]!,
+      ["frequencies"],
+      (rope) => inSpec({ ropes: [rope] }),
+    );
+    await spoil(
+      () => spec.ropes[0]!,
+      ["scale"],
+      (rope) => inSpec({ ropes: [rope] }),
+      FINITE,
+    );
+    for (const parts of [[], Array(9).fill(group.parts[0])]) expect(await failure(() => inGroup({ parts }))).toBe("INVALID_ARGUMENT");
+    for (const kind of ["window", "state"]) expect(await failure(() => inGroup({ kind }))).toBe("INVALID_ARGUMENT");
+    for (const mixer of [{ kind: "latent" }, { ...first.mixer, kind: "" }])
+      expect(await failure(() => inLayer({ mixer }))).toBe("INVALID_ARGUMENT");
+    expect(await failure(() => inLayer({ feedForward: { ...first.feedForward, kind: "experts" } }))).toBe("INVALID_ARGUMENT");
+  });
+
+  it("refuses sizes of layers that contradict each other when it loads", async () => {
+    const { spec } = make();
+    const [layer, group, rope] = [spec.layers[0]!, spec.cacheGroups[0]!, spec.ropes[0]!];
+    const inMixer = (change: Fields): Fields => ({ layers: [{ ...layer, mixer: { ...layer.mixer, ...change } }, ...spec.layers.slice(1)] });
+    const inParts = (...parts: CacheGroup["parts"]): Fields => ({ cacheGroups: [{ ...group, parts }, spec.cacheGroups[1]] });
+    const part = group.parts[0]!;
+    const cases: [string, Fields][] = [
+      ["more pairs than a head has", { ropes: [{ ...rope, frequencies: new Float32Array(5) }] }],
+      ["query heads that kv heads do not divide", inMixer({ queryHeads: 3 })],
+      ["heads that are too wide", inMixer({ queryHeads: 2 ** 14, headSize: 2 ** 24 })],
+      ["a rope that is not there", inMixer({ rope: 1 })],
+      ["a cache group that is not there", inMixer({ cacheGroup: 2 })],
+      ["another layer's cache group", inMixer({ cacheGroup: 1 })],
+      ["one part", inParts(part)],
+      ["three parts", inParts(part, part, part)],
+      ["a part of another size", inParts(part, { ...part, elements: 8 })],
+      ["a part of another type", inParts(part, { ...part, type: "f32" })],
+    ];
+    for (const [what, change] of cases) {
+      const other = refuse({ ...make(), spec: { ...spec, ...change } });
+      expect(await failure(() => other.load(() => {})), what).toBe("INVALID_ARGUMENT");
+      await other.close();
+    }
+    const gated = refuse({
+      ...make(),
+      spec: { ...spec, layers: [{ ...layer, feedForward: { ...layer.feedForward, size: 49 } }, ...spec.layers.slice(1)] },
+    });
+    expect(await failure(() => gated.load(() => {}))).toBe("FILE_INVALID"); // its matrices have 48 rows
+    await gated.close();
   });
 
   it("refuses each wrong tensor, at the latest when it loads", async () => {
@@ -146,15 +187,17 @@ describe("new Engine", () => {
       [{ offset: 2 ** 53 - 1 }, "FILE_INVALID"],
       [{ shape: [2 ** 24, 2 ** 24] }, "FILE_INVALID"],
       [{ shape: [SHAPE.vocab + 1, SHAPE.hidden] }, "FILE_INVALID"],
-      [{ shape: [SHAPE.vocab, SHAPE.hidden, 1] }, "INVALID_ARGUMENT"],
+      [{ shape: [SHAPE.vocab, SHAPE.hidden, 1] }, "FILE_INVALID"],
+      [{ shape: [1, 1, SHAPE.vocab, SHAPE.hidden] }, "INVALID_ARGUMENT"],
       [{ type: "Q4_K" }, "INVALID_ARGUMENT"],
-      [{ name: "layers.3.q" }, "INVALID_ARGUMENT"],
-      [{ name: "layers.99999999999999999999.q" }, "INVALID_ARGUMENT"],
+      [{ name: "layers.3.q" }, "FILE_INVALID"],
       [{ name: "final_norm", shape: [SHAPE.hidden] }, "FILE_INVALID"],
     ];
     for (const [change, code] of cases)
       expect(await failure(() => load([{ ...first, ...change }, ...others])), JSON.stringify(change)).toBe(code);
     expect(await failure(() => load(others))).toBe("FILE_INVALID");
+    for (const name of ["layers.3.q", "layers.99999999999999999999.q", "layers.0.Q", ""]) // nobody asks for it
+      expect(await failure(() => load([first, ...others, { ...first, name }]))).toBe("INVALID_ARGUMENT");
     expect(await failure(() => load([first, ...others], [{ path: "/nowhere", size: 2 ** 40 }]))).toBe("FILE_NOT_FOUND");
     expect(await failure(() => load([first, ...others], [{ path: directory, size: 2 ** 40 }]))).toBe("FILE_INVALID");
     execFileSync("mkfifo", [join(directory, "pipe")]);
@@ -173,7 +216,7 @@ describe("new Engine", () => {
 
   it("needs `new`, and methods their own object", () => {
     expect(() => (addon.Engine as unknown as () => void)()).toThrow(TypeError);
-    for (const name of ["load", "setSlot", "step", "sample", "close"] as const) {
+    for (const name of ["load", "setSlot", "step", "choose", "close"] as const) {
       const method = addon.Engine.prototype[name] as (...args: unknown[]) => unknown;
       for (const self of [undefined, {}, addon, Object.create(engine)]) expect(() => method.call(self, () => {}, {})).toThrow();
     }
@@ -187,7 +230,7 @@ describe("load", () => {
   });
 
   it("goes on when its progress function throws", async () => {
-    for (const value of thrown) {
+    for (const value of THROWN) {
       const other = new addon.Engine(tinyConfig(path));
       const info = await other.load(() => {
         throw value;
@@ -223,7 +266,19 @@ describe("setSlot", () => {
 });
 
 describe("step", () => {
-  const inputs = ["slots", "qIndptr", "starts", "tokens", "outputs", "nextTokens", "wantLogits", "kvIndptr", "kvFirst", "kvPages"] as const;
+  const inputs = [
+    "slots",
+    "qIndptr",
+    "starts",
+    "tokens",
+    "outputs",
+    "outIndptr",
+    "nextTokens",
+    "logitRows",
+    "kvIndptr",
+    "kvFirst",
+    "kvPages",
+  ] as const;
   const results = ["sampled", "logprobs", "topTokens", "topLogprobs"] as const;
 
   it("refuses each wrong array, and numbers out of range in each", async () => {
@@ -240,7 +295,6 @@ describe("step", () => {
       );
     }
     for (const key of inputs) {
-      if (key === "wantLogits") continue;
       for (const value of [2 ** 31 - 1, -(2 ** 31)]) {
         const step = goodStep();
         step[key].fill(value);
@@ -249,86 +303,45 @@ describe("step", () => {
     }
   });
 
-  it("refuses pages that do not cover a row, and a slot in two rows", async () => {
-    const row = { slot: 0, start: 0, tokens: TOKENS, output: 0 };
-    expect(await failure(() => engine.step(stepBuffers([row, row])))).toBe("INVALID_ARGUMENT");
-    expect(await failure(() => engine.step({ ...goodStep(), kvIndptr: Int32Array.of(0, 0, 0, 0) }))).toBe("INVALID_ARGUMENT");
-    expect(await failure(() => engine.step({ ...goodStep(), kvFirst: Int32Array.of(1, 0) }))).toBe("INVALID_ARGUMENT");
-    expect(await failure(() => engine.step(stepBuffers([{ ...row, start: 1022 }], 64)))).toBe("INVALID_ARGUMENT");
+  it("refuses each wrong array of logits", async () => {
+    const make = (): StepBuffers => stepBuffers([{ slot: 0, start: 0, tokens: TOKENS, output: ROW_OUTPUT.score, wantLogits: true }]);
+    await spoil(make, ["logits"], (step) => engine.step(step));
+    const { logits } = make();
+    for (const wrong of [logits!.subarray(1), logits!.subarray(SHAPE.vocab), new Float64Array(logits!.length), detached(logits!.slice())])
+      expect(await failure(() => engine.step({ ...make(), logits: wrong as never }))).toBe("INVALID_ARGUMENT");
   });
 
   it("refuses result arrays that are taken away while it runs", async () => {
-    const step = goodStep();
-    const running = engine.step(step);
-    detached(step.sampled);
-    await expect(running).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
-    expect(await sampledToken()).toBe(expected);
-  });
-});
-
-describe("sample", () => {
-  it("refuses each wrong value, and a slot that waits for no logits", async () => {
-    const logits = new Float32Array(SHAPE.vocab);
-    for (const slot of [...WRONG, 8, 0]) expect(await failure(() => engine.sample(slot as never, logits))).toBe("INVALID_ARGUMENT");
-    for (const wrong of [...WRONG, logits.subarray(1), new Float64Array(SHAPE.vocab), detached(logits.slice())])
-      expect(await failure(() => engine.sample(0, wrong as never))).toBe("INVALID_ARGUMENT");
-  });
-
-  it("tells of logits that leave no token by -1", async () => {
-    for (const value of [Number.NaN, Number.NEGATIVE_INFINITY]) {
+    for (const key of ["sampled", "logprobs", "topTokens", "topLogprobs", "logits"] as const) {
       engine.setSlot(0, slotConfig());
-      await engine.step(stepBuffers([{ slot: 0, start: 0, tokens: TOKENS, output: ROW_OUTPUT.logits }]));
-      expect((await engine.sample(0, new Float32Array(SHAPE.vocab).fill(value))).token).toBe(-1);
+      const step = stepBuffers([{ slot: 0, start: 0, tokens: TOKENS, output: ROW_OUTPUT.logits }]);
+      const running = engine.step(step);
+      detached(step[key]!);
+      await expect(running, key).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+      expect(await sampledToken()).toBe(expected);
     }
   });
 });
 
-describe("op", () => {
-  const options = { isa: "portable", threads: 1 } as const;
-  const floats = (count: number): Float32Array => new Float32Array(count);
+/** A choice that the slot waits for. */
+async function choose(results: StepResults): Promise<void> {
+  engine.setSlot(0, slotConfig());
+  const step = stepBuffers([{ slot: 0, start: 0, tokens: TOKENS, output: ROW_OUTPUT.logits }]);
+  await engine.step(step);
+  await engine.choose(0, step.logits!, results);
+}
 
-  it("refuses wrong names, options and arguments", async () => {
-    const args = { x: floats(4), y: floats(4) };
-    for (const name of [...WRONG, "subtract"]) expect(await failure(() => addon.op(name as never, options, args))).toBe("INVALID_ARGUMENT");
-    await spoil(
-      () => options,
-      ["threads"],
-      (wrong) => addon.op("add", wrong, args),
-    );
-    await spoil(
-      () => options,
-      ["isa"],
-      (wrong) => addon.op("add", wrong, args),
-    );
-    await spoil(
-      () => args,
-      ["x", "y"],
-      (wrong) => addon.op("add", options, wrong),
-    );
-    const rope = {
-      count: 2 ** 30,
-      heads: 2 ** 30,
-      headSize: 2 ** 30,
-      pairs: 0,
-      x: floats(0),
-      positions: new Int32Array(),
-      frequencies: floats(0),
-      scale: 1,
-    };
-    expect(await failure(() => addon.op("rope", options, rope))).toBe("INVALID_ARGUMENT");
-    expect(await failure(() => addon.op("add", options, { x: { x: { x: { x: { x: 1 } } } } }))).toBe("INVALID_ARGUMENT");
-  });
-
-  it("runs no getter between looking at an array and using it", async () => {
-    const x = floats(1 << 20);
-    const trap = {
-      x,
-      get y() {
-        detached(x);
-        return floats(1 << 20);
-      },
-    };
-    expect(await failure(() => addon.op("add", options, trap))).toBe("INVALID_ARGUMENT");
+describe("choose", () => {
+  it("refuses each wrong value", async () => {
+    const logits = new Float32Array(SHAPE.vocab);
+    for (const slot of [...WRONG, 8, 0])
+      expect(await failure(() => engine.choose(slot as never, logits, results(1)))).toBe("INVALID_ARGUMENT");
+    for (const wrong of [...WRONG, logits.subarray(1), new Float64Array(SHAPE.vocab), detached(logits.slice())])
+      expect(await failure(() => engine.choose(0, wrong as never, results(1)))).toBe("INVALID_ARGUMENT");
+    for (const wrong of WRONG) expect(await failure(() => engine.choose(0, logits, wrong as never))).toBe("INVALID_ARGUMENT");
+    await spoil(() => results(1), ["sampled", "logprobs", "topTokens", "topLogprobs"], choose);
+    for (const key of ["sampled", "logprobs", "topTokens", "topLogprobs"] as const)
+      expect(await failure(() => choose({ ...results(1), [key]: detached(results(1)[key]) }))).toBe("INVALID_ARGUMENT");
   });
 });
 
@@ -339,24 +352,10 @@ describe("what JavaScript throws", () => {
       [slotConfig, "tokens", (config) => engine.setSlot(0, config)],
       [goodStep, "kvPages", (step) => engine.step(step)],
       [goodStep, "rowCount", (step) => engine.step(step)],
-      [() => ({ isa: "portable", threads: 1 }), "threads", (options) => addon.op("add", options, {})],
-      [() => ({ x: new Float32Array(1), y: new Float32Array(1) }), "y", (args) => addon.op("add", { isa: "portable", threads: 1 }, args)],
+      [() => results(1), "sampled", (results) => choose(results)],
     ];
-    for (const [make, key, call] of calls) {
-      for (const value of thrown) {
-        const outcome = (async () => call(throwing(make(), key, value) as never))().then(
-          () => "nothing was thrown",
-          (error: unknown) => error,
-        );
-        expect(await outcome).toBe(value);
-        const proxy = new Proxy(make(), { get: (target, name) => (name === key ? thrower(value) : Reflect.get(target, name)) });
-        expect(await (async () => call(proxy as never))().catch((error: unknown) => error)).toBe(value);
-      }
-    }
+    for (const [make, key, call] of calls)
+      for (const value of THROWN) expect(await thrownBy(make, key, value, call)).toEqual([value, value]);
     expect(await sampledToken()).toBe(expected);
   });
 });
-
-function thrower(value: unknown): never {
-  throw value;
-}

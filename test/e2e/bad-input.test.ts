@@ -92,7 +92,7 @@ async function generateAfterClose(): Promise<unknown> {
 
 async function generateWhileStepsFail(): Promise<unknown> {
   const fake = fakeEngine();
-  fake.native.failure = new Error("a defect");
+  fake.native.failing = () => new Error("a defect");
   return fake.engine.generate([1]);
 }
 

@@ -3,7 +3,8 @@ import type { Chunk } from "../../lib/api/completion.ts";
 import type { GenerateParams } from "../../lib/api/params.ts";
 import type { Engine } from "../../lib/engine.ts";
 import { EOS, EURO, type FakeEngine, fakeEngine, fakeTokenizer, ids, VOCAB } from "../support/fake-engine.ts";
-import { expectedTokens, fakeLogits, fakeLogprobs } from "../support/fake-native.ts";
+import { fakeLogits, fakeLogprobs } from "../support/fake-model.ts";
+import { expectedTokens } from "../support/fake-slot.ts";
 
 const open: Engine[] = [];
 const create = (settings?: Parameters<typeof fakeEngine>[0]): FakeEngine => {
@@ -399,29 +400,6 @@ describe("the engine's end", () => {
       call.catch((error) => error.code),
     );
     expect(await Promise.all(later)).toEqual(["CLOSED", "CLOSED", "CLOSED", "CLOSED"]);
-    idle(engine);
-  });
-
-  test("a step that fails rejects every request with its error", async () => {
-    const { engine, native } = create();
-    const running = [engine.generate([2], on), engine.generate([3], on)];
-    native.failure = Object.assign(new Error("no memory"), { code: "OUT_OF_MEMORY" });
-    for (const call of await Promise.allSettled(running))
-      expect(call).toMatchObject({ reason: { code: "OUT_OF_MEMORY", message: "no memory" } });
-    await expect(engine.generate([2])).rejects.toMatchObject({ code: "OUT_OF_MEMORY" });
-    idle(engine);
-  });
-
-  test("a slot that the native side refuses fails its own request", async () => {
-    const { engine, model, native } = create();
-    const setSlot = native.setSlot.bind(native);
-    native.setSlot = (slot, config) => {
-      if (config.topP === 0.5) throw Object.assign(new Error("topP"), { code: "INVALID_ARGUMENT" });
-      setSlot(slot, config);
-    };
-    const other = engine.generate([2], { ...on, maxTokens: 10 });
-    await expect(engine.generate([3], { topP: 0.5, n: 3 })).rejects.toMatchObject({ code: "INVALID_ARGUMENT", message: "topP" });
-    expect((await other).tokens).toEqual(expectedTokens(model, [2], 10));
     idle(engine);
   });
 

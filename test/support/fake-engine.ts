@@ -1,9 +1,10 @@
-import { checkOptions, type EngineOptions, MAX_SLOTS, PAGE_SIZE } from "../../lib/api/options.ts";
+import { checkOptions, type EngineOptions } from "../../lib/api/options.ts";
 import { createEngine, type Engine } from "../../lib/engine.ts";
 import type { CachePart } from "../../lib/model/kinds.ts";
 import type { ModelSource } from "../../lib/model/spec.ts";
-import type { TextTokenizer } from "../../lib/run/parts.ts";
-import { type FakeModel, FakeNative } from "./fake-native.ts";
+import { nativeConfig, type TextTokenizer } from "../../lib/run/parts.ts";
+import type { FakeModel } from "./fake-model.ts";
+import { FakeNative } from "./fake-native.ts";
 
 const texts = ["<s>", "</s>", ..."abcdefghijklmnopqrstuvwxyz ", [0xe2], [0x82], [0xac], " the", "<x>"];
 export const VOCAB = 40;
@@ -105,10 +106,9 @@ export function fakeEngine(
 ): FakeEngine {
   const source = fakeSource(settings.contextLength);
   const options = checkOptions({ isa: "portable", ...settings.options }, source, ["portable"]);
-  const { isa, compute, kvType, threads, pages, maxBatchTokens, maxContext } = options;
   const model: FakeModel = { vocabSize: VOCAB, ...(settings.script && { script: settings.script }) };
-  const config = { ...source, isa, compute, kvType, threads, pages, maxBatchTokens, maxContext, pageSize: PAGE_SIZE, maxSlots: MAX_SLOTS };
-  const native = new FakeNative(config, model);
+  const native = new FakeNative(nativeConfig(source, options), model);
+  native.load(() => {}).catch(() => {}); // runs before all that follows; rejects if the engine is closed at once
   const engine = createEngine({
     source,
     options,

@@ -1,4 +1,4 @@
-import { addon, randomIntegers, SHAPE, slotConfig, stepBuffers, tinyConfig } from "./tiny.mjs";
+import { addon, randomIntegers, results, SHAPE, slotConfig, stepBuffers, tinyConfig } from "./tiny.mjs";
 
 /**
  * Calls of random arguments, valid ones with one to three places spoiled: `fuzz.mjs WEIGHTS SEED CALLS`. Prints how many were accepted and
@@ -80,7 +80,17 @@ function randomStep() {
   const slots = [0, 1, 2, 3, 4, 5, 6, 7].filter(() => random(3) === 0);
   const rows = (slots.length > 0 ? slots : [0]).map((slot) => {
     const tokens = i32(1 + random(24), SHAPE.vocab).map((token) => (random(6) === 0 ? -1 : token));
-    return { slot, start: random(60), tokens, output: random(4), next: random(SHAPE.vocab + 1) - 1, wantLogits: random(2) };
+    const output = random(4);
+    const outputs = output === 1 ? 1 + random(tokens.length) : undefined;
+    return {
+      slot,
+      start: random(60),
+      tokens,
+      output,
+      outputs,
+      next: random(SHAPE.vocab + 1) - 1,
+      wantLogits: output === 3 && random(2) === 0,
+    };
   });
   return stepBuffers(rows);
 }
@@ -106,79 +116,12 @@ function randomSlot() {
   });
 }
 
-function paged() {
-  const cache = () => new Uint8Array(4 * 2 * 8 * 16 * 4);
-  const rows = {
-    indptr: Int32Array.of(0, 3, 4),
-    starts: Int32Array.of(14, 2),
-    pageIndptr: Int32Array.of(0, 2, 3),
-    pageFirst: new Int32Array(2),
-  };
-  return {
-    ...rows,
-    pages: Int32Array.of(0, 1, 3),
-    type: pick(["F32", "F16", "BF16"]),
-    kvHeads: 2,
-    headSize: 8,
-    pageSize: 16,
-    kCache: cache(),
-    vCache: cache(),
-  };
-}
-
-const weight = (rows) => ({ type: "Q8_0", rows, weight: Uint8Array.from({ length: rows * 34 }, () => random(256)), y: f32(2 * rows) });
-const OPS = {
-  add: () => ({ x: f32(33), y: f32(33) }),
-  append_kv: () => ({ ...paged(), k: f32(64), v: f32(64) }),
-  attention: () => ({ ...paged(), q: f32(128), out: f32(128), queryHeads: 4, window: random(3) * 8, scale: 0.3 }),
-  embed: () => ({ type: "F32", rows: 5, cols: 8, count: 3, table: new Uint8Array(160), tokens: i32(3, 5), scale: 1, y: f32(24) }),
-  glu: () => ({ gate: f32(20), up: f32(20), y: f32(20), activation: pick(["silu", "gelu_tanh"]) }),
-  matmul: () => ({ count: 2, cols: 32, x: f32(64), compute: pick(["f32", "bf16", "int8"]), outputs: [weight(17), weight(3)] }),
-  rmsnorm: () => ({ rows: 3, cols: 9, x: f32(27), weight: f32(9), y: f32(27), epsilon: 1e-6 }),
-  rope: () => ({
-    count: 2,
-    heads: 2,
-    headSize: 8,
-    pairs: 4,
-    x: f32(32),
-    positions: i32(2, 99),
-    frequencies: f32(4),
-    scale: 1,
-    interleaved: true,
-  }),
-  sample: () => ({
-    rows: 2,
-    vocab: 40,
-    top: 3,
-    logits: f32(80),
-    token: i32(2, 40),
-    logprob: f32(2),
-    logSum: new Float64Array(2),
-    seed: 3n,
-    temperature: 1,
-    topTokens: i32(6, 40),
-    topLogprobs: f32(6),
-    topP: 0.9,
-    topK: 5,
-    typicalP: 0.8,
-    minP: 0.1,
-    wantLogprobs: true,
-    wantAdjust: true,
-    wantChoose: true,
-    seenTokens: i32(3, 40),
-    seenCounts: i32(3, 4),
-    banned: i32(1, 40),
-    kept: new Uint8Array(40),
-  }),
-};
-
 const CALLS = [
   (engine) => engine.step(spoiled(randomStep())),
   (engine) => engine.setSlot(random(5) === 0 ? value() : random(8), spoiled(randomSlot())),
-  (engine) => engine.sample(random(5) === 0 ? value() : random(8), random(4) === 0 ? value() : f32(SHAPE.vocab)),
-  () => {
-    const name = pick(Object.keys(OPS));
-    return addon.op(name, { isa: pick(addon.isas()), threads: 1 + random(2) }, spoiled(OPS[name]()));
+  (engine) => {
+    const logits = random(4) === 0 ? value() : f32(SHAPE.vocab);
+    return engine.choose(random(5) === 0 ? value() : random(8), logits, random(4) === 0 ? value() : spoiled(results(1)));
   },
 ];
 

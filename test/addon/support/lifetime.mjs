@@ -1,12 +1,16 @@
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
-import { addon, longStep, randomIntegers, slotConfig, stepBuffers, tinyConfig } from "./tiny.mjs";
+import { addon, longStep, randomIntegers, results, SHAPE, slotConfig, stepBuffers, tinyConfig } from "./tiny.mjs";
 
 /** One way for a process to end while an engine lives: `lifetime.mjs DIRECTORY SCENARIO`. */
 
-const config = (directory) => tinyConfig(join(directory, `${randomBytes(6).toString("hex")}.bin`), { threads: 2 });
+const config = (directory) => {
+  return tinyConfig(join(directory, `${randomBytes(6).toString("hex")}.bin`), { device: { kind: "cpu", isa: "portable", threads: 2 } });
+};
 
 async function loaded(directory) {
   const engine = new addon.Engine(config(directory));
@@ -86,6 +90,21 @@ const SCENARIOS = {
     const threads = (await import("node:fs")).readdirSync("/proc/self/task").length;
     console.log(JSON.stringify({ threads, grown: process.memoryUsage.rss() - before }));
   },
+  /** A step for whose results there is no memory, and the next, which counts on its token and has another row. */
+  lacking: async (directory) => {
+    const engine = await loaded(directory);
+    engine.setSlot(1, slotConfig());
+    const step = stepBuffers([{ slot: 0, start: 0, tokens: [1, 2, 3], output: 1 }]);
+    const next = () => stepBuffers([1, 0].map((slot) => ({ slot, start: 0, tokens: slot === 0 ? [-1] : [5, 6], output: 1 })));
+    const logits = new Float32Array(SHAPE.vocab * 4_000_000); // 1.5 GB that nobody touches; natively they would be a copy
+    const pages = Number(readFileSync("/proc/self/statm", "utf8").split(" ")[0]);
+    execFileSync("prlimit", [`--pid=${process.pid}`, `--as=${pages * 4096 + 2 ** 29}`]);
+    const [after, alone] = [next(), next()];
+    const ends = await Promise.allSettled([engine.step({ ...step, logits }), engine.step(after)]);
+    for (const slot of [0, 1]) engine.setSlot(slot, slotConfig({ tokens: Int32Array.of(1), promptLength: 1 }));
+    await engine.step(alone);
+    console.log(JSON.stringify([...ends.map(({ reason }) => reason?.code ?? "none"), after.sampled[0] === alone.sampled[0]]));
+  },
   /** A refused call leaves nothing behind. */
   refused: async (directory) => {
     const engine = await loaded(directory);
@@ -131,7 +150,7 @@ async function work(directory) {
         engine.setSlot(1, { temperature: -1 });
       } catch {}
     }
-    engine.sample(0, new Float32Array(96)).catch(() => {});
+    engine.choose(0, new Float32Array(96), results(1)).catch(() => {});
     await Promise.allSettled(steps);
     await engine.close();
   }

@@ -38,10 +38,9 @@ export function tinyConfig(path, overrides = {}) {
     spec,
     tensors,
     files: [{ path, size }],
-    isa: "portable",
+    device: { kind: "cpu", isa: "portable", threads: 1 },
     compute: "f32",
     kvType: "f32",
-    threads: 1,
     pageSize: SHAPE.pageSize,
     pages: [128, 128],
     ...LIMITS,
@@ -126,42 +125,69 @@ export function slotConfig(overrides = {}) {
   };
 }
 
+/** Outputs that a row of each kind has, unless it says otherwise: none, sample, logits, score. */
+const OUTPUTS = [() => 0, () => 1, () => 1, (row) => row.tokens.length];
+
 /**
- * StepBuffers of rows { slot, start, tokens, output, next, wantLogits }. A slot owns the same pages in each test: `slot * pagesPerSlot` on,
- * in both groups (no page before the window is given back).
+ * StepBuffers of rows { slot, start, tokens, output, outputs, next, wantLogits }, with results of the right size. A slot owns the same
+ * pages in each test: `slot * pagesPerSlot` on, in both groups (no page before the window is given back).
  */
 export function stepBuffers(rows, pagesPerSlot = 16) {
-  const tokens = rows.flatMap((row) => [...row.tokens]);
-  const pages = rows.map(({ slot, start, tokens: own }) => {
-    const count = Math.ceil((start + own.length) / SHAPE.pageSize);
-    return Array.from({ length: count }, (_, p) => slot * pagesPerSlot + p);
-  });
-  const kvPages = [...pages.flat(), ...pages.flat()];
-  const ends = (counts, base) => [base, ...counts.map((_, i) => counts.slice(0, i + 1).reduce((sum, count) => sum + count, base))];
-  const lengths = pages.map((own) => own.length);
   const integers = (of) => Int32Array.from(rows, of);
+  const outIndptr = ends(rows.map((row) => row.outputs ?? OUTPUTS[row.output](row)));
+  const outputs = outIndptr.at(-1);
   return {
     rowCount: rows.length,
     slots: integers((row) => row.slot),
-    qIndptr: Int32Array.from(
-      ends(
-        rows.map((row) => row.tokens.length),
-        0,
-      ),
-    ),
+    qIndptr: Int32Array.from(ends(rows.map((row) => row.tokens.length))),
     starts: integers((row) => row.start),
-    tokens: Int32Array.from(tokens),
+    tokens: Int32Array.from(rows.flatMap((row) => [...row.tokens])),
     outputs: integers((row) => row.output),
+    outIndptr: Int32Array.from(outIndptr),
     nextTokens: integers((row) => row.next ?? -1),
-    wantLogits: integers((row) => row.wantLogits ?? 0),
-    kvIndptr: Int32Array.from([...ends(lengths, 0), ...ends(lengths, kvPages.length / 2)]),
+    ...pageTables(rows, pagesPerSlot),
+    ...logitRows(rows, outIndptr),
+    ...results(outputs),
+  };
+}
+
+export function results(outputs) {
+  return {
+    sampled: new Int32Array(outputs),
+    logprobs: new Float32Array(outputs),
+    topTokens: new Int32Array(outputs * 20),
+    topLogprobs: new Float32Array(outputs * 20),
+  };
+}
+
+/** Where each of such counts ends, with where the first begins. */
+function ends(counts, base = 0) {
+  return [base, ...counts.map((_, i) => counts.slice(0, i + 1).reduce((sum, count) => sum + count, base))];
+}
+
+function pageTables(rows, pagesPerSlot) {
+  const pages = rows.map(({ slot, start, tokens }) => {
+    return Array.from({ length: Math.ceil((start + tokens.length) / SHAPE.pageSize) }, (_, p) => slot * pagesPerSlot + p);
+  });
+  const lengths = pages.map((own) => own.length);
+  const kvPages = [...pages.flat(), ...pages.flat()];
+  return {
+    kvIndptr: Int32Array.from([...ends(lengths), ...ends(lengths, kvPages.length / 2)]),
     kvFirst: new Int32Array(2 * rows.length),
     kvPages: Int32Array.from(kvPages),
-    sampled: new Int32Array(rows.length),
-    logprobs: new Float32Array(rows.length),
-    topTokens: new Int32Array(rows.length * 20),
-    topLogprobs: new Float32Array(rows.length * 20),
   };
+}
+
+/** Room for the logits of rows that want them, or have to (output 2). */
+function logitRows(rows, outIndptr) {
+  let end = 0;
+  const places = rows.map(({ output, wantLogits }, b) => {
+    if (output !== 2 && !wantLogits) return -1;
+    const place = end;
+    end += outIndptr[b + 1] - outIndptr[b];
+    return place;
+  });
+  return { logitRows: Int32Array.from(places), logits: end === 0 ? undefined : new Float32Array(end * SHAPE.vocab) };
 }
 
 /** A step that takes a while: one row of `count` tokens. */

@@ -40,8 +40,7 @@ test("devices and instruction sets that are not there", () => {
 
 test("defaults follow the model and the processor", () => {
   expect(check(undefined)).toMatchObject({
-    device: "cpu",
-    isa: "avx2",
+    device: { kind: "cpu", isa: "avx2" },
     compute: "f32",
     kvType: "f16",
     maxContext: 256,

@@ -19,7 +19,7 @@ function fakeModule(): { module: NativeModule; last: () => FakeNative } {
       last = this;
     }
   }
-  return { module: { Engine: FakeEngine, isas: () => ["portable", "avx2"], op: () => ({ seconds: 0 }) }, last: () => last! };
+  return { module: { Engine: FakeEngine, isas: () => ["portable", "avx2"] }, last: () => last! };
 }
 
 test("a model is opened with what the options say, and progress is told", async () => {
@@ -27,8 +27,7 @@ test("a model is opened with what the options say, and progress is told", async 
   const progress: object[] = [];
   const parts = await openParts(directory, { threads: 3, isa: "portable", kvType: "f32", onProgress: (p) => progress.push(p) }, module);
   expect(last().config).toMatchObject({
-    threads: 3,
-    isa: "portable",
+    device: { kind: "cpu", isa: "portable", threads: 3 },
     kvType: "f32",
     compute: "f32",
     pageSize: 16,
