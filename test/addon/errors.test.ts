@@ -63,7 +63,7 @@ describe("new Engine", () => {
     );
     const { device } = make();
     expect(await failure(() => refuse({ ...make(), device: { ...device, threads: 257 } }))).toBe("INVALID_ARGUMENT");
-    for (const change of [{ isa: "avx1024" }, { kind: "cuda" }])
+    for (const change of [{ isa: "avx1024" }, { kind: "abacus" }])
       expect(await failure(() => refuse({ ...make(), device: { ...device, ...change } }))).toBe("UNSUPPORTED_DEVICE");
     for (const config of [undefined, null, 1, "config", [], () => {}, new Proxy({}, {})])
       expect(await failure(() => refuse(config))).toBe("INVALID_ARGUMENT");

@@ -32,9 +32,17 @@ test.each<[string, unknown]>([
   );
 });
 
-test("devices and instruction sets that are not there", () => {
-  for (const options of [{ device: "cuda" }, { isa: "avx512" }, { isa: "amx" }]) {
+test("instruction sets that are not there", () => {
+  for (const options of [{ isa: "avx512" }, { isa: "amx" }]) {
     expect(() => check(options)).toThrow(expect.objectContaining({ code: "UNSUPPORTED_DEVICE" }));
+  }
+});
+
+test("a GPU, by its number; its arithmetic", () => {
+  expect(check({ device: "cuda" })).toMatchObject({ device: { kind: "cuda", index: 0 }, compute: "bf16" });
+  expect(check({ device: "cuda:3", compute: "f32" })).toMatchObject({ device: { kind: "cuda", index: 3 }, compute: "f32" });
+  for (const options of [{ device: "cuda:" }, { device: "cuda:-1" }, { device: "cuda:256" }, { device: "cuda", compute: "int8" }]) {
+    expect(() => check(options)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
   }
 });
 

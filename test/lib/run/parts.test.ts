@@ -64,7 +64,7 @@ test("paths and options that are wrong are typed errors", async () => {
   await expectError(openParts("/nowhere/model.gguf", {}, module), "FILE_NOT_FOUND", "/nowhere/model.gguf");
   await expectError(openParts(5 as never, {}, module), "INVALID_ARGUMENT", "model");
   await expectError(openParts(directory, { threads: -1 }, module), "INVALID_ARGUMENT", "threads");
-  await expectError(openParts(directory, { device: "cuda" }, module), "UNSUPPORTED_DEVICE", "cuda");
+  await expectError(openParts(directory, { device: "cuda:one" as never }, module), "INVALID_ARGUMENT", "cuda:one");
   expect(Engine.open).toBeTypeOf("function");
 });
 
