@@ -47,7 +47,12 @@ async function takeTurns(cases, base) {
   for (let round = 1; round <= rounds; round++) {
     for (const one of cases) {
       const model = await one.open();
-      pairs[one.name].push({ tree: measure(ROOT, model, one), base: measure(base, model, one) });
+      const builds = [
+        ["tree", ROOT],
+        ["base", base],
+      ];
+      if (round % 2 === 0) builds.reverse(); // neither is always the first
+      pairs[one.name].push(Object.fromEntries(builds.map(([side, build]) => [side, measure(build, model, one)])));
     }
     console.log(`round ${round} of ${rounds}`);
   }

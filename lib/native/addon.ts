@@ -183,9 +183,14 @@ export function native(): NativeModule {
   return loaded;
 }
 
-/** An error of the addon as a KvasirError with the stack of who waits for it. */
+/** An error on the way to the addon or from it as a KvasirError with the stack of who waits for it. */
 export function nativeError(error: unknown): KvasirError {
   if (error instanceof KvasirError) return error;
   const { code, message } = error as { code?: ErrorCode; message?: string };
-  return new KvasirError(code ?? "INTERNAL", message ?? String(error), { cause: error });
+  return new KvasirError(code ?? (isLackOfMemory(error) ? "OUT_OF_MEMORY" : "INTERNAL"), message ?? String(error), { cause: error });
+}
+
+/** How JavaScript says that an array could not be had. */
+function isLackOfMemory(error: unknown): boolean {
+  return error instanceof RangeError && /allocation failed|array length/i.test(error.message);
 }

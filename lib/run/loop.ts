@@ -128,13 +128,23 @@ export class StepLoop {
       if (!this.#scheduler.schedule(plan)) return undefined;
       this.#giveSlots(plan);
       this.#giveLogits(plan, buffers);
+      this.#pack(plan, buffers);
     } while (plan.rowCount === 0); // each time, a request has failed
-    pack(plan, buffers, this.#limits.groups);
     step.done = this.#native.step(buffers);
     step.done.catch(() => {}); // seen when it is awaited, after the step before
     this.#stepCount += 1;
     this.#rowCount += plan.rowCount;
     return step;
+  }
+
+  /** Arrays that could not grow fail the requests of the step. */
+  #pack(plan: Plan, buffers: StepBuffers): void {
+    try {
+      pack(plan, buffers, this.#limits.groups);
+    } catch (error) {
+      for (const { sequence } of plan.rows.slice(0, plan.rowCount)) this.#owners.get(sequence)?.fail(nativeError(error));
+      this.#dropEnded(plan);
+    }
   }
 
   /** Tells the native side whose slots the plan's are. Parameters that are refused fail their request. */
