@@ -19,7 +19,7 @@ class CpuBackend : public Backend {
 
   std::string name() const override { return processor_name(); }
 
-  Activations activations() const override {
+  Activations activations(Compute) const override {
     // Logits of 32 rows: the output matrix is read once for that many, and they stay in a cache until they are sampled.
     return {.residual = DType::F32, .input = DType::F32, .output = DType::F32, .logit_rows = 32};
   }

@@ -29,25 +29,20 @@ class CudaBackend : public Backend {
   }
 
   std::string name() const override { return name_; }
-  Activations activations() const override {
-    return {.residual = DType::F32, .input = DType::F32, .output = DType::F32, .logit_rows = kLogitRows};
+  Activations activations(Compute compute) const override {
+    return {.residual = DType::F32,
+            .input = compute == Compute::F32 ? DType::F32 : DType::BF16,
+            .output = DType::F32,
+            .logit_rows = kLogitRows};
   }
 
   std::unique_ptr<Buffer> allocate(size_t bytes) override { return std::make_unique<DeviceBuffer>(bytes); }
 
-  Matrix create_weight(DType type, Compute compute, int rows, int cols) override {
-    auto weight = std::make_unique<DeviceWeight>();
-    weight->type = type;
-    weight->compute = compute;
-    weight->rows = rows;
-    weight->cols = cols;
-    weight->row_bytes = int64_t(cols) / info(type).block * info(type).bytes;
-    weight->bytes = static_cast<size_t>(weight->row_bytes) * rows;
-    weight->data = std::make_unique<DeviceBuffer>(weight->bytes);
-    return weight;
-  }
+  Matrix create_weight(DType type, Compute compute, int rows, int cols) override { return cuda::create_weight(type, compute, rows, cols); }
 
-  std::unique_ptr<Slots> create_slots(const SlotLimits& limits) override { return std::make_unique<CudaSlots>(limits, stream_, kLogitRows); }
+  std::unique_ptr<Slots> create_slots(const SlotLimits& limits) override {
+    return std::make_unique<CudaSlots>(limits, stream_, kLogitRows);
+  }
 
   std::span<uint8_t> stage(size_t bytes) override {
     staged_.resize(bytes);
@@ -55,9 +50,13 @@ class CudaBackend : public Backend {
   }
   // From pageable memory: the call returns when the driver has taken the bytes.
   void upload(const Buffer& buffer, std::span<const uint8_t> staged) override { copy(buffer.address(), staged); }
-  void pack_rows(Weight& weight, int first, int, std::span<const uint8_t> staged) override {
-    const auto& device = static_cast<const DeviceWeight&>(weight);
-    copy(static_cast<uint8_t*>(device.data->address()) + first * device.row_bytes, staged);
+  void pack_rows(Weight& weight, int first, int count, std::span<const uint8_t> staged) override {
+    if (staged.size() > raw_bytes_) {
+      raw_.reset();
+      raw_ = std::make_unique<DeviceBuffer>(raw_bytes_ = staged.size());
+    }
+    copy(raw_->address(), staged);
+    cuda::pack_rows(static_cast<const DeviceWeight&>(weight), first, count, static_cast<const uint8_t*>(raw_->address()), stream_.get());
   }
 
   void run(const Op& op) override {
@@ -104,6 +103,8 @@ class CudaBackend : public Backend {
 
   std::string name_;
   std::vector<uint8_t> staged_;
+  std::unique_ptr<DeviceBuffer> raw_;  // rows of the file on their way to their place
+  size_t raw_bytes_ = 0;
   std::map<std::pair<int, const StepInputs*>, cudaGraphExec_t> graphs_;
   Stream stream_;
 };

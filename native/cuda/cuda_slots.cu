@@ -17,7 +17,8 @@ int padded(int size, int capacity) {
   return std::min(static_cast<int>(std::bit_ceil(static_cast<unsigned>(size))), capacity);
 }
 
-__global__ void put_last_tokens(int32_t* token_ids, const int32_t* row_of_token, const int32_t* slots, const int32_t* last_tokens, int tokens) {
+__global__ void put_last_tokens(int32_t* token_ids, const int32_t* row_of_token, const int32_t* slots, const int32_t* last_tokens,
+                                int tokens) {
   const int t = blockIdx.x * blockDim.x + threadIdx.x;
   if (t < tokens && token_ids[t] < 0) token_ids[t] = last_tokens[slots[row_of_token[t]]];
 }
@@ -74,10 +75,12 @@ const StepInputs& CudaSlots::begin_step(const Batch& batch) {
   const size_t used = static_cast<size_t>(layout_.elements() - limits_.step.pages + sizes.pages);
   auto staged = std::make_shared<std::vector<int32_t>>(used);
   layout_.write(batch, sizes, staged->data());
-  check(cudaMemcpyAsync(arrays_.address(), staged->data(), used * sizeof(int32_t), cudaMemcpyHostToDevice, stream_.get()), "a step's inputs");
+  check(cudaMemcpyAsync(arrays_.address(), staged->data(), used * sizeof(int32_t), cudaMemcpyHostToDevice, stream_.get()),
+        "a step's inputs");
   const StepInputs& device = bucket.device;
-  put_last_tokens<<<(sizes.tokens + 255) / 256, 256, 0, stream_.get()>>>(
-      const_cast<int32_t*>(device.token_ids), device.row_of_token, device.slots, static_cast<const int32_t*>(last_tokens_.address()), sizes.tokens);
+  put_last_tokens<<<(sizes.tokens + 255) / 256, 256, 0, stream_.get()>>>(const_cast<int32_t*>(device.token_ids), device.row_of_token,
+                                                                         device.slots, static_cast<const int32_t*>(last_tokens_.address()),
+                                                                         sizes.tokens);
   check(cudaGetLastError(), "put_last_tokens");
   stream_.host([this, staged, sizes, &bucket] {
     host_arrays_ = std::move(*staged);

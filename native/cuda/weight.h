@@ -1,26 +1,31 @@
 #pragma once
-// A matrix in device memory: its rows as they are in the file (rows of whole blocks), one after the other.
+// A matrix in device memory, in the layout of cuda/packed.cuh.
 #include "cuda/runtime.h"
 
 namespace kvasir::cuda {
 
-struct DeviceWeight : Weight {
-  std::unique_ptr<DeviceBuffer> data;
-  int64_t row_bytes = 0;
-};
-
-// The same for kernels.
-struct WeightRows {
+// What kernels see: packed panels of 16 rows, or (F32, F16) rows as they are in the file.
+struct WeightView {
   const uint8_t* data;
-  int64_t row_bytes;
+  int64_t stride;  // bytes from a panel, or a row, to the next
   int rows;
   int cols;
   DType type;
 };
 
-inline WeightRows rows_of(const Weight& weight) {
+struct DeviceWeight : Weight {
+  std::unique_ptr<DeviceBuffer> data;
+  int64_t stride = 0;
+};
+
+inline WeightView view_of(const Weight& weight) {
   const auto& device = static_cast<const DeviceWeight&>(weight);
-  return {static_cast<const uint8_t*>(device.data->address()), device.row_bytes, device.rows, device.cols, device.type};
+  return {static_cast<const uint8_t*>(device.data->address()), device.stride, device.rows, device.cols, device.type};
 }
+
+std::unique_ptr<DeviceWeight> create_weight(DType type, Compute compute, int rows, int cols);
+
+// Rows [first, first + count) of the file's layout, in device memory, into their place. `first` is a multiple of 16.
+void pack_rows(const DeviceWeight& weight, int first, int count, const uint8_t* file_rows, cudaStream_t stream);
 
 }  // namespace kvasir::cuda

@@ -61,7 +61,7 @@ void Engine::submit(Step& step) {
 void Engine::sample(Step& step) {
   const StepInputs& inputs = *step.inputs;
   launch([&] {
-    const int most = backend_->activations().logit_rows;
+    const int most = backend_->activations(config_.compute).logit_rows;
     for (int first = 0; first < inputs.outputs; first += most) {
       if (cancelled_) fail("CLOSED", "the engine was closed");
       const int count = std::min(most, inputs.outputs - first);

@@ -7,7 +7,7 @@
 namespace kvasir {
 
 Decoder::Decoder(const ModelConfig& config, Backend& backend, WeightSource& source)
-    : config_(config), backend_(backend), activations_(backend.activations()), pools_(config, backend) {
+    : config_(config), backend_(backend), activations_(backend.activations(config.compute)), pools_(config, backend) {
   const int tokens = config.max_batch_tokens, hidden = config.spec.hidden_size, vocab = config.spec.vocab_size;
   for (const RopeSpec& rope : config.spec.ropes) frequencies_.push_back(upload(backend, rope.frequencies));
   embed_ = source.matrix("embed", vocab, hidden);

@@ -34,7 +34,7 @@ class Backend {
   virtual ~Backend() = default;
 
   virtual std::string name() const = 0;  // of the processor or device
-  virtual Activations activations() const = 0;
+  virtual Activations activations(Compute compute) const = 0;
 
   virtual std::unique_ptr<Buffer> allocate(size_t bytes) = 0;  // throws OUT_OF_MEMORY
   virtual Matrix create_weight(DType type, Compute compute, int rows, int cols) = 0;

@@ -109,8 +109,8 @@ class DeviceBackend : public Backend {
   std::string name() const override { return "device-like test back end"; }
 
   // Pieces of logits that differ from the CPU's.
-  Activations activations() const override {
-    Activations activations = inner_->activations();
+  Activations activations(Compute compute) const override {
+    Activations activations = inner_->activations(compute);
     activations.logit_rows = 8;
     return activations;
   }

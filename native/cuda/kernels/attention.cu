@@ -4,6 +4,8 @@
 // ascending d; the softmax runs online over tiles; then the lanes share out the dimensions and sum the tile's values in ascending position.
 // So the bits depend on the query and the cache alone. Limited by latency and by reading each key once for every query of a group.
 #include "cuda/kernels.h"
+#include "cuda/kernels/activations.cuh"
+#include "cuda/kernels/attention_tensor.h"
 #include "cuda/kernels/kv.cuh"
 #include "cuda/kernels/warp.cuh"
 #include "cuda/runtime.h"
@@ -32,7 +34,7 @@ __global__ void attention(Attention op, const int32_t* row_of_token, const int32
     const int key = tile + lane;
     float score = -INFINITY;
     if (key >= first && key <= position) {
-      const Element* k = kv_place<Element>(op.cache.k, op.cache, page_of(tables, row, key, P), kv_head, key);
+      const Element* k = key_of<Element>(op.cache, page_of(tables, row, key, P), kv_head, key);
       score = 0;
       for (int d = 0; d < D; ++d) score = fmaf(q[d], to_float(k[d]), score);
     }
@@ -46,15 +48,14 @@ __global__ void attention(Attention op, const int32_t* row_of_token, const int32
       const float w = __shfl_sync(0xffffffffu, weight, j);
       const int seen = tile + j;
       if (seen < first || seen > position) continue;
-      const Element* v = kv_place<Element>(op.cache.v, op.cache, page_of(tables, row, seen, P), kv_head, seen);
+      const Element* v = value_of<Element>(op.cache, page_of(tables, row, seen, P), kv_head, seen);
       for (int i = 0; i < kMostDims && i * kWarp < D; ++i) {
-        if (i * kWarp + lane < D) sums[i] = fmaf(w, to_float(v[i * kWarp + lane]), sums[i]);
+        if (i * kWarp + lane < D) sums[i] = fmaf(w, to_float(v[int64_t(i * kWarp + lane) * P]), sums[i]);
       }
     }
   }
-  float* out = row_of(op.out, token) + int64_t(head) * D;
   for (int i = 0; i < kMostDims && i * kWarp < D; ++i) {
-    if (i * kWarp + lane < D) out[i * kWarp + lane] = sums[i] / total;
+    if (i * kWarp + lane < D) store(op.out, token, int64_t(head) * D + i * kWarp + lane, sums[i] / total);
   }
 }
 
@@ -64,6 +65,7 @@ void run(const Attention& op, cudaStream_t stream) {
   const StepInputs& step = *op.step;
   const int64_t queries = int64_t(step.tokens) * op.query_heads;
   if (queries == 0) return;
+  if (can_run_tensor(op)) return run_tensor(op, stream);
   with_element(op.cache.k.type, [&](auto element) {
     attention<decltype(element)>
         <<<static_cast<unsigned>((queries + kWarps - 1) / kWarps), kWarps * kWarp, kWarps * op.cache.head_size * sizeof(float), stream>>>(

@@ -7,10 +7,10 @@ namespace kvasir::cuda {
 namespace {
 
 template <DType type>
-__global__ void embed(const int32_t* token_ids, WeightRows table, View y, float scale) {
-  const uint8_t* row = table.data + token_ids[blockIdx.x] * table.row_bytes;
+__global__ void embed(const int32_t* token_ids, WeightView table, View y, float scale) {
+  const int token = token_ids[blockIdx.x];
   float* to = row_of(y, blockIdx.x);
-  for (int k = threadIdx.x; k < table.cols; k += blockDim.x) to[k] = element<type>(row, k) * scale;
+  for (int k = threadIdx.x; k < table.cols; k += blockDim.x) to[k] = element<type>(table, token, k) * scale;
 }
 
 }  // namespace
@@ -18,7 +18,7 @@ __global__ void embed(const int32_t* token_ids, WeightRows table, View y, float 
 void run(const Embed& op, cudaStream_t stream) {
   if (op.step->tokens == 0) return;
   with_type(op.table->type,
-            [&](auto type) { embed<type><<<op.step->tokens, 256, 0, stream>>>(op.step->token_ids, rows_of(*op.table), op.y, op.scale); });
+            [&](auto type) { embed<type><<<op.step->tokens, 256, 0, stream>>>(op.step->token_ids, view_of(*op.table), op.y, op.scale); });
   check_launch("embed");
 }
 

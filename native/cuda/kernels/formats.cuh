@@ -1,66 +1,42 @@
 #pragma once
-// Elements of a weight's row in the layouts of GGUF's blocks (quant/pack.cc reads the same bytes on the host). The value is exact in float32
-// but for its last multiplication, which rounds as the CPU's does.
-#include <cuda_fp16.h>
-
-#include "cuda/weight.h"
+// The blocks of GGUF files, as they are in the file: levels and scales of one row (quant/pack.cc reads the same bytes on the host). Needed
+// once, for repacking.
+#include "cuda/packed.cuh"
 
 namespace kvasir::cuda {
 
-__device__ inline float half_at(const uint8_t* bytes) {
-  const unsigned short bits = static_cast<unsigned short>(bytes[0] | bytes[1] << 8);  // rows of blocks are aligned to 2 bytes at most
-  return __half2float(__ushort_as_half(bits));
-}
-
+// The level of element k: biased to be positive, as cuda/packed.cuh keeps it.
 template <DType type>
-__device__ float element(const uint8_t* row, int k);
+__device__ inline int file_level(const uint8_t* row, int k) {
+  if constexpr (type == DType::Q8_0) {
+    return (row[k / 32 * 34 + 2 + k % 32]) ^ 0x80;
+  } else if constexpr (type == DType::Q4_0) {
+    return row[k / 32 * 18 + 2 + k % 16] >> (k % 32 < 16 ? 0 : 4) & 15;
+  } else if constexpr (type == DType::Q5_0) {
+    const uint8_t* block = row + k / 32 * 22;
+    const int place = k % 32;
+    return (block[6 + place % 16] >> (place < 16 ? 0 : 4) & 15) | (block[2 + place / 8] >> place % 8 & 1) << 4;
+  } else if constexpr (type == DType::Q4_K) {
+    const int sub = k % 256 / 32;
+    return row[k / 256 * 144 + 16 + sub / 2 * 32 + k % 32] >> 4 * (sub % 2) & 15;
+  } else {
+    static_assert(type == DType::Q6_K);
+    const uint8_t* block = row + k / 256 * 210;
+    const int half = k % 256 / 128, quarter = k % 128 / 32, i = k % 32;
+    return (block[half * 64 + quarter % 2 * 32 + i] >> 4 * (quarter / 2) & 15) | (block[128 + half * 32 + i] >> 2 * quarter & 3) << 4;
+  }
+}
 
-template <>
-__device__ inline float element<DType::F32>(const uint8_t* row, int k) {
-  return reinterpret_cast<const float*>(row)[k];
+__device__ inline uint16_t file_half(const uint8_t* bytes) {
+  return static_cast<uint16_t>(bytes[0] | bytes[1] << 8);  // blocks are aligned to 2 bytes at most
 }
-template <>
-__device__ inline float element<DType::F16>(const uint8_t* row, int k) {
-  return __half2float(reinterpret_cast<const __half*>(row)[k]);
+
+// The scale and min of a Q4_K block's sub-block, 6 bits each.
+__device__ inline int file_scale_q4_k(const uint8_t* packed, int sub) {
+  return sub < 4 ? packed[sub] & 63 : (packed[sub + 4] & 15) | packed[sub - 4] >> 6 << 4;
 }
-template <>
-__device__ inline float element<DType::BF16>(const uint8_t* row, int k) {
-  return __uint_as_float(static_cast<unsigned>(reinterpret_cast<const uint16_t*>(row)[k]) << 16);
-}
-template <>
-__device__ inline float element<DType::Q8_0>(const uint8_t* row, int k) {
-  const uint8_t* block = row + k / 32 * 34;
-  return static_cast<float>(static_cast<int8_t>(block[2 + k % 32])) * half_at(block);
-}
-template <>
-__device__ inline float element<DType::Q4_0>(const uint8_t* row, int k) {
-  const uint8_t* block = row + k / 32 * 18;
-  const int level = block[2 + k % 16] >> (k % 32 < 16 ? 0 : 4) & 15;
-  return static_cast<float>(level - 8) * half_at(block);
-}
-template <>
-__device__ inline float element<DType::Q5_0>(const uint8_t* row, int k) {
-  const uint8_t* block = row + k / 32 * 22;
-  const int place = k % 32, high = block[2 + place / 8] >> place % 8 & 1;
-  const int level = (block[6 + place % 16] >> (place < 16 ? 0 : 4) & 15) | high << 4;
-  return static_cast<float>(level - 16) * half_at(block);
-}
-template <>
-__device__ inline float element<DType::Q4_K>(const uint8_t* row, int k) {
-  const uint8_t *block = row + k / 256 * 144, *packed = block + 4;
-  const int sub = k % 256 / 32;
-  const int level = block[16 + sub / 2 * 32 + k % 32] >> 4 * (sub % 2) & 15;
-  const int scale = sub < 4 ? packed[sub] & 63 : (packed[sub + 4] & 15) | packed[sub - 4] >> 6 << 4;
-  const int min = sub < 4 ? packed[sub + 4] & 63 : packed[sub + 4] >> 4 | packed[sub] >> 6 << 4;
-  return static_cast<float>(level) * (half_at(block) * static_cast<float>(scale)) - half_at(block + 2) * static_cast<float>(min);
-}
-template <>
-__device__ inline float element<DType::Q6_K>(const uint8_t* row, int k) {
-  const uint8_t* block = row + k / 256 * 210;
-  const int place = k % 256, half = place / 128, quarter = place % 128 / 32, i = place % 32;
-  const int low = block[half * 64 + quarter % 2 * 32 + i] >> 4 * (quarter / 2) & 15, high = block[128 + half * 32 + i] >> 2 * quarter & 3;
-  const float scale = half_at(block + 208) * static_cast<float>(static_cast<int8_t>(block[192 + place / 16]));
-  return static_cast<float>((low | high << 4) - 32) * scale;
+__device__ inline int file_min_q4_k(const uint8_t* packed, int sub) {
+  return sub < 4 ? packed[sub + 4] & 63 : packed[sub + 4] >> 4 | packed[sub] >> 6 << 4;
 }
 
 // Calls f with the type as a constant.
@@ -83,6 +59,18 @@ auto with_type(DType type, const Function& f) {
       return f(std::integral_constant<DType, DType::Q4_K>());
     default:
       return f(std::integral_constant<DType, DType::Q6_K>());
+  }
+}
+
+// Element k of a row of the matrix, whatever the layout.
+template <DType type>
+__device__ inline float element(const WeightView& weight, int row, int k) {
+  if constexpr (type == DType::F32) {
+    return reinterpret_cast<const float*>(weight.data + row * weight.stride)[k];
+  } else if constexpr (type == DType::F16) {
+    return __half2float(reinterpret_cast<const __half*>(weight.data + row * weight.stride)[k]);
+  } else {
+    return packed_element<type>(weight.data + row / kPanelRows * weight.stride, weight.cols, row % kPanelRows, k);
   }
 }
 

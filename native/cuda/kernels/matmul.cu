@@ -1,67 +1,51 @@
-// matmul: see ops/matmul.h. The plain kernel, for every type and compute: the reference that faster ones are compared with.
+// matmul: see ops/matmul.h. Which kernel multiplies follows from the weights alone, never from the number of rows.
 //
-// A warp makes one output n of up to kRows rows of x: lane i multiplies the elements k = i mod 32, ascending, one accumulator a row; the
-// lanes are then summed pairwise. So a result's order depends on K alone. Weights are read once for kRows rows.
-// Bytes: N * row_bytes * ceil(rows / kRows), plus x from L2 for each n. Limited by the width of its loads (1 or 2 bytes a lane).
+// plain   every type and compute, float32 products: the reference. A warp makes one output n of up to kPlainRows rows of x: lane i multiplies the
+//         elements k = i mod 32, ascending, one accumulator a row; the lanes are then summed pairwise.
+// tensor  cuda/kernels/matmul_tensor.cu: packed weights, compute bf16.
 #include "cuda/kernels.h"
+#include "cuda/kernels/activations.cuh"
 #include "cuda/kernels/formats.cuh"
+#include "cuda/kernels/gate.cuh"
+#include "cuda/kernels/matmul_tensor.h"
 #include "cuda/kernels/warp.cuh"
 
 namespace kvasir::cuda {
 namespace {
 
 constexpr int kWarps = 8;
-constexpr int kRows = 8;
-
-__device__ inline float bf16_rounded(float x) {
-  unsigned bits = __float_as_uint(x);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return x;  // NaN
-  bits += 0x7fffu + (bits >> 16 & 1);
-  return __uint_as_float(bits & 0xffff0000u);
-}
+constexpr int kPlainRows = 8;
 
 template <DType type, bool round>
-__global__ void multiply(WeightRows weight, View x, View bias, View y, int rows) {
-  const int n = blockIdx.x * kWarps + threadIdx.x / kWarp, lane = threadIdx.x % kWarp, first = blockIdx.y * kRows;
+__global__ void multiply(WeightView weight, View x, View bias, View y, int rows) {
+  const int n = blockIdx.x * kWarps + threadIdx.x / kWarp, lane = threadIdx.x % kWarp, first = blockIdx.y * kPlainRows;
   if (n >= weight.rows) return;
-  const uint8_t* row = weight.data + n * weight.row_bytes;
-  const int count = min(kRows, rows - first);
-  float sums[kRows] = {};
+  const int count = min(kPlainRows, rows - first);
+  float sums[kPlainRows] = {};
   for (int k = lane; k < weight.cols; k += kWarp) {
-    const float w = element<type>(row, k);
-    for (int r = 0; r < kRows; ++r) {
+    const float w = element<type>(weight, n, k);
+    for (int r = 0; r < kPlainRows; ++r) {
       if (r >= count) break;
-      const float value = row_of(x, first + r)[k];
-      sums[r] = fmaf(w, round ? bf16_rounded(value) : value, sums[r]);
+      const float value = load(x, first + r, k);
+      sums[r] = fmaf(w, round ? __bfloat162float(__float2bfloat16_rn(value)) : value, sums[r]);
     }
   }
-  for (int r = 0; r < kRows; ++r) {
+  for (int r = 0; r < kPlainRows; ++r) {
     const float sum = warp_sum(sums[r]);
-    if (r < count && lane == 0) row_of(y, first + r)[n] = bias.data ? sum + static_cast<const float*>(bias.data)[n] : sum;
+    if (r < count && lane == 0) store(y, first + r, n, bias.data ? sum + static_cast<const float*>(bias.data)[n] : sum);
   }
-}
-
-__device__ inline float activate(Activation activation, float x) {
-  if (activation == Activation::Silu) return x / (1.0f + expf(-x));
-  const float cubic = fmaf(x * x * x, 0.044715f, x);
-  return x / (1.0f + expf(-1.5957691216057308f * cubic));  // (1 + tanh(u)) / 2 is the logistic function of 2 u
 }
 
 __global__ void multiply_gate(Activation activation, View gate, View up, int cols) {
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
-  if (i >= cols) return;
-  float* place = row_of(gate, blockIdx.y) + i;
-  *place = activate(activation, *place) * row_of(up, blockIdx.y)[i];
+  if (i < cols) store(gate, blockIdx.y, i, activate(activation, load(gate, blockIdx.y, i)) * load(up, blockIdx.y, i));
 }
 
-}  // namespace
-
-void run(const Matmul& op, cudaStream_t stream) {
-  if (op.rows == 0) return;
+void run_plain(const Matmul& op, cudaStream_t stream) {
   for (const Projection& out : op.outputs) {
     if (out.weight == nullptr) break;
-    const WeightRows weight = rows_of(*out.weight);
-    const dim3 grid((weight.rows + kWarps - 1) / kWarps, (op.rows + kRows - 1) / kRows);
+    const WeightView weight = view_of(*out.weight);
+    const dim3 grid((weight.rows + kWarps - 1) / kWarps, (op.rows + kPlainRows - 1) / kPlainRows);
     with_type(weight.type, [&](auto type) {
       if (out.weight->compute == Compute::F32) {
         multiply<type, false><<<grid, kWarps * kWarp, 0, stream>>>(weight, op.x, out.bias, out.y, op.rows);
@@ -75,6 +59,14 @@ void run(const Matmul& op, cudaStream_t stream) {
   const int cols = op.outputs[0].weight->rows;
   multiply_gate<<<dim3((cols + 255) / 256, op.rows), 256, 0, stream>>>(*op.gate, op.outputs[0].y, op.outputs[1].y, cols);
   check_launch("matmul's gate");
+}
+
+}  // namespace
+
+void run(const Matmul& op, cudaStream_t stream) {
+  if (op.rows == 0) return;
+  if (can_run_tensor(op)) return run_tensor(op, stream);
+  run_plain(op, stream);
 }
 
 }  // namespace kvasir::cuda

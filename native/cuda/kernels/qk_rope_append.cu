@@ -20,7 +20,8 @@ __device__ void norm_head(float* head, const View& weight, int size, float epsil
 __device__ void rotate_head(float* head, const Rope& rope, int position) {
   for (int i = threadIdx.x % kWarp; i < rope.pairs; i += kWarp) {
     const float angle = static_cast<float>(position) * static_cast<const float*>(rope.frequencies.data)[i];
-    const float c = static_cast<float>(cos(static_cast<double>(angle))) * rope.scale, s = static_cast<float>(sin(static_cast<double>(angle))) * rope.scale;
+    const float c = static_cast<float>(cos(static_cast<double>(angle))) * rope.scale,
+                s = static_cast<float>(sin(static_cast<double>(angle))) * rope.scale;
     float *a = head + (rope.interleaved ? 2 * i : i), *b = head + (rope.interleaved ? 2 * i + 1 : i + rope.pairs);
     const float x = *a, y = *b;
     *a = __fsub_rn(__fmul_rn(x, c), __fmul_rn(y, s));
@@ -30,8 +31,8 @@ __device__ void rotate_head(float* head, const Rope& rope, int position) {
 }
 
 template <class Element>
-__device__ void append_head(const float* head, Element* to, int size) {
-  for (int i = threadIdx.x % kWarp; i < size; i += kWarp) put(to + i, head[i]);
+__device__ void append_head(const float* head, Element* to, int size, int apart) {
+  for (int i = threadIdx.x % kWarp; i < size; i += kWarp) put(to + int64_t(i) * apart, head[i]);
 }
 
 template <class Element>
@@ -54,11 +55,11 @@ __global__ void qk_rope_append(QkRopeAppend op, const int32_t* row_of_token, con
     float* k = row_of(op.k, token) + int64_t(head) * D;
     norm_head(k, op.k_norm, D, op.epsilon);
     rotate_head(k, op.rope, position);
-    append_head(k, kv_place<Element>(op.cache.k, op.cache, page, head, position), D);
+    append_head(k, key_of<Element>(op.cache, page, head, position), D, 1);
     return;
   }
   head -= op.cache.kv_heads;
-  append_head(row_of(op.v, token) + int64_t(head) * D, kv_place<Element>(op.cache.v, op.cache, page, head, position), D);
+  append_head(row_of(op.v, token) + int64_t(head) * D, value_of<Element>(op.cache, page, head, position), D, op.cache.page_size);
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 namespace kvasir {
 
 GatedFeedForward::GatedFeedForward(const GatedSpec& spec, const LayerParts& parts)
-    : spec_(spec), product_type_(parts.backend.activations().input) {
+    : spec_(spec), product_type_(parts.backend.activations(parts.config.compute).input) {
   const LayerWeights& weights = parts.weights;
   const int hidden = parts.config.spec.hidden_size;
   gate_ = weights.matrix("gate", spec.size, hidden);

@@ -49,7 +49,7 @@ Rope rope_of(const AttentionSpec& spec, const LayerParts& parts) {
 
 AttentionMixer::AttentionMixer(const AttentionSpec& spec, const LayerParts& parts)
     : spec_(spec),
-      activations_(parts.backend.activations()),
+      activations_(parts.backend.activations(parts.config.compute)),
       epsilon_(parts.config.spec.norm_epsilon),
       window_(checked_group(spec, parts).window),
       rope_(rope_of(spec, parts)),

@@ -1,0 +1,139 @@
+// Repacking of weights on the device: one thread a lane of a chunk, gathering its levels and scales from the file's rows. Done once, at load.
+#include "cuda/kernels/formats.cuh"
+#include "cuda/weight.h"
+
+namespace kvasir::cuda {
+namespace {
+
+struct FileRows {
+  const uint8_t* data;
+  int64_t stride;
+  int count;
+  int cols;
+};
+
+// k of (lane, step, j) in a chunk: the inverse of place_of.
+template <DType type>
+__device__ int k_of(int lane, int step, int j) {
+  const int t = lane % 4;
+  return type == DType::Q6_K ? step * 16 + t * 4 + j : step / 2 * 32 + t * 8 + step % 2 * 4 + j;
+}
+
+// The level of (register, half) in a step of a lane; 0 beyond the matrix, where scales are 0, too.
+template <DType type>
+__device__ int level_of(const FileRows& rows, int panel, int chunk, int lane, int step, int reg, int half) {
+  const int row = panel * kPanelRows + lane / 4 + reg % 2 * 8, k = chunk * kChunk + k_of<type>(lane, step, reg / 2 * 2 + half);
+  if (row >= rows.count || k >= rows.cols) return type == DType::Q8_0 ? 128 : 0;
+  return file_level<type>(rows.data + row * rows.stride, k);
+}
+
+// The scales of a chunk: lane i writes those of row i % 16 in block i / 16 (Q6_K: blocks i / 16 and i / 16 + 2).
+template <DType type>
+__device__ void pack_scales(const FileRows& rows, int panel, int chunk, int lane, uint8_t* scales) {
+  const int r = lane % 16, pair = r % 8 * 2 + r / 8, row = panel * kPanelRows + r;
+  const uint8_t* from = rows.data + row * rows.stride;
+  for (int block = lane / 16; block < (type == DType::Q6_K ? 4 : 2); block += 2) {
+    const int k = chunk * kChunk + block * (type == DType::Q6_K ? 16 : 32);
+    const bool inside = row < rows.count && k < rows.cols;
+    if constexpr (type == DType::Q4_K) {
+      const uint8_t* packed = from + k / 256 * 144 + 4;
+      scales[block * 32 + pair * 2] = inside ? file_scale_q4_k(packed, k % 256 / 32) : 0;
+      scales[block * 32 + pair * 2 + 1] = inside ? file_min_q4_k(packed, k % 256 / 32) : 0;
+    } else if constexpr (type == DType::Q6_K) {
+      scales[block * 16 + pair] = inside ? from[k / 256 * 210 + 192 + k % 256 / 16] : 0;
+    } else {
+      constexpr int bytes = kDTypes[static_cast<int>(type)].bytes;
+      reinterpret_cast<uint16_t*>(scales)[block * 16 + pair] = inside ? file_half(from + k / 32 * bytes) : 0;
+    }
+  }
+}
+
+template <DType type>
+__device__ void pack_supers(const FileRows& rows, int panel, int super, int lane, uint8_t* supers) {
+  if constexpr (packed_sizes(type).supers > 0) {
+    if (lane >= 16) return;
+    const int pair = lane % 8 * 2 + lane / 8, row = panel * kPanelRows + lane;
+    const bool inside = row < rows.count;
+    auto* to = reinterpret_cast<uint16_t*>(supers);
+    if constexpr (type == DType::Q4_K) {
+      const uint8_t* block = rows.data + row * rows.stride + super * 144;
+      to[pair * 2] = inside ? file_half(block) : 0;
+      to[pair * 2 + 1] = inside ? file_half(block + 2) : 0;
+    } else {
+      to[pair] = inside ? file_half(rows.data + row * rows.stride + super * 210 + 208) : 0;
+    }
+  }
+}
+
+// One warp a chunk of a panel.
+template <DType type>
+__global__ void pack(FileRows rows, uint8_t* panels, int64_t stride) {
+  const int panel = blockIdx.y, chunk = blockIdx.x, lane = threadIdx.x;
+  uint8_t* to = panels + panel * stride + int64_t(chunk) * chunk_bytes(type);
+  auto* words = reinterpret_cast<uint32_t*>(to);
+  for (int step = 0; step < 4; ++step) {
+    uint32_t low = 0, high = 0;
+    for (int reg = 0; reg < 4; ++reg) {
+      for (int half = 0; half < 2; ++half) {
+        if constexpr (type == DType::BF16) {
+          const int row = panel * kPanelRows + lane / 4 + reg % 2 * 8, k = chunk * kChunk + k_of<type>(lane, step, reg / 2 * 2 + half);
+          const bool inside = row < rows.count && k < rows.cols;
+          reinterpret_cast<uint16_t*>(to + step * 512 + lane * 16)[reg * 2 + half] =
+              inside ? reinterpret_cast<const uint16_t*>(rows.data + row * rows.stride)[k] : 0;
+        } else {
+          const int level = level_of<type>(rows, panel, chunk, lane, step, reg, half);
+          if constexpr (type == DType::Q8_0) {
+            to[step / 2 * 512 + lane * 16 + step % 2 * 8 + reg * 2 + half] = static_cast<uint8_t>(level);
+          } else {
+            low |= static_cast<uint32_t>(level & 15) << 4 * (reg + 4 * half);
+            if constexpr (type == DType::Q5_0) high |= static_cast<uint32_t>(level >> 4) << (reg + 4 * step + 16 * half);
+            if constexpr (type == DType::Q6_K) high |= static_cast<uint32_t>(level >> 4) << (2 * reg + 8 * (step % 2) + 16 * half);
+          }
+        }
+      }
+    }
+    if constexpr (type != DType::BF16 && type != DType::Q8_0) words[lane * 4 + step] = low;
+    if constexpr (type == DType::Q5_0) words[128 + lane] = step == 0 ? high : words[128 + lane] | high;
+    if constexpr (type == DType::Q6_K) {
+      uint32_t& word = words[128 + lane * 2 + step / 2];
+      word = step % 2 == 0 ? high : word | high;
+    }
+  }
+  if constexpr (type != DType::BF16) pack_scales<type>(rows, panel, chunk, lane, to + packed_sizes(type).quants);
+  const int chunks = gridDim.x;
+  if (chunk % 4 == 0) {
+    pack_supers<type>(rows, panel, chunk / 4, lane,
+                      panels + panel * stride + int64_t(chunks) * chunk_bytes(type) + chunk / 4 * packed_sizes(type).supers);
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<DeviceWeight> create_weight(DType type, Compute compute, int rows, int cols) {
+  auto weight = std::make_unique<DeviceWeight>();
+  weight->type = type;
+  weight->compute = compute;
+  weight->rows = rows;
+  weight->cols = cols;
+  weight->stride = is_packed(type) ? packed_panel_bytes(type, cols) : int64_t(cols) * info(type).bytes;
+  weight->bytes = static_cast<size_t>(weight->stride) * (is_packed(type) ? (rows + kPanelRows - 1) / kPanelRows : rows);
+  weight->data = std::make_unique<DeviceBuffer>(weight->bytes);
+  return weight;
+}
+
+void pack_rows(const DeviceWeight& weight, int first, int count, const uint8_t* file_rows, cudaStream_t stream) {
+  const int64_t row_bytes = int64_t(weight.cols) / info(weight.type).block * info(weight.type).bytes;
+  auto* data = static_cast<uint8_t*>(weight.data->address());
+  if (!is_packed(weight.type)) {
+    check(cudaMemcpyAsync(data + first * weight.stride, file_rows, count * row_bytes, cudaMemcpyDeviceToDevice, stream), "placing rows");
+    return;
+  }
+  const FileRows rows{file_rows, row_bytes, count, weight.cols};
+  const dim3 grid((weight.cols + kChunk - 1) / kChunk, (count + kPanelRows - 1) / kPanelRows);
+  with_type(weight.type, [&](auto type) {
+    if constexpr (is_packed(type)) pack<type><<<grid, 32, 0, stream>>>(rows, data + first / kPanelRows * weight.stride, weight.stride);
+  });
+  check_launch("repacking");
+}
+
+}  // namespace kvasir::cuda
