@@ -1,6 +1,6 @@
 import type { SlotConfig } from "../../lib/native/addon.ts";
 
-/** A slot that takes the most probable token of unchanged logits, but for what is given. Its tokens are output unless promptLength says otherwise. */
+/** A slot that takes the largest of unchanged logits, but for what is given. Its tokens are output unless promptLength says otherwise. */
 export function slotConfig(change: Partial<SlotConfig> = {}): SlotConfig {
   return {
     temperature: 0,
