@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-/** The core suite: everything but what compares with large packages (test/hub) and what takes minutes (test/e2e/full). */
+/** The core suite: all but what compares with large packages (test/hub) or fingerprints (test/bits), or takes minutes (test/e2e/full). */
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],

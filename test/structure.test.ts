@@ -2,6 +2,7 @@ import { dirname } from "node:path";
 import { describe, expect, it } from "vitest";
 import { PAGE_SIZE } from "../lib/api/options.ts";
 import { ERROR_CODES } from "../lib/errors.ts";
+import { GGML_TYPES } from "../lib/files/gguf-types.ts";
 import { TENSOR_TYPES } from "../lib/model/spec.ts";
 import { MAX_TOP_LOGPROBS, native, ROW_OUTPUT } from "../lib/native/addon.ts";
 import { cppFunctions, exportsOf, filesBelow, functionsOf, importsOf, read } from "./support/sources.ts";
@@ -162,6 +163,8 @@ describe("both languages agree on", () => {
       { block: Number(block), bytes: Number(bytes) },
     ]);
     expect(rows).toEqual(Object.entries(TENSOR_TYPES));
+    const gguf = [...GGML_TYPES.values()].filter(({ name }) => name in TENSOR_TYPES);
+    expect(Object.fromEntries(gguf.map(({ name, block, bytes }) => [name, { block, bytes }]))).toEqual(TENSOR_TYPES);
     const names = /enum class DType[^{]*\{([^}]*)\}/.exec(read("native/tensor/dtype.h"))![1]!.split(",");
     expect(names.map((name) => name.trim())).toEqual(Object.keys(TENSOR_TYPES));
   });

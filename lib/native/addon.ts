@@ -5,8 +5,8 @@ import type { ModelSpec, TensorRow } from "../model/spec.ts";
 
 /**
  * The typed contract of the addon, and the only file that loads it. The native side checks every argument again: whatever is passed,
- * it answers with a result or with an error that has a {@link ErrorCode}. Buffers are copied in before a call returns, except those of
- * {@link StepBuffers} that are marked as results, which are written when the step's promise resolves.
+ * it answers with a result or with an error that has a {@link ErrorCode}. Buffers are copied in before a call returns, except results
+ * ({@link StepResults} and a step's `logits`), which are written when the call's promise resolves.
  */
 
 /** Instruction sets of the CPU back end, slowest first. */
@@ -47,7 +47,7 @@ export interface NativeConfig {
   maxContext: number;
 }
 
-/** Sampling state that lives natively for as long as a sequence has its slot. Values are checked in params.ts and again natively. */
+/** Sampling state that lives natively for as long as a sequence has its slot. Values are checked in api/params.ts and again natively. */
 export interface SlotConfig {
   temperature: number;
   topK: number;

@@ -29,8 +29,8 @@ export interface LoopLimits {
  * It runs while there is something to plan, and `wake` starts it again.
  *
  * A failure is as small as it can be. What is refused before a step is submitted (a slot's parameters, memory for results) ends one request,
- * whose row leaves the plan. A step that fails natively ends the requests of its rows; the others go on. Only a second step in a row that
- * fails for another reason than memory ends the engine: it is defective.
+ * whose row leaves the plan. A step that fails natively ends the requests of its rows, and those that found its pages meanwhile; the others
+ * go on. Only a second step in a row that fails for another reason than memory ends the engine: it is defective.
  */
 export class StepLoop {
   readonly #native: NativeEngine;

@@ -4,7 +4,6 @@
 #include <napi.h>
 
 #include <cmath>
-#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,8 +18,6 @@ inline constexpr int kMostSize = 1 << 30;
 
 template <class Element>
 inline constexpr napi_typedarray_type kArrayType = napi_float32_array;
-template <>
-inline constexpr napi_typedarray_type kArrayType<double> = napi_float64_array;
 template <>
 inline constexpr napi_typedarray_type kArrayType<int32_t> = napi_int32_array;
 template <>
@@ -54,7 +51,7 @@ class Args {
   bool has(const char* name) const { return !object_.Get(name).IsUndefined(); }
 
   // A typed array of any length, or of `expected` elements. JavaScript may change it or take it away whenever it runs, be it in the
-  // getter of another argument: copy it at once, or read a plain_copy().
+  // getter of another argument: copy it at once, or read it from a copy without getters.
   template <class Element>
   std::span<Element> any_array(const char* name) const {
     return array_value<Element>(name, object_.Get(name));
@@ -79,8 +76,8 @@ class Args {
   int integer(const char* name, int least, int most, std::optional<int> fallback = {}) const {
     return to_integer(name, number(name, fallback), least, most);
   }
-  double number_in(const char* name, double least, double most, std::optional<double> fallback = {}) const {
-    const double value = number(name, fallback);
+  double number_in(const char* name, double least, double most) const {
+    const double value = number(name);
     if (!(value >= least && value <= most)) fail("INVALID_ARGUMENT", "%s is %g; expected %g to %g", name, value, least, most);
     return value;
   }
@@ -126,17 +123,20 @@ class Args {
     return value.As<Napi::String>();
   }
   // The place of a string among `choices`.
-  int choice(const char* name, std::initializer_list<const char*> choices) const {
+  int choice(const char* name, const std::vector<const char*>& choices) const {
     const std::string value = text(name);
+    std::string names;
     int place = 0;
     for (const char* choice : choices) {
       if (value == choice) return place;
-      ++place;
+      names += (place++ == 0 ? "" : ", ") + std::string(choice);
     }
-    fail("INVALID_ARGUMENT", "%s is %s; expected one of its kinds", name, value.c_str());
+    fail("INVALID_ARGUMENT", "%s is %s; expected one of %s", name, value.c_str(), names.c_str());
   }
   DType dtype(const char* name) const {
-    return static_cast<DType>(choice(name, {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q5_0", "Q4_K", "Q6_K"}));
+    std::vector<const char*> names;
+    for (const DTypeInfo& type : kDTypes) names.push_back(type.name);
+    return static_cast<DType>(choice(name, names));
   }
 
   // An array of objects.

@@ -13,7 +13,7 @@ constexpr int kMostBatchTokens = 1 << 16, kMostParts = 8;
 RopeSpec read_rope(const Args& args) {
   const auto frequencies = args.any_array<float>("frequencies");
   if (!std::ranges::all_of(frequencies, [](float frequency) { return std::isfinite(frequency); })) {
-    fail("INVALID_ARGUMENT", "frequencies has a number that is not finite");
+    fail("INVALID_ARGUMENT", "frequencies has a number that is not finite; expected finite ones");
   }
   return {{frequencies.begin(), frequencies.end()}, args.factor("scale"), args.flag("interleaved")};
 }
@@ -47,16 +47,14 @@ constexpr Kind<MixerSpec> kMixers[] = {{"attention", read_attention}};
 constexpr Kind<FeedForwardSpec> kFeedForwards[] = {{"gated", read_gated}};
 
 template <class Spec, size_t count>
-Spec read_kind(const Args& args, const char* part, const Kind<Spec> (&kinds)[count]) {
-  const std::string name = args.text("kind");
-  for (const Kind<Spec>& kind : kinds) {
-    if (name == kind.name) return kind.read(args);
-  }
-  fail("INVALID_ARGUMENT", "%s is of kind %s, which does not exist", part, name.c_str());
+Spec read_kind(const Args& args, const Kind<Spec> (&kinds)[count]) {
+  std::vector<const char*> names;
+  for (const Kind<Spec>& kind : kinds) names.push_back(kind.name);
+  return kinds[args.choice("kind", names)].read(args);
 }
 
 LayerSpec read_layer(const Args& args) {
-  return {read_kind(args.object("mixer"), "mixer", kMixers), read_kind(args.object("feedForward"), "feedForward", kFeedForwards)};
+  return {read_kind(args.object("mixer"), kMixers), read_kind(args.object("feedForward"), kFeedForwards)};
 }
 
 ModelSpec read_spec(const Args& args) {
@@ -77,7 +75,7 @@ TensorRow read_tensor(const Args& args) {
   TensorRow tensor{args.text("name"),   args.integer("file", 0, kMostLayers), args.long_integer("offset"), args.dtype("type"), {},
                    args.flag("plusOne")};
   for (double size : args.numbers("shape", 3)) tensor.shape.push_back(to_integer("shape", size, 1, kMostWidth));
-  if (tensor.shape.empty()) fail("INVALID_ARGUMENT", "tensor %s has no shape", tensor.name.c_str());
+  if (tensor.shape.empty()) fail("INVALID_ARGUMENT", "tensor %s has no shape; expected one to three dimensions", tensor.name.c_str());
   return tensor;
 }
 
@@ -98,26 +96,22 @@ std::vector<int32_t> read_tokens(const Args& args, const char* name, int vocab_s
   return {tokens.begin(), tokens.end()};
 }
 
-}  // namespace
-
-SampleParams read_sample_params(const Args& args, const SampleParams* defaults) {
-  const auto number = [&](const char* name, double least, double most, double SampleParams::*member) {
-    return args.number_in(name, least, most, defaults ? std::optional(defaults->*member) : std::nullopt);
-  };
+SampleParams read_sample_params(const Args& args) {
   SampleParams params;
-  params.temperature = number("temperature", 0, 1e30, &SampleParams::temperature);
-  params.top_k = args.integer("topK", 0, kMostContext, defaults ? std::optional(defaults->top_k) : std::nullopt);
-  params.top_p = number("topP", 0, 1, &SampleParams::top_p);
-  params.min_p = number("minP", 0, 1, &SampleParams::min_p);
-  params.typical_p = number("typicalP", 0, 1, &SampleParams::typical_p);
-  params.repetition_penalty = number("repetitionPenalty", 1e-6, 1e6, &SampleParams::repetition_penalty);
-  params.presence_penalty = number("presencePenalty", -1e6, 1e6, &SampleParams::presence_penalty);
-  params.frequency_penalty = number("frequencyPenalty", -1e6, 1e6, &SampleParams::frequency_penalty);
+  params.temperature = args.number_in("temperature", 0, 1e30);
+  params.top_k = args.integer("topK", 0, kMostContext);
+  params.top_p = args.number_in("topP", 0, 1);
+  params.min_p = args.number_in("minP", 0, 1);
+  params.typical_p = args.number_in("typicalP", 0, 1);
+  params.repetition_penalty = args.number_in("repetitionPenalty", 1e-6, 1e6);
+  params.presence_penalty = args.number_in("presencePenalty", -1e6, 1e6);
+  params.frequency_penalty = args.number_in("frequencyPenalty", -1e6, 1e6);
   return params;
 }
 
-EngineConfig read_engine_config(Napi::Object object) {
-  const Args args(object);
+}  // namespace
+
+EngineConfig read_engine_config(const Args& args) {
   EngineConfig config;
   config.spec = read_spec(args.object("spec"));
   for (const Args& file : args.list("files", 1, kMostLayers)) config.files.push_back({file.text("path"), file.long_integer("size")});
@@ -133,8 +127,7 @@ EngineConfig read_engine_config(Napi::Object object) {
   return config;
 }
 
-SlotConfig read_slot_config(Napi::Object object, int vocab_size) {
-  const Args args(object);
+SlotConfig read_slot_config(const Args& args, int vocab_size) {
   SlotConfig config;
   config.params = read_sample_params(args);
   const auto bias_tokens = read_tokens(args, "biasTokens", vocab_size);

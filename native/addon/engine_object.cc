@@ -1,7 +1,5 @@
 #include "addon/engine_object.h"
 
-#include <algorithm>
-
 #include "addon/args.h"
 #include "addon/config_reader.h"
 #include "addon/step_task.h"
@@ -109,7 +107,7 @@ Napi::Function EngineObject::define(Napi::Env env, BackendFactory create_backend
 
 EngineObject::EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   guarded(info.Env(), [&] {
-    EngineConfig config = read_engine_config(object_argument(info, 0));
+    EngineConfig config = read_engine_config(Args(object_argument(info, 0)));
     engine_ = std::make_unique<Engine>(std::move(config), reinterpret_cast<BackendFactory>(info.Data()));
     worker_ = std::make_unique<Worker>(info.Env(), [this] { engine_->cancel(); });
   });
@@ -134,7 +132,7 @@ int EngineObject::slot_argument(const Napi::CallbackInfo& info) const {
 
 void EngineObject::set_slot(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] {
-    SlotConfig config = read_slot_config(object_argument(info, 1), engine_->config().spec.vocab_size);
+    SlotConfig config = read_slot_config(Args(object_argument(info, 1)), engine_->config().spec.vocab_size);
     auto task = std::make_unique<SlotTask>(*this, slot_argument(info), std::move(config));
     if (!closing_.IsEmpty()) fail("CLOSED", "the engine is closed");
     worker_->submit_unawaited(std::move(task));

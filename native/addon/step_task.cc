@@ -31,7 +31,8 @@ template <class Element>
 void copy_back(const Args& args, const char* name, const std::vector<Element>& values) {
   if (values.empty()) return;
   const auto array = args.any_array<Element>(name);
-  if (array.size() < values.size()) fail("INVALID_ARGUMENT", "%s has %zu elements; expected at least %zu for the result", name, array.size(), values.size());
+  if (array.size() < values.size())
+    fail("INVALID_ARGUMENT", "%s has %zu elements; expected at least %zu for the result", name, array.size(), values.size());
   std::copy(values.begin(), values.end(), array.begin());
 }
 

@@ -2,8 +2,8 @@
 // The engine's own threads, and the way back to JavaScript. Tasks are started and settled in the order in which they were submitted.
 //
 // A task has two halves: start() on the launching thread, and finish() on the waiting thread, so that the next task is launched while the
-// results of this one are waited for. A task that is through when start() returns is settled at once; without a device none waits, and
-// there is no waiting thread.
+// results of this one are waited for. A task that is through when start() returns is settled at once, unless one before it is waited for;
+// where nothing runs on a device, close() alone has a second half.
 //
 //     launching   start 1 | start 2 |         start 3 |
 //     waiting             | finish 1         | finish 2

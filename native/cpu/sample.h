@@ -3,7 +3,6 @@
 #include <span>
 #include <vector>
 
-#include "cpu/threads.h"
 #include "ops/sample.h"
 
 namespace kvasir::cpu {

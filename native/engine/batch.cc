@@ -17,14 +17,14 @@ void check_sizes(const Batch& batch, const EngineConfig& config) {
                      batch.outputs.size() == rows && batch.out_indptr.size() == rows + 1 && batch.next_tokens.size() == rows &&
                      batch.logit_rows.size() == rows && batch.kv_indptr.size() == groups * (rows + 1) &&
                      batch.kv_first.size() == groups * rows;
-  if (!right) fail("INVALID_ARGUMENT", "a step's arrays are shorter than its %d rows need", batch.row_count);
+  if (!right) fail("INVALID_ARGUMENT", "a step's arrays have other sizes; expected those of %d rows", batch.row_count);
 }
 
 void check_row(const Batch& batch, const EngineConfig& config, int row) {
   const int64_t count = int64_t(batch.q_indptr[row + 1]) - batch.q_indptr[row], start = batch.starts[row];
   if (count < 1 || start < 0 || start > config.max_context - count) {
-    fail("INVALID_ARGUMENT", "row %d runs %lld tokens from position %lld of %d", row, static_cast<long long>(count),
-         static_cast<long long>(start), config.max_context);
+    fail("INVALID_ARGUMENT", "row %d has %lld tokens from position %lld on; expected at least one, at positions from 0 to %d", row,
+         static_cast<long long>(count), static_cast<long long>(start), config.max_context - 1);
   }
   if (batch.slots[row] < 0 || batch.slots[row] >= config.max_slots)
     fail("INVALID_ARGUMENT", "row %d: slot is %d; expected 0 to %d", row, batch.slots[row], config.max_slots - 1);
@@ -58,8 +58,8 @@ void check_outputs(const Batch& batch, int logit_rows, int row) {
   }
   const int64_t first = batch.logit_rows[row];
   if (first < -1 || (first >= 0 && first + count > logit_rows) || (first < 0 && batch.outputs[row] == int32_t(RowOutput::Logits))) {
-    fail("INVALID_ARGUMENT", "row %d: its %lld logits begin at row %lld of %d", row, static_cast<long long>(count),
-         static_cast<long long>(first), logit_rows);
+    fail("INVALID_ARGUMENT", "row %d: logits begin at row %lld; expected room for %lld rows, of %d", row, static_cast<long long>(first),
+         static_cast<long long>(count), logit_rows);
   }
 }
 
@@ -67,7 +67,8 @@ void check_pages(const Batch& batch, const EngineConfig& config, int group, int 
   const int32_t* indptr = batch.kv_indptr.data() + size_t(group) * (batch.row_count + 1);
   const int64_t first = batch.kv_first[size_t(group) * batch.row_count + row], begin = indptr[row], end = indptr[row + 1];
   if (begin < 0 || end < begin || end > static_cast<int64_t>(batch.kv_pages.size()) || first < 0) {
-    fail("INVALID_ARGUMENT", "row %d: pages [%d, %d) of %zu in group %d", row, indptr[row], indptr[row + 1], batch.kv_pages.size(), group);
+    fail("INVALID_ARGUMENT", "row %d: its pages in group %d are [%d, %d); expected a part of [0, %zu)", row, group, indptr[row],
+         indptr[row + 1], batch.kv_pages.size());
   }
   const int window = config.spec.cache_groups[group].window;
   const int64_t start = batch.starts[row], stop = start + batch.q_indptr[row + 1] - batch.q_indptr[row];

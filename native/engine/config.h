@@ -1,6 +1,5 @@
 #pragma once
 // What an engine is made of: the C++ twin of NativeConfig in lib/native/addon.ts, with the same names.
-#include <functional>
 #include <memory>
 #include <string>
 

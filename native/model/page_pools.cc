@@ -12,7 +12,7 @@ PagePools::PagePools(const ModelConfig& config, Backend& backend) : parts_(confi
     for (int layer : group.layers) {
       for (const CachePart& part : group.parts) {
         // All sizes are multiples of 16 elements, so a page is a whole number of elements of either type.
-        const DType type = part.type == CachePartType::F32 ? DType::F32 : config.kv_type;
+        const DType type = type_of(part, config);
         parts_[layer].push_back({place, type, page / info(type).bytes});
         place += int64_t(part.elements) * config.page_size * info(type).bytes;
       }

@@ -9,10 +9,12 @@ constexpr int64_t kMostBytes = int64_t(1) << 53;
 
 void check_tensor(const ModelConfig& config, const TensorRow& tensor) {
   const char* name = tensor.name.c_str();
-  if (tensor.file >= static_cast<int>(config.files.size()))
-    fail("INVALID_ARGUMENT", "tensor %s: file %d does not exist", name, tensor.file);
+  if (tensor.file >= static_cast<int>(config.files.size())) {
+    fail("INVALID_ARGUMENT", "tensor %s: file is %d; expected one below %zu", name, tensor.file, config.files.size());
+  }
   if (tensor.shape.back() % info(tensor.type).block != 0) {
-    fail("INVALID_ARGUMENT", "tensor %s: rows of %d are no whole number of %s blocks", name, tensor.shape.back(), info(tensor.type).name);
+    fail("INVALID_ARGUMENT", "tensor %s has rows of %d; expected a multiple of %s's %d", name, tensor.shape.back(), info(tensor.type).name,
+         info(tensor.type).block);
   }
   const int64_t size = config.files[tensor.file].size, bytes = tensor_bytes(tensor);
   if (tensor.offset > size || bytes > size - tensor.offset) {
@@ -26,8 +28,9 @@ void check_groups(const ModelConfig& config) {
   std::vector<int> owners(spec.layers.size(), 0);
   for (const CacheGroup& group : spec.cache_groups) {
     for (int layer : group.layers) {
-      if (layer >= static_cast<int>(spec.layers.size()))
-        fail("INVALID_ARGUMENT", "cache group names layer %d of %zu", layer, spec.layers.size());
+      if (layer >= static_cast<int>(spec.layers.size())) {
+        fail("INVALID_ARGUMENT", "a layer of a cache group is %d; expected one below %zu", layer, spec.layers.size());
+      }
       owners[layer] += 1;
     }
     if ((group.kind == CacheKind::Window) != (group.window > 0)) {
@@ -35,10 +38,11 @@ void check_groups(const ModelConfig& config) {
     }
   }
   for (size_t layer = 0; layer < spec.layers.size(); ++layer) {
-    if (owners[layer] != 1) fail("INVALID_ARGUMENT", "layer %zu is in %d cache groups, not in one", layer, owners[layer]);
+    if (owners[layer] != 1) fail("INVALID_ARGUMENT", "layer %zu is in %d cache groups; expected one", layer, owners[layer]);
   }
   if (config.pages.size() != spec.cache_groups.size()) {
-    fail("INVALID_ARGUMENT", "%zu page counts for %zu cache groups", config.pages.size(), spec.cache_groups.size());
+    fail("INVALID_ARGUMENT", "pages has %zu entries; expected %zu, one for each cache group", config.pages.size(),
+         spec.cache_groups.size());
   }
   for (size_t group = 0; group < config.pages.size(); ++group) {
     const double bytes = double(page_bytes(config, spec.cache_groups[group])) * config.pages[group];
@@ -62,17 +66,23 @@ int64_t tensor_bytes(const TensorRow& tensor) {
   return bytes;
 }
 
+DType type_of(const CachePart& part, const ModelConfig& config) {
+  return part.type == CachePartType::F32 ? DType::F32 : config.kv_type;
+}
+
 int64_t page_bytes(const ModelConfig& config, const CacheGroup& group) {
   int64_t bytes = 0;
-  for (const CachePart& part : group.parts)
-    bytes += int64_t(part.elements) * info(part.type == CachePartType::F32 ? DType::F32 : config.kv_type).bytes;
+  for (const CachePart& part : group.parts) bytes += int64_t(part.elements) * info(type_of(part, config)).bytes;
   return bytes * config.page_size * static_cast<int64_t>(group.layers.size());
 }
 
 void check(const ModelConfig& config) {
   const ModelSpec& spec = config.spec;
-  if (spec.layers.empty() || spec.cache_groups.empty()) fail("INVALID_ARGUMENT", "a model has at least one layer and one cache group");
-  if (config.page_size % 16 != 0) fail("INVALID_ARGUMENT", "page size %d is not a multiple of 16", config.page_size);
+  if (spec.layers.empty() || spec.cache_groups.empty()) {
+    fail("INVALID_ARGUMENT", "the model has %zu layers and %zu cache groups; expected at least one of each", spec.layers.size(),
+         spec.cache_groups.size());
+  }
+  if (config.page_size % 16 != 0) fail("INVALID_ARGUMENT", "pageSize is %d; expected a multiple of 16", config.page_size);
   check_groups(config);
   int64_t bytes = 0;
   for (const TensorRow& tensor : config.tensors) {

@@ -1,6 +1,7 @@
 #pragma once
-// Every op, as a value: a back end runs it, records it or plays it back. One op has one name in five places: its contract here in ops/, cpu/,
-// cuda/ (later), test/ops/ and bench/ops/. An op's visit(memory) names what it refers to in the back end's memory: views and step inputs.
+// Every op, as a value: a back end runs it, records it or plays it back. One op has one name in five places: its contract here in ops/,
+// cpu/kernels/, cuda/kernels/, test/ops/ and bench/ops/. Its visit(memory) names what it refers to in the back end's memory: views and step
+// inputs.
 #include <variant>
 
 #include "ops/add_norm.h"

@@ -5,7 +5,7 @@
 // An output of a row (logits [V], float32; all sums and probabilities in float64) goes through stages, by the row's kind:
 //
 //   logprobs  (Score; Sample where the slot asks for it; choose)  of the raw logits: logprob[i] = logits[i] - log(sum exp(logits));
-//               the `top` best (ties: lower id first)
+//               and, but for Score, the slot's `logprobs` best (ties: lower id first)
 //   adjust    (Sample, Logits)  penalties, then bias, then bans (-infinity):
 //               seen (prompt or output) and repetition r != 1:   l > 0 ? l / r : l * r
 //               output count c > 0:                              l - frequency * c - presence
@@ -25,7 +25,6 @@
 // next; the others give -1. So a guess changes how many tokens a step gives, never which.
 // A row without a finite logit gives token -1. Cost: V exponentials an output.
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "ops/memory.h"

@@ -48,8 +48,9 @@ struct PageTables {
   const int32_t* pages;
 };
 
-// What all ops of a step share. A back end may pad a step to a larger size: rows and outputs that were added have no tokens, tokens that
-// were added belong to no row (-1). Ops compute something harmless for these, write no page and give no result.
+// What all ops of a step share. A back end may pad a step to a larger size. Rows that were added have no tokens and no outputs; tokens that
+// were added have id 0, position 0 and no row (-1); outputs that were added are made of token 0 and have no row. Ops write no page and give
+// no result for these; what they leave in views means nothing, and need not be finite.
 struct StepInputs {
   int rows;     // B
   int tokens;   // T

@@ -24,18 +24,12 @@ inline constexpr bool is_quantized(DType type) {
   return info(type).block > 1;
 }
 
-// bfloat16 is the upper half of a float32; rounding is to nearest, ties to even.
+// bfloat16 is the upper half of a float32.
 inline float bf16_to_f32(uint16_t bits) {
   uint32_t wide = static_cast<uint32_t>(bits) << 16;
   float value;
   std::memcpy(&value, &wide, 4);
   return value;
-}
-inline uint16_t f32_to_bf16(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, 4);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40);  // NaN stays NaN
-  return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1)) >> 16);
 }
 
 // IEEE 754 binary16, in integer arithmetic so that every instruction set gives the same bits.

@@ -30,8 +30,7 @@ double run(const std::string& name, const Args& options, Napi::Object args) {
     if (name != op.name) continue;
     const auto backend = cpu::create_backend(options.text("isa"), options.integer("threads", 1, 256));
     const int repeat = options.integer("repeat", 1, kMostSize, 1);
-    const Napi::Object copy = plain_copy(args);
-    return op.call({*backend, repeat, copy, Args(copy)});
+    return op.call({*backend, repeat, Args(plain_copy(args))});
   }
   fail("INVALID_ARGUMENT", "op is %s; expected a name of ops/", name.c_str());
 }

@@ -13,12 +13,10 @@ namespace kvasir::testing {
 
 inline constexpr int kMostTokens = 1 << 20;  // and rows and outputs of a step: bounds what a wrong number makes us allocate
 
-// `object` and `args` are the same plain copy of the caller's arguments.
 struct Call {
   Backend& backend;
   int repeat;
-  Napi::Object object;
-  Args args;
+  Args args;  // a copy of the caller's, without getters
 };
 
 // Runs as often as asked; returns the fastest time in seconds.

@@ -1,6 +1,5 @@
 // add_norm, embed, gather_rows, matmul: ops on rows of activations and weights.
-#include <memory>
-#include <optional>
+#include <vector>
 
 #include "testing/op_call_args.h"
 #include "testing/op_call_ops.h"

@@ -87,16 +87,9 @@ SlotChoice read_slot_choice(const Args& args, int slots, int vocab) {
   return {args.integer("choose", 0, slots - 1), args.array<float>("logits", static_cast<size_t>(vocab)), read_results(args, 1), {}};
 }
 
-std::vector<SlotConfig> read_slots(Napi::Object args, int vocab) {
-  const Napi::Value value = args.Get("slots");
-  const uint32_t count = value.IsArray() ? value.As<Napi::Array>().Length() : 0;
-  if (count < 1 || count > kMostSlots) fail("INVALID_ARGUMENT", "slots has %u entries; expected 1 to %d", count, kMostSlots);
+std::vector<SlotConfig> read_slots(const Args& args, int vocab) {
   std::vector<SlotConfig> slots;
-  for (uint32_t i = 0; i < count; ++i) {
-    const Napi::Value slot = value.As<Napi::Array>().Get(i);
-    if (!slot.IsObject()) fail("INVALID_ARGUMENT", "slots[%u] is not an object", i);
-    slots.push_back(read_slot_config(slot.As<Napi::Object>(), vocab));
-  }
+  for (const Args& slot : args.list("slots", 1, kMostSlots)) slots.push_back(read_slot_config(slot, vocab));
   return slots;
 }
 
@@ -155,7 +148,7 @@ void run_entry(Slots& slots, SlotChoice& choice) {
 
 double call_sample(const Call& call) {
   const int vocab = call.args.integer("vocab", 1, 1 << 24);
-  const std::vector<SlotConfig> configs = read_slots(call.object, vocab);
+  const std::vector<SlotConfig> configs = read_slots(call.args, vocab);
   const int count = static_cast<int>(configs.size());
   std::vector<Entry> entries = read_entries(call.args, count, vocab);
   fill_kept(call.args, configs[0].params, entries, vocab);

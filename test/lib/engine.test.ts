@@ -1,20 +1,11 @@
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Chunk } from "../../lib/api/completion.ts";
 import type { GenerateParams } from "../../lib/api/params.ts";
 import type { Engine } from "../../lib/engine.ts";
-import { EOS, EURO, type FakeEngine, fakeEngine, fakeTokenizer, ids, VOCAB } from "../support/fake-engine.ts";
+import { EOS, EURO, fakeTokenizer, ids, VOCAB } from "../support/fake-engine.ts";
 import { fakeLogits, fakeLogprobs } from "../support/fake-model.ts";
 import { expectedTokens } from "../support/fake-slot.ts";
-
-const open: Engine[] = [];
-const create = (settings?: Parameters<typeof fakeEngine>[0]): FakeEngine => {
-  const made = fakeEngine(settings);
-  open.push(made.engine);
-  return made;
-};
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((engine) => engine.close()));
-});
+import { create, expectIdle, on } from "./run/support.ts";
 
 const collect = async (stream: AsyncIterable<Chunk>): Promise<Chunk[]> => {
   const chunks: Chunk[] = [];
@@ -23,12 +14,6 @@ const collect = async (stream: AsyncIterable<Chunk>): Promise<Chunk[]> => {
 };
 /** What follows the prompt, as a script of ids. */
 const say = (prompt: number, tokens: readonly number[]) => (all: readonly number[]) => tokens[all.length - prompt] ?? EOS;
-const idle = (engine: Engine) => {
-  const { requestsRunning, requestsWaiting, pagesUsed } = engine.stats();
-  expect({ requestsRunning, requestsWaiting, pagesUsed }).toEqual({ requestsRunning: 0, requestsWaiting: 0, pagesUsed: 0 });
-};
-/** No end by chance: the made-up model may sample EOS. */
-const on: GenerateParams = { ignoreEos: true };
 
 describe("generate", () => {
   test("samples what the model says, two steps under way, one step a token", async () => {
@@ -46,7 +31,7 @@ describe("generate", () => {
     expect(native.steps).toBe(30);
     for (const value of Object.values(timings)) expect(value).toBeGreaterThanOrEqual(0);
     expect(timings.timeToFirstTokenMs).toBeLessThanOrEqual(timings.totalMs);
-    idle(engine);
+    expectIdle(engine);
   });
 
   test("many at once share steps, and each gets what it gets alone: chunked, cached, preempted", async () => {
@@ -63,7 +48,7 @@ describe("generate", () => {
     expect(cacheHitRate).toBeGreaterThan(0);
     expect(batchOccupancy).toBeCloseTo(native.rows / native.steps);
     expect(batchOccupancy).toBeGreaterThan(2);
-    idle(engine);
+    expectIdle(engine);
   });
 
   test("ends at end tokens, stop tokens and the context, and says which", async () => {
@@ -108,7 +93,7 @@ describe("generate", () => {
     expect(tokens).toEqual(expectedTokens(model, prompt, 8, { seed: 5n, temperature: 1 }));
     expect(new Set(choices.map((choice) => choice.tokens.join())).size).toBe(4);
     expect(choices.map(({ usage }) => usage.cachedTokens)).toEqual([0, 32, 32, 32]);
-    idle(engine);
+    expectIdle(engine);
   });
 
   test("logprobs are of the raw logits, with as many alternatives as asked", async () => {
@@ -154,7 +139,7 @@ describe("stream", () => {
   test("leaving the loop ends the request, and so does return() while next() waits", async () => {
     const { engine, native } = create();
     for await (const _ of engine.stream("abc", on)) break;
-    idle(engine);
+    expectIdle(engine);
     await new Promise((resolve) => setTimeout(resolve, 5)); // steps under way end
     native.gate = new Promise(() => {});
     const stream = engine.stream("abc", on);
@@ -163,7 +148,7 @@ describe("stream", () => {
     expect(engine.stats().requestsRunning).toBe(1);
     await stream.return!();
     expect(await waiting).toEqual({ done: true, value: undefined });
-    idle(engine);
+    expectIdle(engine);
   });
 
   test("errors come with next", async () => {
@@ -205,7 +190,7 @@ describe("a request ends with its signal's reason", () => {
     await abortAfter(engine, () => native.steps > 3);
     await abortAfter(engine, () => native.steps > 20, { n: 3 });
     expect((await other).tokens).toEqual(expectedTokens(model, [7, 8], 60));
-    idle(engine);
+    expectIdle(engine);
   });
 
   test("in the queue", async () => {
@@ -216,7 +201,7 @@ describe("a request ends with its signal's reason", () => {
     );
     await abortAfter(engine, () => engine.stats().requestsWaiting === 1 && native.steps > 4);
     await first;
-    idle(engine);
+    expectIdle(engine);
   });
 
   test("200 requests aborted at random leave nothing behind", async () => {
@@ -233,7 +218,7 @@ describe("a request ends with its signal's reason", () => {
     });
     const results = await Promise.all(ends);
     expect(results.filter((result) => result === "aborted").length).toBeGreaterThan(20);
-    idle(engine);
+    expectIdle(engine);
   });
 });
 
@@ -283,7 +268,7 @@ describe("logits processor", () => {
     expect(failed.code).toBe("PROCESSOR_FAILED");
     if (what === "throws") expect(failed.cause).toMatchObject({ message: "mine" });
     expect((await other).tokens).toEqual(expectedTokens(model, [6], 20));
-    idle(engine);
+    expectIdle(engine);
   });
 });
 
@@ -302,7 +287,7 @@ describe("score", () => {
     await expect(engine.score([5], { signal: AbortSignal.abort("no") })).rejects.toBe("no");
     await expect(engine.score([])).rejects.toMatchObject({ code: "PROMPT_EMPTY" });
     await expect(engine.score(new Int32Array(257))).rejects.toMatchObject({ code: "PROMPT_TOO_LONG" });
-    idle(engine);
+    expectIdle(engine);
   });
 });
 
@@ -400,7 +385,7 @@ describe("the engine's end", () => {
       call.catch((error) => error.code),
     );
     expect(await Promise.all(later)).toEqual(["CLOSED", "CLOSED", "CLOSED", "CLOSED"]);
-    idle(engine);
+    expectIdle(engine);
   });
 
   test("a row without a finite logit fails its own request", async () => {

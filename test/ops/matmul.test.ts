@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type Compute, type MatmulCase, makeCase, runMatmul } from "../support/matmul.ts";
+import type { Compute } from "../../lib/native/addon.ts";
+import { type MatmulCase, makeCase, runMatmul } from "../support/matmul.ts";
 import { expectClose, expectRefused, expectSameBits, GAPS, op, VARIANTS } from "../support/ops.ts";
 import { BLOCKS, dequantize, roundBf16, type WeightType } from "../support/reference.ts";
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { SlotConfig } from "../../lib/native/addon.ts";
+import type { SlotConfig, StepResults } from "../../lib/native/addon.ts";
 import { emptyMatrix, expectSameBits, gathered } from "../support/ops.ts";
 import { Random } from "../support/reference.ts";
-import { choiceOf, runSample, type SampleResults, type SampleRow, type SampleStep, slotConfig, stepOf } from "../support/sample.ts";
+import { choiceOf, plainSlot, runSample, type SampleRow, type SampleStep, stepOf } from "../support/sample.ts";
 import { chooseToken, logProbabilities } from "../support/sampling-reference.ts";
 
 const VOCAB = 40;
@@ -17,7 +17,7 @@ const SLOTS: Record<string, Partial<SlotConfig>> = {
 };
 
 function slotOf(name: string): SlotConfig {
-  return slotConfig({ ...SLOTS[name], tokens: Int32Array.of(4, 9, 9), promptLength: 2 });
+  return plainSlot({ ...SLOTS[name], tokens: Int32Array.of(4, 9, 9), promptLength: 2 });
 }
 
 const rowsOf = (logits: Float32Array, first: number, last: number) => logits.slice(first * VOCAB, last * VOCAB);
@@ -30,7 +30,7 @@ function oneByOne(slot: SlotConfig, logits: Float32Array): SampleStep[] {
 }
 
 /** Whether outputs [first, last) of a result are those of the steps. */
-function expectOutputs(result: SampleResults, steps: SampleStep[], first: number, last: number, at = 0): void {
+function expectOutputs(result: StepResults, steps: SampleStep[], first: number, last: number, at = 0): void {
   for (let i = first; i < last; i++) {
     const [o, step] = [at + i - first, steps[i]!];
     const tops = [o * 20, (o + 1) * 20] as const;
@@ -41,7 +41,7 @@ function expectOutputs(result: SampleResults, steps: SampleStep[], first: number
   }
 }
 
-function expectNothing(result: SampleResults, first: number, last: number): void {
+function expectNothing(result: StepResults, first: number, last: number): void {
   expect(result.sampled.slice(first, last).every((token) => token === -1)).toBe(true);
   expect(result.logprobs.slice(first, last).every(Number.isNaN)).toBe(true);
   expect(result.topTokens.slice(first * 20, last * 20).every((token) => token === -1)).toBe(true);
@@ -89,7 +89,7 @@ describe.each(Object.keys(SLOTS))("a row of several outputs, %s", (name) => {
     for (const threads of [1, 2]) {
       for (const padding of [0, 3]) {
         const step = stepOf(VOCAB, rows, all, padding);
-        runSample(VOCAB, [slot, slotConfig(), slotConfig(), slotConfig()], [{ ...step, piece: 4 }], { threads });
+        runSample(VOCAB, [slot, plainSlot(), plainSlot(), plainSlot()], [{ ...step, piece: 4 }], { threads });
         expectOutputs({ ...step, ...outputsFrom(step, 2) }, steps, 0, COUNT);
         expect(step.logprobs[0]).toBeCloseTo(logProbabilities(rowsOf(others, 0, 1))[8]!, 5);
         expectNothing(step, 1, 2);
@@ -100,7 +100,7 @@ describe.each(Object.keys(SLOTS))("a row of several outputs, %s", (name) => {
   });
 });
 
-function outputsFrom(step: SampleResults, first: number): SampleResults {
+function outputsFrom(step: StepResults, first: number): StepResults {
   return {
     sampled: step.sampled.slice(first),
     logprobs: step.logprobs.slice(first),
@@ -113,15 +113,15 @@ describe("sample", () => {
   it("takes a guess of -1 as the slot's last token", () => {
     const logits = Float32Array.from({ length: 2 * VOCAB }, (_, i) => (i % VOCAB === 9 ? 5 : 0));
     const step = stepOf(VOCAB, [{ tokens: [4, -1], outputs: 2 }], logits);
-    runSample(VOCAB, [slotConfig({ temperature: 0, tokens: Int32Array.of(9) })], [step]);
+    runSample(VOCAB, [plainSlot({ temperature: 0, tokens: Int32Array.of(9) })], [step]);
     expect([...step.sampled]).toEqual([9, 9]);
-    runSample(VOCAB, [slotConfig({ temperature: 0, tokens: Int32Array.of(8) })], [step]);
+    runSample(VOCAB, [plainSlot({ temperature: 0, tokens: Int32Array.of(8) })], [step]);
     expect([...step.sampled]).toEqual([9, -1]);
   });
 
   it("gives a row the same result alone, among others and on two threads, from logits whose rows lie apart", () => {
     const logits = new Random(12).floats(8 * VOCAB, 2);
-    const slots = Array.from({ length: 8 }, (_, i) => slotConfig({ ...SLOTS.penalized, seed: BigInt(i) }));
+    const slots = Array.from({ length: 8 }, (_, i) => plainSlot({ ...SLOTS.penalized, seed: BigInt(i) }));
     const rows = slots.map((_, slot): SampleRow => ({ slot }));
     const matrix = emptyMatrix(8, VOCAB, 5);
     for (let r = 0; r < 8; r++) matrix.data.set(rowsOf(logits, r, r + 1), r * matrix.stride);
@@ -144,7 +144,7 @@ describe("choose", () => {
   it("draws from the changed logits, tells log-probabilities of the raw ones, and counts the token", () => {
     for (let seed = 0; seed < 50; seed++) {
       const params = { temperature: 1.3, topK: 12, topP: 0.95, minP: 0, typicalP: 1 };
-      const slot = slotConfig({
+      const slot = plainSlot({
         ...params,
         frequencyPenalty: 3,
         seed: BigInt(seed),
@@ -177,7 +177,7 @@ describe("choose", () => {
   });
 
   it("takes the next place of the stream, and gives the next step its token", () => {
-    const slot = slotConfig({ seed: 3n });
+    const slot = plainSlot({ seed: 3n });
     const choice = choiceOf(0, changed);
     const next = stepOf(VOCAB, [{ tokens: [-1] }], logits);
     runSample(VOCAB, [slot], [stepOf(VOCAB, [{ kind: "logits" }], logits), choice, next]);
@@ -192,8 +192,8 @@ describe("choose", () => {
 
   it("gives -1 where nothing can be chosen: no finite logit, or no logits of a step", () => {
     const [bad, none, again] = [choiceOf(0, new Float32Array(VOCAB).fill(Number.NaN)), choiceOf(0, changed), choiceOf(0, changed)];
-    runSample(VOCAB, [slotConfig()], [none]);
-    runSample(VOCAB, [slotConfig()], [stepOf(VOCAB, [{ kind: "logits" }], logits), bad, again]);
+    runSample(VOCAB, [plainSlot()], [none]);
+    runSample(VOCAB, [plainSlot()], [stepOf(VOCAB, [{ kind: "logits" }], logits), bad, again]);
     for (const choice of [bad, none, again]) expectNothing(choice, 0, 1);
   });
 });

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { SlotConfig } from "../../lib/native/addon.ts";
+import type { SlotConfig, StepResults } from "../../lib/native/addon.ts";
 import { expectRefused, expectSameBits } from "../support/ops.ts";
 import { Random } from "../support/reference.ts";
-import { choiceOf, runSample, type SampleResults, type SampleRow, sampleOne, slotConfig, stepOf } from "../support/sample.ts";
+import { choiceOf, plainSlot, runSample, type SampleRow, sampleOne, stepOf } from "../support/sample.ts";
 import { adjustLogits, type ChooseParams, chooseToken, keepTokens, logProbabilities } from "../support/sampling-reference.ts";
 
 const OFF: ChooseParams = { temperature: 1, topK: 0, typicalP: 1, topP: 1, minP: 0 };
@@ -79,7 +79,7 @@ function randomAdjustment(logits: Float32Array, random: Random) {
 }
 
 /** The result's log-probability of `token` and its `top` best, within float32's rounding of float64 over the raw logits. */
-function expectLogprobs(result: SampleResults, logits: Float32Array, token: number, top: number): void {
+function expectLogprobs(result: StepResults, logits: Float32Array, token: number, top: number): void {
   const expected = logProbabilities(logits);
   const best = [...expected.keys()].sort((a, b) => expected[b]! - expected[a]! || a - b).slice(0, top);
   expect([...result.topTokens.subarray(0, top)]).toEqual(best);
@@ -98,7 +98,7 @@ describe("sample", () => {
       const logits = new Random(1).floats(vocab, 1.5);
       const kept = keepTokens(logits, params);
       const total = kept.reduce((sum, { weight }) => sum + weight, 0);
-      const slots = Array.from({ length: sequences }, (_, i) => slotConfig({ ...params, seed: BigInt(i) }));
+      const slots = Array.from({ length: sequences }, (_, i) => plainSlot({ ...params, seed: BigInt(i) }));
       const rows = slots.map((_, slot): SampleRow => ({ slot }));
       const all = Float32Array.from({ length: sequences * vocab }, (_, i) => logits[i % vocab]!);
       const steps = Array.from({ length: places }, () => stepOf(vocab, rows, all));
@@ -136,7 +136,7 @@ describe("sample", () => {
       const vocab = 40;
       const logits = random.floats(vocab, 3);
       const { config, adjusted, place } = randomAdjustment(logits, random);
-      const slot = slotConfig({ ...config, seed: BigInt(i), logprobs: 5 });
+      const slot = plainSlot({ ...config, seed: BigInt(i), logprobs: 5 });
       const asked = stepOf(vocab, [{ kind: "logits" }], logits);
       runSample(vocab, [slot], [asked]);
       expect([...asked.resultLogits]).toEqual([...adjusted]);
@@ -150,15 +150,15 @@ describe("sample", () => {
   it("lists ties by the lower token, and nothing where nothing was asked for", () => {
     const logits = Float32Array.of(1, 2, 1, 2, 2, 0);
     const [listed, none] = [stepOf(6, [{}], logits), stepOf(6, [{}], logits)];
-    runSample(6, [slotConfig({ logprobs: 4 })], [listed]);
+    runSample(6, [plainSlot({ logprobs: 4 })], [listed]);
     expect([...listed.topTokens.subarray(0, 5)]).toEqual([1, 3, 4, 0, -1]);
-    runSample(6, [slotConfig()], [none]);
+    runSample(6, [plainSlot()], [none]);
     expect(none.logprobs[0]).toBeNaN();
     expect(none.topTokens.every((token) => token === -1)).toBe(true);
   });
 
   it("bans end tokens before minTokens output tokens, those of earlier runs included", () => {
-    const slot = slotConfig({ temperature: 0, minTokens: 4, endTokens: Int32Array.of(2), tokens: Int32Array.of(9, 1, 1), promptLength: 1 });
+    const slot = plainSlot({ temperature: 0, minTokens: 4, endTokens: Int32Array.of(2), tokens: Int32Array.of(9, 1, 1), promptLength: 1 });
     const steps = Array.from({ length: 4 }, () => stepOf(10, [{}], Float32Array.of(0, 5, 9, 0, 0, 0, 0, 0, 0, 0)));
     runSample(10, [slot], steps);
     expect(steps.map(({ sampled }) => sampled[0])).toEqual([1, 1, 2, 2]);
@@ -167,7 +167,7 @@ describe("sample", () => {
   it("scores each token by the one that follows, with raw logits for those who ask", () => {
     const [vocab, count] = [30, 4];
     const logits = new Random(4).floats(2 * count * vocab, 4);
-    const slot = slotConfig({ repetitionPenalty: 2, tokens: Int32Array.of(8), promptLength: 1 });
+    const slot = plainSlot({ repetitionPenalty: 2, tokens: Int32Array.of(8), promptLength: 1 });
     const tokens = [3, 1, -1, 2]; // -1: the last token, 8
     const rows: SampleRow[] = [
       { slot: 0, kind: "score", tokens, outputs: count, next: 17, logitRow: 0 },
@@ -187,7 +187,7 @@ describe("sample", () => {
   it("refuses tokens and slots that are none, and outputs that a row does not have", () => {
     const args = (config: Partial<SlotConfig>, change: object = {}) => ({
       vocab: 4,
-      slots: [slotConfig(config)],
+      slots: [plainSlot(config)],
       steps: [{ ...stepOf(4, [{}], new Float32Array(4)), ...change }],
     });
     for (const endTokens of [Int32Array.of(-1), Int32Array.of(4)]) expectRefused("sample", args({ endTokens }), /endTokens has/);

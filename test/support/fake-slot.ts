@@ -1,5 +1,6 @@
 import { MAX_TOP_LOGPROBS, type SlotConfig, type StepResults } from "../../lib/native/addon.ts";
 import { type FakeModel, fakeLogits, fakeLogprobs, hash } from "./fake-model.ts";
+import { slotConfig } from "./slot-config.ts";
 
 /** A slot's sampling state. It adjusts and chooses as the addon does, with noise of (seed, place) for its random numbers. */
 export class FakeSlot {
@@ -73,27 +74,8 @@ export class FakeSlot {
 
 /** What a request alone should sample. */
 export function expectedTokens(model: FakeModel, prompt: readonly number[], count: number, config: Partial<SlotConfig> = {}): number[] {
-  const slot = new FakeSlot({ ...GREEDY, tokens: Int32Array.from(prompt), promptLength: prompt.length, ...config });
+  const slot = new FakeSlot(slotConfig({ tokens: Int32Array.from(prompt), promptLength: prompt.length, ...config }));
   const tokens = [...prompt];
   for (let i = 0; i < count; i++) tokens.push(slot.choose(slot.adjusted(fakeLogits(model, tokens))));
   return tokens.slice(prompt.length);
 }
-
-const GREEDY: SlotConfig = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  typicalP: 1,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  biasTokens: new Int32Array(),
-  biasValues: new Float32Array(),
-  seed: 0n,
-  minTokens: 0,
-  endTokens: new Int32Array(),
-  logprobs: -1,
-  tokens: new Int32Array(),
-  promptLength: 0,
-};

@@ -1,9 +1,8 @@
 /** Cases of the op `matmul`. */
+import type { Compute } from "../../lib/native/addon.ts";
 import { emptyMatrix, gathered, op, spread, type Variant } from "./ops.ts";
 import { Random, randomWeight, type WeightType } from "./reference.ts";
 
-/** How products are computed. */
-export type Compute = "f32" | "bf16" | "int8";
 /** x [count, cols] times a matrix [rows, cols]. */
 export interface MatmulCase {
   type: WeightType;

@@ -1,29 +1,12 @@
 /** Slots and steps for the op `sample`. */
-import { MAX_TOP_LOGPROBS, ROW_OUTPUT, type SlotConfig } from "../../lib/native/addon.ts";
+import { MAX_TOP_LOGPROBS, ROW_OUTPUT, type SlotConfig, type StepResults } from "../../lib/native/addon.ts";
 import { type Matrix, op, VARIANTS } from "./ops.ts";
 import { cumulate } from "./paged.ts";
+import { slotConfig } from "./slot-config.ts";
 
-/** A slot that samples from the plain distribution, but for what is given. The tokens are output unless promptLength says otherwise. */
-export function slotConfig(change: Partial<SlotConfig> = {}): SlotConfig {
-  return {
-    temperature: 1,
-    topK: 0,
-    topP: 1,
-    minP: 0,
-    typicalP: 1,
-    repetitionPenalty: 1,
-    presencePenalty: 0,
-    frequencyPenalty: 0,
-    biasTokens: new Int32Array(),
-    biasValues: new Float32Array(),
-    seed: 0n,
-    minTokens: 0,
-    endTokens: new Int32Array(),
-    logprobs: -1,
-    tokens: new Int32Array(),
-    promptLength: 0,
-    ...change,
-  };
+/** A slot that samples from the plain distribution, but for what is given. */
+export function plainSlot(change: Partial<SlotConfig> = {}): SlotConfig {
+  return slotConfig({ temperature: 1, ...change });
 }
 
 /** A row of a step: one sampled output of slot 0 unless said otherwise. */
@@ -38,15 +21,7 @@ export interface SampleRow {
   logitRow?: number;
 }
 
-/** What outputs give, as in StepBuffers. */
-export interface SampleResults {
-  sampled: Int32Array;
-  logprobs: Float32Array;
-  topTokens: Int32Array;
-  topLogprobs: Float32Array;
-}
-
-function results(outputs: number): SampleResults {
+function results(outputs: number): StepResults {
   const tops = outputs * MAX_TOP_LOGPROBS;
   return {
     sampled: new Int32Array(outputs).fill(-7),
@@ -103,6 +78,6 @@ export function runSample(
 export function sampleOne(logits: Float32Array, change: Partial<SlotConfig>): { token: number; kept: number[] } {
   const kept = new Uint8Array(logits.length);
   const step = stepOf(logits.length, [{}], logits);
-  runSample(logits.length, [slotConfig(change)], [step], { kept });
+  runSample(logits.length, [plainSlot(change)], [step], { kept });
   return { token: step.sampled[0]!, kept: [...kept.keys()].filter((i) => kept[i]) };
 }

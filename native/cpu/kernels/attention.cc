@@ -5,8 +5,6 @@
 // queries at a time. A query's sums run over exactly the keys that it sees, in ascending order, whatever stands beside it.
 #include "ops/attention.h"
 
-#include <type_traits>
-
 #include "cpu/kernels.h"
 #include "cpu/kernels/kv.h"
 #include "cpu/kernels/rows.h"

@@ -1,8 +1,6 @@
 // embed: see ops/embed.h. A panel of 16 rows is unpacked in chunks and one of its rows kept: some microseconds a token.
 #include "ops/embed.h"
 
-#include <utility>
-
 #include "cpu/kernels.h"
 #include "cpu/kernels/formats.h"
 #include "cpu/kernels/rows.h"

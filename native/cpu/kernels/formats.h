@@ -7,6 +7,8 @@
 //   kOffset, kMin        value = scale * (level - kOffset), or scale * level - min
 //   scales(panel, block) those vectors
 //   kDotOffset, dot      the integer product of levels and x, and what it counts too much: sum of level * x - kDotOffset * sum of x
+#include <utility>
+
 #include "cpu/packed_weight.h"
 #include "cpu/simd.h"
 #include "quant/pack.h"

@@ -1,5 +1,7 @@
 #include "model/mixers/attention.h"
 
+#include <algorithm>
+
 #include "tensor/status.h"
 
 namespace kvasir {
@@ -10,16 +12,20 @@ constexpr int kMostWidth = 1 << 24;  // of a token: keeps products of sizes in i
 const RopeSpec& checked_rope(const AttentionSpec& spec, const LayerParts& parts) {
   const ModelSpec& model = parts.config.spec;
   if (int64_t(spec.query_heads) * spec.head_size > kMostWidth) {
-    fail("INVALID_ARGUMENT", "layer %d: %d heads of %d are more than %d wide", parts.layer, spec.query_heads, spec.head_size, kMostWidth);
+    fail("INVALID_ARGUMENT", "layer %d has %d query heads of %d; expected at most %d wide", parts.layer, spec.query_heads, spec.head_size,
+         kMostWidth);
   }
   if (spec.query_heads % spec.kv_heads != 0) {
-    fail("INVALID_ARGUMENT", "layer %d: %d query heads are not a multiple of %d kv heads", parts.layer, spec.query_heads, spec.kv_heads);
+    fail("INVALID_ARGUMENT", "layer %d: queryHeads is %d; expected a multiple of kvHeads, %d", parts.layer, spec.query_heads,
+         spec.kv_heads);
   }
-  if (spec.rope >= static_cast<int>(model.ropes.size()))
-    fail("INVALID_ARGUMENT", "layer %d: rope %d does not exist", parts.layer, spec.rope);
+  if (spec.rope >= static_cast<int>(model.ropes.size())) {
+    fail("INVALID_ARGUMENT", "layer %d: rope is %d; expected one below %zu", parts.layer, spec.rope, model.ropes.size());
+  }
   const RopeSpec& rope = model.ropes[spec.rope];
   if (rope.frequencies.size() > static_cast<size_t>(spec.head_size) / 2) {
-    fail("INVALID_ARGUMENT", "layer %d: rope rotates more than the head size of %d", parts.layer, spec.head_size);
+    fail("INVALID_ARGUMENT", "layer %d: rope has %zu frequencies; expected at most half the head size of %d", parts.layer,
+         rope.frequencies.size(), spec.head_size);
   }
   return rope;
 }
@@ -27,15 +33,15 @@ const RopeSpec& checked_rope(const AttentionSpec& spec, const LayerParts& parts)
 const CacheGroup& checked_group(const AttentionSpec& spec, const LayerParts& parts) {
   const std::vector<CacheGroup>& groups = parts.config.spec.cache_groups;
   if (spec.cache_group >= static_cast<int>(groups.size()) || std::ranges::count(groups[spec.cache_group].layers, parts.layer) != 1) {
-    fail("INVALID_ARGUMENT", "layer %d: it is not in cache group %d", parts.layer, spec.cache_group);
+    fail("INVALID_ARGUMENT", "layer %d: cacheGroup is %d; expected the group that has the layer", parts.layer, spec.cache_group);
   }
   const CacheGroup& group = groups[spec.cache_group];
   const auto holds_head = [&](const CachePart& part) {
     return part.type == CachePartType::Kv && part.elements == spec.kv_heads * spec.head_size;
   };
   if (group.parts.size() != 2 || !std::ranges::all_of(group.parts, holds_head)) {
-    fail("INVALID_ARGUMENT", "layer %d: cache group %d does not hold keys and values of %d heads of %d", parts.layer, spec.cache_group,
-         spec.kv_heads, spec.head_size);
+    fail("INVALID_ARGUMENT", "layer %d: cacheGroup is %d; expected one with keys and values of %d heads of %d", parts.layer,
+         spec.cache_group, spec.kv_heads, spec.head_size);
   }
   return group;
 }

@@ -100,8 +100,8 @@ async function cached(engine: Engine, requests: Request[]): Promise<Outcome[]> {
 }
 
 /**
- * Compares all ways with alone, and returns that. Outcomes of one engine are compared, never of two instruction sets. `smallCache`: bytes that are too few for
- * many at once.
+ * Compares all ways with alone, and returns that. Outcomes of one engine are compared, never of two instruction sets. `smallCache`: bytes
+ * that are too few for many at once.
  */
 export async function expectSame(model: string, requests: Request[], smallCache: number, options: EngineOptions): Promise<Outcome[]> {
   const alone = await withEngine(model, { ...options, threads: 1, prefixCache: false }, (engine) => inTurn(engine, requests));

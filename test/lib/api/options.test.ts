@@ -32,10 +32,8 @@ test.each<[string, unknown]>([
   );
 });
 
-test("instruction sets that are not there", () => {
-  for (const options of [{ isa: "avx512" }, { isa: "amx" }]) {
-    expect(() => check(options)).toThrow(expect.objectContaining({ code: "UNSUPPORTED_DEVICE" }));
-  }
+test("an instruction set that is not there", () => {
+  expect(() => check({ isa: "avx512" })).toThrow(expect.objectContaining({ code: "UNSUPPORTED_DEVICE" }));
 });
 
 test("a GPU, by its number; its arithmetic", () => {
