@@ -111,7 +111,7 @@ describe("an op has one name", () => {
 
   it("those of the variant, and sample, of the slots", () => {
     const headers = filesBelow("native/ops", ".h").map((path) => path.slice("native/ops/".length, -2));
-    const shared = ["backend", "kv_cache", "memory", "op", "step"];
+    const shared = ["backend", "kv_cache", "padded_steps", "memory", "op", "step"];
     expect(headers.filter((name) => !shared.includes(name)).sort()).toEqual([...ops, "sample"].sort());
   });
 

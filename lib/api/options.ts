@@ -179,7 +179,7 @@ export function sizePools(groups: readonly CacheGroup[], request: PoolRequest): 
 }
 
 function groupPages(group: CacheGroup, tokenPages: number, context: number, maxBatchTokens: number): number {
-  if (group.window === 0) return tokenPages;
+  if (group.kind === "all") return tokenPages;
   const sequences = Math.max(DEFAULT_SEQUENCES, Math.ceil((tokenPages * PAGE_SIZE) / context));
   return Math.min(tokenPages, sequences * (Math.ceil((group.window + maxBatchTokens) / PAGE_SIZE) + 1));
 }

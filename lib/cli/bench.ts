@@ -67,7 +67,7 @@ function contextOf({ context, prompt, tokens }: Case): number {
 /** Refuses a case whose requests the cache does not hold all at once: they would run one after the other. */
 function checkFits(engine: Engine, one: Case): void {
   const pages = (one.batch * contextOf(one)) / PAGE_SIZE;
-  const least = Math.min(...engine.stats().groups.map((group) => (group.window === 0 ? group.pages : Number.POSITIVE_INFINITY)));
+  const least = Math.min(...engine.stats().groups.map((group) => (group.kind === "all" ? group.pages : Number.POSITIVE_INFINITY)));
   if (pages <= least) return;
   const size = `${one.batch} requests of ${contextOf(one)} tokens`;
   throw new KvasirError("INVALID_ARGUMENT", `${size} are more than the cache holds; expected at most ${least * PAGE_SIZE} tokens in all`);

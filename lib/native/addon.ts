@@ -96,7 +96,7 @@ export interface StepResults {
  *     qIndptr     [0,                              5,                                             6,            9]
  *     starts      [32,                             20,                                            0]
  *     tokens      [t32 t33 t34 t35 t36,            -1,                                            t0 t1 t2]
- *     outputs     [none,                           sample,                                        score]
+ *     kinds       [none,                           sample,                                        score]
  *     outIndptr   [0,                              0,                                             1,            4]
  *     nextTokens  [-1,                             -1,                                            t3]
  *     kvIndptr    [0,                              3,                                             5,            6]
@@ -119,7 +119,7 @@ export interface StepBuffers extends StepResults {
   /** [T] token ids; -1: the token that this row's slot sampled last. */
   tokens: Int32Array;
   /** [B] one of {@link ROW_OUTPUT}. */
-  outputs: Int32Array;
+  kinds: Int32Array;
   /** [B+1] */
   outIndptr: Int32Array;
   /** [B] score rows: the token after the row's last one, or -1 at the end of the text. */

@@ -14,7 +14,7 @@ export function createBuffers(limits: { maxBatchTokens: number; maxSlots: number
     qIndptr: new Int32Array(rows + 1),
     starts: new Int32Array(rows),
     tokens: new Int32Array(limits.maxBatchTokens),
-    outputs: new Int32Array(rows),
+    kinds: new Int32Array(rows),
     outIndptr: new Int32Array(rows + 1),
     nextTokens: new Int32Array(rows),
     logitRows: new Int32Array(rows),
@@ -74,7 +74,7 @@ function packRow({ sequence, start, count, output, outputs }: PlanRow, buffers: 
   const q = buffers.qIndptr[b]!;
   buffers.slots[b] = sequence.slot;
   buffers.starts[b] = start;
-  buffers.outputs[b] = ROW_OUTPUT[output];
+  buffers.kinds[b] = ROW_OUTPUT[output];
   buffers.outIndptr[b + 1] = buffers.outIndptr[b]! + outputs;
   buffers.nextTokens[b] = output === "score" && start + count < sequence.length ? sequence.tokens[start + count]! : -1;
   for (let i = 0; i < count; i++) buffers.tokens[q + i] = start + i < sequence.length ? sequence.tokens[start + i]! : -1;

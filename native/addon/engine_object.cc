@@ -39,7 +39,7 @@ class LoadTask : public Task {
     // Noted here: when result() runs, close() may have released the engine.
     weight_bytes_ = object_.engine().weight_bytes();
     cache_bytes_ = object_.engine().cache_bytes();
-    processor_ = object_.engine().device_name();
+    processor_ = object_.engine().processor();
     return false;
   }
   Napi::Value result(Napi::Env env) override {

@@ -57,7 +57,7 @@ StepTask::StepTask(EngineObject& object, Napi::Object buffers)
   batch.q_indptr = prefix(args, "qIndptr", rows + 1);
   batch.starts = prefix(args, "starts", rows);
   batch.tokens = prefix(args, "tokens", length("qIndptr", batch.q_indptr.back()));
-  batch.outputs = prefix(args, "outputs", rows);
+  batch.kinds = prefix(args, "kinds", rows);
   batch.out_indptr = prefix(args, "outIndptr", rows + 1);
   batch.next_tokens = prefix(args, "nextTokens", rows);
   batch.logit_rows = prefix(args, "logitRows", rows);

@@ -113,38 +113,41 @@ void Worker::post(std::unique_ptr<Message> message) {
   if (napi_call_threadsafe_function(channel_, message.get(), napi_tsfn_nonblocking) == napi_ok) message.release();
 }
 
-std::unique_ptr<Task> Worker::next_to_start() {
+Worker::Queue Worker::next_to_start() {
   std::unique_lock lock(mutex_);
   wake_launcher_.wait(lock, [this] { return stopping_ || !submitted_.empty(); });
-  if (stopping_) return nullptr;
-  std::unique_ptr<Task> task = std::move(submitted_.front());
-  submitted_.pop_front();
-  return task;
+  Queue next;
+  if (!stopping_) next.splice(next.begin(), submitted_, submitted_.begin());
+  return next;
 }
 
 void Worker::launch_loop() {
-  while (std::unique_ptr<Task> task = next_to_start()) {
-    const bool waits = task->guard([&] { return task->start(); });
-    pass_on(std::move(task), waits);
+  for (Queue next = next_to_start(); !next.empty(); next = next_to_start()) {
+    Task& task = *next.front();
+    task.waits_ = task.guard([&] { return task.start(); });
+    pass_on(std::move(next));
   }
 }
 
 // To JavaScript, or to the waiting thread if it has to wait, for itself or for those before it.
-void Worker::pass_on(std::unique_ptr<Task> task, bool waits) {
-  task->waits_ = waits;
-  try {
+void Worker::pass_on(Queue task) {
+  {
     std::lock_guard lock(mutex_);
-    if (waits || !started_.empty()) {
-      if (!waiter_.joinable()) waiter_ = std::thread([this] { wait_loop(); });
-      started_.push_back(nullptr);
-      started_.back() = std::move(task);
-    }
-  } catch (...) {
-    // No thread or memory for it: it is waited for here.
+    if ((task.front()->waits_ || !started_.empty()) && has_waiter()) started_.splice(started_.end(), task);
   }
-  if (!task) return wake_waiter_.notify_one();
-  task->finish_if_waiting();
-  post(std::move(task));
+  if (task.empty()) return wake_waiter_.notify_one();
+  task.front()->finish_if_waiting();
+  post(std::move(task.front()));
+}
+
+// Makes the waiting thread when it is first needed. Where none can be had nothing is in started_, and the launching thread waits itself.
+bool Worker::has_waiter() {
+  try {
+    if (!waiter_.joinable()) waiter_ = std::thread([this] { wait_loop(); });
+    return true;
+  } catch (...) {
+    return false;
+  }
 }
 
 void Worker::wait_loop() {

@@ -14,8 +14,8 @@
 #include <napi.h>
 
 #include <condition_variable>
-#include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -81,12 +81,13 @@ class Worker {
 
  private:
   friend class Task;
-  using Queue = std::deque<std::unique_ptr<Task>>;
+  using Queue = std::list<std::unique_ptr<Task>>;  // a task keeps its node, so that passing it on needs no memory
 
   void launch_loop();
   void wait_loop();
-  std::unique_ptr<Task> next_to_start();  // null: no more
-  void pass_on(std::unique_ptr<Task> task, bool waits);
+  Queue next_to_start();  // one task, or none: no more
+  void pass_on(Queue task);
+  bool has_waiter();
   void end_threads();
   void delivered();  // a task is done
   static void call_js(napi_env env, napi_value, void*, void* data);

@@ -18,7 +18,7 @@ class CpuBackend : public Backend {
  public:
   CpuBackend(const Kernels& kernels, int threads) : kernels_(kernels), threads_(threads) {}
 
-  std::string name() const override { return processor_name(); }
+  std::string processor() const override { return processor_name(); }
 
   Activations activations(Compute) const override {
     // Logits of 32 rows: the output matrix is read once for that many, and they stay in a cache until they are sampled.
@@ -46,7 +46,7 @@ class CpuBackend : public Backend {
     return {staging_.data(), bytes};
   }
 
-  void upload(const Buffer& buffer, std::span<const uint8_t> staged) override {
+  void upload(Buffer& buffer, std::span<const uint8_t> staged) override {
     if (!staged.empty()) std::memcpy(buffer.address(), staged.data(), staged.size());
   }
 

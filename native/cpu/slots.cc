@@ -94,7 +94,7 @@ void CpuSlots::sample(const Sample& op) {
   });
 }
 
-void CpuSlots::choose(Choice choice) {
+void CpuSlots::choose(Choose choice) {
   Slot& slot = slots_[choice.slot];
   if (slot.raw_logits.empty()) return;
   SampleWorkspace& workspace = workspaces_[0];

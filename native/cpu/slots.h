@@ -44,7 +44,7 @@ class CpuSlots : public Slots {
   void set(int slot, SlotConfig config) override;
   const StepInputs& begin_step(const Batch& batch) override;
   void sample(const Sample& op) override;
-  void choose(Choice choice) override;
+  void choose(Choose choice) override;
 
   // Each slot's last token in place of -1, and one slot's.
   void put_last_tokens(const StepInputs& step);

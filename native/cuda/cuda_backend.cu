@@ -28,7 +28,7 @@ class CudaBackend : public Backend {
     for (const auto& [key, graph] : graphs_) cudaGraphExecDestroy(graph);
   }
 
-  std::string name() const override { return name_; }
+  std::string processor() const override { return name_; }
   Activations activations(Compute compute) const override {
     return {.residual = DType::F32,
             .input = compute == Compute::F32 ? DType::F32 : DType::BF16,
@@ -49,7 +49,7 @@ class CudaBackend : public Backend {
     return staged_;
   }
   // From pageable memory: the call returns when the driver has taken the bytes.
-  void upload(const Buffer& buffer, std::span<const uint8_t> staged) override { copy(buffer.address(), staged); }
+  void upload(Buffer& buffer, std::span<const uint8_t> staged) override { copy(buffer.address(), staged); }
   void pack_rows(Weight& weight, int first, int count, std::span<const uint8_t> staged) override {
     if (staged.size() > raw_bytes_) {
       raw_.reset();

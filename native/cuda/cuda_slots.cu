@@ -1,21 +1,14 @@
 #include "cuda/cuda_slots.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <thread>
-#include <tuple>
 
 namespace kvasir::cuda {
 namespace {
 
-// Steps of at most so many tokens are padded to powers of two, so that few graphs serve them all.
+// Steps of at most so many tokens are padded, so that few graphs serve them all.
 constexpr int kMostPadded = 256;
-
-int padded(int size, int capacity) {
-  if (size > kMostPadded) return size;
-  return std::min(static_cast<int>(std::bit_ceil(static_cast<unsigned>(size))), capacity);
-}
 
 __global__ void put_last_tokens(int32_t* token_ids, const int32_t* row_of_token, const int32_t* slots, const int32_t* last_tokens,
                                 int tokens) {
@@ -31,14 +24,15 @@ int sampling_threads() {
 
 CudaSlots::CudaSlots(const SlotLimits& limits, Stream& stream, int logit_rows)
     : limits_(limits),
-      layout_(limits.step),
+      steps_(limits.step, kMostPadded),
       stream_(stream),
       threads_(sampling_threads()),
       slots_(limits, threads_),
-      arrays_(static_cast<size_t>(layout_.elements()) * sizeof(int32_t)),
+      arrays_(static_cast<size_t>(steps_.elements()) * sizeof(int32_t)),
       last_tokens_(size_t(limits.slots) * sizeof(int32_t)),
       host_last_tokens_(limits.slots),
-      host_logits_(size_t(logit_rows) * limits.vocab) {
+      host_logits_(size_t(logit_rows) * limits.vocab),
+      host_tables_(limits.step.groups) {
   std::fill_n(host_last_tokens_.data(), limits.slots, 0);
 }
 
@@ -54,40 +48,25 @@ void CudaSlots::set(int slot, SlotConfig config) {
   send_last_tokens();
 }
 
-CudaSlots::Bucket& CudaSlots::bucket_of(const StepSizes& sizes) {
-  auto [entry, added] = buckets_.try_emplace({sizes.rows, sizes.tokens, sizes.outputs});
-  Bucket& bucket = entry->second;
-  if (added) {
-    bucket.tables.resize(sizes.groups);
-    bucket.host_tables.resize(sizes.groups);
-    bucket.device = layout_.inputs(sizes, static_cast<int32_t*>(arrays_.address()), bucket.tables);
-  }
-  return bucket;
-}
-
 const StepInputs& CudaSlots::begin_step(const Batch& batch) {
-  StepSizes sizes = sizes_of(batch, limits_.step.groups);
-  sizes.rows = padded(sizes.rows, limits_.step.rows);
-  sizes.tokens = padded(sizes.tokens, limits_.step.tokens);
-  sizes.outputs = padded(sizes.outputs, limits_.step.outputs);
-  Bucket& bucket = bucket_of(sizes);
-  // Pageable memory is staged by the driver before the call returns; the piece that the host's sampler reads lives on in the stream.
-  const size_t used = static_cast<size_t>(layout_.elements() - limits_.step.pages + sizes.pages);
+  const StepSizes sizes = steps_.sizes_for(batch);
+  const StepInputs& step = steps_.inputs(sizes, static_cast<int32_t*>(arrays_.address()));
+  // Pageable memory is staged by the driver before the call returns; the piece lives on for the host's sampler.
+  const size_t used = static_cast<size_t>(steps_.used(sizes));
   auto staged = std::make_shared<std::vector<int32_t>>(used);
-  layout_.write(batch, sizes, staged->data());
+  steps_.write(batch, sizes, staged->data());
   check(cudaMemcpyAsync(arrays_.address(), staged->data(), used * sizeof(int32_t), cudaMemcpyHostToDevice, stream_.get()),
         "a step's inputs");
-  const StepInputs& device = bucket.device;
-  put_last_tokens<<<(sizes.tokens + 255) / 256, 256, 0, stream_.get()>>>(const_cast<int32_t*>(device.token_ids), device.row_of_token,
-                                                                         device.slots, static_cast<const int32_t*>(last_tokens_.address()),
+  put_last_tokens<<<(sizes.tokens + 255) / 256, 256, 0, stream_.get()>>>(const_cast<int32_t*>(step.token_ids), step.row_of_token,
+                                                                         step.slots, static_cast<const int32_t*>(last_tokens_.address()),
                                                                          sizes.tokens);
-  check(cudaGetLastError(), "put_last_tokens");
-  stream_.host([this, staged, sizes, &bucket] {
+  check_launch("put_last_tokens");
+  stream_.host([this, staged, sizes] {
     host_arrays_ = std::move(*staged);
-    bucket.host = layout_.inputs(sizes, host_arrays_.data(), bucket.host_tables);
-    slots_.put_last_tokens(bucket.host);
+    host_step_ = steps_.view(sizes, host_arrays_.data(), host_tables_);
+    slots_.put_last_tokens(host_step_);
   });
-  return bucket.device;
+  return step;
 }
 
 void CudaSlots::sample(const Sample& op) {
@@ -95,21 +74,19 @@ void CudaSlots::sample(const Sample& op) {
   check(cudaMemcpyAsync(host_logits_.data(), op.logits.data, bytes, cudaMemcpyDeviceToHost, stream_.get()), "logits");
   stream_.host([this, op] {
     Sample sample = op;
-    for (const auto& [sizes, bucket] : buckets_) {
-      if (&bucket.device == op.step) sample.step = &bucket.host;
-    }
+    sample.step = &host_step_;
     sample.logits = {host_logits_.data(), DType::F32, limits_.vocab};
     slots_.sample(sample);
-    for (int b = 0; b < sample.step->rows; ++b) {
-      const int slot = sample.step->slots[b];
+    for (int b = 0; b < host_step_.rows; ++b) {
+      const int slot = host_step_.slots[b];
       host_last_tokens_.data()[slot] = slots_.last_token(slot);
     }
   });
   send_last_tokens();
 }
 
-void CudaSlots::choose(Choice choice) {
-  stream_.host([this, choice = std::make_shared<Choice>(std::move(choice))] {
+void CudaSlots::choose(Choose choice) {
+  stream_.host([this, choice = std::make_shared<Choose>(std::move(choice))] {
     const int slot = choice->slot;
     slots_.choose(std::move(*choice));
     host_last_tokens_.data()[slot] = slots_.last_token(slot);

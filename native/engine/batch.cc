@@ -14,7 +14,7 @@ void check_sizes(const Batch& batch, const EngineConfig& config) {
     fail("INVALID_ARGUMENT", "rowCount is %d; expected 1 to %d", batch.row_count, config.max_slots);
   }
   const bool right = batch.slots.size() == rows && batch.q_indptr.size() == rows + 1 && batch.starts.size() == rows &&
-                     batch.outputs.size() == rows && batch.out_indptr.size() == rows + 1 && batch.next_tokens.size() == rows &&
+                     batch.kinds.size() == rows && batch.out_indptr.size() == rows + 1 && batch.next_tokens.size() == rows &&
                      batch.logit_rows.size() == rows && batch.kv_indptr.size() == groups * (rows + 1) &&
                      batch.kv_first.size() == groups * rows;
   if (!right) fail("INVALID_ARGUMENT", "a step's arrays have other sizes; expected those of %d rows", batch.row_count);
@@ -37,7 +37,7 @@ void check_row(const Batch& batch, const EngineConfig& config, int row) {
 void check_outputs(const Batch& batch, int logit_rows, int row) {
   const int64_t count = int64_t(batch.out_indptr[row + 1]) - batch.out_indptr[row], tokens = batch.q_indptr[row + 1] - batch.q_indptr[row];
   int64_t least = 0, most = 0;
-  switch (static_cast<RowOutput>(batch.outputs[row])) {
+  switch (static_cast<RowOutput>(batch.kinds[row])) {
     case RowOutput::None:
       break;
     case RowOutput::Sample:
@@ -50,14 +50,14 @@ void check_outputs(const Batch& batch, int logit_rows, int row) {
       least = most = tokens;
       break;
     default:
-      fail("INVALID_ARGUMENT", "row %d: output is %d; expected 0 to 3", row, batch.outputs[row]);
+      fail("INVALID_ARGUMENT", "row %d: kind is %d; expected 0 to 3", row, batch.kinds[row]);
   }
   if (count < least || count > most) {
     fail("INVALID_ARGUMENT", "row %d has %lld outputs; expected %lld to %lld", row, static_cast<long long>(count),
          static_cast<long long>(least), static_cast<long long>(most));
   }
   const int64_t first = batch.logit_rows[row];
-  if (first < -1 || (first >= 0 && first + count > logit_rows) || (first < 0 && batch.outputs[row] == int32_t(RowOutput::Logits))) {
+  if (first < -1 || (first >= 0 && first + count > logit_rows) || (first < 0 && batch.kinds[row] == int32_t(RowOutput::Logits))) {
     fail("INVALID_ARGUMENT", "row %d: logits begin at row %lld; expected room for %lld rows, of %d", row, static_cast<long long>(first),
          static_cast<long long>(count), logit_rows);
   }

@@ -112,8 +112,8 @@ void Engine::check_slots(const Batch& batch) const {
 void Engine::note_outputs(const Batch& batch) {
   for (int row = 0; row < batch.row_count; ++row) {
     SlotState& state = states_[batch.slots[row]];
-    state.has_token |= batch.outputs[row] == int32_t(RowOutput::Sample);
-    state.has_logits |= batch.outputs[row] == int32_t(RowOutput::Logits);
+    state.has_token |= batch.kinds[row] == int32_t(RowOutput::Sample);
+    state.has_logits |= batch.kinds[row] == int32_t(RowOutput::Logits);
   }
 }
 

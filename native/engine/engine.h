@@ -56,7 +56,7 @@ class Engine {
   void cancel() { cancelled_ = true; }
 
   const EngineConfig& config() const { return config_; }
-  std::string device_name() const { return backend_->name(); }
+  std::string processor() const { return backend_->processor(); }
   size_t weight_bytes() const { return decoder_->weight_bytes(); }
   size_t cache_bytes() const { return decoder_->cache_bytes(); }
 

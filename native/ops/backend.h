@@ -33,7 +33,7 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  virtual std::string name() const = 0;  // of the processor or device
+  virtual std::string processor() const = 0;  // of the processor or device
   virtual Activations activations(Compute compute) const = 0;
 
   virtual std::unique_ptr<Buffer> allocate(size_t bytes) = 0;  // throws OUT_OF_MEMORY
@@ -42,7 +42,7 @@ class Backend {
 
   // Host memory to read a piece of a file into, then to hand to upload or pack_rows; valid until the next call of stage().
   virtual std::span<uint8_t> stage(size_t bytes) = 0;
-  virtual void upload(const Buffer& buffer, std::span<const uint8_t> staged) = 0;
+  virtual void upload(Buffer& buffer, std::span<const uint8_t> staged) = 0;
   // Rows [first, first + count) of the file's layout (rows of whole blocks, one after the other) into their repacked place.
   // `first` is a multiple of kPackRows; `count` too, but for the last rows of the matrix.
   virtual void pack_rows(Weight& weight, int first, int count, std::span<const uint8_t> staged) = 0;

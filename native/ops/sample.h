@@ -77,7 +77,7 @@ struct Sample {
 };
 
 // A token for the slot's Logits row, from logits that a processor changed after `adjust`; the result has one output.
-struct Choice {
+struct Choose {
   int slot;
   std::vector<float> logits;  // [V]
   StepResult* result;
@@ -92,7 +92,7 @@ class Slots {
   virtual const StepInputs& begin_step(const Batch& batch) = 0;
   virtual void sample(const Sample& op) = 0;
   // Of a slot that has no logits from a step of its own: result -1.
-  virtual void choose(Choice choice) = 0;
+  virtual void choose(Choose choice) = 0;
 };
 
 }  // namespace kvasir

@@ -48,7 +48,7 @@ void StepLayout::write(const Batch& batch, const StepSizes& sizes, int32_t* memo
   put(batch.slots, B, sizes.rows, 0, memory + slots_);
   put(batch.q_indptr, B + 1, sizes.rows + 1, T, memory + q_indptr_);
   put(batch.starts, B, sizes.rows, 0, memory + starts_);
-  put(batch.outputs, B, sizes.rows, 0, memory + kinds_);
+  put(batch.kinds, B, sizes.rows, 0, memory + kinds_);
   put(batch.next_tokens, B, sizes.rows, -1, memory + next_tokens_);
   put(batch.logit_rows, B, sizes.rows, -1, memory + logit_rows_);
   put(batch.out_indptr, B + 1, sizes.rows + 1, R, memory + out_indptr_);

@@ -18,7 +18,7 @@ struct Batch {
   std::vector<int32_t> q_indptr;     // [B + 1]
   std::vector<int32_t> starts;       // [B]
   std::vector<int32_t> tokens;       // [T]; -1: the token that the row's slot sampled last
-  std::vector<int32_t> outputs;      // [B] RowOutput
+  std::vector<int32_t> kinds;        // [B] RowOutput
   std::vector<int32_t> out_indptr;   // [B + 1]
   std::vector<int32_t> next_tokens;  // [B]
   std::vector<int32_t> logit_rows;   // [B]

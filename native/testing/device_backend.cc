@@ -1,12 +1,10 @@
 #include "testing/device_backend.h"
 
-#include <algorithm>
-#include <bit>
 #include <cstring>
-#include <tuple>
 
 #include "cpu/cpu_backend.h"
 #include "cpu/slots.h"
+#include "ops/padded_steps.h"
 #include "tensor/status.h"
 #include "testing/device_memory.h"
 #include "testing/device_queue.h"
@@ -18,22 +16,11 @@ namespace {
 // Steps of at most so many tokens are padded and recorded, larger ones run as they are.
 constexpr int kMostRecorded = 64;
 
-int padded(int size, int capacity) {
-  if (size > kMostRecorded) return size;
-  return std::min(static_cast<int>(std::bit_ceil(static_cast<unsigned>(size))), capacity);
-}
-
-// A step's inputs for one combination of sizes, at the device's addresses and at the host's.
-struct Bucket {
-  std::vector<PageTables> device_tables, host_tables;
-  StepInputs device, host;
-};
-
 class DeviceSlots : public Slots {
  public:
   DeviceSlots(const SlotLimits& limits, DeviceMemory& memory, DeviceQueue& queue, Backend& inner)
-      : capacity_(limits.step), layout_(capacity_), memory_(memory), queue_(queue), slots_(inner.create_slots(limits)) {
-    const size_t bytes = static_cast<size_t>(layout_.elements()) * sizeof(int32_t);
+      : steps_(limits.step, kMostRecorded), memory_(memory), queue_(queue), slots_(inner.create_slots(limits)) {
+    const size_t bytes = static_cast<size_t>(steps_.elements()) * sizeof(int32_t);
     arrays_ = memory_.wrap(bytes, inner.allocate(bytes));
   }
 
@@ -42,18 +29,20 @@ class DeviceSlots : public Slots {
   }
 
   const StepInputs& begin_step(const Batch& batch) override {
-    StepSizes sizes = sizes_of(batch, capacity_.groups);
-    sizes.rows = padded(sizes.rows, capacity_.rows);
-    sizes.tokens = padded(sizes.tokens, capacity_.tokens);
-    sizes.outputs = padded(sizes.outputs, capacity_.outputs);
-    const Bucket& bucket = bucket_of(sizes);
-    auto staged = std::make_shared<std::vector<int32_t>>(static_cast<size_t>(layout_.elements() - capacity_.pages + sizes.pages));
-    layout_.write(batch, sizes, staged->data());
-    queue_.push([this, staged, &bucket] {
+    const StepSizes sizes = steps_.sizes_for(batch);
+    const StepInputs& device = steps_.inputs(sizes, static_cast<int32_t*>(arrays_->address()));
+    const StepInputs& host = steps_.inputs(sizes, static_cast<int32_t*>(memory_.translate(arrays_->address())));
+    {
+      std::lock_guard lock(mutex_);
+      twins_[&device] = &host;
+    }
+    auto staged = std::make_shared<std::vector<int32_t>>(static_cast<size_t>(steps_.used(sizes)));
+    steps_.write(batch, sizes, staged->data());
+    queue_.push([this, staged, &host] {
       std::memcpy(memory_.translate(arrays_->address()), staged->data(), staged->size() * sizeof(int32_t));
-      static_cast<cpu::CpuSlots&>(*slots_).put_last_tokens(bucket.host);
+      static_cast<cpu::CpuSlots&>(*slots_).put_last_tokens(host);
     });
-    return bucket.device;
+    return device;
   }
 
   void sample(const Sample& op) override {
@@ -65,10 +54,11 @@ class DeviceSlots : public Slots {
     });
   }
 
-  void choose(Choice choice) override {
-    queue_.push([this, choice = std::make_shared<Choice>(std::move(choice))] { slots_->choose(std::move(*choice)); });
+  void choose(Choose choice) override {
+    queue_.push([this, choice = std::make_shared<Choose>(std::move(choice))] { slots_->choose(std::move(*choice)); });
   }
 
+  // The same step at the host's addresses.
   const StepInputs& host_inputs(const StepInputs& device) const {
     std::lock_guard lock(mutex_);
     const auto twin = twins_.find(&device);
@@ -77,28 +67,12 @@ class DeviceSlots : public Slots {
   }
 
  private:
-  const Bucket& bucket_of(const StepSizes& sizes) {
-    std::lock_guard lock(mutex_);
-    auto [entry, added] = buckets_.try_emplace({sizes.rows, sizes.tokens, sizes.outputs});
-    Bucket& bucket = entry->second;
-    if (added) {
-      bucket.device_tables.resize(sizes.groups);
-      bucket.host_tables.resize(sizes.groups);
-      bucket.device = layout_.inputs(sizes, static_cast<int32_t*>(arrays_->address()), bucket.device_tables);
-      bucket.host = layout_.inputs(sizes, static_cast<int32_t*>(memory_.translate(arrays_->address())), bucket.host_tables);
-      twins_[&bucket.device] = &bucket.host;
-    }
-    return bucket;
-  }
-
-  const StepSizes capacity_;
-  const StepLayout layout_;
+  PaddedSteps steps_;
   DeviceMemory& memory_;
   DeviceQueue& queue_;
   std::unique_ptr<Slots> slots_;  // the queue's thread uses them
   std::unique_ptr<Buffer> arrays_;
   mutable std::mutex mutex_;
-  std::map<std::tuple<int, int, int>, Bucket> buckets_;
   std::map<const StepInputs*, const StepInputs*> twins_;  // device to host
 };
 
@@ -106,7 +80,7 @@ class DeviceBackend : public Backend {
  public:
   DeviceBackend(const std::string& isa, int threads) : inner_(cpu::create_backend(isa, threads)) {}
 
-  std::string name() const override { return "device-like test back end"; }
+  std::string processor() const override { return "device-like test back end"; }
 
   // Pieces of logits that differ from the CPU's.
   Activations activations(Compute compute) const override {
@@ -130,7 +104,7 @@ class DeviceBackend : public Backend {
     staged_ = std::make_shared<std::vector<uint8_t>>(bytes);
     return {staged_->data(), bytes};
   }
-  void upload(const Buffer& buffer, std::span<const uint8_t> staged) override {
+  void upload(Buffer& buffer, std::span<const uint8_t> staged) override {
     queue_.push([this, address = buffer.address(), piece = staged_, staged] {
       if (!staged.empty()) std::memcpy(memory_.translate(address), staged.data(), staged.size());
     });

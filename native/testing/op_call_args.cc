@@ -81,7 +81,7 @@ Batch read_batch(const Args& args, int groups) {
   batch.starts = read_integers(args, "starts", B, 0);
   batch.tokens = read_integers(args, "tokens", static_cast<size_t>(batch.token_count()), 0);
   batch.slots = read_integers(args, "slots", B, 0);
-  batch.outputs = read_integers(args, "outputs", B, static_cast<int32_t>(RowOutput::None));
+  batch.kinds = read_integers(args, "kinds", B, static_cast<int32_t>(RowOutput::None));
   batch.out_indptr = read_integers(args, "outIndptr", B + 1, 0);
   check_indptr("outIndptr", batch.out_indptr);
   check_positions(batch);

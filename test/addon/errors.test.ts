@@ -271,7 +271,7 @@ describe("step", () => {
     "qIndptr",
     "starts",
     "tokens",
-    "outputs",
+    "kinds",
     "outIndptr",
     "nextTokens",
     "logitRows",

@@ -87,7 +87,7 @@ export function copyStep(buffers: StepBuffers, config: NativeConfig): StepBuffer
     qIndptr,
     starts: part("starts", rowCount),
     tokens: part("tokens", qIndptr[rowCount]!),
-    outputs: part("outputs", rowCount),
+    kinds: part("kinds", rowCount),
     outIndptr,
     nextTokens: part("nextTokens", rowCount),
     logitRows: part("logitRows", rowCount),
@@ -140,7 +140,7 @@ function checkRow(step: StepBuffers, b: number, { maxContext, maxSlots, spec }: 
 
 function checkOutputs(step: StepBuffers, b: number, vocabSize: number): void {
   const tokens = step.qIndptr[b + 1]! - step.qIndptr[b]!;
-  const output = integer(`row ${b}: output`, step.outputs[b], 0, 3);
+  const output = integer(`row ${b}: kind`, step.kinds[b], 0, 3);
   const { none, sample, score } = ROW_OUTPUT;
   const most = output === none ? 0 : output === sample || output === score ? tokens : 1;
   const outputs = integer(`row ${b}: outputs`, step.outIndptr[b + 1]! - step.outIndptr[b]!, output === sample ? 1 : most, most);

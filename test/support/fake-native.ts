@@ -170,11 +170,11 @@ export class FakeNative implements NativeEngine {
     }
   }
 
-  #noteOutputs({ rowCount, slots, outputs }: StepBuffers): void {
+  #noteOutputs({ rowCount, slots, kinds }: StepBuffers): void {
     for (let b = 0; b < rowCount; b++) {
       const state = this.#states.get(slots[b]!)!;
-      if (outputs[b] === ROW_OUTPUT.sample) state.hasToken = true;
-      if (outputs[b] === ROW_OUTPUT.logits) state.hasLogits = true;
+      if (kinds[b] === ROW_OUTPUT.sample) state.hasToken = true;
+      if (kinds[b] === ROW_OUTPUT.logits) state.hasLogits = true;
     }
   }
 
@@ -221,11 +221,11 @@ export class FakeNative implements NativeEngine {
     const { slot } = this.#states.get(step.slots[b]!)!;
     const logitRow = step.logitRows[b]! + output - step.outIndptr[b]!;
     const keep = (logits: Float32Array): void => step.logits!.set(logits, logitRow * this.model.vocabSize);
-    if (step.outputs[b] === ROW_OUTPUT.score) {
+    if (step.kinds[b] === ROW_OUTPUT.score) {
       const next = all[position + 1] ?? step.nextTokens[b]!;
       step.logprobs[output] = fakeLogprobs(raw)[next] ?? Number.NaN;
       if (step.logitRows[b]! >= 0) keep(raw);
-    } else if (step.outputs[b] === ROW_OUTPUT.logits) {
+    } else if (step.kinds[b] === ROW_OUTPUT.logits) {
       slot.raw = raw;
       keep(slot.adjusted(raw));
     } else if (output === step.outIndptr[b] || step.sampled[output - 1] === all[position]) {

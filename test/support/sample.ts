@@ -42,7 +42,7 @@ export function stepOf(vocab: number, rows: SampleRow[], logits: Float32Array, p
     starts: new Int32Array(rows.length),
     tokens: Int32Array.from(rows.flatMap(({ tokens = [0] }) => tokens)),
     slots: Int32Array.from(rows, ({ slot = 0 }) => slot),
-    outputs: Int32Array.from(kinds, (kind) => ROW_OUTPUT[kind]),
+    kinds: Int32Array.from(kinds, (kind) => ROW_OUTPUT[kind]),
     outIndptr,
     nextTokens: Int32Array.from(rows, ({ next = -1 }) => next),
     logitRows: Int32Array.from(rows, logitRow),

@@ -142,7 +142,7 @@ export function stepBuffers(rows, pagesPerSlot = 16) {
     qIndptr: Int32Array.from(ends(rows.map((row) => row.tokens.length))),
     starts: integers((row) => row.start),
     tokens: Int32Array.from(rows.flatMap((row) => [...row.tokens])),
-    outputs: integers((row) => row.output),
+    kinds: integers((row) => row.output),
     outIndptr: Int32Array.from(outIndptr),
     nextTokens: integers((row) => row.next ?? -1),
     ...pageTables(rows, pagesPerSlot),

@@ -27,7 +27,7 @@ test("a step in CSR form: a chunk, a decode whose token is on the device, a scor
   expect(part(buffers.qIndptr, 4)).toEqual([0, 5, 6, 10]);
   expect(part(buffers.starts, 3)).toEqual([32, 20, 2]);
   expect(part(buffers.tokens, 10)).toEqual([132, 133, 134, 135, 136, -1, 102, 103, 104, 105]);
-  expect(part(buffers.outputs, 3)).toEqual([0, 1, 3]);
+  expect(part(buffers.kinds, 3)).toEqual([0, 1, 3]);
   expect(part(buffers.outIndptr, 4)).toEqual([0, 0, 1, 5]);
   expect(part(buffers.nextTokens, 3)).toEqual([-1, -1, -1]);
   expect(part(buffers.kvIndptr, 8)).toEqual([0, 3, 5, 6, 6, 8, 10, 11]);

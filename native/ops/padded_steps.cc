@@ -1,0 +1,31 @@
+#include "ops/padded_steps.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace kvasir {
+
+StepSizes PaddedSteps::sizes_for(const Batch& batch) const {
+  StepSizes sizes = sizes_of(batch, capacity_.groups);
+  sizes.rows = padded(sizes.rows, capacity_.rows);
+  sizes.tokens = padded(sizes.tokens, capacity_.tokens);
+  sizes.outputs = padded(sizes.outputs, capacity_.outputs);
+  return sizes;
+}
+
+int PaddedSteps::padded(int size, int capacity) const {
+  if (size > most_padded_) return size;
+  return std::min(static_cast<int>(std::bit_ceil(static_cast<unsigned>(size))), capacity);
+}
+
+const StepInputs& PaddedSteps::inputs(const StepSizes& sizes, const int32_t* memory) {
+  auto [entry, added] = inputs_.try_emplace({memory, sizes.rows, sizes.tokens, sizes.outputs});
+  Inputs& own = entry->second;
+  if (added) {
+    own.tables.resize(sizes.groups);
+    own.inputs = layout_.inputs(sizes, memory, own.tables);
+  }
+  return own.inputs;
+}
+
+}  // namespace kvasir
