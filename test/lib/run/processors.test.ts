@@ -135,6 +135,17 @@ describe("a request that its own processor aborts", () => {
   });
 });
 
+test("a stream that another's processor aborts in the step of its chunk is told so", async () => {
+  const { engine } = create();
+  const controller = new AbortController();
+  const stream = engine.stream([6], { ...on, maxTokens: 20, priority: 1, signal: controller.signal }); // its row comes first
+  const first = stream.next();
+  const other = engine.generate([7], { ...on, maxTokens: 20, logitsProcessor: () => controller.abort("enough") });
+  await expect(first).rejects.toBe("enough");
+  expect((await other).tokens).toHaveLength(20);
+  expectIdle(engine);
+});
+
 test("a choice that fails fails its request alone", async () => {
   const { engine, model, native } = create();
   const choose = native.choose.bind(native);
