@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "cpu/cpu_backend.h"
+#include "cpu/packed_weight.h"
 #include "cpu/slots.h"
 #include "tensor/status.h"
 #include "testing/device_memory.h"
@@ -29,6 +30,13 @@ struct Bucket {
   StepInputs device, host;
 };
 
+struct DeviceWeight : cpu::PackedWeight {
+  DeviceWeight(const cpu::PackedWeight& packed, DeviceQueue& queue) : cpu::PackedWeight(packed), queue(queue) {}
+  ~DeviceWeight() override { queue.drain(); }
+
+  DeviceQueue& queue;
+};
+
 class DeviceSlots : public Slots {
  public:
   DeviceSlots(const SlotLimits& limits, DeviceMemory& memory, DeviceQueue& queue, Backend& inner)
@@ -36,6 +44,7 @@ class DeviceSlots : public Slots {
     const size_t bytes = static_cast<size_t>(layout_.elements()) * sizeof(int32_t);
     arrays_ = memory_.wrap(bytes, inner.allocate(bytes));
   }
+  ~DeviceSlots() override { queue_.drain(); }
 
   void set(int slot, SlotConfig config) override {
     queue_.push([this, slot, config = std::move(config)] { slots_->set(slot, config); });
@@ -117,7 +126,8 @@ class DeviceBackend : public Backend {
 
   std::unique_ptr<Buffer> allocate(size_t bytes) override { return memory_.wrap(bytes, inner_->allocate(bytes)); }
   Matrix create_weight(DType type, Compute compute, int rows, int cols) override {
-    return inner_->create_weight(type, compute, rows, cols);
+    const Matrix packed = inner_->create_weight(type, compute, rows, cols);
+    return std::make_unique<DeviceWeight>(static_cast<const cpu::PackedWeight&>(*packed), queue_);
   }
   std::unique_ptr<Slots> create_slots(const SlotLimits& limits) override {
     auto slots = std::make_unique<DeviceSlots>(limits, memory_, queue_, *inner_);
@@ -184,7 +194,7 @@ class DeviceBackend : public Backend {
   void translate(const StepInputs*& step) const { step = &slots_->host_inputs(*step); }
 
   std::unique_ptr<Backend> inner_;
-  DeviceMemory memory_;
+  DeviceMemory memory_{queue_};
   std::shared_ptr<std::vector<uint8_t>> staged_;
   DeviceSlots* slots_ = nullptr;
   Recording* recording_ = nullptr;
