@@ -135,6 +135,22 @@ describe("a request that its own processor aborts", () => {
   });
 });
 
+test("a processor may transfer its logits to a worker: nobody else's go with them", async () => {
+  const { engine, model } = create();
+  const logitsProcessor: Processor = (logits) => {
+    const changed = logits.slice();
+    structuredClone(logits, { transfer: [logits.buffer as ArrayBuffer] });
+    return changed;
+  };
+  const calls = [logitsProcessor, () => {}].map((process, i) =>
+    engine.generate(promptOf(4, i), { ...on, maxTokens: 9, logitsProcessor: process }),
+  );
+  const scored = await engine.score(promptOf(20), { logits: true });
+  for (const [i, { tokens }] of (await Promise.all(calls)).entries()) expect(tokens).toEqual(expectedTokens(model, promptOf(4, i), 9));
+  expect(scored).toEqual(await engine.score(promptOf(20), { logits: true }));
+  expectIdle(engine);
+});
+
 test("a stream that another's processor aborts in the step of its chunk is told so", async () => {
   const { engine } = create();
   const controller = new AbortController();
