@@ -151,6 +151,16 @@ test("a processor may transfer its logits to a worker: nobody else's go with the
   expectIdle(engine);
 });
 
+test("a processor may change the tokens that it is given: nobody finds its pages by them", async () => {
+  const { engine } = create();
+  const given = promptOf(40);
+  const other = [...given.slice(0, 32), ...Array.from({ length: 20 }, () => 5)];
+  const expected = await create().engine.generate(other, { ...on, maxTokens: 9 });
+  await engine.generate(given, { ...on, maxTokens: 20, logitsProcessor: (_, { tokens }) => void tokens.fill(5, 32) });
+  const { tokens, usage } = await engine.generate(other, { ...on, maxTokens: 9 });
+  expect([tokens, usage.cachedTokens]).toEqual([expected.tokens, 32]);
+});
+
 test("a stream that another's processor aborts in the step of its chunk is told so", async () => {
   const { engine } = create();
   const controller = new AbortController();
