@@ -56,7 +56,7 @@ export interface GenerateParams {
   /**
    * Changes the logits [vocabulary] of a choice's next token, in place or by returning others. It runs synchronously on the event loop and
    * costs only its own request, which rejects with PROCESSOR_FAILED if it throws. `context.tokens` are the prompt's and those sampled so
-   * far (a view: copy what is kept), `context.index` is the choice's.
+   * far, `context.index` is the choice's.
    */
   logitsProcessor?: (
     logits: Float32Array,

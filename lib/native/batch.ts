@@ -48,7 +48,7 @@ export function pack(plan: Plan, buffers: StepBuffers, groups: number): void {
 
 /**
  * Makes room for the logits of the rows that want them: `wants[b]`. Throws OUT_OF_MEMORY where that much cannot be had. The array is the
- * step's own: what processors and scores are given are parts of it.
+ * step's own: processors are given copies of their parts.
  */
 export function reserveLogits(plan: Plan, buffers: StepBuffers, wants: (row: PlanRow) => boolean, vocabSize: number): void {
   let rows = 0;

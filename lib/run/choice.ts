@@ -94,7 +94,7 @@ export class Choice implements Sampling {
 
   process(logits: Float32Array): Float32Array {
     const context = {
-      tokens: this.sequence.tokens.subarray(0, this.sequence.length),
+      tokens: this.sequence.tokens.slice(0, this.sequence.length), // its own: pages are found by the sequence's
       promptLength: this.request.prompt.length,
       index: this.#index,
     };

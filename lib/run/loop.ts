@@ -223,7 +223,7 @@ export class StepLoop {
     if (owner.kind === "scoring") {
       if (owner.score(start, buffers.logprobs.subarray(from, to), this.#logits(buffers, b))) this.cancel(sequence);
     } else if (output === "sample") this.#accept(sequence, owner, buffers, from, to, now);
-    else if (output === "logits") this.#choose(sequence, owner, this.#logits(buffers, b)!);
+    else if (output === "logits") this.#choose(sequence, owner, this.#logits(buffers, b)!.slice()); // its own: it may keep or transfer it
   }
 
   #logits({ logits, logitRows, outIndptr }: StepBuffers, b: number): Float32Array | undefined {

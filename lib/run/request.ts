@@ -56,6 +56,7 @@ export class Request implements ChoiceOwner {
   /** The next chunk; `undefined` after the last. For one caller at a time. */
   async next(): Promise<Chunk | undefined> {
     await this.#until(() => this.#ready.size > 0);
+    if (this.#failure !== undefined) throw this.#failure.reason; // it failed in the turn of the event loop that gave a chunk
     const [choice] = this.#ready;
     if (choice === undefined) return undefined;
     this.#ready.delete(choice);

@@ -18,6 +18,10 @@ void check_sizes(const Batch& batch, const EngineConfig& config) {
                      batch.logit_rows.size() == rows && batch.kv_indptr.size() == groups * (rows + 1) &&
                      batch.kv_first.size() == groups * rows;
   if (!right) fail("INVALID_ARGUMENT", "a step's arrays have other sizes; expected those of %d rows", batch.row_count);
+  const int64_t pages = static_cast<int64_t>(batch.kv_pages.size()), most = most_pages(config, batch.row_count);
+  if (pages > most) {
+    fail("INVALID_ARGUMENT", "a step has %lld pages; expected at most %lld", static_cast<long long>(pages), static_cast<long long>(most));
+  }
 }
 
 void check_row(const Batch& batch, const EngineConfig& config, int row) {
@@ -85,6 +89,11 @@ void check_pages(const Batch& batch, const EngineConfig& config, int group, int 
 }
 
 }  // namespace
+
+int64_t most_pages(const EngineConfig& config, int rows) {
+  const int64_t pages = (int64_t(config.max_context) + config.page_size - 1) / config.page_size;
+  return rows * pages * static_cast<int64_t>(config.spec.cache_groups.size());
+}
 
 void check(const Batch& batch, const EngineConfig& config, int logit_rows) {
   check_sizes(batch, config);

@@ -11,9 +11,8 @@ namespace {
 // Page tables of the largest step: each sequence with every page that its context can have, in each group.
 SlotLimits limits_of(const EngineConfig& config) {
   const int rows = std::min(config.max_slots, config.max_batch_tokens), groups = static_cast<int>(config.spec.cache_groups.size());
-  const int64_t pages = (int64_t(config.max_context) + config.page_size - 1) / config.page_size;
-  return {
-      config.max_slots, config.spec.vocab_size, {rows, config.max_batch_tokens, config.max_batch_tokens, groups, rows * pages * groups}};
+  const int tokens = config.max_batch_tokens;
+  return {config.max_slots, config.spec.vocab_size, {rows, tokens, tokens, groups, most_pages(config, rows)}};
 }
 
 }  // namespace

@@ -80,7 +80,7 @@ void check_shape(const TensorRow& tensor, const std::vector<int>& expected) {
 Vector upload(Backend& backend, std::span<const float> values) {
   Vector vector = backend.allocate(std::max<size_t>(1, values.size()) * sizeof(float));
   const std::span<uint8_t> staged = backend.stage(values.size_bytes());
-  std::memcpy(staged.data(), values.data(), values.size_bytes());
+  std::copy_n(reinterpret_cast<const uint8_t*>(values.data()), values.size_bytes(), staged.data());
   backend.upload(*vector, staged);
   return vector;
 }

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "cpu/cpu_backend.h"
+#include "cpu/packed_weight.h"
 #include "cpu/slots.h"
 #include "ops/padded_steps.h"
 #include "tensor/status.h"
@@ -16,6 +17,14 @@ namespace {
 // Steps of at most so many tokens are padded and recorded, larger ones run as they are.
 constexpr int kMostRecorded = 64;
 
+// Whose rows may still be on their way to their place.
+struct DeviceWeight : cpu::PackedWeight {
+  DeviceWeight(const cpu::PackedWeight& packed, DeviceQueue& queue) : cpu::PackedWeight(packed), queue(queue) {}
+  ~DeviceWeight() override { queue.drain(); }
+
+  DeviceQueue& queue;
+};
+
 class DeviceSlots : public Slots {
  public:
   DeviceSlots(const SlotLimits& limits, DeviceMemory& memory, DeviceQueue& queue, Backend& inner)
@@ -23,6 +32,7 @@ class DeviceSlots : public Slots {
     const size_t bytes = static_cast<size_t>(steps_.elements()) * sizeof(int32_t);
     arrays_ = memory_.wrap(bytes, inner.allocate(bytes));
   }
+  ~DeviceSlots() override { queue_.drain(); }
 
   void set(int slot, SlotConfig config) override {
     queue_.push([this, slot, config = std::move(config)] { slots_->set(slot, config); });
@@ -91,7 +101,8 @@ class DeviceBackend : public Backend {
 
   std::unique_ptr<Buffer> allocate(size_t bytes) override { return memory_.wrap(bytes, inner_->allocate(bytes)); }
   Matrix create_weight(DType type, Compute compute, int rows, int cols) override {
-    return inner_->create_weight(type, compute, rows, cols);
+    const Matrix packed = inner_->create_weight(type, compute, rows, cols);
+    return std::make_unique<DeviceWeight>(static_cast<const cpu::PackedWeight&>(*packed), queue_);
   }
   std::unique_ptr<Slots> create_slots(const SlotLimits& limits) override {
     auto slots = std::make_unique<DeviceSlots>(limits, memory_, queue_, *inner_);
@@ -158,7 +169,7 @@ class DeviceBackend : public Backend {
   void translate(const StepInputs*& step) const { step = &slots_->host_inputs(*step); }
 
   std::unique_ptr<Backend> inner_;
-  DeviceMemory memory_;
+  DeviceMemory memory_{queue_};
   std::shared_ptr<std::vector<uint8_t>> staged_;
   DeviceSlots* slots_ = nullptr;
   Recording* recording_ = nullptr;

@@ -18,6 +18,7 @@ class DeviceBuffer : public Buffer {
     memory_.ranges_[reinterpret_cast<uintptr_t>(address_)] = {bytes_, static_cast<uint8_t*>(host_->address())};
   }
   ~DeviceBuffer() override {
+    memory_.queue_.drain();
     {
       std::lock_guard lock(memory_.mutex_);
       memory_.ranges_.erase(reinterpret_cast<uintptr_t>(address_));

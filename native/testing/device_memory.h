@@ -5,12 +5,15 @@
 #include <mutex>
 
 #include "ops/memory.h"
+#include "testing/device_queue.h"
 
 namespace kvasir::testing {
 
 class DeviceMemory {
  public:
-  // A buffer of `bytes` whose contents are in `host`. The memory outlives its buffers.
+  explicit DeviceMemory(DeviceQueue& queue) : queue_(queue) {}
+
+  // A buffer of `bytes` whose contents are in `host`; when it goes, it waits for the queue. The memory outlives its buffers.
   std::unique_ptr<Buffer> wrap(size_t bytes, std::unique_ptr<Buffer> host);
   // Where the contents of an address of a live buffer are; null for null.
   void* translate(const void* address) const;
@@ -21,6 +24,7 @@ class DeviceMemory {
     size_t bytes;
     uint8_t* host;
   };
+  DeviceQueue& queue_;
   mutable std::mutex mutex_;
   std::map<uintptr_t, Range> ranges_;  // by their first address
 };

@@ -58,17 +58,22 @@ bool DeviceQueue::done(Event event) const {
   return completed_ >= event && !failures_.contains(event);
 }
 
+void DeviceQueue::drain() {
+  std::unique_lock lock(mutex_);
+  reached_.wait(lock, [this] { return work_.empty(); });
+}
+
 void DeviceQueue::loop() {
+  std::unique_lock lock(mutex_);
   for (;;) {
-    std::function<void()> work;
-    {
-      std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return stopping_ || !work_.empty(); });
-      if (work_.empty()) return;
-      work = std::move(work_.front());
-      work_.pop_front();
-    }
+    wake_.wait(lock, [this] { return stopping_ || !work_.empty(); });
+    if (work_.empty()) return;
+    const std::function<void()>& work = work_.front();  // it stays where it is while more is pushed
+    lock.unlock();
     work();
+    lock.lock();
+    work_.pop_front();
+    reached_.notify_all();
   }
 }
 

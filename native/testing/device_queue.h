@@ -22,6 +22,7 @@ class DeviceQueue {
   Event record();
   void wait(Event event);  // throws that exception, once
   bool done(Event event) const;
+  void drain();  // blocks until nothing that was pushed is left to run; failures stay with their events
 
  private:
   void loop();

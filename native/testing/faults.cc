@@ -5,6 +5,7 @@
 namespace kvasir::testing {
 
 void Faults::count() {
+  std::lock_guard lock(mutex_);
   if (left_ > 0 && --left_ == 0) throw Error(code_ == "OUT_OF_MEMORY" ? "OUT_OF_MEMORY" : "INTERNAL", "an op failed on purpose");
 }
 

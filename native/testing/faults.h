@@ -1,7 +1,8 @@
 #pragma once
 // Failures on purpose.
-#include <atomic>
+#include <mutex>
 #include <string>
+#include <utility>
 
 namespace kvasir::testing {
 
@@ -10,6 +11,7 @@ namespace kvasir::testing {
 class Faults {
  public:
   void plan(int ops, std::string code) {
+    std::lock_guard lock(mutex_);
     code_ = std::move(code);
     left_ = ops;
   }
@@ -17,8 +19,9 @@ class Faults {
   void count();
 
  private:
+  std::mutex mutex_;
   std::string code_;
-  std::atomic<int> left_{0};
+  int left_ = 0;
 };
 
 Faults& faults();

@@ -130,6 +130,7 @@ describe.each(KINDS)("%s", (name, create) => {
       ["pages that do not reach the row's end", (step) => ({ kvIndptr: step.kvIndptr.with(1, 2) })],
       ["pages that begin after what the row sees", (step) => ({ kvFirst: step.kvFirst.with(0, 1) })],
       ["page tables that end before they begin", (step) => ({ kvIndptr: step.kvIndptr.with(1, 9) })],
+      ["more pages than contexts have", (step) => ({ kvIndptr: step.kvIndptr.with(5, 257), kvPages: new Int32Array(257) })],
       ["fewer pages", (step) => ({ kvPages: step.kvPages.slice(1) })],
       ["fewer firsts", (step) => ({ kvFirst: step.kvFirst.slice(1) })],
       ["no room for tokens", () => ({ sampled: new Int32Array(1) })],

@@ -38,6 +38,10 @@ test("the host cannot read a device's memory: a process that tries ends", async 
   expect(status).toBe("SIGSEGV");
 });
 
+test.each(["slots", "loads"])("an engine may end while its device has work: %s", async (scenario) => {
+  expect(await runScript("device-lifetime.mjs", [directory, scenario])).toMatchObject({ status: "0", output: "" });
+});
+
 test("its results are the CPU's, to the bit, also where steps are recorded and played back", async () => {
   const requests = randomRequests(24, GEMMA3.vocabSize, 60, 5);
   const cpu = await open(model, { prefixCache: false }, testAddon);

@@ -122,6 +122,8 @@ export function copyBack(results: StepResults, arrays: StepResults): void {
 export function checkStep(step: StepBuffers, config: NativeConfig): void {
   expectRight(step.qIndptr[0] === 0 && step.tokens.length <= config.maxBatchTokens, `a step of ${step.tokens.length} tokens`);
   expectRight(step.outIndptr[0] === 0, "outIndptr begins with another number than 0");
+  const most = step.rowCount * config.spec.cacheGroups.length * Math.ceil(config.maxContext / config.pageSize);
+  expectRight(step.kvPages.length <= most, `a step of ${step.kvPages.length} pages`);
   for (let b = 0; b < step.rowCount; b++) {
     checkRow(step, b, config);
     checkOutputs(step, b, config.spec.vocabSize);

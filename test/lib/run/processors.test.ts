@@ -135,6 +135,43 @@ describe("a request that its own processor aborts", () => {
   });
 });
 
+test("a processor may transfer its logits to a worker: nobody else's go with them", async () => {
+  const { engine, model } = create();
+  const logitsProcessor: Processor = (logits) => {
+    const changed = logits.slice();
+    structuredClone(logits, { transfer: [logits.buffer as ArrayBuffer] });
+    return changed;
+  };
+  const calls = [logitsProcessor, () => {}].map((process, i) =>
+    engine.generate(promptOf(4, i), { ...on, maxTokens: 9, logitsProcessor: process }),
+  );
+  const scored = await engine.score(promptOf(20), { logits: true });
+  for (const [i, { tokens }] of (await Promise.all(calls)).entries()) expect(tokens).toEqual(expectedTokens(model, promptOf(4, i), 9));
+  expect(scored).toEqual(await engine.score(promptOf(20), { logits: true }));
+  expectIdle(engine);
+});
+
+test("a processor may change the tokens that it is given: nobody finds its pages by them", async () => {
+  const { engine } = create();
+  const given = promptOf(40);
+  const other = [...given.slice(0, 32), ...Array.from({ length: 20 }, () => 5)];
+  const expected = await create().engine.generate(other, { ...on, maxTokens: 9 });
+  await engine.generate(given, { ...on, maxTokens: 20, logitsProcessor: (_, { tokens }) => void tokens.fill(5, 32) });
+  const { tokens, usage } = await engine.generate(other, { ...on, maxTokens: 9 });
+  expect([tokens, usage.cachedTokens]).toEqual([expected.tokens, 32]);
+});
+
+test("a stream that another's processor aborts in the step of its chunk is told so", async () => {
+  const { engine } = create();
+  const controller = new AbortController();
+  const stream = engine.stream([6], { ...on, maxTokens: 20, priority: 1, signal: controller.signal }); // its row comes first
+  const first = stream.next();
+  const other = engine.generate([7], { ...on, maxTokens: 20, logitsProcessor: () => controller.abort("enough") });
+  await expect(first).rejects.toBe("enough");
+  expect((await other).tokens).toHaveLength(20);
+  expectIdle(engine);
+});
+
 test("a choice that fails fails its request alone", async () => {
   const { engine, model, native } = create();
   const choose = native.choose.bind(native);
