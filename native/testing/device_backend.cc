@@ -19,7 +19,7 @@ constexpr int kMostRecorded = 64;
 
 // Whose rows may still be on their way to their place.
 struct DeviceWeight : cpu::PackedWeight {
-  DeviceWeight(const cpu::PackedWeight& packed, DeviceQueue& queue) : cpu::PackedWeight(packed), queue(queue) {}
+  DeviceWeight(const cpu::PackedWeight& packed, DeviceQueue& packer) : cpu::PackedWeight(packed), queue(packer) {}
   ~DeviceWeight() override { queue.drain(); }
 
   DeviceQueue& queue;
