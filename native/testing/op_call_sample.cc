@@ -73,7 +73,8 @@ SampleStep read_sample_step(const Args& args, int slots, int vocab) {
   if (step.results.logits.size() % vocab != 0) {
     fail("INVALID_ARGUMENT", "resultLogits has %zu elements; expected a multiple of %d", step.results.logits.size(), vocab);
   }
-  EngineConfig limits{};  // what the engine asks of a step from outside
+  EngineConfig limits{};  // what the engine asks of a step from outside; there are no pages
+  limits.page_size = 16;
   limits.spec.vocab_size = vocab;
   limits.max_slots = slots;
   limits.max_batch_tokens = kMostTokens;

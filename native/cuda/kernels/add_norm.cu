@@ -1,6 +1,6 @@
-// add_norm: see ops/add_norm.h. One block a row, which L1 holds between its passes.
+// add_norm: see ops/add_norm.h. One block a row, which its threads hold in registers between the passes, four elements at a time.
 //
-// Order of a sum of squares: thread i sums the elements i mod kThreads ascending, the lanes of a warp pairwise, the warps ascending.
+// Order of a sum of squares: thread i sums the fours i mod kThreads, ascending, the lanes of a warp pairwise, the warps ascending.
 // Bytes: 16 * rows * cols (14 where y is bfloat16). Limited by latency for few rows, by memory for many.
 #include "cuda/kernels.h"
 #include "cuda/kernels/activations.cuh"
@@ -24,33 +24,78 @@ __device__ inline float block_sum(float x) {
   return sum;
 }
 
-__device__ inline float block_norm_scale(const float* x, int cols, float epsilon) {
-  float squares = 0;
-  for (int i = threadIdx.x; i < cols; i += kThreads) squares = fmaf(x[i], x[i], squares);
-  return 1.0f / sqrtf(block_sum(squares) / static_cast<float>(cols) + epsilon);
+// Four elements of a row from column 4 * four on; 0 beyond its end.
+__device__ inline float4 load_four(const float* row, int four, int cols) {
+  if (4 * four + 3 < cols && reinterpret_cast<uintptr_t>(row) % 16 == 0) return *reinterpret_cast<const float4*>(row + 4 * four);
+  const auto at = [&](int i) { return 4 * four + i < cols ? row[4 * four + i] : 0.0f; };
+  return {at(0), at(1), at(2), at(3)};
 }
 
+__device__ inline float squares_of(float4 x, float sum) {
+  return fmaf(x.w, x.w, fmaf(x.z, x.z, fmaf(x.y, x.y, fmaf(x.x, x.x, sum))));
+}
+
+__device__ inline float scale_of(float squares, const AddNorm& op) {
+  return 1.0f / sqrtf(block_sum(squares) / static_cast<float>(op.cols) + op.epsilon);
+}
+
+__device__ inline void store_four(const View& view, int row, int four, int cols, float4 x) {
+  const float values[4] = {x.x, x.y, x.z, x.w};
+  for (int i = 0; i < 4 && 4 * four + i < cols; ++i) store(view, row, 4 * four + i, values[i]);
+}
+
+// `held`: fours of a thread, enough for the row.
+template <int held>
 __global__ void __launch_bounds__(kThreads) add_norm(AddNorm op) {
   const int row = blockIdx.x;
   float* x = row_of(op.x, row);
+  float4 own[held];
+  for (int i = 0; i < held; ++i) own[i] = load_four(x, threadIdx.x + i * kThreads, op.cols);
   if (op.delta.data) {
-    const float* delta = row_of(op.delta, row);
-    const float* weight = static_cast<const float*>(op.post_weight.data);
-    const float scale = weight ? block_norm_scale(delta, op.cols, op.epsilon) : 1.0f;
-    for (int i = threadIdx.x; i < op.cols; i += kThreads) x[i] += weight ? delta[i] * scale * weight[i] : delta[i];
+    const float *delta = row_of(op.delta, row), *weight = static_cast<const float*>(op.post_weight.data);
+    float4 added[held];
+    float squares = 0;
+    for (int i = 0; i < held; ++i) {
+      added[i] = load_four(delta, threadIdx.x + i * kThreads, op.cols);
+      squares = squares_of(added[i], squares);
+    }
+    const float scale = weight ? scale_of(squares, op) : 1.0f;
+    for (int i = 0; i < held; ++i) {
+      const int four = threadIdx.x + i * kThreads;
+      const float4 w = weight ? load_four(weight, four, op.cols) : float4{1, 1, 1, 1}, d = added[i];
+      own[i] = {own[i].x + d.x * scale * w.x, own[i].y + d.y * scale * w.y, own[i].z + d.z * scale * w.z, own[i].w + d.w * scale * w.w};
+      store_four(op.x, row, four, op.cols, own[i]);
+    }
   }
   if (!op.y.data) return;
-  // Each thread reads what it has written itself.
-  const float* weight = static_cast<const float*>(op.weight.data);
-  const float scale = block_norm_scale(x, op.cols, op.epsilon);
-  for (int i = threadIdx.x; i < op.cols; i += kThreads) store(op.y, row, i, x[i] * scale * weight[i]);
+  float squares = 0;
+  for (int i = 0; i < held; ++i) squares = squares_of(own[i], squares);
+  const float scale = scale_of(squares, op);
+  for (int i = 0; i < held; ++i) {
+    const int four = threadIdx.x + i * kThreads;
+    const float4 w = load_four(static_cast<const float*>(op.weight.data), four, op.cols), v = own[i];
+    store_four(op.y, row, four, op.cols, {v.x * scale * w.x, v.y * scale * w.y, v.z * scale * w.z, v.w * scale * w.w});
+  }
 }
 
 }  // namespace
 
 void run(const AddNorm& op, cudaStream_t stream) {
   if (op.rows == 0) return;
-  add_norm<<<op.rows, kThreads, 0, stream>>>(op);
+  const int held = (op.cols + 4 * kThreads - 1) / (4 * kThreads);
+  if (held <= 1) {
+    add_norm<1><<<op.rows, kThreads, 0, stream>>>(op);
+  } else if (held <= 2) {
+    add_norm<2><<<op.rows, kThreads, 0, stream>>>(op);
+  } else if (held <= 4) {
+    add_norm<4><<<op.rows, kThreads, 0, stream>>>(op);
+  } else if (held <= 8) {
+    add_norm<8><<<op.rows, kThreads, 0, stream>>>(op);
+  } else if (held <= 16) {
+    add_norm<16><<<op.rows, kThreads, 0, stream>>>(op);
+  } else {
+    fail("UNSUPPORTED_MODEL", "width is %d; expected at most %d on device cuda", op.cols, 16 * 4 * kThreads);
+  }
   check_launch("add_norm");
 }
 
