@@ -71,6 +71,26 @@ export interface SlotConfig {
   promptLength: number;
 }
 
+/** Takes the largest of unchanged logits and reports nothing. */
+export const PLAIN_SLOT: SlotConfig = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  typicalP: 1,
+  repetitionPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  biasTokens: new Int32Array(),
+  biasValues: new Float32Array(),
+  seed: 0n,
+  minTokens: 0,
+  endTokens: new Int32Array(),
+  logprobs: -1,
+  tokens: new Int32Array(),
+  promptLength: 0,
+};
+
 /** What a row of a step gives back (the numbers of `RowOutput`). */
 export const ROW_OUTPUT = { none: 0, sample: 1, logits: 2, score: 3 } as const;
 

@@ -1,4 +1,4 @@
-import type { SlotConfig } from "../native/addon.ts";
+import { PLAIN_SLOT, type SlotConfig } from "../native/addon.ts";
 import { floats } from "../native/batch.ts";
 import type { Sequence } from "../schedule/sequence.ts";
 import type { StepLoop } from "./loop.ts";
@@ -40,7 +40,7 @@ export class Score implements Scoring {
   }
 
   slotConfig(): SlotConfig {
-    return NOTHING_SAMPLED;
+    return PLAIN_SLOT;
   }
 
   /** `logprobs[t]` is of the token after position start + t; NaN after the last. */
@@ -58,22 +58,3 @@ export class Score implements Scoring {
     this.#loop.cancel(this.#sequence);
   }
 }
-
-const NOTHING_SAMPLED: SlotConfig = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  typicalP: 1,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  biasTokens: new Int32Array(),
-  biasValues: new Float32Array(),
-  seed: 0n,
-  minTokens: 0,
-  endTokens: new Int32Array(),
-  logprobs: -1,
-  tokens: new Int32Array(),
-  promptLength: 0,
-};

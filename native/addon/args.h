@@ -23,6 +23,35 @@ inline constexpr napi_typedarray_type kArrayType<int32_t> = napi_int32_array;
 template <>
 inline constexpr napi_typedarray_type kArrayType<uint8_t> = napi_uint8_array;
 
+template <class Element>
+inline constexpr const char* kArrayName = "a Float32Array";
+template <>
+inline constexpr const char* kArrayName<int32_t> = "an Int32Array";
+template <>
+inline constexpr const char* kArrayName<uint8_t> = "a Uint8Array";
+
+// What a value of the wrong kind is called in the error about it. Runs no JavaScript.
+inline const char* kind_name(Napi::Value value) {
+  switch (value.Type()) {
+    case napi_undefined:
+      return "undefined";
+    case napi_null:
+      return "null";
+    case napi_boolean:
+      return "a boolean";
+    case napi_number:
+      return "a number";
+    case napi_string:
+      return "a string";
+    case napi_bigint:
+      return "a bigint";
+    case napi_function:
+      return "a function";
+    default:
+      return value.IsArray() ? "an array" : value.IsTypedArray() ? "a typed array" : "an object";
+  }
+}
+
 inline int to_integer(const char* name, double value, int least, int most) {
   if (!(value >= least && value <= most) || value != std::floor(value)) {
     fail("INVALID_ARGUMENT", "%s is %g; expected an integer from %d to %d", name, value, least, most);
@@ -31,14 +60,14 @@ inline int to_integer(const char* name, double value, int least, int most) {
 }
 
 inline int integer_value(const char* name, Napi::Value value, int least, int most) {
-  if (!value.IsNumber()) fail("INVALID_ARGUMENT", "%s is not a number", name);
+  if (!value.IsNumber()) fail("INVALID_ARGUMENT", "%s is %s; expected a number", name, kind_name(value));
   return to_integer(name, value.As<Napi::Number>().DoubleValue(), least, most);
 }
 
 template <class Element>
 std::span<Element> array_value(const char* name, Napi::Value value) {
   if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != kArrayType<Element>) {
-    fail("INVALID_ARGUMENT", "%s is not a typed array of the expected kind", name);
+    fail("INVALID_ARGUMENT", "%s is %s; expected %s", name, kind_name(value), kArrayName<Element>);
   }
   auto array = value.As<Napi::TypedArrayOf<Element>>();
   return {array.Data(), array.ElementLength()};
@@ -70,7 +99,7 @@ class Args {
   double number(const char* name, std::optional<double> fallback = {}) const {
     if (fallback && !has(name)) return *fallback;
     const Napi::Value value = object_.Get(name);
-    if (!value.IsNumber()) fail("INVALID_ARGUMENT", "%s is not a number", name);
+    if (!value.IsNumber()) fail("INVALID_ARGUMENT", "%s is %s; expected a number", name, kind_name(value));
     return value.As<Napi::Number>().DoubleValue();
   }
   int integer(const char* name, int least, int most, std::optional<int> fallback = {}) const {
@@ -93,19 +122,20 @@ class Args {
   // A plain array of numbers.
   std::vector<double> numbers(const char* name, uint32_t most) const {
     const Napi::Value value = object_.Get(name);
-    const uint32_t count = value.IsArray() ? value.As<Napi::Array>().Length() : most + 1;
-    if (count > most) fail("INVALID_ARGUMENT", "%s is not an array of at most %u numbers", name, most);
+    if (!value.IsArray()) fail("INVALID_ARGUMENT", "%s is %s; expected an array of numbers", name, kind_name(value));
+    const uint32_t count = value.As<Napi::Array>().Length();
+    if (count > most) fail("INVALID_ARGUMENT", "%s has %u numbers; expected at most %u", name, count, most);
     std::vector<double> numbers;
     for (uint32_t i = 0; i < count; ++i) {
       const Napi::Value entry = value.As<Napi::Array>().Get(i);
-      if (!entry.IsNumber()) fail("INVALID_ARGUMENT", "%s[%u] is not a number", name, i);
+      if (!entry.IsNumber()) fail("INVALID_ARGUMENT", "%s[%u] is %s; expected a number", name, i, kind_name(entry));
       numbers.push_back(entry.As<Napi::Number>().DoubleValue());
     }
     return numbers;
   }
   Args object(const char* name) const {
     const Napi::Value value = object_.Get(name);
-    if (!value.IsObject()) fail("INVALID_ARGUMENT", "%s is not an object", name);
+    if (!value.IsObject()) fail("INVALID_ARGUMENT", "%s is %s; expected an object", name, kind_name(value));
     return Args(value.As<Napi::Object>());
   }
   bool flag(const char* name) const { return has(name) && object_.Get(name).ToBoolean(); }
@@ -114,12 +144,13 @@ class Args {
     bool lossless = false;
     const Napi::Value value = object_.Get(name);
     const uint64_t bits = value.IsBigInt() ? value.As<Napi::BigInt>().Uint64Value(&lossless) : 0;
-    if (!lossless) fail("INVALID_ARGUMENT", "%s is not a bigint from 0 to 2^64 - 1", name);
+    const char* what = value.IsBigInt() ? "beyond its range" : kind_name(value);
+    if (!lossless) fail("INVALID_ARGUMENT", "%s is %s; expected a bigint from 0 to 2^64 - 1", name, what);
     return bits;
   }
   std::string text(const char* name) const {
     const Napi::Value value = object_.Get(name);
-    if (!value.IsString()) fail("INVALID_ARGUMENT", "%s is not a string", name);
+    if (!value.IsString()) fail("INVALID_ARGUMENT", "%s is %s; expected a string", name, kind_name(value));
     return value.As<Napi::String>();
   }
   // The place of a string among `choices`.
@@ -142,12 +173,13 @@ class Args {
   // An array of objects.
   std::vector<Args> list(const char* name, uint32_t least, uint32_t most) const {
     const Napi::Value value = object_.Get(name);
-    const uint32_t length = value.IsArray() ? value.As<Napi::Array>().Length() : 0;
+    if (!value.IsArray()) fail("INVALID_ARGUMENT", "%s is %s; expected an array of objects", name, kind_name(value));
+    const uint32_t length = value.As<Napi::Array>().Length();
     if (length < least || length > most) fail("INVALID_ARGUMENT", "%s has %u entries; expected %u to %u", name, length, least, most);
     std::vector<Args> entries;
     for (uint32_t i = 0; i < length; ++i) {
       const Napi::Value entry = value.As<Napi::Array>().Get(i);
-      if (!entry.IsObject()) fail("INVALID_ARGUMENT", "%s[%u] is not an object", name, i);
+      if (!entry.IsObject()) fail("INVALID_ARGUMENT", "%s[%u] is %s; expected an object", name, i, kind_name(entry));
       entries.emplace_back(entry.As<Napi::Object>());
     }
     return entries;

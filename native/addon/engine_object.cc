@@ -91,7 +91,7 @@ class CloseTask : public Task {
 };
 
 Napi::Object object_argument(const Napi::CallbackInfo& info, size_t index) {
-  if (!info[index].IsObject()) fail("INVALID_ARGUMENT", "argument %zu is not an object", index);
+  if (!info[index].IsObject()) fail("INVALID_ARGUMENT", "argument %zu is %s; expected an object", index, kind_name(info[index]));
   return info[index].As<Napi::Object>();
 }
 
