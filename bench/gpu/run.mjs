@@ -1,0 +1,53 @@
+// The engine's figures on the first GPU, through the public API: npm run bench:gpu [-- --only llama-3.2-1b]
+// After `npm run build:cuda`; skips loudly without a GPU. Writes bench/results/gpu.json; see bench/README.md for the method.
+import { execFileSync, spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { makeModel, SHAPES, weightBytes } from "../support/make-model.mjs";
+import { printCase, writeResults } from "../support/report.mjs";
+
+const at = (path) => fileURLToPath(new URL(path, import.meta.url));
+const { values: options } = parseArgs({ options: { only: { type: "string", default: "" } } });
+const names = Object.keys(SHAPES).filter((name) => name.includes(options.only));
+if (names.length === 0) throw new Error(`--only is ${options.only}; expected a part of ${Object.keys(SHAPES).join(", ")}`);
+
+/** What the driver says of the first card. */
+function gpu() {
+  const query = ["name", "driver_version", "clocks.max.sm", "clocks.max.mem", "power.limit"];
+  const { status, stdout } = spawnSync("nvidia-smi", [`--query-gpu=${query}`, "--format=csv,noheader", "--id=0"], { encoding: "utf8" });
+  if (status !== 0) return undefined;
+  const [name, driver, smClock, memoryClock, powerLimit] = stdout.trim().split(", ");
+  return { name, driver, smClock, memoryClock, powerLimit };
+}
+
+/** Rows of `kvasir bench` of one prompt length, in a process of its own. */
+function rows(model, prompt, batches) {
+  const args = ["bench", "--model", model, "--device", "cuda", "--json", "--prompt", prompt, "--batch", batches, "--tokens", 128];
+  return JSON.parse(execFileSync(process.execPath, [at("../../dist/cli/main.js"), ...args.map(String)], { encoding: "utf8" }));
+}
+
+async function measure(name) {
+  const model = await makeModel(name);
+  const speed = (found, phase, batch) => found.find((row) => row.phase === phase && row.batch === batch).tokensPerSecond;
+  const short = rows(model, 512, "1,8,32,64");
+  const long = rows(model, 4096, "1");
+  const decode = Object.fromEntries([1, 8, 32, 64].map((batch) => [`batch${batch}`, speed(short, "decode", batch)]));
+  return {
+    decode,
+    weightGBs: (decode.batch1 * weightBytes(name)) / 1e9,
+    prefill: { prompt512: speed(short, "prefill", 1), prompt4096: speed(long, "prefill", 1) },
+  };
+}
+
+const card = gpu();
+if (card === undefined) {
+  console.warn("SKIPPED: there is no NVIDIA GPU here, so nothing of the CUDA back end was measured");
+} else {
+  const results = {};
+  for (const name of names) {
+    const title = `${name} q8_0`;
+    results[title] = await measure(name);
+    printCase(title, results[title], {});
+  }
+  writeResults(at("../results/gpu.json"), { command: "npm run bench:gpu", gpu: card }, results);
+}
