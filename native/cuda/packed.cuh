@@ -1,6 +1,6 @@
 #pragma once
-// How the CUDA back end keeps a matrix [N, K]: repacked at load (on the device) so that a lane's share of a tile of 16 rows and 64 k comes in
-// whole 16-byte loads, in the order in which the tensor cores' operand A wants it.
+// How the CUDA back end keeps a matrix [N, K]: repacked at load (on the device) so that a lane's share of a tile of 16 rows and 64 k comes
+// in whole 16-byte loads, in the order in which the tensor cores' operand A wants it.
 //
 // Panels of 16 rows, each K / 64 chunks (rounded up; what is beyond N or K is zero), then the panel's super-scales. In a chunk, lane
 // l = (r mod 8) * 4 + t has rows g = l / 4 and g + 8, in four steps s of 16 k (mma.m16n8k16). Its 8 values of a step are (register, half):

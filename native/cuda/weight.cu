@@ -1,4 +1,4 @@
-// Repacking of weights on the device: one thread a lane of a chunk, gathering its levels and scales from the file's rows. Done once, at load.
+// Repacking of weights on the device: one thread a lane of a chunk, gathering its levels and scales from the file's rows. Done at load.
 #include "cuda/kernels/formats.cuh"
 #include "cuda/weight.h"
 

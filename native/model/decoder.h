@@ -13,7 +13,7 @@ class Decoder {
   // Reads the weights, and takes pages and scratch for the largest step, once. `config` and `backend` outlive the decoder.
   Decoder(const ModelConfig& config, Backend& backend, WeightSource& weights);
 
-  // Runs the step's tokens [T] through all layers; their keys and values are in the cache afterwards. Throws CLOSED once `cancelled` is set.
+  // Runs the step's tokens [T] through all layers; their keys and values are in the cache afterwards. CLOSED once `cancelled` is set.
   void forward(const StepInputs& step, const std::atomic<bool>& cancelled);
 
   // Logits of outputs [first, first + count) of the step that forward() ran; at most activations().logit_rows.

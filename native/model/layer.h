@@ -1,6 +1,6 @@
 #pragma once
-// The two halves of a layer, as the decoder sees them. A kind of either has a file of its own in mixers/ or feed_forwards/, is an alternative
-// in model/spec.h, and a case of the factory here.
+// The two halves of a layer, as the decoder sees them. A kind of either has a file of its own in mixers/ or feed_forwards/, is an
+// alternative in model/spec.h, and a case of the factory here.
 #include <memory>
 
 #include "model/page_pools.h"

@@ -1,6 +1,6 @@
 #pragma once
-// What a model is and how it is run: the C++ twin of lib/model/spec.ts, with the same names. Alternatives are tagged by `kind` there and are
-// variants here.
+// What a model is and how it is run: the C++ twin of lib/model/spec.ts, with the same names. Alternatives are tagged by `kind` there and
+// are variants here.
 #include <cstdint>
 #include <string>
 #include <variant>

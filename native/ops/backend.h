@@ -4,9 +4,9 @@
 // Letters: B sequences (rows of a step), T tokens in the step, Hq query heads, Hkv key/value heads, D head size, P page size,
 // K inputs and N outputs of a matmul, V vocabulary. Positions and ids are int32; whatever addresses a cache or a weight is int64.
 //
-// Order: everything runs in the order in which it was called, be it at once (CPU) or later (a device, on a queue of its own); record() marks
-// a place in that order and wait() waits for it. Whoever calls sees no result before. Buffers, weights and slots may go at any time: they
-// wait for what was called before and refers to them.
+// Order: everything runs in the order in which it was called, be it at once (CPU) or later (a device, on a queue of its own); record()
+// marks a place in that order and wait() waits for it. Whoever calls sees no result before. Buffers, weights and slots may go at any time:
+// they wait for what was called before and refers to them.
 //
 // The law of every op: the bits of a row of its result depend on that row's inputs alone: not on the other rows, on their number, or on
 // the number of threads. Each op states its order of accumulation.

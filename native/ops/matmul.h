@@ -13,8 +13,9 @@
 //         where W is not quantized: as F32
 // Order: for each (t, n) one accumulator runs over k (F32, BF16) or over the blocks of k (INT8) in ascending order; bias last.
 //
-// Epilogue `gate`: the outputs are gate and up of a gated unit (Shazeer 2020); y of the first becomes activation(gate) * up, y of the second
-// is scratch.  silu(x) = x / (1 + exp(-x));   gelu_tanh(x) = x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)));  exp is within 2 ulp.
+// Epilogue `gate`: the outputs are gate and up of a gated unit (Shazeer 2020); y of the first becomes activation(gate) * up, y of the
+// second is scratch.  silu(x) = x / (1 + exp(-x));   gelu_tanh(x) = x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)));  exp to
+// within 2 ulp.
 //
 // Bytes: the weights once per step for few rows; operations: 2 * rows * N * K. Limited by bandwidth up to some tens of rows, then by
 // arithmetic.

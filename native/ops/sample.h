@@ -18,8 +18,8 @@
 //               p is renormalized after each stage; every stage keeps at least one token; ties keep the lower id
 //               draw: u in [0, 1) of (seed, place), the kept tokens in ascending id, the first whose running sum exceeds u * total
 //
-// Place n of stream `seed` is a hash of both alone, so a request's draws do not depend on what else runs, and output token n of a request is
-// the same whether it is sampled alone or after others of its row.
+// Place n of stream `seed` is a hash of both alone, so a request's draws do not depend on what else runs, and output token n of a request
+// is the same whether it is sampled alone or after others of its row.
 //
 // A row of n sampled outputs runs n - 1 tokens that were guessed: output i counts only if output i - 1 sampled the token that the row ran
 // next; the others give -1. So a guess changes how many tokens a step gives, never which.

@@ -41,7 +41,8 @@ struct StepSizes {
 
 StepSizes sizes_of(const Batch& batch, int groups);
 
-// Which pages belong to row b in one cache group: pages[indptr[b] .. indptr[b + 1]) in order; the first holds positions from first[b] * P on.
+// Which pages belong to row b in one cache group: pages[indptr[b] .. indptr[b + 1]) in order; the first
+// holds positions from first[b] * P on.
 struct PageTables {
   const int32_t* indptr;  // [B + 1]
   const int32_t* first;   // [B]

@@ -1,6 +1,6 @@
 #pragma once
-// A back end for tests that computes with the CPU's kernels and behaves like a device, so that what a GPU asks of the engine is held by tests
-// on machines without one:
+// A back end for tests that computes with the CPU's kernels and behaves like a device, so that what a GPU asks of the engine is held by
+// tests on machines without one:
 //
 //   - its addresses fault when the host dereferences them; only its ops translate them
 //   - ops run later, in order, on a thread of their own; results arrive by events

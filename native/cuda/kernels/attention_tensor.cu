@@ -1,7 +1,7 @@
 // attention on the tensor cores, for caches of 16 bits: see ops/attention.h
 //
-// mma.sync m16n8k16 in the cache's type, float32 sums. The M of a tile are 16 queries of one kv head: the heads of its group, of one token or
-// of several of a row. Keys and values go from the pages to registers: a lane reads 8 dimensions of a key in 16 bytes, 4 values of a
+// mma.sync m16n8k16 in the cache's type, float32 sums. The M of a tile are 16 queries of one kv head: the heads of its group, of one token
+// or of several of a row. Keys and values go from the pages to registers: a lane reads 8 dimensions of a key in 16 bytes, 4 values of a
 // dimension in 8 (which k that is in the instruction, is the same for both operands, so it may be chosen).
 //
 // Order: tiles of 64 keys, splits of kSplitKeys, both with borders at multiples in absolute positions. A split begins with an empty state

@@ -4,8 +4,8 @@
 // bfloat16 there, exactly (levels have at most 8 bits); a block's scale multiplies the partial sum of its 32 k (Q6_K: 16) in float32. Up to
 // kMostTiles * 8 tokens share one pass over the weights.
 //
-// Order: chunk c of 64 k belongs to warp c mod kWarps, which runs its chunks ascending; the warps' sums are added in their order, bias last.
-// That depends on K alone, and an accumulator belongs to one token and one n: the bits of a row do not depend on the other rows.
+// Order: chunk c of 64 k belongs to warp c mod kWarps, which runs its chunks ascending; the warps' sums are added in their order, bias
+// last. That depends on K alone, and an accumulator belongs to one token and one n: the bits of a row do not depend on the other rows.
 //
 // Bytes: the weights once for each kMostTiles * 8 tokens; x from L2 once a panel. Operations: 2 * rows * N * K. Limited by memory up to
 // some 64 tokens.
