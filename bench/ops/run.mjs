@@ -4,7 +4,7 @@
 import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { PLAIN_SLOT } from "../../dist/native/addon.js";
+import { PLAIN_SLOT, ROW_OUTPUT } from "../../dist/native/addon.js";
 import { measureCeilings } from "../support/ceilings.mjs";
 
 // The addon of the tests: the shipped one runs no single ops.
@@ -145,7 +145,7 @@ function gatherRows(count, cols) {
 function sample(name, vocab, params) {
   const logits = Float32Array.from({ length: vocab }, (_, i) => 12 * Math.sin(i * i));
   const one = Int32Array.of(0, 1);
-  const step = { qIndptr: one, outIndptr: one, outputs: Int32Array.of(1), logits };
+  const step = { qIndptr: one, outIndptr: one, kinds: Int32Array.of(ROW_OUTPUT.sample), logits };
   return {
     name: `sample ${name} V=${vocab}`,
     args: { vocab, slots: [{ ...PLAIN_SLOT, temperature: 1, ...params }], steps: [step] },
