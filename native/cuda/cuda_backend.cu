@@ -13,9 +13,6 @@
 namespace kvasir::cuda {
 namespace {
 
-// Steps of at most so many tokens are captured; of larger ones a launch costs nothing beside the work.
-constexpr int kMostCaptured = 256;
-
 class CudaBackend : public Backend {
  public:
   explicit CudaBackend(int device) : stream_(device) {
@@ -64,7 +61,7 @@ class CudaBackend : public Backend {
   }
 
   void replay(int part, const StepInputs& step, const std::function<void()>& body) override {
-    if (step.tokens > kMostCaptured) return body();
+    if (step.tokens > CudaSlots::kMostPadded) return body();
     const auto key = std::make_pair(part, &step);
     auto found = graphs_.find(key);
     if (found == graphs_.end()) found = graphs_.emplace(key, capture(body)).first;

@@ -7,9 +7,6 @@
 namespace kvasir::cuda {
 namespace {
 
-// Steps of at most so many tokens are padded, so that few graphs serve them all.
-constexpr int kMostPadded = 256;
-
 __global__ void put_last_tokens(int32_t* token_ids, const int32_t* row_of_token, const int32_t* slots, const int32_t* last_tokens,
                                 int tokens) {
   const int t = blockIdx.x * blockDim.x + threadIdx.x;
@@ -43,7 +40,7 @@ CudaSlots::~CudaSlots() {
 void CudaSlots::set(int slot, SlotConfig config) {
   stream_.host([this, slot, config = std::make_shared<SlotConfig>(std::move(config))] {
     slots_.set(slot, std::move(*config));
-    host_last_tokens_.data()[slot] = slots_.last_token(slot);
+    note_last_token(slot);
   });
   send_last_tokens();
 }
@@ -77,10 +74,7 @@ void CudaSlots::sample(const Sample& op) {
     sample.step = &host_step_;
     sample.logits = {host_logits_.data(), DType::F32, limits_.vocab};
     slots_.sample(sample);
-    for (int b = 0; b < host_step_.rows; ++b) {
-      const int slot = host_step_.slots[b];
-      host_last_tokens_.data()[slot] = slots_.last_token(slot);
-    }
+    for (int b = 0; b < host_step_.rows; ++b) note_last_token(host_step_.slots[b]);
   });
   send_last_tokens();
 }
@@ -89,7 +83,7 @@ void CudaSlots::choose(Choose choice) {
   stream_.host([this, choice = std::make_shared<Choose>(std::move(choice))] {
     const int slot = choice->slot;
     slots_.choose(std::move(*choice));
-    host_last_tokens_.data()[slot] = slots_.last_token(slot);
+    note_last_token(slot);
   });
   send_last_tokens();
 }

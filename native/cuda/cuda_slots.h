@@ -10,6 +10,9 @@ namespace kvasir::cuda {
 
 class CudaSlots : public Slots {
  public:
+  // Steps of at most so many tokens are padded, so that few graphs serve them all; of larger ones a launch costs nothing beside the work.
+  static constexpr int kMostPadded = 256;
+
   // `stream` outlives the slots.
   CudaSlots(const SlotLimits& limits, Stream& stream, int logit_rows);
   ~CudaSlots() override;
@@ -20,6 +23,8 @@ class CudaSlots : public Slots {
   void choose(Choose choice) override;
 
  private:
+  // On the driver's thread: the host's sampler has set the slot's last token.
+  void note_last_token(int slot) { host_last_tokens_.data()[slot] = slots_.last_token(slot); }
   // After the host has sampled: each slot's last token goes to the device.
   void send_last_tokens();
 

@@ -28,7 +28,7 @@ __global__ void attention(Attention op, const int32_t* row_of_token, const int32
   const float* from = row_of(op.q, token) + int64_t(head) * D;
   for (int d = lane; d < D; d += kWarp) q[d] = from[d] * op.scale;
   __syncwarp();
-  const int first = op.window > 0 ? max(0, position - op.window + 1) : 0;
+  const int first = first_seen(op.window, position);
   float largest = -INFINITY, total = 0, sums[kMostDims] = {};
   for (int tile = first / kWarp * kWarp; tile <= position; tile += kWarp) {
     const int key = tile + lane;

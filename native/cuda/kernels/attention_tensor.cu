@@ -14,6 +14,7 @@
 #include "cuda/kernels/activations.cuh"
 #include "cuda/kernels/attention_tensor.h"
 #include "cuda/kernels/kv.cuh"
+#include "cuda/kernels/mma.cuh"
 #include "cuda/kernels/warp.cuh"
 #include "cuda/runtime.h"
 
@@ -60,26 +61,6 @@ __device__ inline void merge(State<D>& into, const State<D>& part) {
   for (int i = 0; i < D / 8; ++i) {
     for (int j = 0; j < 4; ++j) into.values[i][j] = fmaf(part.values[i][j], new_factor[j / 2], into.values[i][j] * old_factor[j / 2]);
   }
-}
-
-__device__ inline uint32_t pack(__half, float low, float high) {
-  const __half2 pair = __floats2half2_rn(low, high);
-  return *reinterpret_cast<const uint32_t*>(&pair);
-}
-__device__ inline uint32_t pack(__nv_bfloat16, float low, float high) {
-  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-  return *reinterpret_cast<const uint32_t*>(&pair);
-}
-
-__device__ inline void mma(__half, float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-__device__ inline void mma(__nv_bfloat16, float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 // 16 queries of one row and kv head: query m is token first_token + m / group, head kv_head * group + first_head + m % group.
@@ -142,7 +123,7 @@ __device__ inline void attend(const Attention& op, const PageTables& tables, con
     }
   }
   const int position[2] = {position_of(tile, g), position_of(tile, g + 8)};
-  const int begin[2] = {op.window > 0 ? max(0, position[0] - op.window + 1) : 0, op.window > 0 ? max(0, position[1] - op.window + 1) : 0};
+  const int begin[2] = {first_seen(op.window, position[0]), first_seen(op.window, position[1])};
   float largest[2] = {state.largest[0], state.largest[1]}, weights[2] = {};
 #pragma unroll
   for (int i = 0; i < kTileKeys / 8; ++i) {
@@ -202,7 +183,7 @@ struct Range {
   int last;
 };
 __device__ inline Range range_of(const Attention& op, const Tile& tile) {
-  return {op.window > 0 ? max(0, tile.position - op.window + 1) : 0, tile.position + (tile.queries - 1) / tile.group};
+  return {first_seen(op.window, tile.position), tile.position + (tile.queries - 1) / tile.group};
 }
 
 template <class Element, int D>

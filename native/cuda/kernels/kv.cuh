@@ -30,6 +30,11 @@ __device__ inline void put(__nv_bfloat16* place, float x) {
   *place = __float2bfloat16_rn(x);
 }
 
+// The first position that a query sees; a window of 0 is none.
+__device__ inline int first_seen(int window, int position) {
+  return window > 0 ? max(0, position - window + 1) : 0;
+}
+
 // The page of a row's position.
 __device__ inline int64_t page_of(const PageTables& tables, int row, int position, int page_size) {
   return tables.pages[tables.indptr[row] + position / page_size - tables.first[row]];

@@ -13,6 +13,7 @@
 #include "cuda/kernels/formats.cuh"
 #include "cuda/kernels/gate.cuh"
 #include "cuda/kernels/matmul_tensor.h"
+#include "cuda/kernels/mma.cuh"
 #include "cuda/kernels/warp.cuh"
 
 namespace kvasir::cuda {
@@ -100,11 +101,6 @@ __device__ inline uint32_t level_pair(uint32_t bits) {
   return bf16_sub(bits | 0x43004300u, kMinus);
 }
 
-__device__ inline uint32_t bf16_pair(float low, float high) {
-  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-  return *reinterpret_cast<const uint32_t*>(&pair);
-}
-
 // Operand A of a step: 16 rows by 16 k.
 template <DType type>
 __device__ inline void unpack(const Raw<type>& raw, int step, uint32_t (&a)[4]) {
@@ -118,7 +114,7 @@ __device__ inline void unpack(const Raw<type>& raw, int step, uint32_t (&a)[4]) 
       // 2^23 + u has u in its low byte.
       const uint32_t word = words[reg / 2], low = __byte_perm(word, 0x4b000000u, 0x7650u + reg % 2 * 2),
                      high = __byte_perm(word, 0x4b000000u, 0x7651u + reg % 2 * 2);
-      a[reg] = bf16_pair(__uint_as_float(low) - 8388736.0f, __uint_as_float(high) - 8388736.0f);
+      a[reg] = pack(__nv_bfloat16(), __uint_as_float(low) - 8388736.0f, __uint_as_float(high) - 8388736.0f);
     }
   } else {
     const uint4 q = raw.quants[0];
@@ -165,12 +161,6 @@ __device__ inline float2 min_of(const Raw<type>& raw, int block) {
   return {half_pair(raw.supers[0]).y * static_cast<float>(s >> 8 & 255), half_pair(raw.supers[1]).y * static_cast<float>(s >> 24)};
 }
 
-__device__ inline void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
 // A token's 8 k of a block of 32 that this lane has; 0 beyond x.
 __device__ inline uint4 load_x(const View& x, int rows, int token, int k, int cols) {
   if (token >= rows || k >= cols) return {};
@@ -204,25 +194,25 @@ __device__ inline void multiply_chunk(const Raw<type>& raw, const Launch& launch
         x = load_x(launch.x, launch.rows, token, k + t * 8, cols);
       }
       if constexpr (type == DType::BF16) {
-        mma(sums[tile], a[0], x.x, x.y);
-        mma(sums[tile], a[1], x.z, x.w);
+        mma(__nv_bfloat16(), sums[tile], a[0], x.x, x.y);
+        mma(__nv_bfloat16(), sums[tile], a[1], x.z, x.w);
       } else if constexpr (type == DType::Q6_K) {
         for (int step = 0; step < 2; ++step) {
           float part[4] = {};
-          mma(part, a[step], step == 0 ? x.x : x.z, step == 0 ? x.y : x.w);
+          mma(__nv_bfloat16(), part, a[step], step == 0 ? x.x : x.z, step == 0 ? x.y : x.w);
           const float2 scale = scale_of(raw, 2 * block + step);
           for (int i = 0; i < 4; ++i) sums[tile][i] = fmaf(i < 2 ? scale.x : scale.y, part[i], sums[tile][i]);
         }
       } else {
         float part[4] = {};
-        mma(part, a[0], x.x, x.y);
-        mma(part, a[1], x.z, x.w);
+        mma(__nv_bfloat16(), part, a[0], x.x, x.y);
+        mma(__nv_bfloat16(), part, a[1], x.z, x.w);
         const float2 scale = scale_of(raw, block);
         for (int i = 0; i < 4; ++i) sums[tile][i] = fmaf(i < 2 ? scale.x : scale.y, part[i], sums[tile][i]);
         if constexpr (type == DType::Q4_K) {
           float total[4] = {};  // of x over the block, in every row
-          mma(total, kOnes, x.x, x.y);
-          mma(total, kOnes, x.z, x.w);
+          mma(__nv_bfloat16(), total, kOnes, x.x, x.y);
+          mma(__nv_bfloat16(), total, kOnes, x.z, x.w);
           const float2 least = min_of(raw, block);
           for (int i = 0; i < 4; ++i) sums[tile][i] = fmaf(i < 2 ? -least.x : -least.y, total[i], sums[tile][i]);
         }
