@@ -59,9 +59,13 @@ inline int to_integer(const char* name, double value, int least, int most) {
   return static_cast<int>(value);
 }
 
-inline int integer_value(const char* name, Napi::Value value, int least, int most) {
+inline double number_value(const char* name, Napi::Value value) {
   if (!value.IsNumber()) fail("INVALID_ARGUMENT", "%s is %s; expected a number", name, kind_name(value));
-  return to_integer(name, value.As<Napi::Number>().DoubleValue(), least, most);
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+inline int integer_value(const char* name, Napi::Value value, int least, int most) {
+  return to_integer(name, number_value(name, value), least, most);
 }
 
 template <class Element>
@@ -71,6 +75,14 @@ std::span<Element> array_value(const char* name, Napi::Value value) {
   }
   auto array = value.As<Napi::TypedArrayOf<Element>>();
   return {array.Data(), array.ElementLength()};
+}
+
+// Of `expected` elements.
+template <class Element>
+std::span<Element> array_value(const char* name, Napi::Value value, size_t expected) {
+  const std::span<Element> span = array_value<Element>(name, value);
+  if (span.size() != expected) fail("INVALID_ARGUMENT", "%s has %zu elements; expected %zu", name, span.size(), expected);
+  return span;
 }
 
 class Args {
@@ -87,9 +99,7 @@ class Args {
   }
   template <class Element>
   std::span<Element> array(const char* name, size_t expected) const {
-    const std::span<Element> span = any_array<Element>(name);
-    if (span.size() != expected) fail("INVALID_ARGUMENT", "%s has %zu elements; expected %zu", name, span.size(), expected);
-    return span;
+    return array_value<Element>(name, object_.Get(name), expected);
   }
   template <class Element>
   std::span<Element> optional(const char* name) const {
@@ -98,9 +108,7 @@ class Args {
 
   double number(const char* name, std::optional<double> fallback = {}) const {
     if (fallback && !has(name)) return *fallback;
-    const Napi::Value value = object_.Get(name);
-    if (!value.IsNumber()) fail("INVALID_ARGUMENT", "%s is %s; expected a number", name, kind_name(value));
-    return value.As<Napi::Number>().DoubleValue();
+    return number_value(name, object_.Get(name));
   }
   int integer(const char* name, int least, int most, std::optional<int> fallback = {}) const {
     return to_integer(name, number(name, fallback), least, most);

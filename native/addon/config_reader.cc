@@ -34,7 +34,7 @@ MixerSpec read_attention(const Args& args) {
 }
 
 FeedForwardSpec read_gated(const Args& args) {
-  return GatedSpec{args.integer("size", 1, kMostWidth), static_cast<Activation>(args.choice("activation", {"silu", "gelu_tanh"}))};
+  return GatedSpec{args.integer("size", 1, kMostWidth), read_activation(args, "activation")};
 }
 
 // How the alternatives of a part of a layer are read, by their `kind`.
@@ -111,13 +111,21 @@ SampleParams read_sample_params(const Args& args) {
 
 }  // namespace
 
+Activation read_activation(const Args& args, const char* name) {
+  return static_cast<Activation>(args.choice(name, {"silu", "gelu_tanh"}));
+}
+
+Compute read_compute(const Args& args, const char* name) {
+  return static_cast<Compute>(args.choice(name, {"f32", "bf16", "int8"}));
+}
+
 EngineConfig read_engine_config(const Args& args) {
   EngineConfig config;
   config.spec = read_spec(args.object("spec"));
   for (const Args& file : args.list("files", 1, kMostLayers)) config.files.push_back({file.text("path"), file.long_integer("size")});
   for (const Args& tensor : args.list("tensors", 1, 1 << 20)) config.tensors.push_back(read_tensor(tensor));
   config.device = read_device(args.object("device"));
-  config.compute = static_cast<Compute>(args.choice("compute", {"f32", "bf16", "int8"}));
+  config.compute = read_compute(args, "compute");
   config.kv_type = static_cast<DType>(args.choice("kvType", {"f32", "f16", "bf16"}));
   config.page_size = args.integer("pageSize", 16, 1024);
   for (double pages : args.numbers("pages", kMostLayers)) config.pages.push_back(to_integer("pages", pages, 1, kMostPages));

@@ -6,6 +6,8 @@
 
 namespace kvasir {
 
+Activation read_activation(const Args& args, const char* name);
+Compute read_compute(const Args& args, const char* name);
 EngineConfig read_engine_config(const Args& args);
 SlotConfig read_slot_config(const Args& args, int vocab_size);
 

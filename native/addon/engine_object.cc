@@ -145,11 +145,7 @@ Napi::Value EngineObject::step(const Napi::CallbackInfo& info) {
 
 Napi::Value EngineObject::choose(const Napi::CallbackInfo& info) {
   return promised(info.Env(), [&]() -> Napi::Value {
-    const std::span<float> logits = array_value<float>("logits", info[1]);
-    const int vocab_size = engine_->config().spec.vocab_size;
-    if (logits.size() != static_cast<size_t>(vocab_size)) {
-      fail("INVALID_ARGUMENT", "logits has %zu elements; expected %d", logits.size(), vocab_size);
-    }
+    const auto logits = array_value<float>("logits", info[1], static_cast<size_t>(engine_->config().spec.vocab_size));
     std::vector<float> copy(logits.begin(), logits.end());
     return submit(std::make_unique<ChoiceTask>(*this, slot_argument(info), std::move(copy), object_argument(info, 2)));
   });

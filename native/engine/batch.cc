@@ -67,32 +67,32 @@ void check_outputs(const Batch& batch, int logit_rows, int row) {
   }
 }
 
-void check_pages(const Batch& batch, const EngineConfig& config, int group, int row) {
+}  // namespace
+
+int64_t most_pages(const EngineConfig& config, int rows) {
+  const int64_t pages = (int64_t(config.max_context) + config.page_size - 1) / config.page_size;
+  return rows * pages * static_cast<int64_t>(config.spec.cache_groups.size());
+}
+
+void check_pages(const Batch& batch, int group, int row, const PageLimits& limits) {
   const int32_t* indptr = batch.kv_indptr.data() + size_t(group) * (batch.row_count + 1);
   const int64_t first = batch.kv_first[size_t(group) * batch.row_count + row], begin = indptr[row], end = indptr[row + 1];
   if (begin < 0 || end < begin || end > static_cast<int64_t>(batch.kv_pages.size()) || first < 0) {
     fail("INVALID_ARGUMENT", "row %d: its pages in group %d are [%d, %d); expected a part of [0, %zu)", row, group, indptr[row],
          indptr[row + 1], batch.kv_pages.size());
   }
-  const int window = config.spec.cache_groups[group].window;
   const int64_t start = batch.starts[row], stop = start + batch.q_indptr[row + 1] - batch.q_indptr[row];
-  const int64_t seen = window == 0 ? 0 : std::max<int64_t>(0, start - window + 1);
-  if (first * config.page_size > seen || (first + end - begin) * config.page_size < stop) {
+  const int64_t seen = limits.window == 0 ? 0 : std::max<int64_t>(0, start - limits.window + 1);
+  if (first * limits.page_size > seen || (first + end - begin) * limits.page_size < stop) {
     fail("INVALID_ARGUMENT", "row %d: its pages in group %d do not cover positions %lld to %lld", row, group, static_cast<long long>(seen),
          static_cast<long long>(stop));
   }
   for (int64_t i = begin; i < end; ++i) {
-    if (batch.kv_pages[i] < 0 || batch.kv_pages[i] >= config.pages[group]) {
-      fail("INVALID_ARGUMENT", "row %d: page is %d in group %d; expected 0 to %d", row, batch.kv_pages[i], group, config.pages[group] - 1);
+    if (batch.kv_pages[i] < 0 || batch.kv_pages[i] >= limits.pages) {
+      fail("INVALID_ARGUMENT", "row %d: kvPages has %d in group %d; expected 0 to %lld", row, batch.kv_pages[i], group,
+           static_cast<long long>(limits.pages - 1));
     }
   }
-}
-
-}  // namespace
-
-int64_t most_pages(const EngineConfig& config, int rows) {
-  const int64_t pages = (int64_t(config.max_context) + config.page_size - 1) / config.page_size;
-  return rows * pages * static_cast<int64_t>(config.spec.cache_groups.size());
 }
 
 void check(const Batch& batch, const EngineConfig& config, int logit_rows) {
@@ -108,7 +108,9 @@ void check(const Batch& batch, const EngineConfig& config, int logit_rows) {
     check_row(batch, config, row);
     check_outputs(batch, logit_rows, row);
     if (std::exchange(used[batch.slots[row]], 1)) fail("INVALID_ARGUMENT", "slot %d is in two rows", batch.slots[row]);
-    for (size_t group = 0; group < config.spec.cache_groups.size(); ++group) check_pages(batch, config, static_cast<int>(group), row);
+    for (size_t group = 0; group < config.spec.cache_groups.size(); ++group) {
+      check_pages(batch, static_cast<int>(group), row, {config.spec.cache_groups[group].window, config.page_size, config.pages[group]});
+    }
   }
   for (int32_t token : batch.tokens) {
     if (token < -1 || token >= config.spec.vocab_size)

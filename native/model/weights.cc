@@ -98,17 +98,11 @@ WeightSource::WeightSource(const ModelConfig& config, Backend& backend, const Pr
 
 WeightSource::~WeightSource() = default;
 
-const TensorRow* WeightSource::find(const std::string& name) {
+const TensorRow& WeightSource::take(const std::string& name) {
   const auto found = entries_.find(name);
-  if (found == entries_.end()) return nullptr;
+  if (found == entries_.end()) fail("FILE_INVALID", "tensor %s is missing", name.c_str());
   found->second.taken = true;
-  return found->second.tensor;
-}
-
-const TensorRow& WeightSource::require(const std::string& name) {
-  const TensorRow* tensor = find(name);
-  if (tensor == nullptr) fail("FILE_INVALID", "tensor %s is missing", name.c_str());
-  return *tensor;
+  return *found->second.tensor;
 }
 
 std::span<uint8_t> WeightSource::read(const TensorRow& tensor, int64_t from, size_t bytes) {
@@ -121,7 +115,7 @@ std::span<uint8_t> WeightSource::read(const TensorRow& tensor, int64_t from, siz
 }
 
 Matrix WeightSource::matrix(const std::string& name, int rows, int cols) {
-  const TensorRow& tensor = require(name);
+  const TensorRow& tensor = take(name);
   check_shape(tensor, {rows, cols});
   Matrix matrix = backend_.create_weight(tensor.type, compute_, rows, cols);
   const int64_t stride = row_bytes(tensor);
@@ -138,7 +132,7 @@ Matrix WeightSource::matrix_if_present(const std::string& name, int rows, int co
 }
 
 Vector WeightSource::vector(const std::string& name, int cols) {
-  const TensorRow& tensor = require(name);
+  const TensorRow& tensor = take(name);
   check_shape(tensor, {cols});
   if (is_quantized(tensor.type)) fail("UNSUPPORTED_FORMAT", "vector %s is quantized (%s)", name.c_str(), info(tensor.type).name);
   std::vector<float> values(static_cast<size_t>(cols));

@@ -36,8 +36,7 @@ class WeightSource {
   void check_all_taken() const;
 
  private:
-  const TensorRow* find(const std::string& name);
-  const TensorRow& require(const std::string& name);
+  const TensorRow& take(const std::string& name);
   std::span<uint8_t> read(const TensorRow& tensor, int64_t from, size_t bytes);
 
   Backend& backend_;

@@ -1,5 +1,6 @@
 #pragma once
-// The page store that qk_rope_append writes and attention reads, for one layer. A page holds P tokens of every kv head.
+// The page store that qk_rope_append writes and attention reads, for one layer. A page holds P tokens of every kv head. Its size is the
+// contract's; the order within it is the back end's own. The CPU's (the CUDA back end's is in cuda/kernels/kv.cuh):
 //
 //   k  page: [Hkv, D, P]   within a page a dimension's P keys lie side by side: q.k vectorizes over keys, without horizontal sums
 //   v  page: [Hkv, P, D]   a token's values lie side by side: p.v vectorizes over dimensions

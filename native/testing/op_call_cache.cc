@@ -1,6 +1,7 @@
 // qk_rope_append and attention: ops on the paged cache.
 #include <algorithm>
 
+#include "engine/batch.h"
 #include "testing/op_call_args.h"
 #include "testing/op_call_ops.h"
 
@@ -36,24 +37,10 @@ Cache read_cache(const Args& call_args) {
   return {{k, v, heads, D, P}, pages};
 }
 
-// Throws unless the row's pages exist and cover the positions that it reads, from the window of its first token on, and writes.
-void check_row(const Batch& batch, const Cache& cache, int group, int row, int window) {
-  const int32_t* indptr = batch.kv_indptr.data() + int64_t(group) * (batch.row_count + 1) + row;
-  const int64_t start = batch.starts[row], stop = start + batch.q_indptr[row + 1] - batch.q_indptr[row], P = cache.layer.page_size;
-  const int64_t first = batch.kv_first[int64_t(group) * batch.row_count + row], count = int64_t(indptr[1]) - indptr[0];
-  const int64_t seen = window > 0 ? std::max<int64_t>(0, start - window + 1) : 0;
-  const bool ordered = indptr[0] >= 0 && count >= 0 && static_cast<size_t>(indptr[1]) <= batch.kv_pages.size() && first >= 0;
-  if (!ordered || first * P > seen || (first + count) * P < stop) {
-    fail("INVALID_ARGUMENT", "row %d: its pages do not cover the positions %lld to %lld", row, static_cast<long long>(seen),
-         static_cast<long long>(stop));
-  }
-  check_ids("kvPages", std::span(batch.kv_pages).subspan(static_cast<size_t>(indptr[0]), static_cast<size_t>(count)), cache.pages);
-}
-
 // The cache group of args, checked for all rows.
 int read_group(const Args& args, const Step& step, const Cache& cache, int window) {
   const int group = args.integer("group", 0, static_cast<int>(step.tables.size()) - 1, 0);
-  for (int row = 0; row < step.batch.row_count; ++row) check_row(step.batch, cache, group, row, window);
+  for (int row = 0; row < step.batch.row_count; ++row) check_pages(step.batch, group, row, {window, cache.layer.page_size, cache.pages});
   return group;
 }
 

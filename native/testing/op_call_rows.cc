@@ -1,6 +1,7 @@
 // add_norm, embed, gather_rows, matmul: ops on rows of activations and weights.
 #include <vector>
 
+#include "addon/config_reader.h"
 #include "testing/op_call_args.h"
 #include "testing/op_call_ops.h"
 
@@ -61,7 +62,7 @@ double call_gather_rows(const Call& call) {
 double call_matmul(const Call& call) {
   const Args& args = call.args;
   const int rows = args.integer("rows", 0, kMostSize), cols = args.integer("cols", 1, kMostSize);
-  const auto compute = static_cast<Compute>(args.choice("compute", {"f32", "bf16", "int8"}));
+  const Compute compute = read_compute(args, "compute");
   Matmul op{.x = read_view(args, "x", rows, cols), .rows = rows, .outputs = {}};
   std::vector<Matrix> weights;
   for (const Args& output : args.list("outputs", 1, Matmul::kMostOutputs)) {
@@ -73,7 +74,7 @@ double call_matmul(const Call& call) {
     projection.weight = weights.back().get();
   }
   if (args.has("gate")) {
-    op.gate = static_cast<Activation>(args.choice("gate", {"silu", "gelu_tanh"}));
+    op.gate = read_activation(args, "gate");
     if (weights.size() != 2 || weights[0]->rows != weights[1]->rows) {
       fail("INVALID_ARGUMENT", "a gated matmul has %zu outputs; expected two with as many rows", weights.size());
     }

@@ -54,10 +54,14 @@ struct KeyRange {
   int last;
 };
 
+// The first key that a query sees.
+KVASIR_INLINE int first_seen(const Attention& op, int position) {
+  return op.window > 0 ? most(0, position - op.window + 1) : 0;
+}
+
 KVASIR_INLINE KeyRange range_of(const Attention& op, const Queries& queries, int m, int tile_start) {
   const int position = queries.position + m / queries.group;
-  const int first = op.window > 0 ? most(0, position - op.window + 1) : 0;
-  const KeyRange range{most(0, first - tile_start), least(kKeys, position + 1 - tile_start)};
+  const KeyRange range{most(0, first_seen(op, position) - tile_start), least(kKeys, position + 1 - tile_start)};
   return range.first < range.last ? range : KeyRange{0, 0};
 }
 
@@ -71,7 +75,7 @@ TileKeys<E> tile_keys(const Attention& op, const Queries& queries, int tile_star
   for (int group = 0; group < kGroups; ++group) {
     const int key = tile_start + group * kLanes;
     if (key + kLanes <= queries.first_key || key >= queries.last_key) continue;
-    const int64_t page = tables.pages[tables.indptr[queries.row] + key / P - tables.first[queries.row]], head = queries.kv_head * D * P;
+    const int64_t page = page_of(tables, queries.row, key, P), head = queries.kv_head * D * P;
     keys.k[group] = static_cast<Element*>(cache.k.data) + page * cache.k.stride + head + key % P;
     keys.v[group] = static_cast<Element*>(cache.v.data) + page * cache.v.stride + head + key % P * D;
   }
@@ -233,8 +237,7 @@ Queries find_queries(const Attention& op, int64_t index) {
   const int first = (tasks_of_row(step, row, tokens) - 1 - static_cast<int>(tile)) * tokens;
   const int count = least(tokens, tokens_of_row(step, row) - first);
   const int position = step.starts[row] + first, group = op.query_heads / heads;
-  const int first_key = op.window > 0 ? most(0, position - op.window + 1) : 0;
-  return {row, kv_head, step.q_indptr[row] + first, position, count * group, group, first_key, position + count};
+  return {row, kv_head, step.q_indptr[row] + first, position, count * group, group, first_seen(op, position), position + count};
 }
 
 // Scratch of one worker, in floats, rounded to cache lines.

@@ -2,6 +2,7 @@
 // The element types of the cache.
 #include "cpu/simd.h"
 #include "ops/kv_cache.h"
+#include "ops/step.h"
 
 namespace kvasir::cpu::KVASIR_ISA {
 
@@ -20,6 +21,11 @@ struct KvBF16 {
   KVASIR_INLINE static f32x16 load16(const Element* p) { return load_bf16(p); }
   KVASIR_INLINE static void store16(Element* p, f32x16 x) { store_bf16(p, x); }
 };
+
+// The page of a row's position.
+KVASIR_INLINE int64_t page_of(const PageTables& tables, int row, int64_t position, int64_t page_size) {
+  return tables.pages[tables.indptr[row] + position / page_size - tables.first[row]];
+}
 
 // The first `lanes` elements of 16; the others are 0.
 template <class E>

@@ -58,9 +58,8 @@ template <class E>
 void append(const QkRopeAppend& op, int row, int position, const Heads& k, const Heads& v) {
   using Element = typename E::Element;
   const KvLayer& cache = op.cache;
-  const PageTables& tables = op.step->tables[op.group];
   const int D = cache.head_size, P = cache.page_size, place = position % P;
-  const int64_t page = tables.pages[tables.indptr[row] + position / P - tables.first[row]];
+  const int64_t page = page_of(op.step->tables[op.group], row, position, P);
   for (int head = 0; head < cache.kv_heads; ++head) {
     const int64_t from = int64_t(head) * D * P;
     put_key<E>(k[head], D, P, static_cast<Element*>(cache.k.data) + page * cache.k.stride + from + place);
