@@ -1,4 +1,4 @@
-// GGUF files of real models' shapes with random q8_0 weights, made once into .cache/: speeds hold, the text is nonsense.
+// GGUF files of real models' shapes with random weights, made once into .cache/: speeds hold, the text is nonsense.
 // The vocabulary is the bundled model's, padded: peers refuse a file without one.
 import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { open } from "node:fs/promises";
@@ -12,8 +12,22 @@ export const SHAPES = {
   "llama-3.1-8b": { layers: 32, hidden: 4096, heads: 32, kvHeads: 8, ffn: 14336, vocab: 128256, context: 8192 },
 };
 
-const BLOCK = { elements: 32, bytes: 34 };
-const SCALE = 0x0c6b; // float16 2.7e-4: levels of -127 to 127 then have a standard deviation of about 0.02
+/** Types of matrices: GGUF's number, block size, and where a block has its float16 scales, which make a standard deviation of some 0.02. */
+const TYPES_OF_WEIGHTS = {
+  q8_0: { id: 8, elements: 32, bytes: 34, scales: [[0, 0x0c6b]] }, // 2.7e-4
+  q4_0: { id: 2, elements: 32, bytes: 18, scales: [[0, 0x1c84]] }, // 4.4e-3
+  // 32 levels and mins of 6 bits each: d, dmin
+  q4_k: {
+    id: 12,
+    elements: 256,
+    bytes: 144,
+    scales: [
+      [0, 0x091f], // 1.6e-4
+      [2, 0x1031], // 5.1e-4
+    ],
+  },
+  bf16: { id: 30, elements: 1, bytes: 2, scales: [] },
+};
 const ALIGNMENT = 32;
 
 const u32 = (value) => Buffer.from(Uint32Array.of(value).buffer);
@@ -29,30 +43,30 @@ const TYPES = {
   ints: (values) => Buffer.concat([u32(9), u32(5), u64(values.length), Buffer.from(Int32Array.from(values).buffer)]),
 };
 
-/** Bytes of the shape's quantized weights, all of which a decoded token reads. */
-export function weightBytes(name) {
-  return tensorsOf(SHAPES[name]).reduce((sum, { rows, cols }) => sum + (rows === 0 ? 0 : bytesOf(rows, cols)), 0);
+/** Bytes of the shape's matrices, all of which a decoded token reads. */
+export function weightBytes(name, type = "q8_0") {
+  return tensorsOf(SHAPES[name]).reduce((sum, { rows, cols }) => sum + (rows === 0 ? 0 : bytesOf(rows, cols, TYPES_OF_WEIGHTS[type])), 0);
 }
 
 /** The path of the shape's file, which is made if it is not there. */
-export async function makeModel(name) {
+export async function makeModel(name, type = "q8_0") {
   const folder = fileURLToPath(new URL("../../.cache/", import.meta.url));
-  const path = `${folder}${name}-q8_0.gguf`;
+  const path = `${folder}${name}-${type}.gguf`;
   if (existsSync(path)) return path;
   mkdirSync(folder, { recursive: true });
-  await writeModel(`${path}.part`, name, SHAPES[name]);
+  await writeModel(`${path}.part`, name, SHAPES[name], TYPES_OF_WEIGHTS[type]);
   renameSync(`${path}.part`, path);
   return path;
 }
 
-async function writeModel(path, name, shape) {
+async function writeModel(path, name, shape, type) {
   const tensors = tensorsOf(shape);
   const metadata = await metadataOf(name, shape);
   let offset = 0;
   const infos = tensors.map(({ name: tensor, rows, cols }) => {
-    const size = bytesOf(rows, cols);
+    const size = bytesOf(rows, cols, type);
     const dimensions = rows === 0 ? [cols] : [cols, rows];
-    const info = [string(tensor), u32(dimensions.length), ...dimensions.map(u64), u32(rows === 0 ? 0 : 8), u64(offset)];
+    const info = [string(tensor), u32(dimensions.length), ...dimensions.map(u64), u32(rows === 0 ? 0 : type.id), u64(offset)];
     offset += size + padding(size);
     return Buffer.concat(info);
   });
@@ -60,7 +74,8 @@ async function writeModel(path, name, shape) {
   const header = Buffer.concat([Buffer.from("GGUF"), u32(3), u64(tensors.length), u64(entries.length), ...entries, ...infos]);
   const file = await open(path, "w");
   await file.write(Buffer.concat([header, Buffer.alloc(padding(header.length))]));
-  for (const { rows, cols } of tensors) await writeTensor(file, rows, cols);
+  const pattern = type.scales.length > 0 ? randomBlocks(type) : randomHalves();
+  for (const { rows, cols } of tensors) await writeTensor(file, rows, cols, type, pattern);
   await file.close();
 }
 
@@ -114,34 +129,42 @@ async function metadataOf(name, { layers, hidden, heads, kvHeads, ffn, vocab, co
   ];
 }
 
-const bytesOf = (rows, cols) => (rows === 0 ? cols * 4 : (rows * cols * BLOCK.bytes) / BLOCK.elements);
+const bytesOf = (rows, cols, type) => (rows === 0 ? cols * 4 : (rows * cols * type.bytes) / type.elements);
 const padding = (bytes) => (ALIGNMENT - (bytes % ALIGNMENT)) % ALIGNMENT;
 
-/** A vector of ones, or blocks of one scale with levels from a fixed stream of random numbers. */
-async function writeTensor(file, rows, cols) {
-  const bytes = bytesOf(rows, cols);
-  if (rows === 0) {
-    await file.write(Buffer.concat([Buffer.from(new Float32Array(cols).fill(1).buffer), Buffer.alloc(padding(bytes))]));
-    return;
-  }
-  const slice = 4096 * BLOCK.bytes;
-  for (let at = 0; at < bytes; at += slice) await file.write(randomBlocks(Math.min(slice, bytes - at) / BLOCK.bytes));
+/** A vector of ones, or one stretch of random blocks, again and again: its length shares no factor with rows'. */
+async function writeTensor(file, rows, cols, type, pattern) {
+  const bytes = bytesOf(rows, cols, type);
+  if (rows === 0) await file.write(Buffer.from(new Float32Array(cols).fill(1).buffer));
+  for (let at = 0; rows > 0 && at < bytes; at += pattern.length) await file.write(pattern, 0, Math.min(pattern.length, bytes - at));
   await file.write(Buffer.alloc(padding(bytes)));
 }
 
-let state = 0x9e3779b9;
-function randomBlocks(count) {
-  const buffer = Buffer.alloc(count * BLOCK.bytes);
-  const words = new Uint32Array(8);
-  for (let block = 0; block < count; block++) {
-    for (let i = 0; i < 8; i++) {
-      state ^= state << 13;
-      state ^= state >>> 17;
-      state ^= state << 5;
-      words[i] = state;
-    }
-    buffer.writeUInt16LE(SCALE, block * BLOCK.bytes);
-    buffer.set(new Uint8Array(words.buffer), block * BLOCK.bytes + 2);
+const PATTERN_BLOCKS = 131_071; // a prime
+
+/** A fixed stream of random bits. */
+function randomWords(count) {
+  const words = new Uint32Array(count);
+  let state = 0x9e3779b9;
+  for (let i = 0; i < count; i++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    words[i] = state;
+  }
+  return words;
+}
+
+function randomBlocks({ bytes, scales }) {
+  const buffer = Buffer.from(randomWords(Math.ceil((PATTERN_BLOCKS * bytes) / 4)).buffer, 0, PATTERN_BLOCKS * bytes);
+  for (let block = 0; block < PATTERN_BLOCKS; block++) {
+    for (const [place, half] of scales) buffer.writeUInt16LE(half, block * bytes + place);
   }
   return buffer;
+}
+
+/** bfloat16: random signs and mantissas, exponents from 2^-7 to 2^-4. */
+function randomHalves() {
+  const halves = new Uint16Array(randomWords(PATTERN_BLOCKS).buffer, 0, 2 * PATTERN_BLOCKS - 1);
+  return Buffer.from(halves.map((bits) => (bits & 0x81ff) | 0x3c00).buffer);
 }

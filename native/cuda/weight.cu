@@ -13,16 +13,14 @@ struct FileRows {
 };
 
 // k of (lane, step, j) in a chunk: the inverse of place_of.
-template <DType type>
 __device__ int k_of(int lane, int step, int j) {
-  const int t = lane % 4;
-  return type == DType::Q6_K ? step * 16 + t * 4 + j : step / 2 * 32 + t * 8 + step % 2 * 4 + j;
+  return step / 2 * 32 + lane % 4 * 8 + step % 2 * 4 + j;
 }
 
 // The level of (register, half) in a step of a lane; 0 beyond the matrix, where scales are 0, too.
 template <DType type>
 __device__ int level_of(const FileRows& rows, int panel, int chunk, int lane, int step, int reg, int half) {
-  const int row = panel * kPanelRows + lane / 4 + reg % 2 * 8, k = chunk * kChunk + k_of<type>(lane, step, reg / 2 * 2 + half);
+  const int row = panel * kPanelRows + lane / 4 + reg % 2 * 8, k = chunk * kChunk + k_of(lane, step, reg / 2 * 2 + half);
   if (row >= rows.count || k >= rows.cols) return type == DType::Q8_0 ? 128 : 0;
   return file_level<type>(rows.data + row * rows.stride, k);
 }
@@ -69,14 +67,15 @@ __device__ void pack_supers(const FileRows& rows, int panel, int super, int lane
 template <DType type>
 __global__ void pack(FileRows rows, uint8_t* panels, int64_t stride) {
   const int panel = blockIdx.y, chunk = blockIdx.x, lane = threadIdx.x;
-  uint8_t* to = panels + panel * stride + int64_t(chunk) * chunk_bytes(type);
+  uint8_t *group = panels + panel * stride + int64_t(chunk / kGroupChunks) * group_bytes(type),
+          *to = group + chunk % kGroupChunks * chunk_bytes(type);
   auto* words = reinterpret_cast<uint32_t*>(to);
   for (int step = 0; step < 4; ++step) {
     uint32_t low = 0, high = 0;
     for (int reg = 0; reg < 4; ++reg) {
       for (int half = 0; half < 2; ++half) {
-        if constexpr (type == DType::BF16) {
-          const int row = panel * kPanelRows + lane / 4 + reg % 2 * 8, k = chunk * kChunk + k_of<type>(lane, step, reg / 2 * 2 + half);
+        if constexpr (is_half(type)) {
+          const int row = panel * kPanelRows + lane / 4 + reg % 2 * 8, k = chunk * kChunk + k_of(lane, step, reg / 2 * 2 + half);
           const bool inside = row < rows.count && k < rows.cols;
           reinterpret_cast<uint16_t*>(to + step * 512 + lane * 16)[reg * 2 + half] =
               inside ? reinterpret_cast<const uint16_t*>(rows.data + row * rows.stride)[k] : 0;
@@ -92,19 +91,15 @@ __global__ void pack(FileRows rows, uint8_t* panels, int64_t stride) {
         }
       }
     }
-    if constexpr (type != DType::BF16 && type != DType::Q8_0) words[lane * 4 + step] = low;
+    if constexpr (!is_half(type) && type != DType::Q8_0) words[lane * 4 + step] = low;
     if constexpr (type == DType::Q5_0) words[128 + lane] = step == 0 ? high : words[128 + lane] | high;
     if constexpr (type == DType::Q6_K) {
       uint32_t& word = words[128 + lane * 2 + step / 2];
       word = step % 2 == 0 ? high : word | high;
     }
   }
-  if constexpr (type != DType::BF16) pack_scales<type>(rows, panel, chunk, lane, to + packed_sizes(type).quants);
-  const int chunks = gridDim.x;
-  if (chunk % 4 == 0) {
-    pack_supers<type>(rows, panel, chunk / 4, lane,
-                      panels + panel * stride + int64_t(chunks) * chunk_bytes(type) + chunk / 4 * packed_sizes(type).supers);
-  }
+  if constexpr (!is_half(type)) pack_scales<type>(rows, panel, chunk, lane, to + packed_sizes(type).quants);
+  if (chunk % kGroupChunks == 0) pack_supers<type>(rows, panel, chunk / kGroupChunks, lane, group + kGroupChunks * chunk_bytes(type));
 }
 
 }  // namespace

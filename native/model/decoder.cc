@@ -40,8 +40,8 @@ Decoder::Layer Decoder::read_layer(WeightSource& source, int index) {
 }
 
 View Decoder::scratch(int rows, int cols, DType type) {
-  memory_.push_back(backend_.allocate(size_t(rows) * cols * info(type).bytes));
-  return {memory_.back()->address(), type, cols};
+  memory_.push_back(backend_.allocate(matrix_bytes(rows, cols, type)));
+  return {memory_.back()->address(), type, stride_of(cols, type)};
 }
 
 // As much as the half that takes most.

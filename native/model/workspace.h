@@ -14,8 +14,8 @@ class Workspace {
 
   // [tokens, cols], aligned to 256 bytes. Dense types only.
   View take(int cols, DType type) {
-    View view{memory_ == nullptr ? nullptr : memory_ + used_, type, cols};
-    used_ += (size_t(tokens_) * cols * info(type).bytes + 255) / 256 * 256;
+    View view{memory_ == nullptr ? nullptr : memory_ + used_, type, stride_of(cols, type)};
+    used_ += (matrix_bytes(tokens_, cols, type) + 255) / 256 * 256;
     return view;
   }
   size_t used() const { return used_; }

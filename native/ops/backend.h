@@ -22,7 +22,7 @@ namespace kvasir {
 // What the back end's ops take and give between each other.
 struct Activations {
   DType residual;  // add_norm's x, embed's y
-  DType input;     // of a matmul: add_norm's y, attention's out, a gated unit's product
+  DType input;     // of a matmul: add_norm's y, attention's out, a gated unit's product; of 16 bits in an order of the back end's own
   DType output;    // of a matmul, but for logits, which are float32
   int logit_rows;  // rows of logits at a time: enough that a pass over the output matrix pays
 };

@@ -17,6 +17,14 @@ struct View {
   explicit operator bool() const { return data != nullptr; }
 };
 
+// Rows of 16 bits are whole 64 columns apart, and their memory has whole eights of rows: a back end may keep them as tiles of 8 x 64.
+inline int64_t stride_of(int cols, DType type) {
+  return info(type).bytes == 2 ? (cols + 63) / 64 * 64 : cols;
+}
+inline size_t matrix_bytes(int rows, int cols, DType type) {
+  return static_cast<size_t>((rows + 7) / 8 * 8) * stride_of(cols, type) * info(type).bytes;
+}
+
 // Memory that frees itself; zero at birth. Large allocations are lazy where the back end can: pages that are never touched cost nothing.
 class Buffer {
  public:

@@ -4,8 +4,9 @@
 // Bytes: 16 * rows * cols (14 where y is bfloat16). Limited by latency for few rows, by memory for many.
 #include "cuda/kernels.h"
 #include "cuda/kernels/activations.cuh"
+#include "cuda/kernels/barrier.cuh"
+#include "cuda/kernels/launch.h"
 #include "cuda/kernels/warp.cuh"
-#include "cuda/runtime.h"
 
 namespace kvasir::cuda {
 namespace {
@@ -40,13 +41,21 @@ __device__ inline float scale_of(float squares, const AddNorm& op) {
 }
 
 __device__ inline void store_four(const View& view, int row, int four, int cols, float4 x) {
+  const int col = 4 * four;
+  if (col + 3 < cols) {
+    store_pair(view, row, col, x.x, x.y);
+    store_pair(view, row, col + 2, x.z, x.w);
+    return;
+  }
   const float values[4] = {x.x, x.y, x.z, x.w};
-  for (int i = 0; i < 4 && 4 * four + i < cols; ++i) store(view, row, 4 * four + i, values[i]);
+  for (int i = 0; i < 4 && col + i < cols; ++i) store(view, row, col + i, values[i]);
 }
 
 // `held`: fours of a thread, enough for the row.
 template <int held>
 __global__ void __launch_bounds__(kThreads) add_norm(AddNorm op) {
+  let_next_kernel_start();
+  wait_for_kernel_before();
   const int row = blockIdx.x;
   float* x = row_of(op.x, row);
   float4 own[held];
@@ -83,20 +92,20 @@ __global__ void __launch_bounds__(kThreads) add_norm(AddNorm op) {
 void run(const AddNorm& op, cudaStream_t stream) {
   if (op.rows == 0) return;
   const int held = (op.cols + 4 * kThreads - 1) / (4 * kThreads);
+  const Grid grid{.blocks = dim3(op.rows), .threads = kThreads};
   if (held <= 1) {
-    add_norm<1><<<op.rows, kThreads, 0, stream>>>(op);
+    launch("add_norm", add_norm<1>, grid, stream, op);
   } else if (held <= 2) {
-    add_norm<2><<<op.rows, kThreads, 0, stream>>>(op);
+    launch("add_norm", add_norm<2>, grid, stream, op);
   } else if (held <= 4) {
-    add_norm<4><<<op.rows, kThreads, 0, stream>>>(op);
+    launch("add_norm", add_norm<4>, grid, stream, op);
   } else if (held <= 8) {
-    add_norm<8><<<op.rows, kThreads, 0, stream>>>(op);
+    launch("add_norm", add_norm<8>, grid, stream, op);
   } else if (held <= 16) {
-    add_norm<16><<<op.rows, kThreads, 0, stream>>>(op);
+    launch("add_norm", add_norm<16>, grid, stream, op);
   } else {
     fail("UNSUPPORTED_MODEL", "width is %d; expected at most %d on device cuda", op.cols, 16 * 4 * kThreads);
   }
-  check_launch("add_norm");
 }
 
 }  // namespace kvasir::cuda

@@ -6,9 +6,10 @@
 #include "cuda/kernels.h"
 #include "cuda/kernels/activations.cuh"
 #include "cuda/kernels/attention_tensor.h"
+#include "cuda/kernels/barrier.cuh"
 #include "cuda/kernels/kv.cuh"
+#include "cuda/kernels/launch.h"
 #include "cuda/kernels/warp.cuh"
-#include "cuda/runtime.h"
 
 namespace kvasir::cuda {
 namespace {
@@ -19,6 +20,8 @@ constexpr int kMostDims = 32;  // of a lane: heads of up to 1024
 template <class Element>
 __global__ void attention(Attention op, const int32_t* row_of_token, const int32_t* positions, PageTables tables, int tokens) {
   extern __shared__ float shared[];
+  let_next_kernel_start();
+  wait_for_kernel_before();
   const int D = op.cache.head_size, P = op.cache.page_size, lane = threadIdx.x % kWarp;
   float* q = shared + threadIdx.x / kWarp * D;
   const int64_t index = int64_t(blockIdx.x) * kWarps + threadIdx.x / kWarp;
@@ -66,12 +69,13 @@ void run(const Attention& op, cudaStream_t stream) {
   const int64_t queries = int64_t(step.tokens) * op.query_heads;
   if (queries == 0) return;
   if (can_run_tensor(op)) return run_tensor(op, stream);
+  const Grid grid{.blocks = dim3(static_cast<unsigned>((queries + kWarps - 1) / kWarps)),
+                  .threads = kWarps * kWarp,
+                  .shared = kWarps * op.cache.head_size * sizeof(float)};
   with_element(op.cache.k.type, [&](auto element) {
-    attention<decltype(element)>
-        <<<static_cast<unsigned>((queries + kWarps - 1) / kWarps), kWarps * kWarp, kWarps * op.cache.head_size * sizeof(float), stream>>>(
-            op, step.row_of_token, step.positions, step.tables[op.group], step.tokens);
+    launch("attention", attention<decltype(element)>, grid, stream, op, step.row_of_token, step.positions, step.tables[op.group],
+           step.tokens);
   });
-  check_launch("attention");
 }
 
 }  // namespace kvasir::cuda

@@ -13,10 +13,11 @@
 // and by memory at long ones, prompts by the operands' way from L1.
 #include "cuda/kernels/activations.cuh"
 #include "cuda/kernels/attention_tensor.h"
+#include "cuda/kernels/barrier.cuh"
 #include "cuda/kernels/kv.cuh"
+#include "cuda/kernels/launch.h"
 #include "cuda/kernels/mma.cuh"
 #include "cuda/kernels/warp.cuh"
-#include "cuda/runtime.h"
 
 namespace kvasir::cuda {
 namespace {
@@ -204,8 +205,8 @@ __device__ inline void write_out(const Attention& op, const Tile& tile, const St
     if (m >= tile.queries) continue;
     const int64_t column = int64_t(tile.kv_head * group + tile.first_head + m % tile.group) * D + 2 * t;
     for (int i = 0; i < D / 8; ++i) {
-      for (int j = 0; j < 2; ++j)
-        store(op.out, tile.first_token + m / tile.group, column + i * 8 + j, state.values[i][2 * q + j] / state.weight[q]);
+      store_pair(op.out, tile.first_token + m / tile.group, column + i * 8, state.values[i][2 * q] / state.weight[q],
+                 state.values[i][2 * q + 1] / state.weight[q]);
     }
   }
 }
@@ -215,6 +216,8 @@ template <class Element, int D>
 __global__ void __launch_bounds__(kPromptWarps* kWarp)
     attend_prompts(Attention op, const int32_t* row_of_token, const int32_t* positions, PageTables tables, int tokens, int heads_of_tile,
                    int tokens_of_tile) {
+  let_next_kernel_start();
+  wait_for_kernel_before();
   const int lane = threadIdx.x % kWarp, group = op.query_heads / op.cache.kv_heads, kv_head = blockIdx.y;
   const int begin = (blockIdx.x * kPromptWarps + threadIdx.x / kWarp) * tokens_of_tile, end = min(tokens, begin + tokens_of_tile);
   for (int token = begin; token < end;) {
@@ -244,6 +247,8 @@ template <class Element, int D>
 __global__ void __launch_bounds__(kDecodeWarps* kWarp)
     attend_decodes(Attention op, const int32_t* row_of_token, const int32_t* positions, PageTables tables, int heads_of_tile) {
   extern __shared__ float shared[];  // [warps][lanes] states
+  let_next_kernel_start();
+  wait_for_kernel_before();
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, token = blockIdx.x, group = op.query_heads / op.cache.kv_heads;
   if (row_of_token[token] < 0) return;
   const int head = blockIdx.z * heads_of_tile, heads = min(heads_of_tile, group - head);
@@ -272,33 +277,32 @@ __global__ void __launch_bounds__(kDecodeWarps* kWarp)
 }
 
 template <class Element, int D>
-void launch(const Attention& op, cudaStream_t stream) {
+void launch_kernel(const Attention& op, cudaStream_t stream) {
   const StepInputs& step = *op.step;
   const int group = op.query_heads / op.cache.kv_heads, heads = std::min(16, group), tokens = 16 / heads;
   if (step.tokens == step.rows) {
-    constexpr size_t kBytes = kDecodeWarps * kWarp * sizeof(State<D>);
-    static const cudaError_t allowed =
-        cudaFuncSetAttribute(attend_decodes<Element, D>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kBytes));
-    check(allowed, "shared memory of attention");
-    attend_decodes<Element, D><<<dim3(step.tokens, op.cache.kv_heads, (group + heads - 1) / heads), kDecodeWarps * kWarp, kBytes, stream>>>(
-        op, step.row_of_token, step.positions, step.tables[op.group], heads);
+    const Grid grid{.blocks = dim3(step.tokens, op.cache.kv_heads, (group + heads - 1) / heads),
+                    .threads = kDecodeWarps * kWarp,
+                    .shared = kDecodeWarps * kWarp * sizeof(State<D>)};
+    cuda::launch("attention of decodes", attend_decodes<Element, D>, grid, stream, op, step.row_of_token, step.positions,
+                 step.tables[op.group], heads);
   } else {
     const int tiles = (step.tokens + tokens - 1) / tokens;
-    attend_prompts<Element, D><<<dim3((tiles + kPromptWarps - 1) / kPromptWarps, op.cache.kv_heads), kPromptWarps * kWarp, 0, stream>>>(
-        op, step.row_of_token, step.positions, step.tables[op.group], step.tokens, heads, tokens);
+    const Grid grid{.blocks = dim3((tiles + kPromptWarps - 1) / kPromptWarps, op.cache.kv_heads), .threads = kPromptWarps * kWarp};
+    cuda::launch("attention of prompts", attend_prompts<Element, D>, grid, stream, op, step.row_of_token, step.positions,
+                 step.tables[op.group], step.tokens, heads, tokens);
   }
-  check_launch("attention on tensor cores");
 }
 
 template <class Element>
 void launch_size(const Attention& op, cudaStream_t stream) {
   switch (op.cache.head_size) {
     case 64:
-      return launch<Element, 64>(op, stream);
+      return launch_kernel<Element, 64>(op, stream);
     case 96:
-      return launch<Element, 96>(op, stream);
+      return launch_kernel<Element, 96>(op, stream);
     default:
-      return launch<Element, 128>(op, stream);
+      return launch_kernel<Element, 128>(op, stream);
   }
 }
 

@@ -1,6 +1,8 @@
 // embed: see ops/embed.h. One block a token.
 #include "cuda/kernels.h"
+#include "cuda/kernels/barrier.cuh"
 #include "cuda/kernels/formats.cuh"
+#include "cuda/kernels/launch.h"
 #include "cuda/kernels/warp.cuh"
 
 namespace kvasir::cuda {
@@ -8,6 +10,8 @@ namespace {
 
 template <DType type>
 __global__ void embed(const int32_t* token_ids, WeightView table, View y, float scale) {
+  let_next_kernel_start();
+  wait_for_kernel_before();
   const int token = token_ids[blockIdx.x];
   float* to = row_of(y, blockIdx.x);
   for (int k = threadIdx.x; k < table.cols; k += blockDim.x) to[k] = element<type>(table, token, k) * scale;
@@ -17,9 +21,9 @@ __global__ void embed(const int32_t* token_ids, WeightView table, View y, float 
 
 void run(const Embed& op, cudaStream_t stream) {
   if (op.step->tokens == 0) return;
+  const Grid grid{.blocks = dim3(op.step->tokens), .threads = 256};
   with_type(op.table->type,
-            [&](auto type) { embed<type><<<op.step->tokens, 256, 0, stream>>>(op.step->token_ids, view_of(*op.table), op.y, op.scale); });
-  check_launch("embed");
+            [&](auto type) { launch("embed", embed<type>, grid, stream, op.step->token_ids, view_of(*op.table), op.y, op.scale); });
 }
 
 }  // namespace kvasir::cuda

@@ -67,10 +67,8 @@ template <DType type>
 __device__ inline float element(const WeightView& weight, int row, int k) {
   if constexpr (type == DType::F32) {
     return reinterpret_cast<const float*>(weight.data + row * weight.stride)[k];
-  } else if constexpr (type == DType::F16) {
-    return __half2float(reinterpret_cast<const __half*>(weight.data + row * weight.stride)[k]);
   } else {
-    return packed_element<type>(weight.data + row / kPanelRows * weight.stride, weight.cols, row % kPanelRows, k);
+    return packed_element<type>(weight.data + row / kPanelRows * weight.stride, row % kPanelRows, k);
   }
 }
 

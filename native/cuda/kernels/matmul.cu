@@ -2,11 +2,14 @@
 //
 // plain   every type and compute, float32 products: the reference. A warp makes one output n of up to kPlainRows rows of x: lane i multiplies the
 //         elements k = i mod 32, ascending, one accumulator a row; the lanes are then summed pairwise.
-// tensor  cuda/kernels/matmul_tensor.cu: packed weights, compute bf16.
+// tensor  cuda/kernels/matmul_tensor.cu: packed weights, compute bf16. The same of a weight may go to kernels for few or many tokens: their bits
+//         are equal.
 #include "cuda/kernels.h"
 #include "cuda/kernels/activations.cuh"
+#include "cuda/kernels/barrier.cuh"
 #include "cuda/kernels/formats.cuh"
 #include "cuda/kernels/gate.cuh"
+#include "cuda/kernels/launch.h"
 #include "cuda/kernels/matmul_tensor.h"
 #include "cuda/kernels/warp.cuh"
 
@@ -18,6 +21,8 @@ constexpr int kPlainRows = 8;
 
 template <DType type, bool round>
 __global__ void multiply(WeightView weight, View x, View bias, View y, int rows) {
+  let_next_kernel_start();
+  wait_for_kernel_before();
   const int n = blockIdx.x * kWarps + threadIdx.x / kWarp, lane = threadIdx.x % kWarp, first = blockIdx.y * kPlainRows;
   if (n >= weight.rows) return;
   const int count = min(kPlainRows, rows - first);
@@ -37,6 +42,8 @@ __global__ void multiply(WeightView weight, View x, View bias, View y, int rows)
 }
 
 __global__ void multiply_gate(Activation activation, View gate, View up, int cols) {
+  let_next_kernel_start();
+  wait_for_kernel_before();
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i < cols) store(gate, blockIdx.y, i, activate(activation, load(gate, blockIdx.y, i)) * load(up, blockIdx.y, i));
 }
@@ -45,20 +52,17 @@ void run_plain(const Matmul& op, cudaStream_t stream) {
   for (const Projection& out : op.outputs) {
     if (out.weight == nullptr) break;
     const WeightView weight = view_of(*out.weight);
-    const dim3 grid((weight.rows + kWarps - 1) / kWarps, (op.rows + kPlainRows - 1) / kPlainRows);
+    const Grid grid{.blocks = dim3((weight.rows + kWarps - 1) / kWarps, (op.rows + kPlainRows - 1) / kPlainRows),
+                    .threads = kWarps * kWarp};
     with_type(weight.type, [&](auto type) {
-      if (out.weight->compute == Compute::F32) {
-        multiply<type, false><<<grid, kWarps * kWarp, 0, stream>>>(weight, op.x, out.bias, out.y, op.rows);
-      } else {
-        multiply<type, true><<<grid, kWarps * kWarp, 0, stream>>>(weight, op.x, out.bias, out.y, op.rows);
-      }
+      const auto kernel = out.weight->compute == Compute::F32 ? multiply<type, false> : multiply<type, true>;
+      launch("matmul", kernel, grid, stream, weight, op.x, out.bias, out.y, op.rows);
     });
-    check_launch("matmul");
   }
   if (!op.gate) return;
   const int cols = op.outputs[0].weight->rows;
-  multiply_gate<<<dim3((cols + 255) / 256, op.rows), 256, 0, stream>>>(*op.gate, op.outputs[0].y, op.outputs[1].y, cols);
-  check_launch("matmul's gate");
+  const Grid grid{.blocks = dim3((cols + 255) / 256, op.rows), .threads = 256};
+  launch("matmul's gate", multiply_gate, grid, stream, *op.gate, op.outputs[0].y, op.outputs[1].y, cols);
 }
 
 }  // namespace

@@ -1,13 +1,24 @@
 #pragma once
 // Packed weights times bfloat16 tokens on the tensor cores.
-#include <cuda_runtime.h>
-
-#include "ops/matmul.h"
+#include "cuda/kernels/formats.cuh"
+#include "cuda/kernels/matmul_launch.cuh"
 
 namespace kvasir::cuda {
 
 // Whether all weights are packed, compute is bf16, and x is bfloat16 in rows of whole 16 bytes.
 bool can_run_tensor(const Matmul& op);
 void run_tensor(const Matmul& op, cudaStream_t stream);
+
+// mma.sync, every architecture.
+void multiply_narrow(DType type, bool gated, const Launch& launch, cudaStream_t stream);
+// wgmma: Hopper, more than 8 tokens.
+void multiply_wide(DType type, bool gated, const Launch& launch, cudaStream_t stream);
+
+template <class Function>
+void with_packed_type(DType type, const Function& f) {
+  with_type(type, [&](auto constant) {
+    if constexpr (is_packed(constant)) f(constant);
+  });
+}
 
 }  // namespace kvasir::cuda

@@ -1,9 +1,10 @@
 // qk_rope_append: see ops/qk_rope_append.h. One warp a head of a token: q heads, then k heads, then v heads.
 // Order of a norm: lane i sums the squares of the dimensions i mod 32, ascending, then the lanes pairwise. Limited by latency.
 #include "cuda/kernels.h"
+#include "cuda/kernels/barrier.cuh"
 #include "cuda/kernels/kv.cuh"
+#include "cuda/kernels/launch.h"
 #include "cuda/kernels/warp.cuh"
-#include "cuda/runtime.h"
 
 namespace kvasir::cuda {
 namespace {
@@ -37,6 +38,8 @@ __device__ void append_head(const float* head, Element* to, int size, int apart)
 
 template <class Element>
 __global__ void qk_rope_append(QkRopeAppend op, const int32_t* row_of_token, const int32_t* positions, PageTables tables, int tokens) {
+  let_next_kernel_start();
+  wait_for_kernel_before();
   const int heads = op.query_heads + 2 * op.cache.kv_heads, D = op.cache.head_size;
   const int64_t index = int64_t(blockIdx.x) * kWarps + threadIdx.x / kWarp;
   const int token = static_cast<int>(index / heads);
@@ -68,11 +71,11 @@ void run(const QkRopeAppend& op, cudaStream_t stream) {
   const StepInputs& step = *op.step;
   const int64_t heads = int64_t(step.tokens) * (op.query_heads + 2 * op.cache.kv_heads);
   if (heads == 0) return;
+  const Grid grid{.blocks = dim3(static_cast<unsigned>((heads + kWarps - 1) / kWarps)), .threads = kWarps * kWarp};
   with_element(op.cache.k.type, [&](auto element) {
-    qk_rope_append<decltype(element)><<<static_cast<unsigned>((heads + kWarps - 1) / kWarps), kWarps * kWarp, 0, stream>>>(
-        op, step.row_of_token, step.positions, step.tables[op.group], step.tokens);
+    launch("qk_rope_append", qk_rope_append<decltype(element)>, grid, stream, op, step.row_of_token, step.positions, step.tables[op.group],
+           step.tokens);
   });
-  check_launch("qk_rope_append");
 }
 
 }  // namespace kvasir::cuda

@@ -1,0 +1,58 @@
+#pragma once
+// Launches that may begin while the kernel before them ends (programmatic dependent launch): every kernel calls wait_for_kernel_before().
+#include <algorithm>
+
+#include "cuda/runtime.h"
+
+namespace kvasir::cuda {
+
+struct Grid {
+  dim3 blocks;
+  int threads;
+  size_t shared = 0;  // bytes, dynamic
+  int cluster = 1;    // blocks, along x
+};
+
+// Whether the current device has compute capability 9 or more.
+inline bool is_hopper() {
+  static const bool hopper = [] {
+    int device = 0, major = 0;
+    check(cudaGetDevice(&device), "the device");
+    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "the device's compute capability");
+    return major >= 9;
+  }();
+  return hopper;
+}
+
+// Blocks that all multiprocessors can hold at once.
+template <class Kernel>
+int resident_blocks(Kernel* kernel, int threads, size_t shared) {
+  int device = 0, processors = 0, blocks = 0;
+  check(cudaGetDevice(&device), "the device");
+  check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device), "the device's multiprocessors");
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)), "a kernel's shared memory");
+  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, threads, shared), "a kernel's occupancy");
+  return std::max(1, blocks * processors);
+}
+
+template <class... Parameters, class... Arguments>
+void launch(const char* name, void (*kernel)(Parameters...), const Grid& grid, cudaStream_t stream, const Arguments&... arguments) {
+  if (grid.shared > 48 << 10) {
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.shared)), name);
+  }
+  cudaLaunchAttribute attributes[2] = {};
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[1].id = cudaLaunchAttributeClusterDimension;
+  attributes[1].val.clusterDim = {static_cast<unsigned>(grid.cluster), 1, 1};
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid.blocks;
+  config.blockDim = dim3(grid.threads);
+  config.dynamicSmemBytes = grid.shared;
+  config.stream = stream;
+  config.attrs = attributes;
+  config.numAttrs = !is_hopper() ? 0 : grid.cluster > 1 ? 2 : 1;
+  check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), name);
+}
+
+}  // namespace kvasir::cuda

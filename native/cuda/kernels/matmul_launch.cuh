@@ -1,0 +1,121 @@
+#pragma once
+// What the matmuls on tensor cores share: their order of sums, what a launch knows, and a warp's stream of packed weights.
+//
+// Order: k is cut at multiples of 256 into kRanges ranges of nearly the same length (empty ones where k is short). Each is one chain of
+// products on the tensor cores, 16 k at a time, ascending; the ranges' sums are added ascending, bias last. That depends on K alone, and an
+// accumulator belongs to one token and one n: a row's bits depend neither on the other rows nor on the kernel or the instruction
+// (mma.sync and wgmma of every width give the same bits where the order of k is the same).
+#include "cuda/kernels/activations.cuh"
+#include "cuda/kernels/barrier.cuh"
+#include "cuda/kernels/gate.cuh"
+#include "cuda/kernels/unpack.cuh"
+#include "cuda/kernels/warp.cuh"
+#include "ops/matmul.h"
+
+namespace kvasir::cuda {
+
+inline constexpr int kRanges = 8;
+
+// One projection of a launch; its panels are numbered after those of the ones before.
+struct Part {
+  WeightView weight;
+  View bias;
+  View y;
+  int first_panel;
+};
+
+struct Launch {
+  Part parts[Matmul::kMostOutputs];
+  int count;
+  int panels;  // of all parts; of one where gated
+  int cols;
+  View x;
+  int rows;
+  Activation activation;
+};
+
+__host__ __device__ constexpr int groups_of(int cols) {
+  return (cols + kGroup - 1) / kGroup;
+}
+
+// The first chunk of a range.
+__device__ inline int range_begin(int cols, int range) {
+  return min(groups_of(cols) * range / kRanges * kGroupChunks, chunks_of(cols));
+}
+
+__device__ inline const Part& part_of(const Launch& launch, int panel) {
+  int part = 0;
+  while (part + 1 < launch.count && panel >= launch.parts[part + 1].first_panel) ++part;
+  return launch.parts[part];
+}
+
+__device__ inline float bias_of(const View& bias, int n, bool there) {
+  return bias.data && there ? static_cast<const float*>(bias.data)[n] : 0.0f;
+}
+__device__ inline float with_bias(float sum, const View& bias, int n) {
+  return bias.data ? sum + static_cast<const float*>(bias.data)[n] : sum;
+}
+
+// Chunks that a warp copies at once: a group, or half of one where that is 4 KiB already.
+template <DType type>
+inline constexpr int kPiece = is_half(type) ? kGroupChunks / 2 : kGroupChunks;
+template <DType type>
+inline constexpr int kPieceBytes = kPiece<type>* chunk_bytes(type) + packed_sizes(type).supers;
+// Pieces that a warp has in shared memory or on their way there: some 8 KiB.
+template <DType type>
+inline constexpr int kStages = 8 * 1024 / kPieceBytes<type> < 2 ? 2 : 8 * 1024 / kPieceBytes<type>;
+template <DType type>
+inline constexpr int kRingBytes = kStages<type>* kPieceBytes<type>;
+
+// The chunks [begin, end) of one panel after another, a piece at a time, in the order in which a warp multiplies them. Lane 0 starts the copies.
+template <DType type, class NextPanel>
+class WeightStream {
+ public:
+  // `next_panel()` gives the packed bytes of the warp's next panel, or null. `ring` and `full` are the warp's own.
+  __device__ WeightStream(uint8_t* ring, uint64_t* full, int begin, int end, NextPanel next_panel)
+      : ring_(ring), full_(full), begin_(begin), end_(end), chunk_(end), next_panel_(next_panel) {
+    if (begin == end) return;
+    if (threadIdx.x % kWarp == 0) {
+      for (int stage = 0; stage < kStages<type>; ++stage) init_barrier(&full_[stage], 1);
+      fence_shared_for_async();
+    }
+    __syncwarp();
+    for (int stage = 0; stage < kStages<type>; ++stage) fetch(stage);
+  }
+
+  // The next piece, when it has come.
+  __device__ const uint8_t* take() {
+    wait(&full_[stage_], phase_);
+    return ring_ + stage_ * kPieceBytes<type>;
+  }
+  // All lanes have read it: its place is for the one that follows those under way.
+  __device__ void release() {
+    __syncwarp();
+    fetch(stage_);
+    if (++stage_ == kStages<type>) stage_ = 0, phase_ ^= 1;
+  }
+
+ private:
+  __device__ void fetch(int stage) {
+    if (chunk_ >= end_) {
+      panel_ = next_panel_();
+      chunk_ = panel_ != nullptr ? begin_ : end_;
+    }
+    if (chunk_ >= end_) return;
+    if (threadIdx.x % kWarp == 0) {
+      const int bytes = min(kPiece<type>, end_ - chunk_) * chunk_bytes(type) + packed_sizes(type).supers;
+      expect_bytes(&full_[stage], bytes);
+      copy_bulk(ring_ + stage * kPieceBytes<type>, panel_ + int64_t(chunk_ / kPiece<type>) * kPieceBytes<type>, bytes, &full_[stage]);
+    }
+    chunk_ += kPiece<type>;
+  }
+
+  uint8_t* ring_;
+  uint64_t* full_;
+  const int begin_, end_;
+  int chunk_, stage_ = 0, phase_ = 0;
+  const uint8_t* panel_ = nullptr;
+  NextPanel next_panel_;
+};
+
+}  // namespace kvasir::cuda

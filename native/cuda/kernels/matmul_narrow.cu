@@ -1,0 +1,154 @@
+// matmul of few tokens on the tensor cores, for packed weights and bfloat16 x: y[t][n] = sum_k W[n][k] x[t][k] + bias[n]
+//
+//   W     panels of 16 rows (cuda/packed.cuh)      x [rows, K] bfloat16      y [rows, N]
+//
+// mma.sync m16n8k16: the 16 rows of a panel are the M, 8 tokens the N. The 8 warps of a block have the 8 ranges of k of one panel (16 warps:
+// of gate and up); weights stream into shared memory by bulk copies, some 8 KiB a warp under way, panel after panel without a pause, and are
+// made bfloat16 in registers. x comes from L1 and L2. For the order of sums see matmul_launch.cuh.
+//
+// Bytes: the weights, once for each 8 * tiles tokens; x from L2 once a panel. Operations: 2 * rows * N * K. Limited by memory.
+#include <algorithm>
+
+#include "cuda/kernels/formats.cuh"
+#include "cuda/kernels/launch.h"
+#include "cuda/kernels/matmul_launch.cuh"
+#include "cuda/kernels/matmul_tensor.h"
+
+namespace kvasir::cuda {
+namespace {
+
+constexpr int kThreads = kRanges * kWarp;  // of one matrix
+
+// A token's 8 k of a block of 32 that this lane has; 0 beyond x.
+__device__ inline uint4 load_x(const Launch& launch, int token, int chunk, int block, int t) {
+  if (token >= launch.rows || chunk * kChunk + block * 32 + t * 8 >= launch.cols) return {};
+  const auto* tile = static_cast<const uint8_t*>(launch.x.data) + (token / kTileRows * (launch.x.stride / kTileCols) + chunk) * kTileBytes;
+  const auto* word = reinterpret_cast<const uint32_t*>(tile + block * 4 * kCoreBytes + token % kTileRows * 16 + t * 4);
+  constexpr int kApart = kCoreBytes / 4;
+  return {word[0], word[kApart], word[2 * kApart], word[3 * kApart]};
+}
+
+// sums[tile] += W x over one chunk; x[block][tile].
+template <DType type, int tiles>
+__device__ inline void multiply_chunk(const Raw<type>& raw, const uint4 (&x)[2][tiles], float (&sums)[tiles][4]) {
+#pragma unroll
+  for (int block = 0; block < 2; ++block) {
+    uint32_t even[4], odd[4];
+    unpack<type>(raw, block, even, odd);
+#pragma unroll
+    for (int tile = 0; tile < tiles; ++tile) {
+      mma(__nv_bfloat16(), sums[tile], even, x[block][tile].x, x[block][tile].y);
+      mma(__nv_bfloat16(), sums[tile], odd, x[block][tile].z, x[block][tile].w);
+    }
+  }
+}
+
+// The range's sums of a panel: [row][token], for the block's other warps to add.
+template <int tiles>
+__device__ inline void put_sums(float (*to)[tiles * 8], int lane, const float (&sums)[tiles][4]) {
+  const int g = lane / 4, t = lane % 4;
+#pragma unroll
+  for (int tile = 0; tile < tiles; ++tile) {
+    for (int i = 0; i < 4; ++i) to[g + i / 2 * 8][tile * 8 + 2 * t + i % 2] = sums[tile][i];
+  }
+}
+
+template <int tiles>
+using Sums = float[kRanges][16][tiles * 8];
+
+// All ranges' sums, added ascending.
+template <int tiles>
+__device__ inline float add_ranges(const Sums<tiles>& sums, int row, int token) {
+  float sum = 0;
+  for (int range = 0; range < kRanges; ++range) sum += sums[range][row][token];
+  return sum;
+}
+
+template <int tiles, bool gated>
+__device__ inline void write_out(const Launch& launch, const Part& own, const Sums<tiles> (&sums)[gated ? 2 : 1], int panel,
+                                 int first_token) {
+  for (int i = threadIdx.x; i < 16 * tiles * 8; i += blockDim.x) {
+    const int row = i % 16, column = i / 16, n = panel * kPanelRows + row, token = first_token + column;
+    if (n >= own.weight.rows || token >= launch.rows) continue;
+    float y = with_bias(add_ranges<tiles>(sums[0], row, column), own.bias, n);
+    if constexpr (gated) {
+      y = activate(launch.activation, y) * with_bias(add_ranges<tiles>(sums[1], row, column), launch.parts[1].bias, n);
+    }
+    store(own.y, token, n, y);
+  }
+}
+
+template <DType type, int tiles, bool gated>
+__global__ void __launch_bounds__(kThreads*(gated ? 2 : 1)) narrow_matmul(const __grid_constant__ Launch launch) {
+  extern __shared__ __align__(128) uint8_t shared[];  // a ring for each warp
+  __shared__ Sums<tiles> sums[2][gated ? 2 : 1];
+  __shared__ uint64_t full[kRanges * (gated ? 2 : 1)][kStages<type>];
+  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, matrix = warp / kRanges, range = warp % kRanges;
+  const int begin = range_begin(launch.cols, range), end = range_begin(launch.cols, range + 1), first_token = blockIdx.y * tiles * 8;
+  int next = blockIdx.x;
+  const auto next_panel = [&]() -> const uint8_t* {
+    if (next >= launch.panels) return nullptr;
+    const Part& part = gated ? launch.parts[matrix] : part_of(launch, next);
+    const uint8_t* data = part.weight.data + (next - part.first_panel) * part.weight.stride;
+    next += gridDim.x;
+    return data;
+  };
+  WeightStream<type, decltype(next_panel)> weights(shared + warp * kRingBytes<type>, full[warp], begin, end, next_panel);
+  let_next_kernel_start();
+  wait_for_kernel_before();
+  int turn = 0;
+  for (int panel = blockIdx.x; panel < launch.panels; panel += gridDim.x, turn ^= 1) {
+    float own[tiles][4] = {};
+    for (int piece = begin; piece < end; piece += kPiece<type>) {
+      uint4 x[kPiece<type>][2][tiles];  // on its way while the weights are
+#pragma unroll
+      for (int i = 0; i < kPiece<type> * 2 * tiles; ++i) {
+        const int chunk = i / tiles / 2, block = i / tiles % 2, tile = i % tiles;
+        x[chunk][block][tile] = load_x(launch, first_token + tile * 8 + lane / 4, piece + chunk, block, lane % 4);
+      }
+      const uint8_t* bytes = weights.take();
+#pragma unroll
+      for (int i = 0; i < kPiece<type>; ++i) {
+        if (piece + i >= end) break;
+        Raw<type> raw;
+        load_chunk(bytes, i, lane, raw);
+        multiply_chunk<type, tiles>(raw, x[i], own);
+      }
+      weights.release();
+    }
+    put_sums<tiles>(sums[turn][matrix][range], lane, own);
+    __syncthreads();  // the other turn's sums have been read before any warp comes here again
+    const Part& part = gated ? launch.parts[0] : part_of(launch, panel);
+    write_out<tiles, gated>(launch, part, sums[turn], panel - part.first_panel, first_token);
+  }
+}
+
+template <DType type, int tiles, bool gated>
+void launch_kernel(const Launch& launch, cudaStream_t stream) {
+  constexpr int kMatrices = gated ? 2 : 1;
+  const size_t shared = size_t(kMatrices) * kRanges * kRingBytes<type>;
+  static const int resident = resident_blocks(narrow_matmul<type, tiles, gated>, kMatrices * kThreads, shared);
+  const Grid grid{.blocks = dim3(std::min(launch.panels, resident), (launch.rows + tiles * 8 - 1) / (tiles * 8)),
+                  .threads = kMatrices * kThreads,
+                  .shared = shared};
+  cuda::launch("matmul of few tokens", narrow_matmul<type, tiles, gated>, grid, stream, launch);
+}
+
+template <class Kernel>
+void with_tiles(int rows, const Kernel& kernel) {
+  if (rows <= 8) return kernel(std::integral_constant<int, 1>());
+  kernel(std::integral_constant<int, 2>());
+}
+
+}  // namespace
+
+void multiply_narrow(DType type, bool gated, const Launch& launch, cudaStream_t stream) {
+  with_packed_type(type, [&](auto constant) {
+    with_tiles(launch.rows, [&](auto tiles) {
+      if (gated) return launch_kernel<constant, tiles, true>(launch, stream);
+      launch_kernel<constant, tiles, false>(launch, stream);
+    });
+  });
+}
+
+}  // namespace kvasir::cuda

@@ -1,0 +1,341 @@
+// matmul of many tokens on Hopper's tensor cores, for packed weights and bfloat16 x: y[t][n] = sum_k W[n][k] x[t][k] + bias[n]
+//
+//   W     panels of 16 rows (cuda/packed.cuh)      x [rows, K] bfloat16 in tiles (activations.cuh)      y [rows, N]
+//
+// wgmma m64nNk16: a block has 128 rows of weights (two warpgroups of 64; of gate and up where gated) and up to `width` tokens. A warp streams
+// its panel into shared memory and makes operand A of it in registers; one more warp has tiles of x copied, 64 k at a time. Per 64 k a block
+// reads 128 * width bytes of x and 8 chunks of weights for 16384 * width operations.
+//
+// Split: one range of k a block, the eight blocks of a cluster add their sums through each other's shared memory: so that few tokens
+// have all multiprocessors. Whole: a block runs all ranges and keeps a total in registers, when there are blocks enough.
+// Both have the one order of sums: see matmul_launch.cuh.
+//
+// Bytes: the weights once for each `width` tokens. Operations: 2 * rows * N * K. Limited by memory up to some 64 tokens, then by the tensor
+// cores and by what the L2 cache gives them.
+#include "cuda/kernels/formats.cuh"
+#include "cuda/kernels/launch.h"
+#include "cuda/kernels/matmul_launch.cuh"
+#include "cuda/kernels/matmul_tensor.h"
+#include "cuda/kernels/wgmma.cuh"
+
+namespace kvasir::cuda {
+namespace {
+
+constexpr int kGroupThreads = 128;                          // of a warpgroup
+constexpr int kConsumers = 2;                               // warpgroups
+constexpr int kThreads = (kConsumers + 1) * kGroupThreads;  // and one of which a warp brings x
+constexpr int kPanels = kConsumers * 4;                     // of a block
+
+// Stages of x, 64 k each.
+template <int width>
+inline constexpr int kSteps = width == 32 ? 8 : 4;
+
+template <DType type, int width>
+struct Shared {
+  uint8_t x[kSteps<width>][width / kTileRows][kTileBytes];  // after the products, sums of the block
+  uint8_t rings[kPanels][kRingBytes<type>];
+  uint64_t full[kPanels][kStages<type>];
+  uint64_t x_full[kSteps<width>], x_empty[kSteps<width>];
+};
+
+// Where a block works.
+struct Work {
+  int row_tile;
+  int first_token;
+  int range, end_range;
+};
+
+template <int width, bool split>
+__device__ inline Work work_of_block() {
+  if (split) {
+    const int range = blockIdx.x % kRanges;
+    return {static_cast<int>(blockIdx.x) / kRanges, static_cast<int>(blockIdx.y) * width, range, range + 1};
+  }
+  return {static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.x) * width, 0, kRanges};
+}
+
+// Step after step of x into shared memory, by four warps: each has a quarter of the tiles copied.
+template <DType type, int width>
+__device__ inline void bring_x(const Launch& launch, const Work& work, Shared<type, width>& shared) {
+  if (threadIdx.x % kWarp != 0) return;
+  constexpr int kShare = width / kTileRows / 4;
+  const int first = static_cast<int>(threadIdx.x) / kWarp % 4 * kShare;
+  const int count = min(kShare, (launch.rows - work.first_token + kTileRows - 1) / kTileRows - first);
+  const int64_t apart = launch.x.stride / kTileCols * kTileBytes;
+  const auto* from = static_cast<const uint8_t*>(launch.x.data) + (work.first_token / kTileRows + first) * apart;
+  const int begin = range_begin(launch.cols, work.range), end = range_begin(launch.cols, work.end_range);
+  for (int chunk = begin; chunk < end; ++chunk) {
+    const int turn = chunk - begin, stage = turn % kSteps<width>;
+    if (turn >= kSteps<width>) wait(&shared.x_empty[stage], (turn / kSteps<width> - 1) % 2);
+    expect_bytes(&shared.x_full[stage], max(count, 0) * kTileBytes);
+#pragma unroll
+    for (int i = 0; i < kShare; ++i) {
+      if (i < count)
+        copy_bulk(shared.x[stage][first + i], from + i * apart + int64_t(chunk) * kTileBytes, kTileBytes, &shared.x_full[stage]);
+    }
+  }
+}
+
+// The panel of a warp, of those that the launch numbers; beyond the last: none.
+template <bool gated>
+__device__ inline int panel_of(const Work& work, int warp) {
+  return gated ? work.row_tile * 4 + warp % 4 : work.row_tile * kPanels + warp;
+}
+
+template <int width>
+using Sums = float[width / 2];  // of rows g and g + 8: [4 i ..] of the tokens 8 i + 2 t, 8 i + 2 t + 1
+
+// Operand A of a chunk: its four steps.
+using Chunk = uint32_t[4][4];
+
+// The next chunk of the warp's stream.
+template <DType type, class Weights>
+__device__ inline void take_chunk(Weights& weights, const uint8_t*& piece, int chunk, int end, int lane, Chunk& a) {
+  const int in_piece = chunk % kPiece<type>;
+  if (in_piece == 0) piece = weights.take();
+  Raw<type> raw;
+  load_chunk(piece, in_piece, lane, raw);
+  if (in_piece + 1 == kPiece<type> || chunk + 1 == end) weights.release();
+  unpack<type>(raw, 0, a[0], a[1]);
+  unpack<type>(raw, 1, a[2], a[3]);
+}
+
+// The products of this warp's panel with the block's tokens, the ranges' sums added. While the tensor cores multiply a chunk, the next one is made
+// ready. Without a panel the warp multiplies with zeros: all warps of a warpgroup run each wgmma.
+template <DType type, int width, bool split, class Weights>
+__device__ inline void multiply_ranges(const Launch& launch, const Work& work, Shared<type, width>& shared, Weights& weights, bool present,
+                                       Sums<width>& total) {
+  const int lane = threadIdx.x % kWarp, begin = range_begin(launch.cols, work.range), end = range_begin(launch.cols, work.end_range);
+  constexpr int kTurns = kSteps<width>;
+  int range = work.range, range_end = begin;
+  Sums<width> sums;
+  Chunk a, next = {};
+  const uint8_t* piece = nullptr;
+  if (present && begin < end) take_chunk<type>(weights, piece, begin, end, lane, next);
+#pragma unroll
+  for (float& sum : total) sum = 0;
+#pragma unroll 1
+  for (int chunk = begin, turn = 0; chunk < end; ++chunk, ++turn) {
+    const bool first = chunk == range_end;  // of its range
+    while (chunk == range_end) range_end = range_begin(launch.cols, ++range);
+#pragma unroll
+    for (int i = 0; i < 16; ++i) a[i / 4][i % 4] = next[i / 4][i % 4];
+    const int stage = turn % kTurns;
+    wait(&shared.x_full[stage], turn / kTurns % 2);
+    wgmma_fence();
+#pragma unroll
+    for (int step = 0; step < 4; ++step) {
+      const uint64_t x = describe_operand(shared.x[stage][0] + step * 2 * kCoreBytes, kCoreBytes, kTileBytes);
+      wgmma<width>(sums, a[step], x, !first || step > 0);
+    }
+    wgmma_commit();
+    if (present && chunk + 1 < end) take_chunk<type>(weights, piece, chunk + 1, end, lane, next);
+    wgmma_wait<0>();
+    hold(a);
+    if (lane == 0) arrive(&shared.x_empty[stage]);
+    if (chunk + 1 < range_end) continue;
+    hold(sums);
+#pragma unroll
+    for (int i = 0; i < width / 2; ++i) total[i] = split ? sums[i] : total[i] + sums[i];
+  }
+}
+
+// Sum i of this lane is of row g or g + 8 of the panel, and of this token of the tile.
+__device__ inline int row_of_sum(int i) {
+  return threadIdx.x % kWarp / 4 + i % 4 / 2 * 8;
+}
+__device__ inline int token_of_sum(int i) {
+  return i / 4 * 8 + threadIdx.x % 4 * 2 + i % 2;
+}
+
+// y of one sum; `up` is of the other matrix where gated.
+template <bool gated>
+__device__ inline void write_out(const Launch& launch, const Part& part, int panel, int first_token, int i, float sum, float up) {
+  const int n = (panel - part.first_panel) * kPanelRows + row_of_sum(i), token = first_token + token_of_sum(i);
+  if (n >= part.weight.rows || token >= launch.rows) return;
+  float y = with_bias(sum, part.bias, n);
+  if (gated) y = activate(launch.activation, y) * with_bias(up, launch.parts[1].bias, n);
+  store(part.y, token, n, y);
+}
+
+__device__ inline void sync_consumers() {
+  asm volatile("bar.sync 1, %0;" ::"n"(kConsumers * kGroupThreads) : "memory");
+}
+
+__device__ inline void sync_cluster() {
+  __syncwarp();
+  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+
+// A float of the same place in another block of the cluster.
+__device__ inline float load_from_block(const float* place, int block) {
+  uint32_t address;
+  float value;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(shared_address(place)), "r"(block));
+  asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(value) : "r"(address) : "memory");
+  return value;
+}
+
+// Whole: every warp has the sums of its panel.
+template <int width>
+__device__ inline void write_whole(const Launch& launch, const Work& work, int warp, const Sums<width>& sums) {
+  const int panel = panel_of<false>(work, warp);
+  if (panel >= launch.panels) return;
+  const Part& part = part_of(launch, panel);
+#pragma unroll
+  for (int i = 0; i < width / 2; ++i) write_out<false>(launch, part, panel, work.first_token, i, sums[i], 0.0f);
+}
+
+// Shared memory of a gated block's end: its products are 64 columns of y, a tile for each 8 tokens.
+template <int width>
+struct Products {
+  float up[width / 2][kGroupThreads];
+  uint8_t tiles[width / kTileRows][kTileBytes];
+};
+
+// Whole and gated: the gate's warpgroup gets the sums of up and makes tiles of y.
+template <int width>
+__device__ inline void write_products(const Launch& launch, const Work& work, Products<width>& shared, int warp, const Sums<width>& sums) {
+  const int panel = panel_of<true>(work, warp), thread = threadIdx.x % kGroupThreads;
+  sync_consumers();  // no one reads x any more
+  if (warp >= 4) {
+#pragma unroll
+    for (int i = 0; i < width / 2; ++i) shared.up[i][thread] = sums[i];
+  }
+  sync_consumers();
+  if (warp >= 4) return;
+  const Part &gate = launch.parts[0], &up = launch.parts[1];
+  const View tiles{shared.tiles, DType::BF16, kTileCols};
+  if (gate.y.type != DType::BF16) {
+#pragma unroll
+    for (int i = 0; i < width / 2; ++i) write_out<true>(launch, gate, panel, work.first_token, i, sums[i], shared.up[i][thread]);
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < width / 2; ++i) {
+    const int n = panel * kPanelRows + row_of_sum(i);
+    const bool there = n < gate.weight.rows;
+    const float g = sums[i] + bias_of(gate.bias, n, there), u = shared.up[i][thread] + bias_of(up.bias, n, there);
+    store(tiles, token_of_sum(i), n % kTileCols, activate(launch.activation, g) * u);
+  }
+  asm volatile("bar.sync 2, %0;" ::"n"(kGroupThreads) : "memory");
+  auto* y = static_cast<uint8_t*>(gate.y.data) + work.row_tile * kTileBytes;
+  const int count = min(width, launch.rows - work.first_token + kTileRows - 1) / kTileRows;
+  for (int i = thread; i < count * (kTileBytes / 16); i += kGroupThreads) {
+    const int tile = i / (kTileBytes / 16), place = i % (kTileBytes / 16);
+    const int64_t from_start = (work.first_token / kTileRows + tile) * (gate.y.stride / kTileCols) * kTileBytes;
+    reinterpret_cast<uint4*>(y + from_start)[place] = reinterpret_cast<const uint4*>(shared.tiles[tile])[place];
+  }
+}
+
+// Split: this block adds an eighth of all blocks' sums, ascending.
+template <int width, bool gated>
+__device__ inline void write_split(const Launch& launch, const Work& work, const float (*sums)[kConsumers * kGroupThreads], int warp) {
+  const int panel = panel_of<gated>(work, warp), thread = warp * kWarp + threadIdx.x % kWarp, share = width / 2 / kRanges;
+  if (panel >= launch.panels || (gated && warp >= 4)) return;
+  const Part& part = part_of(launch, panel);
+  for (int i = work.range * share; i < (work.range + 1) * share; ++i) {
+    float sum = 0, up = 0;
+    for (int block = 0; block < kRanges; ++block) {
+      sum += load_from_block(&sums[i][thread], block);
+      if (gated) up += load_from_block(&sums[i][thread + kGroupThreads], block);
+    }
+    write_out<gated>(launch, part, panel, work.first_token, i, sum, up);
+  }
+}
+
+// Registers of a thread, which the warpgroups of a block share out among themselves.
+template <int count>
+__device__ inline void take_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(count));
+}
+template <int count>
+__device__ inline void leave_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count));
+}
+
+template <DType type, int width, bool split, bool gated>
+__global__ void __launch_bounds__(kThreads, width == 128 ? 1 : 2) wide_matmul(const __grid_constant__ Launch launch) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  extern __shared__ __align__(1024) uint8_t memory[];
+  auto& shared = *reinterpret_cast<Shared<type, width>*>(memory);
+  const Work work = work_of_block<width, split>();
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, panel = panel_of<gated>(work, warp);
+  if (threadIdx.x == 0) {
+    for (int stage = 0; stage < kSteps<width>; ++stage) {
+      init_barrier(&shared.x_full[stage], 4);
+      init_barrier(&shared.x_empty[stage], kPanels);
+    }
+    fence_shared_for_async();
+  }
+  __syncthreads();
+  let_next_kernel_start();
+  if (warp >= kPanels) {
+    leave_registers<width == 128 ? 40 : 32>();
+    wait_for_kernel_before();
+    bring_x<type, width>(launch, work, shared);
+    if (split) sync_cluster(), sync_cluster();
+  } else {
+    take_registers<width == 128 ? 232 : 104>();
+    bool left = panel < launch.panels;
+    const auto next_panel = [&]() -> const uint8_t* {
+      if (!left) return nullptr;
+      left = false;
+      const Part& part = gated ? launch.parts[warp / 4] : part_of(launch, panel);
+      return part.weight.data + (panel - part.first_panel) * part.weight.stride;
+    };
+    WeightStream<type, decltype(next_panel)> weights(shared.rings[warp], shared.full[warp], range_begin(launch.cols, work.range),
+                                                     range_begin(launch.cols, work.end_range), next_panel);
+    wait_for_kernel_before();
+    Sums<width> sums;
+    multiply_ranges<type, width, split>(launch, work, shared, weights, panel < launch.panels, sums);
+    if constexpr (split) {
+      auto* partial = reinterpret_cast<float(*)[kConsumers * kGroupThreads]>(memory);
+      sync_consumers();
+#pragma unroll
+      for (int i = 0; i < width / 2; ++i) partial[i][threadIdx.x] = sums[i];
+      sync_cluster();
+      write_split<width, gated>(launch, work, partial, warp);
+      sync_cluster();  // no block leaves while another reads its sums
+    } else if constexpr (gated) {
+      write_products<width>(launch, work, *reinterpret_cast<Products<width>*>(memory), warp, sums);
+    } else {
+      write_whole<width>(launch, work, warp, sums);
+    }
+  }
+#endif
+}
+
+template <DType type, int width, bool split, bool gated>
+void launch_kernel(const Launch& launch, cudaStream_t stream) {
+  const int panels_of_block = gated ? kPanels / 2 : kPanels, row_tiles = (launch.panels + panels_of_block - 1) / panels_of_block;
+  const int token_tiles = (launch.rows + width - 1) / width;
+  const Grid grid{.blocks = split ? dim3(row_tiles * kRanges, token_tiles) : dim3(token_tiles, row_tiles),
+                  .threads = kThreads,
+                  .shared = sizeof(Shared<type, width>),
+                  .cluster = split ? kRanges : 1};
+  cuda::launch("matmul of many tokens", wide_matmul<type, width, split, gated>, grid, stream, launch);
+}
+
+// Blocks that run whole ranges, to be worth more than eight times as many that split them.
+constexpr int kEnoughBlocks = 100;
+
+template <DType type, bool gated>
+void launch_width(const Launch& launch, cudaStream_t stream) {
+  if (launch.rows <= 32) return launch_kernel<type, 32, true, gated>(launch, stream);
+  if (launch.rows <= 64) return launch_kernel<type, 64, true, gated>(launch, stream);
+  const int blocks = launch.panels / (gated ? kPanels / 2 : kPanels) * ((launch.rows + 127) / 128);
+  if (blocks < kEnoughBlocks) return launch_kernel<type, 128, true, gated>(launch, stream);
+  launch_kernel<type, 128, false, gated>(launch, stream);
+}
+
+}  // namespace
+
+void multiply_wide(DType type, bool gated, const Launch& launch, cudaStream_t stream) {
+  with_packed_type(type, [&](auto constant) {
+    if (gated) return launch_width<constant, true>(launch, stream);
+    launch_width<constant, false>(launch, stream);
+  });
+}
+
+}  // namespace kvasir::cuda
