@@ -10,6 +10,8 @@ StepSizes PaddedSteps::sizes_for(const Batch& batch) const {
   sizes.rows = padded(sizes.rows, capacity_.rows);
   sizes.tokens = padded(sizes.tokens, capacity_.tokens);
   sizes.outputs = padded(sizes.outputs, capacity_.outputs);
+  // As many rows as tokens only where each row has one.
+  if (batch.row_count < batch.token_count()) sizes.rows = std::min(sizes.rows, sizes.tokens - 1);
   return sizes;
 }
 

@@ -37,9 +37,9 @@ __global__ void attention(Attention op, const int32_t* row_of_token, const int32
     const int key = tile + lane;
     float score = -INFINITY;
     if (key >= first && key <= position) {
-      const Element* k = key_of<Element>(op.cache, page_of(tables, row, key, P), kv_head, key);
+      const Element* k = head_of<Element>(op.cache.k, op.cache, page_of(tables, row, key, P), kv_head);
       score = 0;
-      for (int d = 0; d < D; ++d) score = fmaf(q[d], to_float(k[d]), score);
+      for (int d = 0; d < D; ++d) score = fmaf(q[d], to_float(k[key_place(op.cache, key, d)]), score);
     }
     const float before = largest;
     largest = fmaxf(largest, warp_max(score));
@@ -51,9 +51,9 @@ __global__ void attention(Attention op, const int32_t* row_of_token, const int32
       const float w = __shfl_sync(0xffffffffu, weight, j);
       const int seen = tile + j;
       if (seen < first || seen > position) continue;
-      const Element* v = value_of<Element>(op.cache, page_of(tables, row, seen, P), kv_head, seen);
+      const Element* v = head_of<Element>(op.cache.v, op.cache, page_of(tables, row, seen, P), kv_head);
       for (int i = 0; i < kMostDims && i * kWarp < D; ++i) {
-        if (i * kWarp + lane < D) sums[i] = fmaf(w, to_float(v[int64_t(i * kWarp + lane) * P]), sums[i]);
+        if (i * kWarp + lane < D) sums[i] = fmaf(w, to_float(v[value_place(op.cache, seen, i * kWarp + lane)]), sums[i]);
       }
     }
   }

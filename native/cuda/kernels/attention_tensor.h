@@ -1,13 +1,53 @@
 #pragma once
-// Attention on the tensor cores.
+// Attention on the tensor cores, over caches of 16 bits in pages of 16: for rows with few tokens and for rows with many.
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
 #include <cuda_runtime.h>
+
+#include <type_traits>
 
 #include "ops/attention.h"
 
 namespace kvasir::cuda {
 
-// Whether out is bfloat16 (compute bf16), the cache has 16 bits and pages of 16, and the head size is one that a kernel is made for.
+// Rows of up to so many tokens go to attend_few.
+inline constexpr int kFewTokens = 16;
+
+// Of the step's arrays, those that attention reads.
+struct StepView {
+  const int32_t* row_of_token;
+  const int32_t* positions;
+  const int32_t* q_indptr;
+  const int32_t* starts;
+};
+
+inline StepView view_of(const StepInputs& step) {
+  return {step.row_of_token, step.positions, step.q_indptr, step.starts};
+}
+
+// Whether the kernels are made for this cache, these sizes and this device.
 bool can_run_tensor(const Attention& op);
 void run_tensor(const Attention& op, cudaStream_t stream);
+
+// Each for the rows that are its own; the other rows' results stay.
+void attend_few(const Attention& op, cudaStream_t stream);
+void attend_many(const Attention& op, cudaStream_t stream);
+
+// f(element, head size) of a cache for which can_run_tensor.
+template <class Function>
+void with_tensor_shape(const Attention& op, const Function& f) {
+  const auto with_size = [&](auto element) {
+    switch (op.cache.head_size) {
+      case 64:
+        return f(element, std::integral_constant<int, 64>());
+      case 96:
+        return f(element, std::integral_constant<int, 96>());
+      default:
+        return f(element, std::integral_constant<int, 128>());
+    }
+  };
+  if (op.cache.k.type == DType::F16) return with_size(__half());
+  with_size(__nv_bfloat16());
+}
 
 }  // namespace kvasir::cuda

@@ -70,4 +70,49 @@ __device__ inline void copy_bulk(void* to, const void* from, uint32_t bytes, uin
 #endif
 }
 
+// The same before Hopper: by all lanes of a warp, each its own 16 bytes; a warp's copies come in the order of their groups.
+__device__ inline void copy_by_warp(uint8_t* to, const uint8_t* from, int bytes) {
+  for (int i = static_cast<int>(threadIdx.x) % 32 * 16; i < bytes; i += 512) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(to + i)), "l"(from + i) : "memory");
+  }
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+// Until at most `left` groups of the warp's copies are under way.
+template <int left>
+__device__ inline void wait_for_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(left) : "memory");
+  __syncwarp();
+}
+
+// All threads of a cluster.
+__device__ inline void sync_cluster() {
+#if __CUDA_ARCH__ >= 900
+  __syncwarp();
+  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+#endif
+}
+
+// The address of the same place in another block of the cluster.
+__device__ inline uint32_t address_in_block(const void* place, int block) {
+  uint32_t address = 0;
+#if __CUDA_ARCH__ >= 900
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(shared_address(place)), "r"(block));
+#endif
+  return address;
+}
+__device__ inline float load_from_block(const float* place, int block) {
+  float value = 0;
+#if __CUDA_ARCH__ >= 900
+  asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(value) : "r"(address_in_block(place, block)) : "memory");
+#endif
+  return value;
+}
+__device__ inline float2 load_from_block(const float2* place, int block) {
+  float2 value = {};
+#if __CUDA_ARCH__ >= 900
+  asm volatile("ld.shared::cluster.v2.f32 {%0, %1}, [%2];" : "=f"(value.x), "=f"(value.y) : "r"(address_in_block(place, block)) : "memory");
+#endif
+  return value;
+}
+
 }  // namespace kvasir::cuda

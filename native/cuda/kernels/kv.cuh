@@ -1,8 +1,8 @@
 #pragma once
-// The element types of the cache, and where a token's are. The size of a page is the contract's, its inner order the back end's own:
+// The element types of the cache, and where a token's are. The size of a page is the contract's, its inner order the back end's own: cores of
+// 8 x 8, as the tensor cores take them (16 bytes are 8 dimensions of a key, or 8 keys of a dimension), where D is a multiple of 8:
 //
-//   k  page: [Hkv, P, D]   a key's dimensions lie side by side
-//   v  page: [Hkv, D, P]   a dimension's values lie side by side: a page is the 16 k of one step of the tensor cores
+//   k  page: [Hkv, P / 8, D / 8, 8 keys, 8 dimensions]      v  page: [Hkv, P / 8, D / 8, 8 dimensions, 8 keys]      else: [Hkv, P, D]
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
@@ -46,16 +46,14 @@ __device__ Element* head_of(const View& part, const KvLayer& cache, int64_t page
   return static_cast<Element*>(part.data) + page * part.stride + int64_t(head) * cache.page_size * cache.head_size;
 }
 
-// Dimension 0 of a key; its others follow.
-template <class Element>
-__device__ Element* key_of(const KvLayer& cache, int64_t page, int head, int position) {
-  return head_of<Element>(cache.k, cache, page, head) + position % cache.page_size * cache.head_size;
+// Where dimension d of a position's key, or value, is among its head's.
+__device__ inline int key_place(const KvLayer& cache, int position, int d) {
+  const int p = position % cache.page_size, D = cache.head_size;
+  return D % 8 == 0 ? (p / 8 * (D / 8) + d / 8) * 64 + p % 8 * 8 + d % 8 : p * D + d;
 }
-
-// Dimension 0 of a value; its others follow P elements apart.
-template <class Element>
-__device__ Element* value_of(const KvLayer& cache, int64_t page, int head, int position) {
-  return head_of<Element>(cache.v, cache, page, head) + position % cache.page_size;
+__device__ inline int value_place(const KvLayer& cache, int position, int d) {
+  const int p = position % cache.page_size, D = cache.head_size;
+  return D % 8 == 0 ? (p / 8 * (D / 8) + d / 8) * 64 + d % 8 * 8 + p % 8 : p * D + d;
 }
 
 template <class Function>

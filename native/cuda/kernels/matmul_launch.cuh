@@ -67,7 +67,8 @@ inline constexpr int kStages = 8 * 1024 / kPieceBytes<type> < 2 ? 2 : 8 * 1024 /
 template <DType type>
 inline constexpr int kRingBytes = kStages<type>* kPieceBytes<type>;
 
-// The chunks [begin, end) of one panel after another, a piece at a time, in the order in which a warp multiplies them. Lane 0 starts the copies.
+// The chunks [begin, end) of one panel after another, a piece at a time, in the order in which a warp multiplies them. Lane 0 starts the copies
+// (before Hopper all lanes copy).
 template <DType type, class NextPanel>
 class WeightStream {
  public:
@@ -85,7 +86,11 @@ class WeightStream {
 
   // The next piece, when it has come.
   __device__ const uint8_t* take() {
+#if __CUDA_ARCH__ >= 900
     wait(&full_[stage_], phase_);
+#else
+    wait_for_copies<kStages<type> - 1>();
+#endif
     return ring_ + stage_ * kPieceBytes<type>;
   }
   // All lanes have read it: its place is for the one that follows those under way.
@@ -101,13 +106,18 @@ class WeightStream {
       panel_ = next_panel_();
       chunk_ = panel_ != nullptr ? begin_ : end_;
     }
-    if (chunk_ >= end_) return;
-    if (threadIdx.x % kWarp == 0) {
-      const int bytes = min(kPiece<type>, end_ - chunk_) * chunk_bytes(type) + packed_sizes(type).supers;
+    const int bytes = chunk_ < end_ ? min(kPiece<type>, end_ - chunk_) * chunk_bytes(type) + packed_sizes(type).supers : 0;
+    uint8_t* to = ring_ + stage * kPieceBytes<type>;
+    const uint8_t* from = panel_ + int64_t(chunk_ / kPiece<type>) * kPieceBytes<type>;
+#if __CUDA_ARCH__ >= 900
+    if (bytes > 0 && threadIdx.x % kWarp == 0) {
       expect_bytes(&full_[stage], bytes);
-      copy_bulk(ring_ + stage * kPieceBytes<type>, panel_ + int64_t(chunk_ / kPiece<type>) * kPieceBytes<type>, bytes, &full_[stage]);
+      copy_bulk(to, from, bytes, &full_[stage]);
     }
-    chunk_ += kPiece<type>;
+#else
+    copy_by_warp(to, from, bytes);  // a group even where there is nothing left, so that as many are under way
+#endif
+    chunk_ += bytes > 0 ? kPiece<type> : 0;
   }
 
   uint8_t* ring_;

@@ -141,10 +141,10 @@ __device__ inline void multiply_ranges(const Launch& launch, const Work& work, S
 }
 
 // Sum i of this lane is of row g or g + 8 of the panel, and of this token of the tile.
-__device__ inline int row_of_sum(int i) {
+[[maybe_unused]] __device__ inline int row_of_sum(int i) {
   return threadIdx.x % kWarp / 4 + i % 4 / 2 * 8;
 }
-__device__ inline int token_of_sum(int i) {
+[[maybe_unused]] __device__ inline int token_of_sum(int i) {
   return i / 4 * 8 + threadIdx.x % 4 * 2 + i % 2;
 }
 
@@ -158,22 +158,8 @@ __device__ inline void write_out(const Launch& launch, const Part& part, int pan
   store(part.y, token, n, y);
 }
 
-__device__ inline void sync_consumers() {
+[[maybe_unused]] __device__ inline void sync_consumers() {
   asm volatile("bar.sync 1, %0;" ::"n"(kConsumers * kGroupThreads) : "memory");
-}
-
-__device__ inline void sync_cluster() {
-  __syncwarp();
-  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
-}
-
-// A float of the same place in another block of the cluster.
-__device__ inline float load_from_block(const float* place, int block) {
-  uint32_t address;
-  float value;
-  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(shared_address(place)), "r"(block));
-  asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(value) : "r"(address) : "memory");
-  return value;
 }
 
 // Whole: every warp has the sums of its panel.

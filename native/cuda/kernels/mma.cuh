@@ -27,4 +27,14 @@ __device__ inline void mma(__nv_bfloat16, float (&c)[4], const uint32_t (&a)[4],
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+// Four 8 x 8 matrices of 16 bits from shared memory, each as a half of operand B: lane l has the address of row l mod 8 of matrix l / 8.
+__device__ inline uint4 load_cores(const void* row) {
+  uint4 cores;
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(cores.x), "=r"(cores.y), "=r"(cores.z), "=r"(cores.w)
+               : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(row)))
+               : "memory");
+  return cores;
+}
+
 }  // namespace kvasir::cuda

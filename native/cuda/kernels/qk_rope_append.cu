@@ -31,9 +31,9 @@ __device__ void rotate_head(float* head, const Rope& rope, int position) {
   __syncwarp();
 }
 
-template <class Element>
-__device__ void append_head(const float* head, Element* to, int size, int apart) {
-  for (int i = threadIdx.x % kWarp; i < size; i += kWarp) put(to + int64_t(i) * apart, head[i]);
+template <class Element, class Place>
+__device__ void append_head(const float* head, Element* to, const KvLayer& cache, int position, const Place& place) {
+  for (int d = threadIdx.x % kWarp; d < cache.head_size; d += kWarp) put(to + place(cache, position, d), head[d]);
 }
 
 template <class Element>
@@ -58,11 +58,11 @@ __global__ void qk_rope_append(QkRopeAppend op, const int32_t* row_of_token, con
     float* k = row_of(op.k, token) + int64_t(head) * D;
     norm_head(k, op.k_norm, D, op.epsilon);
     rotate_head(k, op.rope, position);
-    append_head(k, key_of<Element>(op.cache, page, head, position), D, 1);
+    append_head(k, head_of<Element>(op.cache.k, op.cache, page, head), op.cache, position, key_place);
     return;
   }
   head -= op.cache.kv_heads;
-  append_head(row_of(op.v, token) + int64_t(head) * D, value_of<Element>(op.cache, page, head, position), D, op.cache.page_size);
+  append_head(row_of(op.v, token) + int64_t(head) * D, head_of<Element>(op.cache.v, op.cache, page, head), op.cache, position, value_place);
 }
 
 }  // namespace

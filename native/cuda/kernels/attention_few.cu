@@ -1,0 +1,166 @@
+// attention of rows with few tokens (decode, guesses to be checked): see attention_state.cuh for the order of sums.
+//
+// A cluster of `ranks` blocks has a tile of queries: in each round every warp runs a split of its own, then all threads of the cluster merge the
+// round's states through each other's shared memory, each for its own elements. More ranks where there are few rows, so that the card is
+// busy; their number changes no bit. What earlier steps wrote of the cache is on its way before the kernel before this one has ended.
+//
+// Bytes: K and V of a row once a tile. Limited by latency at short contexts, by memory at long ones.
+#include <algorithm>
+
+#include "cuda/kernels/attention_state.cuh"
+#include "cuda/kernels/attention_tensor.h"
+#include "cuda/kernels/launch.h"
+
+namespace kvasir::cuda {
+namespace {
+
+constexpr int kWarps = 4;
+constexpr int kMostRanks = 8;
+constexpr int kQueries = 16;
+
+// A split's state as memory has it. Rows are 8 floats more than D apart: other banks.
+template <int D>
+struct StoredState {
+  float largest[kQueries];
+  float weight[kQueries];
+  float values[kQueries][D + 8];
+};
+
+// Two dimensions of a query, merged so far.
+struct Merged {
+  float largest, weight, first, second;
+};
+
+template <class Element, int D>
+struct Shared {
+  Split<Element, D> splits[kWarps];
+  StoredState<D> states[2][kWarps];  // of a round; two, so that the next one needn't wait for all to have merged
+  Merged merged[kQueries * D / 2 / (kWarps * kWarp)][kWarps * kWarp];  // as many as one rank alone has to merge
+  Arrival arrivals[kWarps];
+};
+
+template <int D>
+__device__ inline void keep(const State<D>& state, int queries, int lane, StoredState<D>& to) {
+  const int g = lane / 4, t = lane % 4;
+#pragma unroll
+  for (int q = 0; q < 2; ++q) {
+    const int m = g + q * 8;
+    if (m >= queries) continue;
+    if (t == 0) to.largest[m] = state.largest[q], to.weight[m] = state.weight[q];
+#pragma unroll
+    for (int i = 0; i < D / 8; ++i) {
+      *reinterpret_cast<float2*>(&to.values[m][8 * i + 2 * t]) = {state.values[i][2 * q], state.values[i][2 * q + 1]};
+    }
+  }
+}
+
+// Merges the first `count` states of a round (split i is warp i mod kWarps of rank i / kWarps) into each of the thread's pairs of dimensions; in
+// the last round they are the result.
+template <class Element, int D>
+__device__ inline void merge_round(const Attention& op, const Tile& tile, Shared<Element, D>& shared, int turn, int count, int rank,
+                                   int ranks, bool first, bool last) {
+  const int threads = ranks * kWarps * kWarp;
+  for (int k = 0, item = rank * kWarps * kWarp + threadIdx.x; item < tile.queries * D / 2; ++k, item += threads) {
+    const int m = item / (D / 2), d = item % (D / 2) * 2;
+    Merged merged = first ? Merged{-INFINITY, 0, 0, 0} : shared.merged[k][threadIdx.x];
+#pragma unroll 4
+    for (int i = 0; i < count; ++i) {
+      const StoredState<D>& own = shared.states[turn][i % kWarps];
+      const int other = i / kWarps;
+      const Factors factors =
+          merge_weights(merged.largest, merged.weight, load_from_block(&own.largest[m], other), load_from_block(&own.weight[m], other));
+      const float2 part = load_from_block(reinterpret_cast<const float2*>(&own.values[m][d]), other);
+      merged.first = merge_value(merged.first, part.x, factors);
+      merged.second = merge_value(merged.second, part.y, factors);
+    }
+    if (last) {
+      store_pair(op.out, tile.first_token + m / tile.heads, column_of(op, tile, m, D) + d, merged.first / merged.weight,
+                 merged.second / merged.weight);
+    } else {
+      shared.merged[k][threadIdx.x] = merged;
+    }
+  }
+}
+
+// The tile that begins at this token; no queries if none does: padding, a token within a tile, or of a row with many tokens.
+[[maybe_unused]] __device__ inline Tile tile_of(const Attention& op, const StepView& step, int token, int kv_head, int first_head,
+                                                int heads) {
+  Tile tile{.row = step.row_of_token[token], .kv_head = kv_head, .first_token = token, .first_head = first_head, .heads = heads};
+  if (tile.row < 0) return tile;
+  const int begin = step.q_indptr[tile.row], end = step.q_indptr[tile.row + 1], tokens = kQueries / heads;
+  if (end - begin > kFewTokens || (token - begin) % tokens != 0) return tile;
+  tile.queries = min(tokens, end - token) * heads;
+  tile.position = step.positions[token];
+  return tile;
+}
+
+template <class Element, int D>
+__global__ void __launch_bounds__(kWarps* kWarp) attend_few(Attention op, StepView step, PageTables tables, int heads_of_tile, int ranks) {
+#if __CUDA_ARCH__ >= 900
+  extern __shared__ __align__(128) uint8_t memory[];
+  auto& shared = *reinterpret_cast<Shared<Element, D>*>(memory);
+  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, rank = blockIdx.x % ranks, group = op.query_heads / op.cache.kv_heads;
+  const int first_head = blockIdx.z * heads_of_tile;
+  const Tile tile = tile_of(op, step, blockIdx.x / ranks, blockIdx.y, first_head, min(heads_of_tile, group - first_head));
+  let_next_kernel_start();
+  if (tile.queries == 0) return wait_for_kernel_before();
+  const Range range = range_of(op, tile);
+  const int first = range.first / kSplitKeys, last = range.last / kSplitKeys, stride = ranks * kWarps;
+  Arrival& arrival = shared.arrivals[warp];
+  if (lane == 0) {
+    init_barrier(&arrival.k, 1);
+    init_barrier(&arrival.v, 1);
+    fence_shared_for_async();
+  }
+  __syncwarp();
+  int split = first + rank * kWarps + warp;
+  const auto fetch = [&] { fetch_split<Element, D>(op, tables, tile.row, tile.kv_head, split, range, shared.splits[warp], arrival); };
+  const bool is_old = (split + 1) * kSplitKeys <= step.starts[tile.row];  // no key of it is of this step
+  if (is_old) fetch();
+  wait_for_kernel_before();
+  if (!is_old && split <= last) fetch();
+  uint32_t queries[D / 16][4];
+  load_queries<Element, D>(op, tile, lane, queries);
+  for (int round = 0, start = first; start <= last; ++round, start += stride, split += stride) {
+    if (split <= last) {
+      State<D> state;
+      attend_split<Element, D>(op, tile, queries, shared.splits[warp], arrival, round % 2, split, range, lane, state);
+      keep<D>(state, tile.queries, lane, shared.states[round % 2][warp]);
+      __syncwarp();
+      split += stride;
+      if (split <= last) fetch();
+      split -= stride;
+    }
+    sync_cluster();
+    merge_round<Element, D>(op, tile, shared, round % 2, min(stride, last - start + 1), rank, ranks, round == 0, start + stride > last);
+  }
+  sync_cluster();  // no block leaves while another reads its states
+#endif
+}
+
+// Blocks of a tile, for some two blocks a multiprocessor at most.
+int ranks_for(int tiles) {
+  int ranks = kMostRanks;
+  while (ranks > 1 && tiles * ranks > 256) ranks /= 2;
+  return ranks;
+}
+
+template <class Element, int D>
+void launch_kernel(const Attention& op, cudaStream_t stream) {
+  const StepInputs& step = *op.step;
+  const int group = op.query_heads / op.cache.kv_heads, heads = std::min(kQueries, group), head_tiles = (group + heads - 1) / heads;
+  const int ranks = ranks_for(step.rows * op.cache.kv_heads * head_tiles);
+  const Grid grid{.blocks = dim3(step.tokens * ranks, op.cache.kv_heads, head_tiles),
+                  .threads = kWarps * kWarp,
+                  .shared = sizeof(Shared<Element, D>),
+                  .cluster = ranks};
+  launch("attention of few tokens", attend_few<Element, D>, grid, stream, op, view_of(step), step.tables[op.group], heads, ranks);
+}
+
+}  // namespace
+
+void attend_few(const Attention& op, cudaStream_t stream) {
+  with_tensor_shape(op, [&](auto element, auto size) { launch_kernel<decltype(element), size>(op, stream); });
+}
+
+}  // namespace kvasir::cuda
