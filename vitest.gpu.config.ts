@@ -1,9 +1,9 @@
 import { defineConfig } from "vitest/config";
 
-/** The engine's end-to-end tests on the first GPU: `npm run test:gpu`. */
+/** The engine's end-to-end tests and the sampler's on the first GPU: `npm run test:gpu`. */
 export default defineConfig({
   test: {
-    include: ["test/e2e/*.test.ts", "test/e2e/full/mixes.test.ts"],
+    include: ["test/e2e/*.test.ts", "test/e2e/full/mixes.test.ts", "test/ops/sample*.test.ts"],
     exclude: ["test/e2e/{bad-input,mutants,device,stories}.test.ts"],
     env: { KVASIR_TEST_DEVICE: "cuda" },
     maxWorkers: 4,

@@ -44,8 +44,8 @@ describe("lib", () => {
 
   it("loads the addon in addon.ts alone", () => {
     const loaders = [...LIB, ...filesBelow("bench", ".ts", ".mjs")].filter((path) => /node-gyp-build|\.node["'`]/.test(read(path)));
-    // The benchmark of single ops loads the tests' addon.
-    expect(loaders.sort()).toEqual(["bench/ops/run.mjs", "lib/native/addon.ts"]);
+    // Benchmarks of single ops load the tests' addon.
+    expect(loaders.sort()).toEqual(["bench/gpu/sample.mjs", "bench/ops/run.mjs", "lib/native/addon.ts"]);
   });
 
   it("schedules without native code, files, text or a clock", () => {
@@ -80,7 +80,7 @@ describe("native", () => {
       ops: ["ops", "tensor"],
       quant: ["quant", "tensor"],
       tensor: ["tensor"],
-      testing: ["testing", "addon", "engine", "ops", "cpu", "quant", "tensor"],
+      testing: ["testing", "addon", "engine", "ops", "cpu", "cuda", "quant", "tensor"],
     };
     const wrong = NATIVE.flatMap((path) => {
       const included = [...read(path).matchAll(/#include "((\w+)\/[^"]+)"/g)];
@@ -91,7 +91,6 @@ describe("native", () => {
       "native/addon/backends.cc -> cpu/cpu_backend.h",
       "native/addon/backends.cc -> cuda/cuda_backend.h",
       "native/addon/exports.cc -> cpu/kernels.h",
-      "native/cuda/cuda_slots.h -> cpu/slots.h", // sampling is the host's as yet
     ]);
   });
 

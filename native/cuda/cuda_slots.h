@@ -1,8 +1,8 @@
 #pragma once
-// The slots of a device. Logits come to the host, where the CPU's sampler chooses; the last tokens go back before the next step begins, all
-// in the order of the stream: the host waits for nothing.
-#include "cpu/slots.h"
-#include "cuda/runtime.h"
+// The slots of a device. Their state lives there and kernels sample: of an ordinary step, its inputs go up and what outputs gave comes
+// down, both through pinned memory, and the host waits for nothing. Logits come to the host only for rows that ask for them.
+#include "cuda/kernels/sample.h"
+#include "cuda/pinned_pool.h"
 #include "cuda/stream.h"
 #include "ops/padded_steps.h"
 
@@ -23,21 +23,34 @@ class CudaSlots : public Slots {
   void choose(Choose choice) override;
 
  private:
-  // On the driver's thread: the host's sampler has set the slot's last token.
-  void note_last_token(int slot) { host_last_tokens_.data()[slot] = slots_.last_token(slot); }
-  // After the host has sampled: each slot's last token goes to the device.
-  void send_last_tokens();
+  // What a slot has in the device's memory beside its state, each from when it is first needed.
+  struct Arrays {
+    std::unique_ptr<DeviceBuffer> lists;  // biases, end tokens, seen tokens
+    size_t list_bytes = 0;
+    std::unique_ptr<DeviceBuffer> counts;      // [V] int32
+    std::unique_ptr<DeviceBuffer> raw_logits;  // [V] float
+    bool has_logits = false;                   // of a step, for a processor to choose from
+  };
+
+  SlotState* state(int slot) const { return static_cast<SlotState*>(states_.address()) + slot; }
+  void upload(void* to, const PinnedPool::Piece& piece, size_t offset, size_t bytes, const char* what);
+  void reserve_logits();
+  void keep_logits(const Sample& op);
+  void send_logits(const Sample& op);
+  void deliver_later(const Sample& op);
 
   const SlotLimits limits_;
   PaddedSteps steps_;
   Stream& stream_;
-  cpu::Threads threads_;
-  cpu::CpuSlots slots_;  // on the driver's thread, in stream order
-  DeviceBuffer arrays_, last_tokens_;
-  Pinned<int32_t> host_last_tokens_;  // [slots]
-  Pinned<float> host_logits_;         // [logit_rows, V]
-  // The step that is being sampled, with tokens in place of -1; on the driver's thread.
-  std::vector<int32_t> host_arrays_;
+  PinnedPool pinned_;
+  SampleTeams teams_;
+  DeviceBuffer arrays_;        // where the step's results go, then its arrays
+  DeviceBuffer states_;        // [slots] SlotState
+  DeviceBuffer changed_;       // [V] logits that a processor changed
+  Pinned<float> host_logits_;  // [logit_rows, V]
+  std::vector<Arrays> slots_;
+  // The step that was begun last: in host memory, but for tokens of -1.
+  PinnedPool::Piece piece_, results_;
   std::vector<PageTables> host_tables_;
   StepInputs host_step_{};
 };

@@ -11,7 +11,7 @@ Stream::Stream(int device) : device_(device) {
 
 Stream::~Stream() {
   cudaStreamSynchronize(stream_);
-  for (const auto& [number, event] : pending_) cudaEventDestroy(event);
+  for (const auto& [number, pending] : pending_) cudaEventDestroy(pending.event);
   for (cudaEvent_t event : spare_) cudaEventDestroy(event);
   cudaStreamDestroy(stream_);
 }
@@ -33,6 +33,11 @@ void Stream::host(std::function<void()> work) {
   };
   check(cudaLaunchHostFunc(stream_, run, call.get()), "queueing work of the host");
   call.release();
+  may_fail_ = true;
+}
+
+void Stream::on_wait(std::function<void()> work) {
+  on_wait_.push_back(std::move(work));
 }
 
 Event Stream::record() {
@@ -41,10 +46,13 @@ Event Stream::record() {
     std::lock_guard lock(mutex_);
     number = ++recorded_;
   }
-  host([this, number] {
-    std::lock_guard lock(mutex_);
-    if (failure_) failures_[number] = std::exchange(failure_, nullptr);
-  });
+  if (may_fail_) {
+    host([this, number] {
+      std::lock_guard lock(mutex_);
+      if (failure_) failures_[number] = std::exchange(failure_, nullptr);
+    });
+    may_fail_ = false;
+  }
   std::lock_guard lock(mutex_);
   cudaEvent_t event;
   if (spare_.empty()) {
@@ -53,20 +61,25 @@ Event Stream::record() {
     event = spare_.back();
     spare_.pop_back();
   }
-  pending_[number] = event;
+  pending_[number] = {event, std::exchange(on_wait_, {})};
   check(cudaEventRecord(event, stream_), "recording an event");
   return number;
 }
 
 void Stream::wait(Event number) {
   cudaEvent_t event = nullptr;
+  std::vector<std::function<void()>> work;
   {
     std::lock_guard lock(mutex_);
     const auto found = pending_.find(number);
-    if (found != pending_.end()) event = found->second;
+    if (found != pending_.end()) {
+      event = found->second.event;
+      work = std::move(found->second.work);
+    }
   }
   check(cudaSetDevice(device_), "choosing the device");  // the waiting thread's
   if (event != nullptr) check(cudaEventSynchronize(event), "the device");
+  for (const auto& each : work) each();
   std::exception_ptr failed;
   {
     std::lock_guard lock(mutex_);

@@ -22,6 +22,8 @@ class Stream {
   cudaStream_t get() const { return stream_; }
   // Runs `work` on a thread of the driver when all before it has run; it must not call CUDA. What it throws, the next event tells.
   void host(std::function<void()> work);
+  // Runs `work` on the thread that waits for the next event, when that has come; it must not throw.
+  void on_wait(std::function<void()> work);
 
   Event record();
   void wait(Event event);  // throws what failed before it since the event before
@@ -30,9 +32,16 @@ class Stream {
  private:
   const int device_;
   cudaStream_t stream_ = nullptr;
+  struct Pending {
+    cudaEvent_t event;
+    std::vector<std::function<void()>> work;
+  };
+
+  bool may_fail_ = false;                       // work of the host was queued since the last event
+  std::vector<std::function<void()>> on_wait_;  // for the next event
   mutable std::mutex mutex_;
   Event recorded_ = 0;
-  std::map<Event, cudaEvent_t> pending_;
+  std::map<Event, Pending> pending_;
   std::vector<cudaEvent_t> spare_;
   std::exception_ptr failure_;  // of host work; written on the driver's thread
   std::map<Event, std::exception_ptr> failures_;

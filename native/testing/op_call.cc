@@ -1,6 +1,6 @@
 #include "testing/op_call.h"
 
-#include "cpu/cpu_backend.h"
+#include "addon/backends.h"
 #include "testing/op_call_args.h"
 #include "testing/op_call_ops.h"
 
@@ -28,9 +28,17 @@ const struct {
 double run(const std::string& name, const Args& options, Napi::Object args) {
   for (const auto& op : kOps) {
     if (name != op.name) continue;
-    const auto backend = cpu::create_backend(options.text("isa"), options.integer("threads", 1, 256));
-    const int repeat = options.integer("repeat", 1, kMostSize, 1);
-    return op.call({*backend, repeat, Args(plain_copy(args))});
+    const int threads = options.integer("threads", 1, 256), repeat = options.integer("repeat", 1, kMostSize, 1);
+    DeviceConfig device{.kind = options.has("device") ? options.text("device") : "cpu", .isa = options.text("isa"), .threads = threads};
+    TeamSize team;
+    if (device.kind == "team") {
+      team = {options.integer("blocks", 1, 64), threads};
+      device.kind = "cpu";
+    }
+    if (device.kind != "cpu" && name != "sample")
+      fail("INVALID_ARGUMENT", "op is %s; expected sample on device %s", name.c_str(), device.kind.c_str());
+    const auto backend = create_backend(device);
+    return op.call({*backend, repeat, team, device.kind != "cpu", Args(plain_copy(args))});
   }
   fail("INVALID_ARGUMENT", "op is %s; expected a name of ops/", name.c_str());
 }

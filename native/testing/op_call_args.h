@@ -13,10 +13,18 @@ namespace kvasir::testing {
 
 inline constexpr int kMostTokens = 1 << 20;  // and rows and outputs of a step: bounds what a wrong number makes us allocate
 
+// Threads of the host in the place of a GPU's; no blocks: none.
+struct TeamSize {
+  int blocks = 0;
+  int threads = 0;
+};
+
 struct Call {
   Backend& backend;
   int repeat;
-  Args args;  // a copy of the caller's, without getters
+  TeamSize team;
+  bool on_device;  // the back end's memory is not the host's
+  Args args;       // a copy of the caller's, without getters
 };
 
 // Runs as often as asked; returns the fastest time in seconds.

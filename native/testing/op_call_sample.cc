@@ -13,6 +13,7 @@
 #include "engine/batch.h"
 #include "testing/op_call_args.h"
 #include "testing/op_call_ops.h"
+#include "testing/team_slots.h"
 
 namespace kvasir::testing {
 namespace {
@@ -30,6 +31,7 @@ struct SampleStep {
   Batch batch;
   StepSizes sizes;
   View logits;
+  std::unique_ptr<Buffer> buffer;  // of the logits, where they are not the host's
   int piece;
   Results results;
   StepResult result;
@@ -108,35 +110,62 @@ std::vector<Entry> read_entries(const Args& args, int slots, int vocab) {
 
 // `kept` [V]: 1 for the tokens that the stages leave of the first step's first logits, by the first slot's parameters; none at temperature 0,
 // where no stage runs.
-void fill_kept(const Args& args, const SampleParams& params, const std::vector<Entry>& entries, int vocab) {
-  if (!args.has("kept")) return;
-  const auto kept = args.array<uint8_t>("kept", static_cast<size_t>(vocab));
+void fill_kept(const Call& call, const SampleParams& params, const std::vector<Entry>& entries, int vocab) {
+  if (!call.args.has("kept")) return;
+  const auto kept = call.args.array<uint8_t>("kept", static_cast<size_t>(vocab));
   const auto* step = std::get_if<SampleStep>(&entries[0]);
   if (step == nullptr || step->sizes.outputs == 0) fail("INVALID_ARGUMENT", "kept is of logits; the first step has none");
   std::fill(kept.begin(), kept.end(), uint8_t(0));
   if (params.temperature == 0) return;
+  const std::span<const float> logits(static_cast<const float*>(step->logits.data), static_cast<size_t>(vocab));
+  if (call.team.blocks > 0) return keep_by_team(logits, params, call.team.blocks, call.team.threads, kept);
   cpu::SampleWorkspace workspace;
   workspace.reserve(vocab, 0);
-  cpu::keep_candidates({static_cast<const float*>(step->logits.data), static_cast<size_t>(vocab)}, params, workspace);
+  cpu::keep_candidates(logits, params, workspace);
   for (const cpu::Candidate& candidate : workspace.candidates) kept[candidate.token] = 1;
+}
+
+// The largest sizes of all steps.
+StepSizes capacity_of(const std::vector<Entry>& entries) {
+  StepSizes most;
+  for (const Entry& entry : entries) {
+    const auto* step = std::get_if<SampleStep>(&entry);
+    if (step == nullptr) continue;
+    most.rows = std::max(most.rows, step->sizes.rows);
+    most.tokens = std::max(most.tokens, step->sizes.tokens);
+    most.outputs = std::max(most.outputs, step->sizes.outputs);
+  }
+  return most;
+}
+
+// Copies the logits to the back end's memory, where that is not the host's.
+void upload(Backend& backend, SampleStep& step, int vocab) {
+  if (step.sizes.outputs == 0) return;
+  const size_t bytes = ((step.sizes.outputs - 1) * step.logits.stride + vocab) * sizeof(float);
+  step.buffer = backend.allocate(bytes);
+  backend.upload(*step.buffer, {static_cast<const uint8_t*>(step.logits.data), bytes});
+  step.logits.data = step.buffer->address();
+}
+
+// Only the CPU's slots take steps that somebody else has padded.
+const StepInputs& begin_step(Slots& slots, const SampleStep& step, std::optional<Step>& padded) {
+  auto* cpu_slots = dynamic_cast<cpu::CpuSlots*>(&slots);
+  const bool pads = step.sizes.rows > step.batch.row_count || step.sizes.tokens > step.batch.token_count() ||
+                    step.sizes.outputs > step.batch.output_count();
+  if (!pads || cpu_slots == nullptr) return slots.begin_step(step.batch);
+  padded.emplace(step.batch, step.sizes);
+  cpu_slots->put_last_tokens(padded->inputs);
+  return padded->inputs;
 }
 
 void run_entry(Slots& slots, SampleStep& step) {
   std::optional<Step> padded;
-  const StepInputs* inputs = nullptr;
-  if (step.sizes.rows > step.batch.row_count || step.sizes.tokens > step.batch.token_count() ||
-      step.sizes.outputs > step.batch.output_count()) {
-    padded.emplace(step.batch, step.sizes);
-    static_cast<cpu::CpuSlots&>(slots).put_last_tokens(padded->inputs);
-    inputs = &padded->inputs;
-  } else {
-    inputs = &slots.begin_step(step.batch);
-  }
+  const StepInputs& inputs = begin_step(slots, step, padded);
   step.result.reset(step.sizes.outputs, step.results.logits.size());
-  for (int first = 0; first < step.sizes.outputs; first += step.piece) {
+  for (int first = 0; first < inputs.outputs; first += step.piece) {
     View logits = step.logits;
     logits.data = static_cast<float*>(logits.data) + first * logits.stride;
-    slots.sample({inputs, logits, first, std::min(step.piece, step.sizes.outputs - first), &step.result});
+    slots.sample({&inputs, logits, first, std::min(step.piece, inputs.outputs - first), &step.result});
   }
 }
 
@@ -152,11 +181,18 @@ double call_sample(const Call& call) {
   const std::vector<SlotConfig> configs = read_slots(call.args, vocab);
   const int count = static_cast<int>(configs.size());
   std::vector<Entry> entries = read_entries(call.args, count, vocab);
-  fill_kept(call.args, configs[0].params, entries, vocab);
-  const auto slots = call.backend.create_slots({.slots = count, .vocab = vocab, .step = {}});
+  fill_kept(call, configs[0].params, entries, vocab);
+  const SlotLimits limits{.slots = count, .vocab = vocab, .step = capacity_of(entries)};
+  const std::unique_ptr<Slots> slots =
+      call.team.blocks > 0 ? std::make_unique<TeamSlots>(limits, call.team.blocks, call.team.threads) : call.backend.create_slots(limits);
   for (int i = 0; i < count; ++i) slots->set(i, configs[i]);
+  for (Entry& entry : entries) {
+    auto* step = std::get_if<SampleStep>(&entry);
+    if (step != nullptr && call.on_device) upload(call.backend, *step, vocab);
+  }
   const double seconds = best_time(call, [&] {
     for (Entry& entry : entries) std::visit([&](auto& each) { run_entry(*slots, each); }, entry);
+    call.backend.wait(call.backend.record());
   });
   for (const Entry& entry : entries) std::visit([](const auto& each) { copy_results(each.result, each.results); }, entry);
   return seconds;

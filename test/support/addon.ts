@@ -7,6 +7,16 @@ import type { DeviceConfig, Isa, NativeConfig, NativeModule } from "../../lib/na
 /** The ops of native/ops/. */
 export type OpName = "add_norm" | "attention" | "embed" | "gather_rows" | "matmul" | "qk_rope_append" | "sample";
 
+/** How an op runs. */
+export interface OpOptions {
+  isa: Isa;
+  threads: number;
+  repeat?: number;
+  /** For `sample` alone: the first GPU, or its stages on the host, by `blocks` blocks of `threads` threads. */
+  device?: "cuda" | "team";
+  blocks?: number;
+}
+
 /** The addon of the tests: what the shipped one exports, whose engines also take a device of kind "device", and more. */
 export interface TestModule extends NativeModule {
   /**
@@ -14,7 +24,7 @@ export interface TestModule extends NativeModule {
    * elements from a row to the next; `args.step` has the arrays of StepBuffers that the op needs, and may ask for `padding`.
    * `options.repeat` runs it again for timing; the returned `seconds` are the fastest run's.
    */
-  op(name: OpName, options: { isa: Isa; threads: number; repeat?: number }, args: Record<string, unknown>): { seconds: number };
+  op(name: OpName, options: OpOptions, args: Record<string, unknown>): { seconds: number };
   /** The n-th op from now on, of any device-like back end of the process, fails with `code`: OUT_OF_MEMORY, or INTERNAL. */
   failOp(n: number, code: ErrorCode): void;
   /** Reads at a device's address as the engine must not: ends the process. */

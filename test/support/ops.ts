@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import type { Isa } from "../../lib/native/addon.ts";
-import { type OpName, testAddon } from "./addon.ts";
+import { type OpName, type OpOptions, testAddon } from "./addon.ts";
 
 /** An instruction set and a number of threads. */
 export interface Variant {
@@ -12,8 +12,8 @@ export interface Variant {
 export const VARIANTS: Variant[] = testAddon.isas().flatMap((isa) => [1, 2].map((threads) => ({ isa, threads })));
 
 /** Runs an op once. */
-export function op(name: OpName, variant: Variant, args: Record<string, unknown>): void {
-  testAddon.op(name, variant, args);
+export function op(name: OpName, options: OpOptions, args: Record<string, unknown>): void {
+  testAddon.op(name, options, args);
 }
 
 /** Whether an op refuses its arguments, with a message that matches. */

@@ -21,6 +21,15 @@ export interface SampleRow {
   logitRow?: number;
 }
 
+/** The GPU's stages on the host: a row is shared by `blocks` blocks of `threads` threads. */
+export interface TeamSize {
+  blocks: number;
+  threads: number;
+}
+
+/** With KVASIR_TEST_DEVICE=cuda the steps run on the first GPU. */
+const DEVICE = process.env.KVASIR_TEST_DEVICE === "cuda" ? { device: "cuda" as const } : {};
+
 function results(outputs: number): StepResults {
   const tops = outputs * MAX_TOP_LOGPROBS;
   return {
@@ -63,15 +72,19 @@ export type SampleStep = Omit<ReturnType<typeof stepOf>, "logits"> & { logits: F
 /** What the op takes of a choice. */
 export type SampleChoice = ReturnType<typeof choiceOf>;
 
-/** Runs steps and choices in order on new slots. `kept` becomes 1 for what the stages leave of the first logits. */
+/**
+ * Runs steps and choices in order on new slots, by the CPU's sampler unless a team is given. `kept` becomes 1 for what the stages leave of
+ * the first logits.
+ */
 export function runSample(
   vocab: number,
   slots: SlotConfig[],
   steps: (SampleStep | SampleChoice)[],
-  options: { threads?: number; kept?: Uint8Array } = {},
+  options: { threads?: number; team?: TeamSize | undefined; kept?: Uint8Array } = {},
 ): void {
-  const { threads = 1, kept } = options;
-  op("sample", { isa: VARIANTS[0]!.isa, threads }, { vocab, slots, steps, kept });
+  const { threads = 1, team, kept } = options;
+  const sampler = team ? { device: "team" as const, ...team } : { threads, ...DEVICE };
+  op("sample", { isa: VARIANTS[0]!.isa, ...sampler }, { vocab, slots, steps, kept });
 }
 
 /** One token of one slot, and the tokens that the stages leave. */
