@@ -100,6 +100,11 @@ export function expectClose(y: Float32Array, reference: ArrayLike<number>, toler
 
 /** The same bits. */
 export function expectSameBits(a: Float32Array, b: Float32Array): void {
+  expect(a.length).toBe(b.length);
   const bits = (x: Float32Array) => new Uint32Array(x.buffer, x.byteOffset, x.length);
-  expect(Buffer.from(bits(a).slice().buffer).equals(Buffer.from(bits(b).slice().buffer))).toBe(true);
+  const [own, other] = [bits(a), bits(b)];
+  const place = own.findIndex((word, i) => word !== other[i]);
+  if (place < 0) return;
+  const hex = (word: number | undefined) => `0x${word?.toString(16)}`;
+  expect.fail(`element ${place} of ${a.length} is ${a[place]} (${hex(own[place])}) and not ${b[place]} (${hex(other[place])})`);
 }

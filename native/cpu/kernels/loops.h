@@ -5,8 +5,8 @@
 
 namespace kvasir::cpu::KVASIR_ISA {
 
-// Elements below which waking others costs more than it brings, and elements of a task. On two EPYC cores little depends on them: decode
-// of tales at batch 8 with limits of 0 and 1 Mi has 1.05 and 0.95 of the speed, prefill of 135M with tasks of 1 Ki and 64 Ki 0.98 and 1.04.
+// Elements below which waking others costs more than it brings, and elements of a task. On two EPYC cores little depends on them
+// (bench:compare -- HEAD): decode of tales at batch 8 with a limit of 1 Mi has 0.99 of the speed, prefill of 135M with tasks of 64 Ki 1.02.
 inline constexpr int64_t kSerialElements = 32 << 10, kTaskElements = 8 << 10;
 
 // Calls vector(i, lanes) for each vector of 16 elements of [0, count); lanes is 16 but for the last. Whole vectors have it as a constant.

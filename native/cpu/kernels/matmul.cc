@@ -19,11 +19,11 @@
 namespace kvasir::cpu::KVASIR_ISA {
 namespace {
 
-// Beside each, other values and their relative speeds: decode at batch 1 on two EPYC cores, 135M q8_0 (kSerialWork: tales), medians of six.
+// Beside each, other values and their relative speeds (bench:compare -- HEAD): decode at batch 1 on two EPYC cores, 135M q8_0 (kSerialWork: tales).
 constexpr int kChunk = 256;                 // k of an unpacked tile: 16 KiB, half of the smallest L1
-constexpr int kAhead = 2048;                // bytes to prefetch ahead; 0, 512, 8192: 0.99, 0.99, 1.01 of its speed
-constexpr int64_t kTaskBytes = 64 << 10;    // of weights; 16, 256 KiB: 0.85, 1.02, but that leaves few tasks to many cores
-constexpr int64_t kSerialWork = 256 << 10;  // bytes of weights times rows, below: one thread; 16 KiB, 2 MiB: 0.99, 0.76
+constexpr int kAhead = 2048;                // bytes to prefetch ahead; 0: 1.01 of its speed, within the noise
+constexpr int64_t kTaskBytes = 64 << 10;    // of weights; 16, 256 KiB: 0.88, 1.04, but that leaves few tasks to many cores
+constexpr int64_t kSerialWork = 256 << 10;  // bytes of weights times rows, below: one thread; 2 MiB: 0.75
 
 // 32 elements of a row of x as levels, with what undoes the offsets of the weights.
 struct XBlock {

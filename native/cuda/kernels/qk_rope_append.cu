@@ -21,8 +21,9 @@ __device__ void norm_head(float* head, const View& weight, int size, float epsil
 __device__ void rotate_head(float* head, const Rope& rope, int position) {
   for (int i = threadIdx.x % kWarp; i < rope.pairs; i += kWarp) {
     const float angle = static_cast<float>(position) * static_cast<const float*>(rope.frequencies.data)[i];
-    const float c = static_cast<float>(cos(static_cast<double>(angle))) * rope.scale,
-                s = static_cast<float>(sin(static_cast<double>(angle))) * rope.scale;
+    float c, s;
+    sincosf(angle, &s, &c);
+    c *= rope.scale, s *= rope.scale;
     float *a = head + (rope.interleaved ? 2 * i : i), *b = head + (rope.interleaved ? 2 * i + 1 : i + rope.pairs);
     const float x = *a, y = *b;
     *a = __fsub_rn(__fmul_rn(x, c), __fmul_rn(y, s));
