@@ -6,9 +6,9 @@
 // its panel into shared memory and makes operand A of it in registers; one more warp has tiles of x copied, 64 k at a time. Per 64 k a block
 // reads 128 * width bytes of x and 8 chunks of weights for 16384 * width operations.
 //
-// Split: one range of k a block, the eight blocks of a cluster add their sums through each other's shared memory: so that few tokens
-// have all multiprocessors. Whole: a block runs all ranges and keeps a total in registers, when there are blocks enough.
-// Both have the one order of sums: see matmul_launch.cuh.
+// A cluster of `ranks` blocks shares out the ranges of k, so that few tokens have all multiprocessors: each block sums its own ranges, then all
+// add all ranges' sums through each other's shared memory. Of one rank, a block keeps a total in registers. The order of sums is the same:
+// see matmul_launch.cuh.
 //
 // Bytes: the weights once for each `width` tokens. Operations: 2 * rows * N * K. Limited by memory up to some 64 tokens, then by the tensor
 // cores and by what the L2 cache gives them.
@@ -42,16 +42,15 @@ struct Shared {
 struct Work {
   int row_tile;
   int first_token;
+  int rank;
   int range, end_range;
 };
 
-template <int width, bool split>
+template <int width, int ranks>
 __device__ inline Work work_of_block() {
-  if (split) {
-    const int range = blockIdx.x % kRanges;
-    return {static_cast<int>(blockIdx.x) / kRanges, static_cast<int>(blockIdx.y) * width, range, range + 1};
-  }
-  return {static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.x) * width, 0, kRanges};
+  if (ranks == 1) return {static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.x) * width, 0, 0, kRanges};
+  const int rank = blockIdx.x % ranks, range = rank * (kRanges / ranks);
+  return {static_cast<int>(blockIdx.x) / ranks, static_cast<int>(blockIdx.y) * width, rank, range, range + kRanges / ranks};
 }
 
 // Step after step of x into shared memory, by four warps: each has a quarter of the tiles copied.
@@ -85,6 +84,10 @@ __device__ inline int panel_of(const Work& work, int warp) {
 template <int width>
 using Sums = float[width / 2];  // of rows g and g + 8: [4 i ..] of the tokens 8 i + 2 t, 8 i + 2 t + 1
 
+// How many sums a block has of each element: one, or one of each of its ranges.
+template <int ranks>
+inline constexpr int kResults = ranks == 1 ? 1 : kRanges / ranks;
+
 // Operand A of a chunk: its four steps.
 using Chunk = uint32_t[4][4];
 
@@ -100,24 +103,36 @@ __device__ inline void take_chunk(Weights& weights, const uint8_t*& piece, int c
   unpack<type>(raw, 1, a[2], a[3]);
 }
 
-// The products of this warp's panel with the block's tokens, the ranges' sums added. While the tensor cores multiply a chunk, the next one is made
-// ready. Without a panel the warp multiplies with zeros: all warps of a warpgroup run each wgmma.
-template <DType type, int width, bool split, class Weights>
+// Keeps the sums of a block's range: added to the total, or as they are.
+template <int ranks, int count>
+__device__ inline void add_range(const float (&sums)[count], int range, float (&results)[kResults<ranks>][count]) {
+#pragma unroll
+  for (int i = 0; i < count; ++i) {
+    if (ranks == 1) results[0][i] += sums[i];
+    if (ranks > 1 && range == 0) results[0][i] = sums[i];
+    if (ranks > 1 && range > 0) results[kResults<ranks> - 1][i] = sums[i];
+  }
+}
+
+// The products of this warp's panel with the block's tokens: the total over the block's ranges, or where others have ranges, too, the sums of each.
+// While the tensor cores multiply a chunk, the next one is made ready. Without a panel the warp multiplies with zeros: all warps of a
+// warpgroup run each wgmma.
+template <DType type, int width, int ranks, class Weights>
 __device__ inline void multiply_ranges(const Launch& launch, const Work& work, Shared<type, width>& shared, Weights& weights, bool present,
-                                       Sums<width>& total) {
+                                       Sums<width> (&results)[kResults<ranks>]) {
   const int lane = threadIdx.x % kWarp, begin = range_begin(launch.cols, work.range), end = range_begin(launch.cols, work.end_range);
   constexpr int kTurns = kSteps<width>;
-  int range = work.range, range_end = begin;
+  int range = work.range - 1, range_end = begin;
   Sums<width> sums;
   Chunk a, next = {};
   const uint8_t* piece = nullptr;
   if (present && begin < end) take_chunk<type>(weights, piece, begin, end, lane, next);
 #pragma unroll
-  for (float& sum : total) sum = 0;
+  for (int i = 0; i < kResults<ranks> * width / 2; ++i) results[i / (width / 2)][i % (width / 2)] = 0;
 #pragma unroll 1
   for (int chunk = begin, turn = 0; chunk < end; ++chunk, ++turn) {
     const bool first = chunk == range_end;  // of its range
-    while (chunk == range_end) range_end = range_begin(launch.cols, ++range);
+    while (chunk == range_end) range_end = range_begin(launch.cols, ++range + 1);
 #pragma unroll
     for (int i = 0; i < 16; ++i) a[i / 4][i % 4] = next[i / 4][i % 4];
     const int stage = turn % kTurns;
@@ -135,8 +150,7 @@ __device__ inline void multiply_ranges(const Launch& launch, const Work& work, S
     if (lane == 0) arrive(&shared.x_empty[stage]);
     if (chunk + 1 < range_end) continue;
     hold(sums);
-#pragma unroll
-    for (int i = 0; i < width / 2; ++i) total[i] = split ? sums[i] : total[i] + sums[i];
+    add_range<ranks>(sums, range - work.range, results);
   }
 }
 
@@ -214,17 +228,20 @@ __device__ inline void write_products(const Launch& launch, const Work& work, Pr
   }
 }
 
-// Split: this block adds an eighth of all blocks' sums, ascending.
-template <int width, bool gated>
-__device__ inline void write_split(const Launch& launch, const Work& work, const float (*sums)[kConsumers * kGroupThreads], int warp) {
-  const int panel = panel_of<gated>(work, warp), thread = warp * kWarp + threadIdx.x % kWarp, share = width / 2 / kRanges;
+// The cluster's blocks each add their share of all ranges' sums, ascending.
+template <int width, int ranks, bool gated>
+__device__ inline void write_split(const Launch& launch, const Work& work, const float (*sums)[width / 2][kConsumers * kGroupThreads],
+                                   int warp) {
+  const int panel = panel_of<gated>(work, warp), thread = threadIdx.x;
+  constexpr int kShare = width / 2 / ranks, kOwn = kResults<ranks>;
   if (panel >= launch.panels || (gated && warp >= 4)) return;
   const Part& part = part_of(launch, panel);
-  for (int i = work.range * share; i < (work.range + 1) * share; ++i) {
+  for (int i = work.rank * kShare; i < (work.rank + 1) * kShare; ++i) {
     float sum = 0, up = 0;
-    for (int block = 0; block < kRanges; ++block) {
-      sum += load_from_block(&sums[i][thread], block);
-      if (gated) up += load_from_block(&sums[i][thread + kGroupThreads], block);
+    for (int range = 0; range < kRanges; ++range) {
+      const float(&own)[kConsumers * kGroupThreads] = sums[range % kOwn][i];
+      sum += load_from_block(&own[thread], range / kOwn);
+      if (gated) up += load_from_block(&own[thread + kGroupThreads], range / kOwn);
     }
     write_out<gated>(launch, part, panel, work.first_token, i, sum, up);
   }
@@ -240,12 +257,16 @@ __device__ inline void leave_registers() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count));
 }
 
-template <DType type, int width, bool split, bool gated>
-__global__ void __launch_bounds__(kThreads, width == 128 ? 1 : 2) wide_matmul(const __grid_constant__ Launch launch) {
+// Blocks of a multiprocessor, as registers allow.
+template <int width>
+inline constexpr int kBlocks = width == 32 ? 2 : 1;
+
+template <DType type, int width, int ranks, bool gated>
+__global__ void __launch_bounds__(kThreads, kBlocks<width>) wide_matmul(const __grid_constant__ Launch launch) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   extern __shared__ __align__(1024) uint8_t memory[];
   auto& shared = *reinterpret_cast<Shared<type, width>*>(memory);
-  const Work work = work_of_block<width, split>();
+  const Work work = work_of_block<width, ranks>();
   const int warp = static_cast<int>(threadIdx.x) / kWarp, panel = panel_of<gated>(work, warp);
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < kSteps<width>; ++stage) {
@@ -257,12 +278,12 @@ __global__ void __launch_bounds__(kThreads, width == 128 ? 1 : 2) wide_matmul(co
   __syncthreads();
   let_next_kernel_start();
   if (warp >= kPanels) {
-    leave_registers<width == 128 ? 40 : 32>();
+    leave_registers<kBlocks<width> == 1 ? 40 : 32>();
     wait_for_kernel_before();
     bring_x<type, width>(launch, work, shared);
-    if (split) sync_cluster(), sync_cluster();
+    if (ranks > 1) sync_cluster(), sync_cluster();
   } else {
-    take_registers<width == 128 ? 232 : 104>();
+    take_registers<kBlocks<width> == 1 ? 232 : 104>();
     bool left = panel < launch.panels;
     const auto next_panel = [&]() -> const uint8_t* {
       if (!left) return nullptr;
@@ -273,46 +294,51 @@ __global__ void __launch_bounds__(kThreads, width == 128 ? 1 : 2) wide_matmul(co
     WeightStream<type, decltype(next_panel)> weights(shared.rings[warp], shared.full[warp], range_begin(launch.cols, work.range),
                                                      range_begin(launch.cols, work.end_range), next_panel);
     wait_for_kernel_before();
-    Sums<width> sums;
-    multiply_ranges<type, width, split>(launch, work, shared, weights, panel < launch.panels, sums);
-    if constexpr (split) {
-      auto* partial = reinterpret_cast<float(*)[kConsumers * kGroupThreads]>(memory);
-      sync_consumers();
+    Sums<width> sums[kResults<ranks>];
+    multiply_ranges<type, width, ranks>(launch, work, shared, weights, panel < launch.panels, sums);
+    if constexpr (ranks > 1) {
+      auto* all = reinterpret_cast<float(*)[width / 2][kConsumers * kGroupThreads]>(memory);
+      static_assert(sizeof *all * kResults<ranks> <= sizeof shared.x + sizeof shared.rings);
+      sync_consumers();  // no one reads x or weights any more
 #pragma unroll
-      for (int i = 0; i < width / 2; ++i) partial[i][threadIdx.x] = sums[i];
+      for (int i = 0; i < kResults<ranks> * width / 2; ++i) {
+        all[i / (width / 2)][i % (width / 2)][threadIdx.x] = sums[i / (width / 2)][i % (width / 2)];
+      }
       sync_cluster();
-      write_split<width, gated>(launch, work, partial, warp);
+      write_split<width, ranks, gated>(launch, work, all, warp);
       sync_cluster();  // no block leaves while another reads its sums
     } else if constexpr (gated) {
-      write_products<width>(launch, work, *reinterpret_cast<Products<width>*>(memory), warp, sums);
+      write_products<width>(launch, work, *reinterpret_cast<Products<width>*>(memory), warp, sums[0]);
     } else {
-      write_whole<width>(launch, work, warp, sums);
+      write_whole<width>(launch, work, warp, sums[0]);
     }
   }
 #endif
 }
 
-template <DType type, int width, bool split, bool gated>
-void launch_kernel(const Launch& launch, cudaStream_t stream) {
-  const int panels_of_block = gated ? kPanels / 2 : kPanels, row_tiles = (launch.panels + panels_of_block - 1) / panels_of_block;
-  const int token_tiles = (launch.rows + width - 1) / width;
-  const Grid grid{.blocks = split ? dim3(row_tiles * kRanges, token_tiles) : dim3(token_tiles, row_tiles),
+template <DType type, int width, int ranks, bool gated>
+void launch_kernel(const Launch& launch, int row_tiles, int token_tiles, cudaStream_t stream) {
+  const Grid grid{.blocks = ranks == 1 ? dim3(token_tiles, row_tiles) : dim3(row_tiles * ranks, token_tiles),
                   .threads = kThreads,
                   .shared = sizeof(Shared<type, width>),
-                  .cluster = split ? kRanges : 1};
-  cuda::launch("matmul of many tokens", wide_matmul<type, width, split, gated>, grid, stream, launch);
+                  .cluster = ranks};
+  cuda::launch("matmul of many tokens", wide_matmul<type, width, ranks, gated>, grid, stream, launch);
 }
 
-// Blocks that run whole ranges, to be worth more than eight times as many that split them.
-constexpr int kEnoughBlocks = 100;
+// One rank where it gives blocks enough.
+template <DType type, int width, int ranks, bool gated>
+void launch_ranks(const Launch& launch, int enough, cudaStream_t stream) {
+  const int panels_of_block = gated ? kPanels / 2 : kPanels, row_tiles = (launch.panels + panels_of_block - 1) / panels_of_block;
+  const int token_tiles = (launch.rows + width - 1) / width;
+  if (row_tiles * token_tiles >= enough) return launch_kernel<type, width, 1, gated>(launch, row_tiles, token_tiles, stream);
+  launch_kernel<type, width, ranks, gated>(launch, row_tiles, token_tiles, stream);
+}
 
 template <DType type, bool gated>
 void launch_width(const Launch& launch, cudaStream_t stream) {
-  if (launch.rows <= 32) return launch_kernel<type, 32, true, gated>(launch, stream);
-  if (launch.rows <= 64) return launch_kernel<type, 64, true, gated>(launch, stream);
-  const int blocks = launch.panels / (gated ? kPanels / 2 : kPanels) * ((launch.rows + 127) / 128);
-  if (blocks < kEnoughBlocks) return launch_kernel<type, 128, true, gated>(launch, stream);
-  launch_kernel<type, 128, false, gated>(launch, stream);
+  if (launch.rows <= 32) return launch_ranks<type, 32, 4, gated>(launch, 200, stream);
+  if (launch.rows <= 64) return launch_ranks<type, 64, 4, gated>(launch, 200, stream);
+  launch_ranks<type, 128, 8, gated>(launch, 100, stream);
 }
 
 }  // namespace
