@@ -123,7 +123,8 @@ __device__ inline void multiply_ranges(const Launch& launch, const Work& work, S
   const int lane = threadIdx.x % kWarp, begin = range_begin(launch.cols, work.range), end = range_begin(launch.cols, work.end_range);
   constexpr int kTurns = kSteps<width>;
   int range = work.range - 1, range_end = begin;
-  Sums<width> sums;
+  Sums<width> own;
+  Sums<width>& sums = ranks == kRanges ? results[0] : own;  // of one range there is nothing to add
   Chunk a, next = {};
   const uint8_t* piece = nullptr;
   if (present && begin < end) take_chunk<type>(weights, piece, begin, end, lane, next);
@@ -150,7 +151,7 @@ __device__ inline void multiply_ranges(const Launch& launch, const Work& work, S
     if (lane == 0) arrive(&shared.x_empty[stage]);
     if (chunk + 1 < range_end) continue;
     hold(sums);
-    add_range<ranks>(sums, range - work.range, results);
+    if (ranks < kRanges) add_range<ranks>(sums, range - work.range, results);
   }
 }
 
@@ -258,11 +259,11 @@ __device__ inline void leave_registers() {
 }
 
 // Blocks of a multiprocessor, as registers allow.
-template <int width>
-inline constexpr int kBlocks = width == 32 ? 2 : 1;
+template <int width, int ranks>
+inline constexpr int kBlocks = width == 32 || (width == 64 && ranks == kRanges) ? 2 : 1;
 
 template <DType type, int width, int ranks, bool gated>
-__global__ void __launch_bounds__(kThreads, kBlocks<width>) wide_matmul(const __grid_constant__ Launch launch) {
+__global__ void __launch_bounds__(kThreads, kBlocks<width, ranks>) wide_matmul(const __grid_constant__ Launch launch) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   extern __shared__ __align__(1024) uint8_t memory[];
   auto& shared = *reinterpret_cast<Shared<type, width>*>(memory);
@@ -278,12 +279,12 @@ __global__ void __launch_bounds__(kThreads, kBlocks<width>) wide_matmul(const __
   __syncthreads();
   let_next_kernel_start();
   if (warp >= kPanels) {
-    leave_registers<kBlocks<width> == 1 ? 40 : 32>();
+    leave_registers<kBlocks<width, ranks> == 1 ? 40 : 32>();
     wait_for_kernel_before();
     bring_x<type, width>(launch, work, shared);
     if (ranks > 1) sync_cluster(), sync_cluster();
   } else {
-    take_registers<kBlocks<width> == 1 ? 232 : 104>();
+    take_registers<kBlocks<width, ranks> == 1 ? 232 : 104>();
     bool left = panel < launch.panels;
     const auto next_panel = [&]() -> const uint8_t* {
       if (!left) return nullptr;
@@ -325,20 +326,24 @@ void launch_kernel(const Launch& launch, int row_tiles, int token_tiles, cudaStr
   cuda::launch("matmul of many tokens", wide_matmul<type, width, ranks, gated>, grid, stream, launch);
 }
 
-// One rank where it gives blocks enough.
-template <DType type, int width, int ranks, bool gated>
-void launch_ranks(const Launch& launch, int enough, cudaStream_t stream) {
-  const int panels_of_block = gated ? kPanels / 2 : kPanels, row_tiles = (launch.panels + panels_of_block - 1) / panels_of_block;
-  const int token_tiles = (launch.rows + width - 1) / width;
-  if (row_tiles * token_tiles >= enough) return launch_kernel<type, width, 1, gated>(launch, row_tiles, token_tiles, stream);
-  launch_kernel<type, width, ranks, gated>(launch, row_tiles, token_tiles, stream);
-}
-
+// As few ranks as give every multiprocessor a block, or two where they fit.
 template <DType type, bool gated>
 void launch_width(const Launch& launch, cudaStream_t stream) {
-  if (launch.rows <= 32) return launch_ranks<type, 32, 4, gated>(launch, 200, stream);
-  if (launch.rows <= 64) return launch_ranks<type, 64, 4, gated>(launch, 200, stream);
-  launch_ranks<type, 128, 8, gated>(launch, 100, stream);
+  const int width = launch.rows <= 32 ? 32 : launch.rows <= 64 ? 64 : 128, panels_of_block = gated ? kPanels / 2 : kPanels;
+  const int row_tiles = (launch.panels + panels_of_block - 1) / panels_of_block, token_tiles = (launch.rows + width - 1) / width;
+  const int blocks = row_tiles * token_tiles;
+  constexpr int kTwoEach = 190, kOneEach = 100;
+  if (width == 32) {
+    if (blocks >= kTwoEach) return launch_kernel<type, 32, 1, gated>(launch, row_tiles, token_tiles, stream);
+    if (4 * blocks >= kTwoEach) return launch_kernel<type, 32, 4, gated>(launch, row_tiles, token_tiles, stream);
+    return launch_kernel<type, 32, 8, gated>(launch, row_tiles, token_tiles, stream);
+  }
+  if (width == 64) {
+    if (blocks >= kTwoEach) return launch_kernel<type, 64, 1, gated>(launch, row_tiles, token_tiles, stream);
+    return launch_kernel<type, 64, 8, gated>(launch, row_tiles, token_tiles, stream);
+  }
+  if (blocks >= kOneEach) return launch_kernel<type, 128, 1, gated>(launch, row_tiles, token_tiles, stream);
+  launch_kernel<type, 128, 8, gated>(launch, row_tiles, token_tiles, stream);
 }
 
 }  // namespace
