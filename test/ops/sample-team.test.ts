@@ -81,6 +81,9 @@ function expectSameResults(actual: StepResults, expected: StepResults): void {
   expectClose(actual.topLogprobs, expected.topLogprobs);
 }
 
+/** With one kind of NaN: what arithmetic makes of one differs between processors. */
+const plainNaN = (values: Float32Array) => Float32Array.from(values, (value) => (Number.isNaN(value) ? Number.NaN : value));
+
 describe.each(TEAMS)("a team of $blocks x $threads", (team) => {
   it("keeps what the reference keeps, but for weights that are nothing beside the sum", () => {
     const random = new Random(31);
@@ -152,7 +155,7 @@ describe.each(TEAMS)("a team of $blocks x $threads", (team) => {
       actual.forEach((step, n) => {
         expectSameResults(step, expected[n]!);
       });
-      expectSameBits((actual[0] as SampleStep).resultLogits, (expected[0] as SampleStep).resultLogits);
+      expectSameBits(plainNaN((actual[0] as SampleStep).resultLogits), plainNaN((expected[0] as SampleStep).resultLogits));
     }
   });
 });

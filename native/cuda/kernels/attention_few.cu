@@ -54,7 +54,7 @@ __device__ inline void keep(const State<D>& state, int queries, int lane, Stored
   }
 }
 
-// Merges the first `count` states of a round (split i is warp i mod kWarps of rank i / kWarps) into each of the thread's pairs of dimensions; in
+// Merges the first `count` states of a round (split i is warp i / ranks of rank i mod ranks) into each of the thread's pairs of dimensions; in
 // the last round they are the result.
 template <class Element, int D>
 __device__ inline void merge_round(const Attention& op, const Tile& tile, Shared<Element, D>& shared, int turn, int count, int rank,
@@ -65,8 +65,8 @@ __device__ inline void merge_round(const Attention& op, const Tile& tile, Shared
     Merged merged = first ? Merged{-INFINITY, 0, 0, 0} : shared.merged[k][threadIdx.x];
 #pragma unroll 4
     for (int i = 0; i < count; ++i) {
-      const StoredState<D>& own = shared.states[turn][i % kWarps];
-      const int other = i / kWarps;
+      const StoredState<D>& own = shared.states[turn][i / ranks];
+      const int other = i % ranks;
       const Factors factors =
           merge_weights(merged.largest, merged.weight, load_from_block(&own.largest[m], other), load_from_block(&own.weight[m], other));
       const float2 part = load_from_block(reinterpret_cast<const float2*>(&own.values[m][d]), other);
@@ -82,26 +82,27 @@ __device__ inline void merge_round(const Attention& op, const Tile& tile, Shared
   }
 }
 
-// The tile that begins at this token; no queries if none does: padding, a token within a tile, or of a row with many tokens.
-[[maybe_unused]] __device__ inline Tile tile_of(const Attention& op, const StepView& step, int token, int kv_head, int first_head,
-                                                int heads) {
-  Tile tile{.row = step.row_of_token[token], .kv_head = kv_head, .first_token = token, .first_head = first_head, .heads = heads};
-  if (tile.row < 0) return tile;
-  const int begin = step.q_indptr[tile.row], end = step.q_indptr[tile.row + 1], tokens = kQueries / heads;
-  if (end - begin > kFewTokens || (token - begin) % tokens != 0) return tile;
-  tile.queries = min(tokens, end - token) * heads;
-  tile.position = step.positions[token];
+// A tile of a row; no queries if the row has no such tile, or many tokens.
+[[maybe_unused]] __device__ inline Tile tile_of(const StepView& step, int row, int index, int kv_head, int first_head, int heads) {
+  const int tokens = kQueries / heads, begin = step.q_indptr[row], end = step.q_indptr[row + 1], first = begin + index * tokens;
+  Tile tile{.row = row, .kv_head = kv_head, .first_token = first, .first_head = first_head, .heads = heads};
+  if (end - begin > kFewTokens || first >= end) return tile;
+  tile.queries = min(tokens, end - first) * heads;
+  tile.position = step.positions[first];
   return tile;
 }
 
 template <class Element, int D>
-__global__ void __launch_bounds__(kWarps* kWarp) attend_few(Attention op, StepView step, PageTables tables, int heads_of_tile, int ranks) {
+__global__ void __launch_bounds__(kWarps* kWarp)
+    attend_few(Attention op, StepView step, PageTables tables, int heads_of_tile, int tiles_of_row, int ranks) {
 #if __CUDA_ARCH__ >= 900
   extern __shared__ __align__(128) uint8_t memory[];
   auto& shared = *reinterpret_cast<Shared<Element, D>*>(memory);
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, rank = blockIdx.x % ranks, group = op.query_heads / op.cache.kv_heads;
   const int first_head = blockIdx.z * heads_of_tile;
-  const Tile tile = tile_of(op, step, blockIdx.x / ranks, blockIdx.y, first_head, min(heads_of_tile, group - first_head));
+  const int index = blockIdx.x / ranks;
+  const Tile tile =
+      tile_of(step, index / tiles_of_row, index % tiles_of_row, blockIdx.y, first_head, min(heads_of_tile, group - first_head));
   let_next_kernel_start();
   if (tile.queries == 0) return wait_for_kernel_before();
   const Range range = range_of(op, tile);
@@ -113,7 +114,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) attend_few(Attention op, StepVi
     fence_shared_for_async();
   }
   __syncwarp();
-  int split = first + rank * kWarps + warp;
+  int split = first + warp * ranks + rank;
   const auto fetch = [&] { fetch_split<Element, D>(op, tables, tile.row, tile.kv_head, split, range, shared.splits[warp], arrival); };
   const bool is_old = (split + 1) * kSplitKeys <= step.starts[tile.row];  // no key of it is of this step
   if (is_old) fetch();
@@ -149,12 +150,14 @@ template <class Element, int D>
 void launch_kernel(const Attention& op, cudaStream_t stream) {
   const StepInputs& step = *op.step;
   const int group = op.query_heads / op.cache.kv_heads, heads = std::min(kQueries, group), head_tiles = (group + heads - 1) / heads;
-  const int ranks = ranks_for(step.rows * op.cache.kv_heads * head_tiles);
-  const Grid grid{.blocks = dim3(step.tokens * ranks, op.cache.kv_heads, head_tiles),
+  const int tokens_of_tile = kQueries / heads, most = step.tokens == step.rows ? 1 : kFewTokens;  // of a row
+  const int tiles_of_row = (most + tokens_of_tile - 1) / tokens_of_tile, ranks = ranks_for(step.rows * op.cache.kv_heads * head_tiles);
+  const Grid grid{.blocks = dim3(step.rows * tiles_of_row * ranks, op.cache.kv_heads, head_tiles),
                   .threads = kWarps * kWarp,
                   .shared = sizeof(Shared<Element, D>),
                   .cluster = ranks};
-  launch("attention of few tokens", attend_few<Element, D>, grid, stream, op, view_of(step), step.tables[op.group], heads, ranks);
+  launch("attention of few tokens", attend_few<Element, D>, grid, stream, op, view_of(step), step.tables[op.group], heads, tiles_of_row,
+         ranks);
 }
 
 }  // namespace
