@@ -70,14 +70,16 @@ export function floats(length: number, what: string): Float32Array {
   }
 }
 
-function packRow({ sequence, start, count, output, outputs }: PlanRow, buffers: StepBuffers, b: number): void {
+function packRow({ sequence, start, count, output, outputs, guesses }: PlanRow, buffers: StepBuffers, b: number): void {
   const q = buffers.qIndptr[b]!;
+  const { length, tokens } = sequence;
+  const firstGuess = start + count - guesses;
   buffers.slots[b] = sequence.slot;
   buffers.starts[b] = start;
   buffers.kinds[b] = ROW_OUTPUT[output];
   buffers.outIndptr[b + 1] = buffers.outIndptr[b]! + outputs;
-  buffers.nextTokens[b] = output === "score" && start + count < sequence.length ? sequence.tokens[start + count]! : -1;
-  for (let i = 0; i < count; i++) buffers.tokens[q + i] = start + i < sequence.length ? sequence.tokens[start + i]! : -1;
+  buffers.nextTokens[b] = output === "score" && start + count < length ? tokens[start + count]! : -1;
+  for (let p = start; p < start + count; p++) buffers.tokens[q + p - start] = p < length || p >= firstGuess ? tokens[p]! : -1;
   buffers.qIndptr[b + 1] = q + count;
 }
 

@@ -65,12 +65,24 @@ export class PagedCache {
     return end;
   }
 
-  /** Gives back what tokens from `computed` on do not see, and takes the pages up to `end`. False, and none was taken, when there are too few. */
-  reserve(sequence: Sequence, end: number): boolean {
+  /**
+   * Gives back what tokens from `computed` on do not see, and takes the pages up to `end`. False, and none was taken, when these and `spare`
+   * more are not there.
+   */
+  reserve(sequence: Sequence, end: number, spare: number = 0): boolean {
     for (const group of this.groups) group.trim(sequence);
-    if (!this.#hasRoom(sequence, end, 0)) return false;
+    if (!this.#hasRoom(sequence, end, spare)) return false;
     for (const group of this.groups) group.reserve(sequence, end);
     return true;
+  }
+
+  /**
+   * A row has come that guessed: what it wrote for wrong guesses lies behind `computed` by now, in pages without a name, and is written anew
+   * by the tokens that come instead. What such tokens leave in a state that each token changes has to be undone here: a group of recurrent
+   * layers would go back to the snapshot that it took when the row was reserved.
+   */
+  shrink(sequence: Sequence): void {
+    for (const group of this.groups) group.shrink(sequence);
   }
 
   /** Lets others find the pages that steps up to `step`, the latest that was submitted, have filled with known tokens. */

@@ -11,8 +11,10 @@ export interface PlanRow {
   /** Tokens of this row, at least 1. */
   count: number;
   output: RowOutput;
-  /** How many of its last tokens give an output: 0 for `none`, 1 for `sample` and `logits`, all for `score`. */
+  /** How many of its last tokens give an output: 0 for `none`, 1 for `logits`, 1 + `guesses` for `sample`, all for `score`. */
   outputs: number;
+  /** How many of its last tokens are guesses, which `sequence.tokens` has at their positions. */
+  guesses: number;
 }
 
 /** One step: who runs how many tokens. Plans are reused, so that a step allocates nothing that grows with the batch. */
@@ -38,21 +40,25 @@ export function clearPlan(plan: Plan, step: number): void {
   plan.tokenCount = 0;
 }
 
-/** The sequence's next `count` tokens become a row: from now on they count as computed, and what the row samples is on its way. */
-export function addRow(plan: Plan, sequence: Sequence, count: number): void {
+/**
+ * The sequence's next `count` tokens become a row, the last `guesses` of them guesses: from now on they count as computed, and what the row
+ * samples is on its way.
+ */
+export function addRow(plan: Plan, sequence: Sequence, count: number, guesses: number): void {
   const start = sequence.computed;
   sequence.computed += count;
-  const output = outputOf(sequence);
-  const outputs = output === "none" ? 0 : output === "score" ? count : 1;
+  const output = outputOf(sequence, guesses);
+  const outputs = output === "none" ? 0 : output === "score" ? count : 1 + guesses;
   if (samples(output)) askFor(sequence, outputs);
   const spare = plan.rows[plan.rowCount];
-  if (spare === undefined) plan.rows.push({ sequence, start, count, output, outputs });
+  if (spare === undefined) plan.rows.push({ sequence, start, count, output, outputs, guesses });
   else {
     spare.sequence = sequence;
     spare.start = start;
     spare.count = count;
     spare.output = output;
     spare.outputs = outputs;
+    spare.guesses = guesses;
   }
   plan.rowCount += 1;
   plan.tokenCount += count;
@@ -69,9 +75,9 @@ export function removeRow(plan: Plan, index: number): void {
 }
 
 /** A row samples when it reaches the last token that is known or on the device. */
-function outputOf({ options, computed, length, sampling }: Sequence): RowOutput {
+function outputOf({ options, computed, length, sampling }: Sequence, guesses: number): RowOutput {
   if (options.output === "score") return "score";
-  return computed === length + sampling ? options.output : "none";
+  return computed === length + sampling + guesses ? options.output : "none";
 }
 
 function samples(output: RowOutput): boolean {

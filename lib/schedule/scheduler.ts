@@ -6,7 +6,8 @@ import { checkRunning, checkWaiting } from "./integrity.ts";
 import { invariant } from "./pages.ts";
 import { addRow, clearPlan, type Plan, removeRow } from "./plan.ts";
 import { insert, type Queue, remove } from "./queue.ts";
-import { checkFits, createSequence, pendingTokens, receive, type Sequence, type SequenceOptions } from "./sequence.ts";
+import { checkFits, createSequence, pendingTokens, receive, type Sequence, type SequenceOptions, tokensLeft } from "./sequence.ts";
+import type { Speculator } from "./speculator.ts";
 
 /** Sizes that hold as long as the scheduler. */
 export interface SchedulerConfig extends CacheConfig {
@@ -50,10 +51,14 @@ export interface SchedulerStats {
  *     native       step 1                 | step 2                           | choice | step 3                   | step 4  ...
  *
  * The choice was submitted before step 3, so it is made before step 3 runs, which finds its token on the device.
+ *
+ * A sequence whose row guessed runs again when that row has settled, since it is not known before where its next row begins: in every
+ * second step where others, which don't guess, run in each. All that guess do so in the same steps.
  */
 export class Scheduler {
   readonly #config: SchedulerConfig;
   readonly #cache: PagedCache;
+  readonly #speculator: Speculator | undefined;
   /** Both by rank. */
   readonly #waiting: Queue = [];
   readonly #running: Queue = [];
@@ -66,8 +71,9 @@ export class Scheduler {
   #prefixQueries = 0;
 
   /** Throws INVALID_ARGUMENT when the pools are too small for one sequence of `maxContext` tokens. Tests make groups of their own. */
-  constructor(config: SchedulerConfig, createPages: CreateGroup = createGroup) {
+  constructor(config: SchedulerConfig, speculator?: Speculator, createPages: CreateGroup = createGroup) {
     this.#config = config;
+    this.#speculator = speculator;
     this.#cache = new PagedCache(config, createPages);
     this.#freeSlots = Array.from({ length: checkInteger("maxSlots", config.maxSlots, 1, 2 ** 20) }, (_, i) => config.maxSlots - 1 - i);
   }
@@ -130,7 +136,12 @@ export class Scheduler {
    */
   settle(sequence: Sequence, tokens: Int32Array, from: number, to: number): void {
     if (sequence.state === "finished") return;
+    const guessed = sequence.asked[0]! - 1;
     receive(sequence, tokens, from, to);
+    if (guessed > 0) {
+      if (sequence.state === "running") this.#cache.shrink(sequence);
+      this.#speculator?.settled(sequence, guessed, to - from - 1);
+    }
     if (sequence.state === "waiting" && sequence.sampling === 0) this.#freeSlot(sequence);
   }
 
@@ -176,19 +187,35 @@ export class Scheduler {
   /** False when a sequence lacked pages: then nobody new may take those that come free. */
   #planRunning(plan: Plan): boolean {
     const preemptions = this.#preemptions;
+    const guessesAreOut = this.#running.some(({ held, options }) => held && options.output === "sample");
+    if (!guessesAreOut) this.#speculator?.prepare(this.#running);
     let decodes = 0; // after the current sequence
     for (const sequence of this.#running) if (pendingTokens(sequence) === 1) decodes += 1;
     for (let i = 0; i < this.#running.length; i++) {
       const sequence = this.#running[i]!;
       const pending = pendingTokens(sequence);
       if (pending === 1) decodes -= 1;
+      if (guessesAreOut && this.#speculator?.guesses(sequence)) continue;
       const count = Math.min(pending, this.#config.maxBatchTokens - plan.tokenCount - decodes);
       if (count <= 0) continue;
       const end = this.#cache.cut(sequence, count);
       if (!this.#makeRoom(sequence, end)) return false;
-      addRow(plan, sequence, end - sequence.computed);
+      const guesses = guessesAreOut ? 0 : this.#guess(sequence, end, this.#config.maxBatchTokens - plan.tokenCount - decodes);
+      addRow(plan, sequence, end + guesses - sequence.computed, guesses);
     }
     return preemptions === this.#preemptions;
+  }
+
+  /** How many guesses a row that ends at `end` runs, too, within `budget` tokens in all: no other sequence gives up a token or page for them. */
+  #guess(sequence: Sequence, end: number, budget: number): number {
+    const { computed, length, sampling, options } = sequence;
+    if (this.#speculator === undefined || !options.speculate || options.output !== "sample" || end !== length + sampling) return 0;
+    const most = Math.min(computed + budget - end, tokensLeft(sequence) - 1);
+    if (most <= 0) return 0;
+    let count = this.#speculator.guess(sequence, most);
+    count = this.#cache.cut(sequence, end + count - computed) - end;
+    while (count > 0 && !this.#cache.reserve(sequence, end + count, this.#running.length)) count -= 1;
+    return count;
   }
 
   /** Takes the pages of the sequence's tokens before `end` from the last by rank, one after the other. False when it is the last itself. */
@@ -232,7 +259,7 @@ export class Scheduler {
       this.#admit(sequence);
       const end = this.#cache.cut(sequence, Math.min(pendingTokens(sequence), budget));
       invariant(this.#cache.reserve(sequence, end), `sequence ${sequence.id} was admitted without room`);
-      addRow(plan, sequence, end - sequence.computed);
+      addRow(plan, sequence, end - sequence.computed, 0);
     }
   }
 
@@ -263,6 +290,7 @@ export class Scheduler {
     this.#cache.release(sequence);
     this.#freeSlot(sequence);
     sequence.state = "finished";
+    this.#speculator?.ended(sequence);
   }
 
   #freeSlot(sequence: Sequence): void {

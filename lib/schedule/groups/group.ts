@@ -36,6 +36,8 @@ export interface GroupPages {
   missing(sequence: Sequence, end: number): number;
   /** Takes the pages of the tokens before `end`; there is room for those that are missing. */
   reserve(sequence: Sequence, end: number): void;
+  /** Gives back what the tokens before `computed` do not need: it was taken for guesses that were wrong. */
+  shrink(sequence: Sequence): void;
   /** Names the sequence's pages [offered, full), which steps up to `step` have filled. */
   offer(sequence: Sequence, full: number, step: number): void;
   /** Takes all pages from the sequence; those with a name stay cached. */

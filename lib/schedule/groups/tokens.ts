@@ -63,6 +63,12 @@ export abstract class TokenPages implements GroupPages {
     while (table.first + table.count < endPage) table.push(this.pool.take());
   }
 
+  shrink(sequence: Sequence): void {
+    const table = this.#tableOf(sequence);
+    const endPage = Math.ceil(sequence.computed / this.pageSize);
+    while (table.count > 0 && table.first + table.count > endPage) this.pool.release(table.pop());
+  }
+
   offer(sequence: Sequence, full: number, step: number): void {
     const { first, ids } = this.#tableOf(sequence);
     for (let p = Math.max(first, sequence.offered); p < full; p++) this.pool.offer(ids[p - first]!, sequence.hashes[p + 1]!, step);

@@ -11,10 +11,10 @@ test("a step in CSR form: a chunk, a decode whose token is on the device, a scor
   const plan: Plan = {
     step: 1,
     rows: [
-      { sequence: sequence(3, 50, [table(0, [7, 2, 9]), table(1, [5, 6])]), start: 32, count: 5, output: "none", outputs: 0 },
-      { sequence: sequence(0, 20, [table(0, [4, 1]), table(0, [8, 0])]), start: 20, count: 1, output: "sample", outputs: 1 },
-      { sequence: sequence(1, 6, [table(0, [3]), table(0, [3])]), start: 2, count: 4, output: "score", outputs: 4 },
-      { sequence: sequence(2, 9, []), start: 0, count: 1, output: "none", outputs: 0 }, // spare
+      { sequence: sequence(3, 50, [table(0, [7, 2, 9]), table(1, [5, 6])]), start: 32, count: 5, output: "none", outputs: 0, guesses: 0 },
+      { sequence: sequence(0, 20, [table(0, [4, 1]), table(0, [8, 0])]), start: 20, count: 1, output: "sample", outputs: 1, guesses: 0 },
+      { sequence: sequence(1, 6, [table(0, [3]), table(0, [3])]), start: 2, count: 4, output: "score", outputs: 4, guesses: 0 },
+      { sequence: sequence(2, 9, []), start: 0, count: 1, output: "none", outputs: 0, guesses: 0 }, // spare
     ],
     rowCount: 3,
     tokenCount: 10,
@@ -41,7 +41,17 @@ test("a step in CSR form: a chunk, a decode whose token is on the device, a scor
 test("kvPages grows when a step's sequences hold more pages", () => {
   const ids = Array.from({ length: 5000 }, (_, i) => i);
   const buffers = createBuffers({ maxBatchTokens: 16, maxSlots: 8, groups: 1 });
-  const row = { sequence: sequence(0, 8, [table(0, ids)]), start: 7, count: 1, output: "sample" as const, outputs: 1 };
+  const row = { sequence: sequence(0, 8, [table(0, ids)]), start: 7, count: 1, output: "sample" as const, outputs: 1, guesses: 0 };
   pack({ step: 1, rows: [row, row], rowCount: 2, tokenCount: 2 }, buffers, 1);
   expect([...buffers.kvPages.subarray(5000, 10000)]).toEqual(ids);
+});
+
+test("guesses stand behind the known tokens, or behind the one on the device", () => {
+  const [known, onDevice] = [sequence(0, 9, [table(0, [1])]), sequence(1, 8, [table(0, [2])])];
+  const row = { start: 8, count: 4, output: "sample" as const, outputs: 4, guesses: 3 };
+  const rows = [known, onDevice].map((sequence) => ({ sequence, ...row }));
+  const buffers = createBuffers({ maxBatchTokens: 16, maxSlots: 8, groups: 1 });
+  pack({ step: 1, rows, rowCount: 2, tokenCount: 8 }, buffers, 1);
+  expect([...buffers.tokens.subarray(0, 8)]).toEqual([108, 109, 110, 111, -1, 109, 110, 111]);
+  expect([...buffers.outIndptr.subarray(0, 3)]).toEqual([0, 4, 8]);
 });

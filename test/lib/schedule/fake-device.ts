@@ -94,10 +94,9 @@ export class FakeDevice {
     return this.#calls.filter((call) => Array.isArray(call)).length;
   }
 
-  /** The last tokens of some rows may be guesses. */
-  submit(plan: Plan, guesses: ReadonlyMap<Sequence, number[]> = new Map()): void {
+  submit(plan: Plan): void {
     const rows = plan.rows.slice(0, plan.rowCount);
-    this.#calls.push(rows.map((row) => this.#pack(row, guesses.get(row.sequence) ?? [])));
+    this.#calls.push(rows.map((row) => this.#pack(row)));
     for (const { sequence } of rows) sequence.slotIsNew = false;
   }
 
@@ -124,17 +123,18 @@ export class FakeDevice {
     }
   }
 
-  #pack({ sequence, start, count, output, outputs }: PlanRow, guesses: number[]): DeviceRow {
+  #pack({ sequence, start, count, output, outputs, guesses }: PlanRow): DeviceRow {
     const { slot, slotIsNew, length, tokens } = sequence;
-    const known = Array.from({ length: count - guesses.length }, (_, i) => (start + i < length ? tokens[start + i]! : -1));
+    const isGuess = (i: number): boolean => i >= count - guesses;
     return {
       sequence,
       slot,
       slotIsNew,
       start,
-      tokens: known.concat(guesses),
+      tokens: Array.from({ length: count }, (_, i) => (start + i < length || isGuess(i) ? tokens[start + i]! : -1)),
       output,
       outputs,
+      guesses,
       pages: sequence.pages.map((table) => ({ first: table.first, ids: [...table.ids.subarray(0, table.count)] })),
     };
   }

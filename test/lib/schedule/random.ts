@@ -70,5 +70,6 @@ export function randomOptions(random: Random, output: SequenceOptions["output"],
     cacheSalt: random.pick(["", "", "salt"]),
     adapter: random.pick(["", "", "a"]),
     media: randomMedia(random, prompt.length),
+    speculate: random.chance(0.8),
   };
 }
