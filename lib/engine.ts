@@ -1,4 +1,4 @@
-import type { Chunk, Completion } from "./api/completion.ts";
+import { acceptanceOf, type Chunk, type Completion } from "./api/completion.ts";
 import { type EngineOptions, MAX_SLOTS, PAGE_SIZE, pageBytes } from "./api/options.ts";
 import { checkParams, type GenerateParams } from "./api/params.ts";
 import type { EngineStats } from "./api/stats.ts";
@@ -11,8 +11,11 @@ import { StepLoop } from "./run/loop.ts";
 import { type EngineParts, openParts, type TextTokenizer } from "./run/parts.ts";
 import { Request } from "./run/request.ts";
 import { Score } from "./run/score.ts";
+import { createSpeculation } from "./run/speculate.ts";
+import { StepClock } from "./run/step-clock.ts";
 import { ChunkStream } from "./run/stream.ts";
 import { Scheduler } from "./schedule/scheduler.ts";
+import type { Speculation } from "./speculate/speculation.ts";
 import type { ChatInput, ChatMessage } from "./text/chat/template.ts";
 
 /**
@@ -46,6 +49,7 @@ export class Engine {
   readonly #scheduler: Scheduler;
   readonly #loop: StepLoop;
   readonly #model: RequestModel;
+  readonly #speculation: Speculation | undefined;
   #closed: Promise<void> | undefined;
 
   static {
@@ -57,17 +61,13 @@ export class Engine {
     const { maxBatchTokens, maxContext, prefixCache, pages } = options;
     const groups = source.spec.cacheGroups.map(({ kind, window }, g) => ({ kind, window, pages: pages[g]! }));
     this.#parts = parts;
-    this.#scheduler = new Scheduler({
-      maxBatchTokens,
-      maxContext,
-      prefixCache,
-      groups,
-      pageSize: PAGE_SIZE,
-      maxSlots: MAX_SLOTS,
-      modelId: source.name,
-    });
+    const guessing = options.speculate && createSpeculation(options.speculate, parts.trial);
+    const sizes = { maxBatchTokens, maxContext, prefixCache, groups, pageSize: PAGE_SIZE, maxSlots: MAX_SLOTS };
+    this.#scheduler = new Scheduler({ ...sizes, modelId: source.name }, guessing?.speculation);
+    this.#speculation = guessing?.speculation;
     const { vocabSize } = source.spec;
-    this.#loop = new StepLoop(parts.native, this.#scheduler, { maxBatchTokens, maxSlots: MAX_SLOTS, groups: groups.length, vocabSize });
+    const limits = { maxBatchTokens, maxSlots: MAX_SLOTS, groups: groups.length, vocabSize };
+    this.#loop = new StepLoop(parts.native, this.#scheduler, limits, guessing && new StepClock(guessing.cost));
     this.#model = { vocabSize, maxContext, endTokens: source.endTokens, vocabulary: tokenizer?.vocabulary, prefixCache };
   }
 
@@ -148,6 +148,7 @@ export class Engine {
       kvCacheUsedBytes: sum(groups, (group) => group.used * group.pageBytes),
       cacheHitRate: prefixQueries === 0 ? 0 : prefixHits / prefixQueries,
       batchOccupancy: meanRows,
+      ...acceptanceOf(this.#speculation?.counts ?? { rows: 0, guessed: 0, right: 0 }),
       device: device.kind,
       ...(device.kind === "cpu" && { isa: device.isa, threads: device.threads }),
       compute,

@@ -3,6 +3,7 @@ import { checkBoolean, checkFunction, checkInteger, checkKeys, checkOneOf, check
 import { KvasirError } from "../errors.ts";
 import type { CacheGroup, ModelSource } from "../model/spec.ts";
 import type { Compute, DeviceConfig, Isa, KvType } from "../native/addon.ts";
+import { type CheckedSpeculate, checkSpeculate, type SpeculateOptions } from "./speculate.ts";
 
 /** How an engine runs a model. Every field may be left out. */
 export interface EngineOptions {
@@ -24,6 +25,8 @@ export interface EngineOptions {
   maxBatchTokens?: number;
   /** Requests share the pages of equal prefixes, also after their end (true). */
   prefixCache?: boolean;
+  /** Guesses tokens, to check several in one step where that is faster (nobody guesses). */
+  speculate?: SpeculateOptions;
   /** Ends loading, which rejects with the signal's reason. */
   signal?: AbortSignal;
   /** Called while weights are loaded. */
@@ -40,6 +43,7 @@ export interface CheckedOptions {
   pages: number[];
   maxBatchTokens: number;
   prefixCache: boolean;
+  speculate: CheckedSpeculate | undefined;
   signal: AbortSignal | undefined;
   onProgress: ((progress: { loadedBytes: number; totalBytes: number }) => void) | undefined;
 }
@@ -72,6 +76,7 @@ const KEYS: readonly (keyof EngineOptions)[] = [
   "kvCacheBytes",
   "maxBatchTokens",
   "prefixCache",
+  "speculate",
   "signal",
   "onProgress",
 ];
@@ -96,6 +101,7 @@ export function checkOptions(given: EngineOptions | undefined, source: ModelSour
     }),
     maxBatchTokens,
     prefixCache: checkBoolean("prefixCache", options.prefixCache ?? true),
+    speculate: checkSpeculate(options.speculate),
     signal: signal === undefined ? undefined : checkSignal("signal", signal),
     onProgress: onProgress === undefined ? undefined : checkFunction("onProgress", onProgress),
   };

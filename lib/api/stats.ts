@@ -24,6 +24,10 @@ export interface EngineStats {
   cacheHitRate: number;
   /** Mean number of sequences in a step, so far. */
   batchOccupancy: number;
+  /** Share of guessed tokens that were right, so far; 0 if none was guessed. */
+  acceptanceRate: number;
+  /** Mean tokens that came at once where tokens were guessed, so far; 0 if none was. */
+  acceptedLength: number;
   /** The device that runs the model. */
   device: "cpu" | "cuda";
   /** Instruction set, as chosen; of the CPU alone. */

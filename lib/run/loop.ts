@@ -5,11 +5,14 @@ import { createPlan, type Plan, type PlanRow } from "../schedule/plan.ts";
 import type { Scheduler } from "../schedule/scheduler.ts";
 import type { Sequence, SequenceOptions } from "../schedule/sequence.ts";
 import type { Sampled, Sampling, SequenceOwner } from "./owner.ts";
+import type { StepClock } from "./step-clock.ts";
 
 interface Step {
   readonly plan: Plan;
   readonly buffers: StepBuffers;
   done: Promise<void> | undefined;
+  /** By `performance.now()`. */
+  submitted: number;
 }
 
 /** What a step's size depends on. */
@@ -36,6 +39,7 @@ export class StepLoop {
   readonly #native: NativeEngine;
   readonly #scheduler: Scheduler;
   readonly #limits: LoopLimits;
+  readonly #clock: StepClock | undefined;
   readonly #steps: [Step, Step];
   readonly #owners = new Map<Sequence, SequenceOwner>();
   readonly #sampled: Sampled;
@@ -49,11 +53,13 @@ export class StepLoop {
   #stepCount = 0;
   #rowCount = 0;
 
-  constructor(native: NativeEngine, scheduler: Scheduler, limits: LoopLimits) {
+  /** `clock`: for whom steps are measured. */
+  constructor(native: NativeEngine, scheduler: Scheduler, limits: LoopLimits, clock?: StepClock) {
     this.#native = native;
     this.#scheduler = scheduler;
     this.#limits = limits;
-    const step = (): Step => ({ plan: createPlan(), buffers: createBuffers(limits), done: undefined });
+    this.#clock = clock;
+    const step = (): Step => ({ plan: createPlan(), buffers: createBuffers(limits), done: undefined, submitted: 0 });
     this.#steps = [step(), step()];
     this.#sampled = { results: this.#steps[0].buffers, output: 0 };
   }
@@ -107,6 +113,7 @@ export class StepLoop {
     try {
       await undefined; // who asks in the same turn of the event loop shares the first step
       let running: Step | undefined;
+      this.#clock?.start();
       for (let turn = 0; ; turn ^= 1) {
         const next = this.#submit(this.#steps[turn]!);
         if (running !== undefined) await this.#finish(running);
@@ -130,6 +137,7 @@ export class StepLoop {
       this.#giveLogits(plan, buffers);
       this.#pack(plan, buffers);
     } while (plan.rowCount === 0); // each time, a request has failed
+    step.submitted = performance.now();
     step.done = this.#native.step(buffers);
     step.done.catch(() => {}); // seen when it is awaited, after the step before
     this.#stepCount += 1;
@@ -196,6 +204,7 @@ export class StepLoop {
       return this.#lose(step, nativeError(error));
     }
     const now = performance.now();
+    this.#clock?.done(step.plan, step.submitted, now);
     for (let b = 0; b < step.plan.rowCount; b++) {
       const owner = this.#owners.get(step.plan.rows[b]!.sequence);
       if (owner === undefined) continue; // ended while the step ran

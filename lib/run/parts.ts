@@ -7,6 +7,7 @@ import { type NativeConfig, type NativeEngine, type NativeInfo, type NativeModul
 import { ChatTemplate } from "../text/chat/template.ts";
 import { Tokenizer } from "../text/tokenizer/tokenizer.ts";
 import { untilAborted } from "./abort.ts";
+import type { SpeculationTrial } from "./speculate.ts";
 
 /** What an engine uses of the tokenizer. */
 export type TextTokenizer = Pick<Tokenizer, "vocabulary" | "encode" | "encodeChat" | "detokenize" | "close">;
@@ -19,6 +20,8 @@ export interface EngineParts {
   info: NativeInfo;
   tokenizer: TextTokenizer | undefined;
   chat: Pick<ChatTemplate, "render" | "close"> | undefined;
+  /** Of tests and benchmarks. */
+  trial?: SpeculationTrial;
 }
 
 /** Opens a model's files, checks the options against it, and loads weights and tokenizer side by side. */

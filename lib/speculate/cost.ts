@@ -1,0 +1,101 @@
+/** Weights of what is measured last, faster than expected and slower: what disturbs a step makes it slower only. Chosen by trial. */
+const FASTER = 0.5;
+const SLOWER = 0.1;
+
+/** Sizes up to this have a place of their own in a {@link TimeTable}, larger ones share one with those within an eighth of an octave. */
+const EXACT = 32;
+
+/** Times by size, measured one by one: what was not measured is taken from the sizes around it. */
+export class TimeTable {
+  /** By place; NaN: not measured. */
+  readonly #ms: number[] = [];
+  /** By place: the size that was measured last. */
+  readonly #sizes: number[] = [];
+
+  /** It took `ms` at this size. */
+  add(size: number, ms: number): void {
+    const place = placeOf(size);
+    const before = this.#ms[place];
+    this.#sizes[place] = size;
+    this.#ms[place] = before === undefined ? ms : before + (ms < before ? FASTER : SLOWER) * (ms - before);
+  }
+
+  /**
+   * Milliseconds at this size: measured there, or on the line between the nearest that were; a larger size than any costs as much as the
+   * largest until it is tried. NaN while nothing is known.
+   */
+  at(size: number): number {
+    const place = placeOf(size);
+    if (this.#ms[place] !== undefined) return this.#ms[place];
+    let [below, above] = [place - 1, place + 1];
+    while (below >= 0 && this.#ms[below] === undefined) below -= 1;
+    while (above < this.#ms.length && this.#ms[above] === undefined) above += 1;
+    const [least, most] = [this.#ms[below], this.#ms[above]];
+    if (least === undefined || most === undefined) return least ?? most ?? Number.NaN;
+    const share = (size - this.#sizes[below]!) / (this.#sizes[above]! - this.#sizes[below]!);
+    return least + share * (most - least);
+  }
+
+  /** Sizes above this are to be measured anew. */
+  forgetAbove(size: number): void {
+    this.#ms.length = Math.min(this.#ms.length, placeOf(size) + 1);
+  }
+}
+
+function placeOf(size: number): number {
+  return size <= EXACT ? size : Math.round(EXACT + 8 * Math.log2(size / EXACT));
+}
+
+/**
+ * What steps cost, as measured while the engine runs. A step's time depends on its tokens, whose number decides how often weights are read
+ * and how much is computed: on the CPU it is flat for a few and then rises, on a device it is flat for longer.
+ */
+export class StepCost {
+  /** By tokens: steps of decoding rows, none of which drafted. */
+  readonly #steps = new TimeTable();
+  /** By rows that draft: a pass of the draft model over one token of each. */
+  readonly #passes = new TimeTable();
+  readonly #gaps = new TimeTable();
+  readonly #draftShare: number;
+
+  /** `draftShare`: bytes of the draft model's weights by the model's, from which its time is guessed until it is measured. */
+  constructor(draftShare: number) {
+    this.#draftShare = draftShare;
+  }
+
+  /** A step of `tokens` tokens took `ms`, with `passes` of the draft model over `drafting` rows before it. */
+  add(tokens: number, passes: number, drafting: number, ms: number): void {
+    if (passes === 0) this.#steps.add(tokens, ms);
+    const rest = ms - this.stepMs(tokens);
+    if (passes > 0 && rest > 0) this.#passes.add(drafting, rest / passes);
+  }
+
+  /** Nothing ran for so long before a step, since it could not be planned earlier. */
+  addGap(ms: number): void {
+    this.#gaps.add(0, ms);
+  }
+
+  /** Of a step of `tokens` tokens. NaN while none was measured. */
+  stepMs(tokens: number): number {
+    return this.#steps.at(tokens);
+  }
+
+  /** Of `passes` of the draft model over `rows` rows. */
+  draftMs(passes: number, rows: number): number {
+    if (passes === 0) return 0;
+    const pass = this.#passes.at(rows);
+    return passes * (Number.isNaN(pass) ? this.#draftShare * this.stepMs(rows) : pass);
+  }
+
+  /** Between a step and one that is planned from its results. */
+  gapMs(): number {
+    const gap = this.#gaps.at(0);
+    return Number.isNaN(gap) ? 0 : gap;
+  }
+
+  /** Steps of more tokens are to be measured anew: what made them slow may be over. */
+  forgetAbove(tokens: number): void {
+    this.#steps.forgetAbove(tokens);
+    this.#passes.forgetAbove(0);
+  }
+}

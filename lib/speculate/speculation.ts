@@ -1,0 +1,141 @@
+import { countGuesses, type GuessCounts, pendingTokens, reserveTokens, type Sequence, tokensLeft } from "../schedule/sequence.ts";
+import type { Speculator } from "../schedule/speculator.ts";
+import { Acceptance } from "./acceptance.ts";
+import type { StepCost } from "./cost.ts";
+import { type Candidate, choose } from "./decide.ts";
+import type { Proposer } from "./proposer.ts";
+
+/** Expected of a way of guessing before anything was tried. Chosen: high, so that it is tried. */
+const FIRST_RATE = 0.8;
+
+/** Tokens after which a sequence that does not guess tries again; twice as many after each try. Chosen: a try costs some two steps. */
+const FIRST_PAUSE = 64;
+const LONGEST_PAUSE = 1024;
+
+/** Tokens that a try guesses. */
+const TRY_GUESSES = 2;
+
+/** So many decisions after which sizes of steps are measured anew: to guess is tried again, or a step goes without. Chosen: under 1 %. */
+const REFRESH = 256;
+
+/** What is known of a sequence that may guess. */
+interface State extends Candidate {
+  readonly acceptance: Map<Proposer, Acceptance>;
+  /** Whose guesses stand behind its tokens, and those of the row that is under way. */
+  by: Proposer | undefined;
+  /** Tokens since it last tried to guess though it would not pay, and when it does next. */
+  waited: number;
+  pause: number;
+}
+
+/**
+ * Decides who guesses how much: so that more tokens come per millisecond than without, by what steps cost and by how often each sequence's
+ * guesses were right. Where it doesn't pay, nobody guesses, and steps overlap as if there were no speculation; now and then it is tried again.
+ */
+export class Speculation implements Speculator {
+  readonly #proposers: readonly Proposer[];
+  readonly #cost: StepCost;
+  readonly #states = new Map<Sequence, State>();
+  readonly #overall: Map<Proposer, Acceptance>;
+  readonly #always: boolean;
+  readonly #counts: GuessCounts = { rows: 0, guessed: 0, right: 0 };
+  #isOn = false;
+  #decisions = 0;
+
+  /** `proposers`: the first that knows something guesses. `always`: whatever it costs, for tests. */
+  constructor(proposers: readonly Proposer[], cost: StepCost, always: boolean = false) {
+    this.#proposers = proposers;
+    this.#cost = cost;
+    this.#always = always;
+    this.#overall = new Map(proposers.map((proposer) => [proposer, new Acceptance()]));
+  }
+
+  /** All guesses so far. */
+  get counts(): Readonly<GuessCounts> {
+    return this.#counts;
+  }
+
+  /** Nobody guesses beside a prompt: such a step computes as much as it can already, and a guess costs as much as a token. */
+  prepare(running: readonly Sequence[]): void {
+    for (const state of this.#states.values()) state.guesses = 0;
+    if (running.some((sequence) => pendingTokens(sequence) > 1)) return;
+    const candidates: State[] = [];
+    let others = 0;
+    for (const sequence of running) {
+      const state = pendingTokens(sequence) === 1 ? this.#propose(sequence) : undefined;
+      if (state !== undefined && state.offered > 0) candidates.push(state);
+      else if (pendingTokens(sequence) === 1) others += 1;
+    }
+    if (candidates.length > 0) this.#decide(candidates, others);
+  }
+
+  guesses(sequence: Sequence): boolean {
+    return (this.#states.get(sequence)?.guesses ?? 0) > 0;
+  }
+
+  guess(sequence: Sequence, most: number): number {
+    return Math.min(most, this.#states.get(sequence)?.guesses ?? 0);
+  }
+
+  settled(sequence: Sequence, guessed: number, right: number): void {
+    const { by, acceptance } = this.#states.get(sequence)!;
+    acceptance.get(by!)!.add(guessed, right);
+    this.#overall.get(by!)!.add(guessed, right);
+    countGuesses(this.#counts, guessed, right);
+  }
+
+  ended(sequence: Sequence): void {
+    for (const proposer of this.#proposers) proposer.ended(sequence);
+    this.#states.delete(sequence);
+  }
+
+  #propose(sequence: Sequence): State | undefined {
+    if (!sequence.options.speculate || sequence.options.output !== "sample") return undefined;
+    const state = this.#states.get(sequence) ?? this.#newState(sequence);
+    state.offered = 0;
+    for (const proposer of this.#proposers) {
+      const most = Math.min(proposer.most, tokensLeft(sequence) - 1);
+      if (most <= 0) continue;
+      reserveTokens(sequence, sequence.sampling + most);
+      state.offered = proposer.propose(sequence, most);
+      if (state.offered === 0) continue;
+      state.by = proposer;
+      state.drafts = proposer.drafts;
+      state.rate = state.acceptance.get(proposer)!.rate(this.#overall.get(proposer)!.rate(FIRST_RATE));
+      break;
+    }
+    return state;
+  }
+
+  #newState(sequence: Sequence): State {
+    const acceptance = new Map(this.#proposers.map((proposer) => [proposer, new Acceptance()]));
+    const state = { acceptance, by: undefined, offered: 0, rate: 0, guesses: 0, drafts: false, waited: 0, pause: FIRST_PAUSE };
+    this.#states.set(sequence, state);
+    return state;
+  }
+
+  #decide(candidates: State[], others: number): void {
+    if (this.#always) {
+      for (const state of candidates) state.guesses = state.offered;
+      return;
+    }
+    this.#decisions += 1;
+    const isRefreshed = this.#decisions % REFRESH === 0;
+    if (isRefreshed && this.#isOn) return; // a step without guesses, for its time
+    if (isRefreshed) this.#cost.forgetAbove(candidates.length + others);
+    this.#isOn = choose(candidates, others, this.#cost, this.#isOn);
+    for (const state of candidates) this.#maybeTry(state);
+  }
+
+  /** A sequence that is not to guess tries it once in a while. */
+  #maybeTry(state: State): void {
+    if (state.guesses > 0) {
+      state.waited = 0;
+      state.pause = FIRST_PAUSE;
+    } else if (++state.waited >= state.pause) {
+      state.waited = 0;
+      state.pause = Math.min(2 * state.pause, LONGEST_PAUSE);
+      state.guesses = Math.min(state.offered, TRY_GUESSES);
+    }
+  }
+}
