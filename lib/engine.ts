@@ -1,5 +1,5 @@
 import { acceptanceOf, type Chunk, type Completion } from "./api/completion.ts";
-import { type EngineOptions, MAX_SLOTS, PAGE_SIZE, pageBytes } from "./api/options.ts";
+import { cacheGroupsOf, type EngineOptions, MAX_SLOTS, PAGE_SIZE, pageBytes } from "./api/options.ts";
 import { checkParams, type GenerateParams } from "./api/params.ts";
 import type { EngineStats } from "./api/stats.ts";
 import { checkBoolean, checkKeys, checkSignal, checkString, checkTokens, invalid } from "./check.ts";
@@ -7,6 +7,7 @@ import { KvasirError } from "./errors.ts";
 import { native } from "./native/addon.ts";
 import { untilAborted } from "./run/abort.ts";
 import type { RequestModel } from "./run/choice.ts";
+import { bytesOfWeights } from "./run/draft.ts";
 import { StepLoop } from "./run/loop.ts";
 import { type EngineParts, openParts, type TextTokenizer } from "./run/parts.ts";
 import { Request } from "./run/request.ts";
@@ -57,11 +58,13 @@ export class Engine {
   }
 
   private constructor(parts: EngineParts) {
-    const { source, options, tokenizer } = parts;
+    const { source, draft, options, tokenizer } = parts;
     const { maxBatchTokens, maxContext, prefixCache, pages } = options;
-    const groups = source.spec.cacheGroups.map(({ kind, window }, g) => ({ kind, window, pages: pages[g]! }));
+    const owned = cacheGroupsOf(source, draft);
+    const groups = owned.map(({ kind, window, draft }, g) => ({ kind, window, draft, pages: pages[g]! }));
     this.#parts = parts;
-    const guessing = options.speculate && createSpeculation(options.speculate, parts.trial);
+    const share = draft === undefined ? 0 : bytesOfWeights(draft) / bytesOfWeights(source);
+    const guessing = options.speculate && createSpeculation(options.speculate, share, parts.trial);
     const sizes = { maxBatchTokens, maxContext, prefixCache, groups, pageSize: PAGE_SIZE, maxSlots: MAX_SLOTS };
     this.#scheduler = new Scheduler({ ...sizes, modelId: source.name }, guessing?.speculation);
     this.#speculation = guessing?.speculation;
@@ -130,10 +133,11 @@ export class Engine {
 
   /** What the engine is and does at the moment. */
   stats(): EngineStats {
-    const { source, options, info } = this.#parts;
+    const { source, draft, options, info } = this.#parts;
     const { running, waiting, meanRows } = this.#loop.stats();
     const { preemptions, prefixHits, prefixQueries, groups: pools } = this.#scheduler.stats();
-    const groups = pools.map((pool, g) => ({ ...pool, pageBytes: pageBytes(source.spec.cacheGroups[g]!, options.kvType) }));
+    const owned = cacheGroupsOf(source, draft);
+    const groups = pools.map((pool, g) => ({ ...pool, pageBytes: pageBytes(owned[g]!, options.kvType) }));
     const { device, compute, kvType, maxContext } = options;
     return {
       requestsRunning: running,

@@ -37,6 +37,8 @@ export interface EngineOptions {
 export interface CheckedOptions {
   device: DeviceConfig;
   compute: Compute;
+  /** The draft model's. */
+  draftCompute: Compute | undefined;
   kvType: KvType;
   maxContext: number;
   /** Pages of each cache group's pool. */
@@ -81,18 +83,35 @@ const KEYS: readonly (keyof EngineOptions)[] = [
   "onProgress",
 ];
 
-/** Checks every option and fills in defaults that depend on the model and the machine. `isas` are the processor's, slowest first. */
-export function checkOptions(given: EngineOptions | undefined, source: ModelSource, isas: readonly Isa[]): CheckedOptions {
+/** The draft model that the options name, which is to be opened before {@link checkOptions}. */
+export function draftOf(given: EngineOptions | undefined): string | undefined {
+  return checkSpeculate(checkKeys<EngineOptions>("options", given, KEYS).speculate)?.draft;
+}
+
+/**
+ * Checks every option and fills in defaults that depend on the models and the machine. `isas` are the processor's, slowest first; `draft` is
+ * the model of {@link draftOf}.
+ */
+export function checkOptions(
+  given: EngineOptions | undefined,
+  source: ModelSource,
+  isas: readonly Isa[],
+  draft?: ModelSource,
+): CheckedOptions {
   const options = checkKeys<EngineOptions>("options", given, KEYS);
   const { signal, onProgress } = options;
   const kvType = checkOneOf("kvType", options.kvType ?? "f16", ["f32", "f16", "bf16"]);
   const maxBatchTokens = checkInteger("maxBatchTokens", options.maxBatchTokens ?? DEFAULT_BATCH_TOKENS, 1, 65536);
   const device = checkDevice(options, isas);
+  if (draft !== undefined && device.kind === "cuda") {
+    throw new KvasirError("UNSUPPORTED_DEVICE", "speculate.draft is given on device cuda, which runs no draft model yet; expected cpu");
+  }
   return {
     device,
     compute: checkCompute(options.compute ?? "auto", source, device),
+    draftCompute: draft && checkCompute(options.compute ?? "auto", draft, device),
     kvType,
-    ...sizePools(source.spec.cacheGroups, {
+    ...sizePools(cacheGroupsOf(source, draft), {
       asked: options.maxContext === undefined ? undefined : checkInteger("maxContext", options.maxContext, 1, 2 ** 30),
       trained: source.spec.contextLength,
       bytes: options.kvCacheBytes === undefined ? undefined : checkInteger("kvCacheBytes", options.kvCacheBytes, 1, totalmem()),
@@ -153,6 +172,18 @@ export interface PoolRequest {
 }
 
 const ELEMENT_BYTES: Readonly<Record<KvType, number>> = { f32: 4, f16: 2, bf16: 2 };
+
+/** A cache group of the model or of its draft model. */
+export interface OwnedGroup extends CacheGroup {
+  draft: boolean;
+}
+
+/** The cache groups of both models. All pages of a draft model are kept, its windows', too: it may lag behind and need them again. */
+export function cacheGroupsOf(source: ModelSource, draft: ModelSource | undefined): OwnedGroup[] {
+  const own = source.spec.cacheGroups.map((group) => ({ ...group, draft: false }));
+  const drafts = draft?.spec.cacheGroups.map((group) => ({ ...group, kind: "all" as const, window: 0, draft: true })) ?? [];
+  return [...own, ...drafts];
+}
 
 /** Bytes of one page: all parts of its tokens in each layer of the group. */
 export function pageBytes(group: CacheGroup, kvType: KvType): number {

@@ -1,6 +1,6 @@
 import { KvasirError } from "../errors.ts";
-import { type NativeEngine, nativeError, type StepBuffers, type StepResults } from "../native/addon.ts";
-import { createBuffers, createResults, pack, reserveLogits } from "../native/batch.ts";
+import { type NativeEngine, nativeError, type StepBuffers, type StepDrafts, type StepResults } from "../native/addon.ts";
+import { createBuffers, createDrafts, createResults, pack, reserveLogits } from "../native/batch.ts";
 import { createPlan, type Plan, type PlanRow } from "../schedule/plan.ts";
 import type { Scheduler } from "../schedule/scheduler.ts";
 import type { Sequence, SequenceOptions } from "../schedule/sequence.ts";
@@ -10,6 +10,7 @@ import type { StepClock } from "./step-clock.ts";
 interface Step {
   readonly plan: Plan;
   readonly buffers: StepBuffers;
+  readonly drafts: StepDrafts;
   done: Promise<void> | undefined;
   /** By `performance.now()`. */
   submitted: number;
@@ -59,7 +60,13 @@ export class StepLoop {
     this.#scheduler = scheduler;
     this.#limits = limits;
     this.#clock = clock;
-    const step = (): Step => ({ plan: createPlan(), buffers: createBuffers(limits), done: undefined, submitted: 0 });
+    const step = (): Step => ({
+      plan: createPlan(),
+      buffers: createBuffers(limits),
+      drafts: createDrafts(limits),
+      done: undefined,
+      submitted: 0,
+    });
     this.#steps = [step(), step()];
     this.#sampled = { results: this.#steps[0].buffers, output: 0 };
   }
@@ -130,12 +137,12 @@ export class StepLoop {
 
   /** Schedules, packs and submits one step; `undefined` when nothing can be planned now. */
   #submit(step: Step): Step | undefined {
-    const { plan, buffers } = step;
+    const { plan, buffers, drafts } = step;
     do {
       if (!this.#scheduler.schedule(plan)) return undefined;
       this.#giveSlots(plan);
       this.#giveLogits(plan, buffers);
-      this.#pack(plan, buffers);
+      this.#pack(plan, buffers, drafts);
     } while (plan.rowCount === 0); // each time, a request has failed
     step.submitted = performance.now();
     step.done = this.#native.step(buffers);
@@ -146,9 +153,9 @@ export class StepLoop {
   }
 
   /** Arrays that could not grow fail the requests of the step. */
-  #pack(plan: Plan, buffers: StepBuffers): void {
+  #pack(plan: Plan, buffers: StepBuffers, drafts: StepDrafts): void {
     try {
-      pack(plan, buffers, this.#limits.groups);
+      pack(plan, buffers, this.#limits.groups, drafts);
     } catch (error) {
       for (const { sequence } of plan.rows.slice(0, plan.rowCount)) this.#owners.get(sequence)?.fail(nativeError(error));
       this.#dropEnded(plan);

@@ -1,5 +1,6 @@
 import type { CheckedSpeculate } from "../api/speculate.ts";
 import { StepCost } from "../speculate/cost.ts";
+import { Drafter } from "../speculate/drafter.ts";
 import { Lookup } from "../speculate/lookup.ts";
 import type { Proposer } from "../speculate/proposer.ts";
 import { Speculation } from "../speculate/speculation.ts";
@@ -12,13 +13,15 @@ export interface SpeculationTrial {
   wrap?: (proposer: Proposer) => Proposer;
 }
 
-/** Who guesses in an engine, and what steps cost there. */
+/** Who guesses in an engine, and what steps cost there. `draftShare`: bytes of the draft model's weights by the model's. */
 export function createSpeculation(
-  { lookupTokens }: CheckedSpeculate,
-  trial: SpeculationTrial = {},
+  { lookup, lookupTokens, draft, draftTokens }: CheckedSpeculate,
+  draftShare: number,
+  { always, wrap = (proposer) => proposer }: SpeculationTrial = {},
 ): { speculation: Speculation; cost: StepCost } {
-  const cost = new StepCost(0);
-  const proposers: Proposer[] = [new Lookup(lookupTokens)];
-  const { wrap = (proposer) => proposer } = trial;
-  return { speculation: new Speculation(proposers.map(wrap), cost, trial.always), cost };
+  const cost = new StepCost(draftShare);
+  const proposers: Proposer[] = [];
+  if (lookup) proposers.push(new Lookup(lookupTokens));
+  if (draft !== undefined) proposers.push(new Drafter(draftTokens));
+  return { speculation: new Speculation(proposers.map(wrap), cost, always), cost };
 }

@@ -22,13 +22,18 @@ export class StepClock {
     const ms = gap < 0 ? now - this.#done : now - submitted;
     this.#done = now;
     if (gap > 0) this.#cost.addGap(gap);
-    if (decodesOnly(plan)) this.#cost.add(plan.tokenCount, 0, 0, ms);
+    this.#add(plan, ms);
   }
-}
 
-/** Each of its tokens gives an output: prompts have more tokens at less cost, and steps of them are not compared. */
-function decodesOnly({ rows, rowCount, tokenCount }: Plan): boolean {
-  let outputs = 0;
-  for (let b = 0; b < rowCount; b++) if (rows[b]!.output === "sample") outputs += rows[b]!.outputs;
-  return outputs === tokenCount;
+  /** Prompts have more tokens at less cost: steps of them are not compared, nor those where the draft model computes a prompt. */
+  #add({ rows, rowCount, tokenCount, draftTokens }: Plan, ms: number): void {
+    let [outputs, passes, drafting] = [0, 0, 0];
+    for (let b = 0; b < rowCount; b++) {
+      const { output, drafts } = rows[b]!;
+      if (output === "sample") outputs += rows[b]!.outputs;
+      if (drafts > 0) drafting += 1;
+      passes = Math.max(passes, drafts);
+    }
+    if (outputs === tokenCount && draftTokens <= 2 * drafting) this.#cost.add(tokenCount, passes, drafting, ms);
+  }
 }

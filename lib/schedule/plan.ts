@@ -15,7 +15,21 @@ export interface PlanRow {
   outputs: number;
   /** How many of its last tokens are guesses, which `sequence.tokens` has at their positions. */
   guesses: number;
+  /** The draft model runs the sequence's tokens [draftStart, draftStart + draftCount) before the step, and then guesses `drafts` tokens. */
+  draftStart: number;
+  draftCount: number;
+  drafts: number;
 }
+
+/** What a row has beside the sequence's own tokens. */
+export interface RowExtras {
+  guesses: number;
+  draftCount: number;
+  drafts: number;
+}
+
+/** Nothing. */
+export const NO_EXTRAS: Readonly<RowExtras> = { guesses: 0, draftCount: 0, drafts: 0 };
 
 /** One step: who runs how many tokens. Plans are reused, so that a step allocates nothing that grows with the batch. */
 export interface Plan {
@@ -26,11 +40,13 @@ export interface Plan {
   rowCount: number;
   /** Sum of the rows' counts: at most `maxBatchTokens`. */
   tokenCount: number;
+  /** Sum of the rows' draftCounts: at most `maxBatchTokens`, too. */
+  draftTokens: number;
 }
 
 /** An empty plan. */
 export function createPlan(): Plan {
-  return { step: 0, rows: [], rowCount: 0, tokenCount: 0 };
+  return { step: 0, rows: [], rowCount: 0, tokenCount: 0, draftTokens: 0 };
 }
 
 /** Empties a plan for another step. */
@@ -38,20 +54,23 @@ export function clearPlan(plan: Plan, step: number): void {
   plan.step = step;
   plan.rowCount = 0;
   plan.tokenCount = 0;
+  plan.draftTokens = 0;
 }
 
 /**
- * The sequence's next `count` tokens become a row, the last `guesses` of them guesses: from now on they count as computed, and what the row
- * samples is on its way.
+ * The sequence's next `own` tokens and its guesses become a row: from now on they count as computed, and what the row samples is on its way.
+ * Of the guesses that the draft model makes it has run all but the last.
  */
-export function addRow(plan: Plan, sequence: Sequence, count: number, guesses: number): void {
-  const start = sequence.computed;
+export function addRow(plan: Plan, sequence: Sequence, own: number, { guesses, draftCount, drafts }: Readonly<RowExtras>): void {
+  const { computed: start, draftComputed: draftStart } = sequence;
+  const count = own + guesses;
   sequence.computed += count;
+  sequence.draftComputed += draftCount + Math.max(0, drafts - 1);
   const output = outputOf(sequence, guesses);
   const outputs = output === "none" ? 0 : output === "score" ? count : 1 + guesses;
   if (samples(output)) askFor(sequence, outputs);
   const spare = plan.rows[plan.rowCount];
-  if (spare === undefined) plan.rows.push({ sequence, start, count, output, outputs, guesses });
+  if (spare === undefined) plan.rows.push({ sequence, start, count, output, outputs, guesses, draftStart, draftCount, drafts });
   else {
     spare.sequence = sequence;
     spare.start = start;
@@ -59,9 +78,13 @@ export function addRow(plan: Plan, sequence: Sequence, count: number, guesses: n
     spare.output = output;
     spare.outputs = outputs;
     spare.guesses = guesses;
+    spare.draftStart = draftStart;
+    spare.draftCount = draftCount;
+    spare.drafts = drafts;
   }
   plan.rowCount += 1;
   plan.tokenCount += count;
+  plan.draftTokens += draftCount;
 }
 
 /** Undoes `addRow`: the row, the sequence's last, becomes a spare one; the others keep their order. */
@@ -70,7 +93,9 @@ export function removeRow(plan: Plan, index: number): void {
   plan.rows.push(row);
   plan.rowCount -= 1;
   plan.tokenCount -= row.count;
+  plan.draftTokens -= row.draftCount;
   row.sequence.computed = row.start;
+  row.sequence.draftComputed = row.draftStart;
   if (samples(row.output)) takeBack(row.sequence);
 }
 

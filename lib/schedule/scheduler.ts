@@ -4,7 +4,7 @@ import type { CacheGroupConfig, CreateGroup } from "./groups/group.ts";
 import { createGroup } from "./groups/index.ts";
 import { checkRunning, checkWaiting } from "./integrity.ts";
 import { invariant } from "./pages.ts";
-import { addRow, clearPlan, type Plan, removeRow } from "./plan.ts";
+import { addRow, clearPlan, NO_EXTRAS, type Plan, type RowExtras, removeRow } from "./plan.ts";
 import { insert, type Queue, remove } from "./queue.ts";
 import { checkFits, createSequence, pendingTokens, receive, type Sequence, type SequenceOptions, tokensLeft } from "./sequence.ts";
 import type { Speculator } from "./speculator.ts";
@@ -59,6 +59,8 @@ export class Scheduler {
   readonly #config: SchedulerConfig;
   readonly #cache: PagedCache;
   readonly #speculator: Speculator | undefined;
+  /** Of the row that is planned. */
+  readonly #extras: RowExtras = { ...NO_EXTRAS };
   /** Both by rank. */
   readonly #waiting: Queue = [];
   readonly #running: Queue = [];
@@ -200,22 +202,40 @@ export class Scheduler {
       if (count <= 0) continue;
       const end = this.#cache.cut(sequence, count);
       if (!this.#makeRoom(sequence, end)) return false;
-      const guesses = guessesAreOut ? 0 : this.#guess(sequence, end, this.#config.maxBatchTokens - plan.tokenCount - decodes);
-      addRow(plan, sequence, end + guesses - sequence.computed, guesses);
+      const extras = guessesAreOut ? NO_EXTRAS : this.#guess(plan, sequence, end, this.#config.maxBatchTokens - plan.tokenCount - decodes);
+      addRow(plan, sequence, end - sequence.computed, extras);
     }
     return preemptions === this.#preemptions;
   }
 
-  /** How many guesses a row that ends at `end` runs, too, within `budget` tokens in all: no other sequence gives up a token or page for them. */
-  #guess(sequence: Sequence, end: number, budget: number): number {
+  /** What a row that ends at `end` guesses, within `budget` tokens in all: no other sequence gives up a token or page for guesses. */
+  #guess(plan: Plan, sequence: Sequence, end: number, budget: number): Readonly<RowExtras> {
     const { computed, length, sampling, options } = sequence;
-    if (this.#speculator === undefined || !options.speculate || options.output !== "sample" || end !== length + sampling) return 0;
+    if (this.#speculator === undefined || !options.speculate || options.output !== "sample" || end !== length + sampling) return NO_EXTRAS;
     const most = Math.min(computed + budget - end, tokensLeft(sequence) - 1);
-    if (most <= 0) return 0;
-    let count = this.#speculator.guess(sequence, most);
+    let count = most <= 0 ? 0 : this.#speculator.guess(sequence, most);
+    if (count === 0) return NO_EXTRAS;
+    const extras = Object.assign(this.#extras, NO_EXTRAS);
+    if (this.#speculator.drafts(sequence)) count = this.#draft(plan, sequence, end, count);
     count = this.#cache.cut(sequence, end + count - computed) - end;
     while (count > 0 && !this.#cache.reserve(sequence, end + count, this.#running.length)) count -= 1;
-    return count;
+    extras.guesses = count;
+    extras.drafts = Math.min(extras.drafts, count);
+    return extras;
+  }
+
+  /**
+   * Has the draft model run what it lacks of the tokens before `end`, as far as a step's budget of tokens goes, and guess `count` tokens.
+   * Returns how many it can: none while it is behind, nor without pages.
+   */
+  #draft(plan: Plan, sequence: Sequence, end: number, count: number): number {
+    const lack = end - sequence.draftComputed;
+    const run = Math.min(lack, this.#config.maxBatchTokens - plan.draftTokens);
+    const drafts = run === lack ? count : 0;
+    if (run === 0 || !this.#cache.reserveDraft(sequence, sequence.draftComputed + run + Math.max(0, drafts - 1))) return 0;
+    this.#extras.draftCount = run;
+    this.#extras.drafts = drafts;
+    return drafts;
   }
 
   /** Takes the pages of the sequence's tokens before `end` from the last by rank, one after the other. False when it is the last itself. */
@@ -259,7 +279,7 @@ export class Scheduler {
       this.#admit(sequence);
       const end = this.#cache.cut(sequence, Math.min(pendingTokens(sequence), budget));
       invariant(this.#cache.reserve(sequence, end), `sequence ${sequence.id} was admitted without room`);
-      addRow(plan, sequence, end - sequence.computed, 0);
+      addRow(plan, sequence, end - sequence.computed, NO_EXTRAS);
     }
   }
 

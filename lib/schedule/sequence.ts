@@ -82,6 +82,8 @@ export interface Sequence {
    */
   held: boolean;
   computed: number;
+  /** Tokens whose keys and values are, or by submitted steps will be, in the draft model's cache: it runs what it lacks when it drafts. */
+  draftComputed: number;
   /** Prompt tokens that the prefix cache served when the sequence was first admitted; `undefined` before. */
   cachedTokens: number | undefined;
   /** Native slot, or -1. */
@@ -97,6 +99,8 @@ export interface Sequence {
   hashes: string[];
   /** Full pages in front that other sequences may find, or could if there were a prefix cache. */
   offered: number;
+  /** Likewise in the draft model's groups. */
+  draftOffered: number;
   /** The latest step that was submitted when a page that this sequence found in the cache got its name; 0: none. */
   foundStep: number;
   /** One table for each cache group. */
@@ -133,6 +137,7 @@ export function createSequence(options: SequenceOptions, id: number, groups: num
     asked: [],
     held: false,
     computed: 0,
+    draftComputed: 0,
     cachedTokens: undefined,
     slot: -1,
     slotIsNew: false,
@@ -141,6 +146,7 @@ export function createSequence(options: SequenceOptions, id: number, groups: num
     guesses: { rows: 0, guessed: 0, right: 0 },
     hashes: [],
     offered: 0,
+    draftOffered: 0,
     foundStep: 0,
     pages: Array.from({ length: groups }, () => new PageTable()),
   };
@@ -171,6 +177,7 @@ export function receive(sequence: Sequence, tokens: Int32Array, from: number, to
   if (sequence.sampling === 0) sequence.held = false; // a younger row may hold it again
   // Of a preempted sequence nothing is computed any more. Otherwise no row follows one that asked for several tokens.
   if (sequence.state === "running") sequence.computed -= asked - count;
+  sequence.draftComputed = Math.min(sequence.draftComputed, sequence.computed);
 }
 
 /** A row of `guessed` tokens has come, the first `right` of which were right. */

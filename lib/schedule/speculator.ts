@@ -14,6 +14,8 @@ export interface Speculator {
   prepare(running: readonly Sequence[]): void;
   /** Whether the sequence guesses, as far as `prepare` said: then it waits while others' guesses are under way, so that all run together. */
   guesses(sequence: Sequence): boolean;
+  /** Whether its guesses are the draft model's, which makes them in the step that checks them. */
+  drafts(sequence: Sequence): boolean;
   /** Writes at most `most` guesses behind the tokens that are known or on their way, and returns how many. */
   guess(sequence: Sequence, most: number): number;
   /** Of `guessed` tokens, the first `right` were right. */

@@ -73,6 +73,10 @@ export class Speculation implements Speculator {
     return (this.#states.get(sequence)?.guesses ?? 0) > 0;
   }
 
+  drafts(sequence: Sequence): boolean {
+    return this.#states.get(sequence)?.drafts ?? false;
+  }
+
   guess(sequence: Sequence, most: number): number {
     return Math.min(most, this.#states.get(sequence)?.guesses ?? 0);
   }

@@ -16,7 +16,8 @@ class Decoder {
   // Runs the step's tokens [T] through all layers; their keys and values are in the cache afterwards. CLOSED once `cancelled` is set.
   void forward(const StepInputs& step, const std::atomic<bool>& cancelled);
 
-  // Logits of outputs [first, first + count) of the step that forward() ran; at most activations().logit_rows.
+  // Logits of outputs [first, first + count) of the step that forward() ran; at most logit_rows() of them.
+  int logit_rows() const { return activations_.logit_rows; }
   void compute_logits(const StepInputs& step, int first, int count);
   View logits() const { return logits_; }  // [count, V] float32, until they are computed anew
 

@@ -7,6 +7,8 @@ export interface CacheGroupConfig {
   /** Tokens that a token sees, itself included; 0 for `all`. */
   window: number;
   pages: number;
+  /** The layers are the draft model's: its cache has a sequence's tokens up to `draftComputed`, and only sequences that it drafts for hold pages. */
+  draft: boolean;
 }
 
 /** Sizes that all groups share. */

@@ -31,8 +31,8 @@ export async function open(
 export const EXACT: EngineOptions = { compute: "f32", kvType: "f32" };
 
 /** An engine that is closed when the test file ends, if not before. */
-export async function openEngine(model: string, options?: EngineOptions): Promise<Engine> {
-  const engine = await open(model, options);
+export async function openEngine(model: string, options?: EngineOptions, trial?: SpeculationTrial): Promise<Engine> {
+  const engine = await open(model, options, addon, trial);
   afterAll(() => engine.close());
   return engine;
 }

@@ -15,6 +15,7 @@ export interface Request {
 
 /** What may not change: numbers compare by all their bits, since logprobs are float32 values. */
 export interface Outcome {
+  text?: string;
   tokens: number[];
   logprobs: TokenLogprob[];
   finishReason: string;
@@ -56,14 +57,24 @@ function randomParams(random: Random): GenerateParams {
 
 /** All at once. */
 export function together(engine: Engine, requests: readonly Request[]): Promise<Outcome[]> {
-  return Promise.all(requests.map(async ({ prompt, params }) => outcomeOf(await engine.generate(prompt, params))));
+  return Promise.all(requests.map(async ({ prompt, params }) => wholeOf(await engine.generate(prompt, params))));
 }
 
 /** One after the other. */
 export async function inTurn(engine: Engine, requests: readonly Request[]): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
-  for (const { prompt, params } of requests) outcomes.push(outcomeOf(await engine.generate(prompt, params)));
+  for (const { prompt, params } of requests) outcomes.push(wholeOf(await engine.generate(prompt, params)));
   return outcomes;
+}
+
+/** All choices as one. */
+function wholeOf({ choices }: Completion): Outcome {
+  return {
+    text: choices.map(({ text }) => text).join("\n"),
+    tokens: choices.flatMap(({ tokens }) => tokens),
+    logprobs: choices.flatMap(({ logprobs }) => logprobs!),
+    finishReason: choices.map(({ finishReason }) => finishReason).join(),
+  };
 }
 
 export function outcomeOf({ tokens, logprobs, finishReason }: Pick<Completion, "tokens" | "logprobs" | "finishReason">): Outcome {

@@ -19,6 +19,10 @@ class Eager implements Speculator {
     return this.ids.includes(id);
   }
 
+  drafts(): boolean {
+    return false;
+  }
+
   guess(sequence: Sequence, most: number): number {
     const count = this.guesses(sequence) ? Math.min(most, this.most) : 0;
     reserveTokens(sequence, sequence.sampling + count);

@@ -66,7 +66,8 @@ export class Mix {
       ? { alone: 0.3, abort: 0.01, lose: random.pick([0.02, 0.05, 0.1]), drop: random.pick([0, 0.05]), guess: random.pick([0, 0.4]) }
       : { alone: 0.7, abort: random.pick([0, 0, 0.03, 0.08]), lose: 0, drop: 0, guess: 0 };
     this.border = faulty ? random.pick([3, 2 ** 30]) : 2 ** 30;
-    this.speculator = new RandomSpeculator(random, this.shares.guess, (sequence) => this.live.get(sequence)!.tokens);
+    const hasDraft = this.config.groups.some(({ draft }) => draft);
+    this.speculator = new RandomSpeculator(random, this.shares.guess, hasDraft, (sequence) => this.live.get(sequence)!.tokens);
     this.scheduler = new Scheduler(this.config, this.speculator, (config, index, sizes): GroupPages => {
       const cut = (start: number, end: number): number => Math.min(end, this.nextBorder(start));
       return Object.assign(createGroup(config, index, sizes), index === 0 ? { cut } : {});
@@ -98,7 +99,7 @@ export class Mix {
     const { random, config } = this;
     const output = random.pick(["sample", "sample", "sample", "logits", "score"] as const);
     const options = randomOptions(random, output, config.maxContext);
-    const windows = config.groups.map(({ window }) => window);
+    const windows = config.groups.filter(({ draft }) => !draft).map(({ window }) => window);
     const expected = solo(options, windows, VOCABULARY);
     const first = this.scheduler.add(options);
     this.live.set(first, expected);
@@ -216,10 +217,11 @@ export class Mix {
     if (asked > 1) this.faults.guessed += tokens.length - 1;
     this.faults.void += asked - tokens.length;
     this.scheduler.settle(sequence, Int32Array.of(-1, ...tokens, -1), 1, 1 + tokens.length);
-    const { options, length, promptLength, pages, computed, state } = sequence;
+    const { options, length, promptLength, pages, computed, draftComputed, state } = sequence;
     if (asked > 1 && state === "running") {
       const ends = pages.map(({ first, count }) => first + count);
-      expect(ends, "pages of wrong guesses").toEqual(ends.map(() => Math.ceil(computed / this.config.pageSize)));
+      const most = this.config.groups.map(({ draft }) => Math.ceil((draft ? draftComputed : computed) / this.config.pageSize));
+      expect(ends, "pages of wrong guesses").toEqual(most);
     }
     expect([...sequence.tokens.subarray(0, length)]).toEqual(this.live.get(sequence)!.tokens.slice(0, length));
     const endToken = this.endTokens.get(sequence);

@@ -8,11 +8,13 @@ export class RandomSpeculator implements Speculator {
   readonly #share: number;
   /** Prompt and output of a sequence alone. */
   readonly #tokensOf: (sequence: Sequence) => number[];
+  readonly #hasDraft: boolean;
   readonly #chosen = new Set<Sequence>();
 
-  constructor(random: Random, share: number, tokensOf: (sequence: Sequence) => number[]) {
+  constructor(random: Random, share: number, hasDraft: boolean, tokensOf: (sequence: Sequence) => number[]) {
     this.#random = random;
     this.#share = share;
+    this.#hasDraft = hasDraft;
     this.#tokensOf = tokensOf;
   }
 
@@ -23,6 +25,10 @@ export class RandomSpeculator implements Speculator {
 
   guesses(sequence: Sequence): boolean {
     return this.#chosen.has(sequence);
+  }
+
+  drafts(sequence: Sequence): boolean {
+    return this.#hasDraft && sequence.id % 3 !== 0;
   }
 
   guess(sequence: Sequence, most: number): number {

@@ -5,8 +5,8 @@ import { Scheduler, type SchedulerConfig } from "../../../lib/schedule/scheduler
 import type { Sequence, SequenceOptions } from "../../../lib/schedule/sequence.ts";
 
 /** Groups of each kind. */
-export const allOf = (pages: number): CacheGroupConfig => ({ kind: "all", window: 0, pages });
-export const windowOf = (window: number, pages: number): CacheGroupConfig => ({ kind: "window", window, pages });
+export const allOf = (pages: number): CacheGroupConfig => ({ kind: "all", window: 0, pages, draft: false });
+export const windowOf = (window: number, pages: number): CacheGroupConfig => ({ kind: "window", window, pages, draft: false });
 
 /** A small scheduler. */
 export function schedulerOf(config: Partial<SchedulerConfig> = {}): Scheduler {
