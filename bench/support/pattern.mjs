@@ -43,9 +43,18 @@ function isPrefix({ tokens, length }, whole) {
   return true;
 }
 
-/** By a hash of the position (the finalizer of MurmurHash3). */
+/** Of each BLOCK positions in a row a share of `rate` is right: those whose hashes are least. */
+const BLOCK = 20;
 function isRight(position, rate) {
-  let h = Math.imul(position ^ (position >>> 16), 0x85ebca6b);
+  const first = position - (position % BLOCK);
+  let rank = 0;
+  for (let other = first; other < first + BLOCK; other++) if (hash(other) < hash(position)) rank += 1;
+  return rank < Math.round(rate * BLOCK);
+}
+
+/** The finalizer of MurmurHash3. */
+function hash(position) {
+  let h = Math.imul((position + 1) ^ (position >>> 16), 0x85ebca6b);
   h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return ((h ^ (h >>> 16)) >>> 0) / 2 ** 32 < rate;
+  return (h ^ (h >>> 16)) >>> 0;
 }

@@ -1,23 +1,38 @@
-/** What the latest rows weigh: each counts so much less than the one after it. Chosen: a text's nature changes within some ten rows. */
-const KEEP = 0.9;
+/** How fast what was measured is forgotten, and how much the expectation counts before. */
+export interface AcceptancePace {
+  /** What a row weighs less than the one after it: a factor. */
+  keep: number;
+  /** Guesses that the expectation counts for. */
+  prior: number;
+}
 
-/** Guesses that the expectation before any was made counts for. */
-const PRIOR_GUESSES = 3;
+/** Of one sequence. Chosen: a text's nature changes within some ten rows. */
+export const SEQUENCE_PACE: AcceptancePace = { keep: 0.9, prior: 3 };
+
+/** Of all. Chosen: slow enough that a few unlucky rows at the start of an engine don't end all guessing. */
+export const OVERALL_PACE: AcceptancePace = { keep: 0.99, prior: 16 };
 
 /** How likely a guess is right if those before it were, by the latest rows. */
 export class Acceptance {
+  readonly #pace: AcceptancePace;
   #right = 0;
   #tried = 0;
 
+  constructor(pace: AcceptancePace) {
+    this.#pace = pace;
+  }
+
   /** A row guessed `guessed` tokens, the first `right` of which were right: the one after them was tried, too, those behind it were not. */
   add(guessed: number, right: number): void {
-    this.#right = this.#right * KEEP + right;
-    this.#tried = this.#tried * KEEP + Math.min(right + 1, guessed);
+    const { keep } = this.#pace;
+    this.#right = this.#right * keep + right;
+    this.#tried = this.#tried * keep + Math.min(right + 1, guessed);
   }
 
   /** The share that was right; near `expected` while little was tried. */
   rate(expected: number): number {
-    return (this.#right + PRIOR_GUESSES * expected) / (this.#tried + PRIOR_GUESSES);
+    const { prior } = this.#pace;
+    return (this.#right + prior * expected) / (this.#tried + prior);
   }
 }
 

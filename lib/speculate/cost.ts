@@ -5,16 +5,24 @@ const SLOWER = 0.1;
 /** Sizes up to this have a place of their own in a {@link TimeTable}, larger ones share one with those within an eighth of an octave. */
 const EXACT = 32;
 
-/** Times by size, measured one by one: what was not measured is taken from the sizes around it. */
+/**
+ * Times by size, measured one by one: what was not measured is taken from the sizes around it. The first time of each size does not count:
+ * memory is touched and code compiled then.
+ */
 export class TimeTable {
   /** By place; NaN: not measured. */
   readonly #ms: number[] = [];
   /** By place: the size that was measured last. */
   readonly #sizes: number[] = [];
+  readonly #seen = new Set<number>();
 
   /** It took `ms` at this size. */
   add(size: number, ms: number): void {
     const place = placeOf(size);
+    if (!this.#seen.has(place)) {
+      this.#seen.add(place);
+      return;
+    }
     const before = this.#ms[place];
     this.#sizes[place] = size;
     this.#ms[place] = before === undefined ? ms : before + (ms < before ? FASTER : SLOWER) * (ms - before);
@@ -36,6 +44,13 @@ export class TimeTable {
     return least + share * (most - least);
   }
 
+  /** Whether this size was measured, or one below and one above. */
+  has(size: number): boolean {
+    const place = placeOf(size);
+    const isMeasured = (ms: number | undefined): boolean => ms !== undefined;
+    return isMeasured(this.#ms[place]) || (this.#ms.slice(0, place).some(isMeasured) && this.#ms.length > place);
+  }
+
   /** Sizes above this are to be measured anew. */
   forgetAbove(size: number): void {
     this.#ms.length = Math.min(this.#ms.length, placeOf(size) + 1);
@@ -48,17 +63,16 @@ function placeOf(size: number): number {
 
 /**
  * What steps cost, as measured while the engine runs. A step's time depends on its tokens, whose number decides how often weights are read
- * and how much is computed: on the CPU it is flat for a few and then rises, on a device it is flat for longer.
+ * and how much is computed: on the CPU it is flat for a few and then rises, on a device it is flat for longer. What a pass of the draft
+ * model takes follows from its size; what that is wrong by counts as part of the steps that have passes, by their tokens.
  */
 export class StepCost {
-  /** By tokens: steps of decoding rows, none of which drafted. */
+  /** By tokens: steps of decoding rows. */
   readonly #steps = new TimeTable();
-  /** By rows that draft: a pass of the draft model over one token of each. */
-  readonly #passes = new TimeTable();
   readonly #gaps = new TimeTable();
   readonly #draftShare: number;
 
-  /** `draftShare`: bytes of the draft model's weights by the model's, from which its time is guessed until it is measured. */
+  /** `draftShare`: bytes of the draft model's weights by the model's. */
   constructor(draftShare: number) {
     this.#draftShare = draftShare;
   }
@@ -66,13 +80,17 @@ export class StepCost {
   /** A step of `tokens` tokens took `ms`, with `passes` of the draft model over `drafting` rows before it. */
   add(tokens: number, passes: number, drafting: number, ms: number): void {
     if (passes === 0) this.#steps.add(tokens, ms);
-    const rest = ms - this.stepMs(tokens);
-    if (passes > 0 && rest > 0) this.#passes.add(drafting, rest / passes);
+    else if (ms > this.draftMs(passes, drafting)) this.#steps.add(tokens, ms - this.draftMs(passes, drafting));
   }
 
   /** Nothing ran for so long before a step, since it could not be planned earlier. */
   addGap(ms: number): void {
     this.#gaps.add(0, ms);
+  }
+
+  /** Whether steps of `tokens` tokens were measured, or of both fewer and more. */
+  knows(tokens: number): boolean {
+    return this.#steps.has(tokens);
   }
 
   /** Of a step of `tokens` tokens. NaN while none was measured. */
@@ -82,9 +100,7 @@ export class StepCost {
 
   /** Of `passes` of the draft model over `rows` rows. */
   draftMs(passes: number, rows: number): number {
-    if (passes === 0) return 0;
-    const pass = this.#passes.at(rows);
-    return passes * (Number.isNaN(pass) ? this.#draftShare * this.stepMs(rows) : pass);
+    return passes === 0 ? 0 : passes * this.#draftShare * this.stepMs(rows);
   }
 
   /** Between a step and one that is planned from its results. */
@@ -96,6 +112,5 @@ export class StepCost {
   /** Steps of more tokens are to be measured anew: what made them slow may be over. */
   forgetAbove(tokens: number): void {
     this.#steps.forgetAbove(tokens);
-    this.#passes.forgetAbove(0);
   }
 }

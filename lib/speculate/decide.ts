@@ -13,15 +13,24 @@ export interface Candidate {
   drafts: boolean;
 }
 
-/** Least probabilities of being needed that are compared: who guesses goes on while the next guess is at least so likely to count. */
-const LEVELS = [0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1] as const;
+/** How far sequences guess: as long as the next guess is at least so likely to count, and no more than so many. */
+interface Reach {
+  level: number;
+  most: number;
+}
+
+/** What is compared. Levels let those guess more whose guesses are right more often; alike, they guess most where few tokens are cheap. */
+const REACHES: readonly Reach[] = [0.9, 0.75, 0.6, 0.45, 0.3, 0.15].flatMap((level) =>
+  [1, 2, 4, Number.POSITIVE_INFINITY].map((most) => ({ level, most })),
+);
 
 /** By how much more tokens per millisecond have to come than without guesses before it begins. Chosen: above what measures vary by. */
 const MARGIN = 1.04;
 
 /**
  * Sets how many guesses each candidate runs, so that most tokens come per millisecond; none if that is without. True if any does. `others`
- * run beside them. With guesses, steps are planned from results: those who guess run in every second step if others run in each.
+ * run beside them. With guesses, steps are planned from results: those who guess run in every second step if others run in each. Nobody
+ * guesses before it is known what a step without costs.
  *
  *     without    rows tokens                              in step(rows)
  *     with       what is expected of those who guess,     in drafts + step(rows + guesses) + step(others), or the gap if there are none
@@ -29,21 +38,21 @@ const MARGIN = 1.04;
  */
 export function choose(candidates: readonly Candidate[], others: number, cost: StepCost, isOn: boolean): boolean {
   const rows = candidates.length + others;
-  let best = (rows / cost.stepMs(rows)) * (isOn ? 1 : MARGIN);
-  let level = 1;
-  for (const tried of LEVELS) {
-    const speed = speedAt(tried, candidates, others, cost);
-    if (speed > best) [best, level] = [speed, tried];
+  let best = cost.knows(rows) ? (rows / cost.stepMs(rows)) * (isOn ? 1 : MARGIN) : Number.POSITIVE_INFINITY;
+  let chosen: Reach | undefined;
+  for (const reach of REACHES) {
+    const speed = speedAt(reach, candidates, others, cost);
+    if (speed > best) [best, chosen] = [speed, reach];
   }
-  for (const candidate of candidates) candidate.guesses = level === 1 ? 0 : guessesAt(level, candidate);
-  return level < 1;
+  for (const candidate of candidates) candidate.guesses = chosen === undefined ? 0 : guessesAt(chosen, candidate);
+  return chosen !== undefined;
 }
 
 /** Tokens per millisecond. */
-function speedAt(level: number, candidates: readonly Candidate[], others: number, cost: StepCost): number {
+function speedAt(reach: Reach, candidates: readonly Candidate[], others: number, cost: StepCost): number {
   let [guessing, guesses, tokens, passes, drafting] = [0, 0, 0, 0, 0];
   for (const candidate of candidates) {
-    const count = guessesAt(level, candidate);
+    const count = guessesAt(reach, candidate);
     if (count === 0) continue;
     guessing += 1;
     guesses += count;
@@ -58,7 +67,6 @@ function speedAt(level: number, candidates: readonly Candidate[], others: number
   return (tokens + 2 * plain) / ms;
 }
 
-/** So many that all of them are right with at least that probability. */
-function guessesAt(level: number, { offered, rate }: Candidate): number {
-  return rate >= 1 ? offered : Math.min(offered, Math.floor(Math.log(level) / Math.log(rate)));
+function guessesAt({ level, most }: Reach, { offered, rate }: Candidate): number {
+  return Math.min(offered, most, rate >= 1 ? offered : Math.floor(Math.log(level) / Math.log(rate)));
 }

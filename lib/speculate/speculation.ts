@@ -1,6 +1,6 @@
 import { countGuesses, type GuessCounts, pendingTokens, reserveTokens, type Sequence, tokensLeft } from "../schedule/sequence.ts";
 import type { Speculator } from "../schedule/speculator.ts";
-import { Acceptance } from "./acceptance.ts";
+import { Acceptance, OVERALL_PACE, SEQUENCE_PACE } from "./acceptance.ts";
 import type { StepCost } from "./cost.ts";
 import { type Candidate, choose } from "./decide.ts";
 import type { Proposer } from "./proposer.ts";
@@ -16,13 +16,17 @@ const LONGEST_PAUSE = 1024;
 const TRY_GUESSES = 2;
 
 /** So many decisions after which sizes of steps are measured anew: to guess is tried again, or a step goes without. Chosen: under 1 %. */
-const REFRESH = 256;
+const REFRESH = 512;
 
 /** What is known of a sequence that may guess. */
 interface State extends Candidate {
   readonly acceptance: Map<Proposer, Acceptance>;
   /** Whose guesses stand behind its tokens, and those of the row that is under way. */
   by: Proposer | undefined;
+  /** The first guess of a lookup that was not run, its place (-1: there is none) and whose it was. */
+  unused: number;
+  unusedAt: number;
+  unusedBy: Proposer | undefined;
   /** Tokens since it last tried to guess though it would not pay, and when it does next. */
   waited: number;
   pause: number;
@@ -47,7 +51,7 @@ export class Speculation implements Speculator {
     this.#proposers = proposers;
     this.#cost = cost;
     this.#always = always;
-    this.#overall = new Map(proposers.map((proposer) => [proposer, new Acceptance()]));
+    this.#overall = new Map(proposers.map((proposer) => [proposer, new Acceptance(OVERALL_PACE)]));
   }
 
   /** All guesses so far. */
@@ -78,14 +82,21 @@ export class Speculation implements Speculator {
   }
 
   guess(sequence: Sequence, most: number): number {
-    return Math.min(most, this.#states.get(sequence)?.guesses ?? 0);
+    const state = this.#states.get(sequence);
+    if (state === undefined || state.guesses === 0) return 0;
+    state.unusedAt = -1;
+    return Math.min(most, state.guesses);
   }
 
   settled(sequence: Sequence, guessed: number, right: number): void {
-    const { by, acceptance } = this.#states.get(sequence)!;
-    acceptance.get(by!)!.add(guessed, right);
-    this.#overall.get(by!)!.add(guessed, right);
+    const state = this.#states.get(sequence)!;
+    this.#learn(state, state.by!, guessed, right);
     countGuesses(this.#counts, guessed, right);
+  }
+
+  #learn({ acceptance }: State, by: Proposer, guessed: number, right: number): void {
+    acceptance.get(by)!.add(guessed, right);
+    this.#overall.get(by)!.add(guessed, right);
   }
 
   ended(sequence: Sequence): void {
@@ -96,6 +107,7 @@ export class Speculation implements Speculator {
   #propose(sequence: Sequence): State | undefined {
     if (!sequence.options.speculate || sequence.options.output !== "sample") return undefined;
     const state = this.#states.get(sequence) ?? this.#newState(sequence);
+    this.#checkUnused(sequence, state);
     state.offered = 0;
     for (const proposer of this.#proposers) {
       const most = Math.min(proposer.most, tokensLeft(sequence) - 1);
@@ -108,12 +120,26 @@ export class Speculation implements Speculator {
       state.rate = state.acceptance.get(proposer)!.rate(this.#overall.get(proposer)!.rate(FIRST_RATE));
       break;
     }
+    if (state.offered > 0 && !state.drafts && state.unusedAt < 0) {
+      state.unusedAt = sequence.length + sequence.sampling;
+      state.unused = sequence.tokens[state.unusedAt]!;
+      state.unusedBy = state.by;
+    }
     return state;
   }
 
+  /** A guess that was found and not run tells as much as one that was, once its place has a token. */
+  #checkUnused({ tokens, length }: Sequence, state: State): void {
+    const { unusedAt, unused, unusedBy } = state;
+    if (unusedAt < 0 || unusedAt >= length) return;
+    this.#learn(state, unusedBy!, 1, tokens[unusedAt] === unused ? 1 : 0);
+    state.unusedAt = -1;
+  }
+
   #newState(sequence: Sequence): State {
-    const acceptance = new Map(this.#proposers.map((proposer) => [proposer, new Acceptance()]));
-    const state = { acceptance, by: undefined, offered: 0, rate: 0, guesses: 0, drafts: false, waited: 0, pause: FIRST_PAUSE };
+    const acceptance = new Map(this.#proposers.map((proposer) => [proposer, new Acceptance(SEQUENCE_PACE)]));
+    const candidate = { offered: 0, rate: 0, guesses: 0, drafts: false };
+    const state = { ...candidate, acceptance, by: undefined, unused: -1, unusedAt: -1, unusedBy: undefined, waited: 0, pause: FIRST_PAUSE };
     this.#states.set(sequence, state);
     return state;
   }

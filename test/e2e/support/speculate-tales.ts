@@ -41,7 +41,7 @@ export async function expectTalesLaw(requests: Request[], speculate: SpeculateOp
   for (const trial of [{ always: true }, {}]) {
     await expectSameAs(alone, TARGET, requests, small, { ...options, speculate }, trial, (engine, way) => {
       // In steps of 7 tokens there is room for what must run, and little else.
-      if (trial.always && !way.startsWith("chunked")) expect(engine.stats().acceptanceRate, way).toBeGreaterThan(0.1);
+      if (trial.always && !way.startsWith("chunked")) expect(engine.stats().acceptanceRate, way).toBeGreaterThan(0.02);
     });
   }
 }
