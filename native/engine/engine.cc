@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/batch.h"
+#include "engine/drafts.h"
 #include "tensor/status.h"
 
 namespace kvasir {

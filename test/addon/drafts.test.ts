@@ -135,6 +135,18 @@ it("without a draft model, and for rows that sample nothing, nothing is drafted"
   }
 });
 
+it.each([
+  [2, 99],
+  [3, -1],
+  [7, 99],
+])("pages of the draft model's groups are parts of all pages: kvIndptr[%i] = %i", async (at, wrong) => {
+  engine.setSlot(0, slotConfig({ tokens: PROMPT, promptLength: END }));
+  const buffers = step(0, [...PROMPT], 1, drafts(0, [...PROMPT], 0));
+  buffers.kvIndptr[at] = wrong;
+  await expect(engine.step(buffers)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+  await expect(engine.step({ ...buffers, drafts: undefined })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+});
+
 it("a draft model of another vocabulary is INVALID_ARGUMENT", () => {
   const config = tinyConfig(join(directory, "model.bin"));
   const { model, draft } = joinSpecs(config.spec, { ...config.spec, vocabSize: SHAPE.vocab - 1 });
