@@ -61,7 +61,8 @@ export function clearPlan(plan: Plan, step: number): void {
  * The sequence's next `own` tokens and its guesses become a row: from now on they count as computed, and what the row samples is on its way.
  * Of the guesses that the draft model makes it has run all but the last.
  */
-export function addRow(plan: Plan, sequence: Sequence, own: number, { guesses, draftCount, drafts }: Readonly<RowExtras>): void {
+export function addRow(plan: Plan, sequence: Sequence, own: number, extras: Readonly<RowExtras> = NO_EXTRAS): void {
+  const { guesses, draftCount, drafts } = extras;
   const { computed: start, draftComputed: draftStart } = sequence;
   const count = own + guesses;
   sequence.computed += count;

@@ -2,11 +2,12 @@ import { checkInteger } from "../check.ts";
 import { type CacheConfig, PagedCache } from "./cache.ts";
 import type { CacheGroupConfig, CreateGroup } from "./groups/group.ts";
 import { createGroup } from "./groups/index.ts";
+import { GuessPlanner } from "./guesses.ts";
 import { checkRunning, checkWaiting } from "./integrity.ts";
 import { invariant } from "./pages.ts";
-import { addRow, clearPlan, NO_EXTRAS, type Plan, type RowExtras, removeRow } from "./plan.ts";
+import { addRow, clearPlan, type Plan, removeRow } from "./plan.ts";
 import { insert, type Queue, remove } from "./queue.ts";
-import { checkFits, createSequence, pendingTokens, receive, type Sequence, type SequenceOptions, tokensLeft } from "./sequence.ts";
+import { checkFits, createSequence, pendingTokens, receive, type Sequence, type SequenceOptions } from "./sequence.ts";
 import type { Speculator } from "./speculator.ts";
 
 /** Sizes that hold as long as the scheduler. */
@@ -59,8 +60,7 @@ export class Scheduler {
   readonly #config: SchedulerConfig;
   readonly #cache: PagedCache;
   readonly #speculator: Speculator | undefined;
-  /** Of the row that is planned. */
-  readonly #extras: RowExtras = { ...NO_EXTRAS };
+  readonly #guesses: GuessPlanner | undefined;
   /** Both by rank. */
   readonly #waiting: Queue = [];
   readonly #running: Queue = [];
@@ -77,6 +77,7 @@ export class Scheduler {
     this.#config = config;
     this.#speculator = speculator;
     this.#cache = new PagedCache(config, createPages);
+    this.#guesses = speculator && new GuessPlanner(speculator, this.#cache, config.maxBatchTokens);
     this.#freeSlots = Array.from({ length: checkInteger("maxSlots", config.maxSlots, 1, 2 ** 20) }, (_, i) => config.maxSlots - 1 - i);
   }
 
@@ -202,40 +203,11 @@ export class Scheduler {
       if (count <= 0) continue;
       const end = this.#cache.cut(sequence, count);
       if (!this.#makeRoom(sequence, end)) return false;
-      const extras = guessesAreOut ? NO_EXTRAS : this.#guess(plan, sequence, end, this.#config.maxBatchTokens - plan.tokenCount - decodes);
+      const budget = this.#config.maxBatchTokens - plan.tokenCount - decodes;
+      const extras = guessesAreOut ? undefined : this.#guesses?.plan(plan, sequence, end, budget, this.#running.length);
       addRow(plan, sequence, end - sequence.computed, extras);
     }
     return preemptions === this.#preemptions;
-  }
-
-  /** What a row that ends at `end` guesses, within `budget` tokens in all: no other sequence gives up a token or page for guesses. */
-  #guess(plan: Plan, sequence: Sequence, end: number, budget: number): Readonly<RowExtras> {
-    const { computed, length, sampling, options } = sequence;
-    if (this.#speculator === undefined || !options.speculate || options.output !== "sample" || end !== length + sampling) return NO_EXTRAS;
-    const most = Math.min(computed + budget - end, tokensLeft(sequence) - 1);
-    let count = most <= 0 ? 0 : this.#speculator.guess(sequence, most);
-    if (count === 0) return NO_EXTRAS;
-    const extras = Object.assign(this.#extras, NO_EXTRAS);
-    if (this.#speculator.drafts(sequence)) count = this.#draft(plan, sequence, end, count);
-    count = this.#cache.cut(sequence, end + count - computed) - end;
-    while (count > 0 && !this.#cache.reserve(sequence, end + count, this.#running.length)) count -= 1;
-    extras.guesses = count;
-    extras.drafts = Math.min(extras.drafts, count);
-    return extras;
-  }
-
-  /**
-   * Has the draft model run what it lacks of the tokens before `end`, as far as a step's budget of tokens goes, and guess `count` tokens.
-   * Returns how many it can: none while it is behind, nor without pages.
-   */
-  #draft(plan: Plan, sequence: Sequence, end: number, count: number): number {
-    const lack = end - sequence.draftComputed;
-    const run = Math.min(lack, this.#config.maxBatchTokens - plan.draftTokens);
-    const drafts = run === lack ? count : 0;
-    if (run === 0 || !this.#cache.reserveDraft(sequence, sequence.draftComputed + run + Math.max(0, drafts - 1))) return 0;
-    this.#extras.draftCount = run;
-    this.#extras.drafts = drafts;
-    return drafts;
   }
 
   /** Takes the pages of the sequence's tokens before `end` from the last by rank, one after the other. False when it is the last itself. */
@@ -279,7 +251,7 @@ export class Scheduler {
       this.#admit(sequence);
       const end = this.#cache.cut(sequence, Math.min(pendingTokens(sequence), budget));
       invariant(this.#cache.reserve(sequence, end), `sequence ${sequence.id} was admitted without room`);
-      addRow(plan, sequence, end - sequence.computed, NO_EXTRAS);
+      addRow(plan, sequence, end - sequence.computed);
     }
   }
 

@@ -100,6 +100,7 @@ export class Speculation implements Speculator {
   }
 
   ended(sequence: Sequence): void {
+    if (!sequence.options.speculate) return;
     for (const proposer of this.#proposers) proposer.ended(sequence);
     this.#states.delete(sequence);
   }
