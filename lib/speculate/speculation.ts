@@ -121,12 +121,16 @@ export class Speculation implements Speculator {
       state.rate = state.acceptance.get(proposer)!.rate(this.#overall.get(proposer)!.rate(FIRST_RATE));
       break;
     }
-    if (state.offered > 0 && !state.drafts && state.unusedAt < 0) {
-      state.unusedAt = sequence.length + sequence.sampling;
-      state.unused = sequence.tokens[state.unusedAt]!;
-      state.unusedBy = state.by;
-    }
+    this.#noteUnused(sequence, state);
     return state;
+  }
+
+  /** A draft model guesses nothing that is not run. */
+  #noteUnused({ tokens, length, sampling }: Sequence, state: State): void {
+    if (state.offered === 0 || state.drafts || state.unusedAt >= 0) return;
+    state.unusedAt = length + sampling;
+    state.unused = tokens[state.unusedAt]!;
+    state.unusedBy = state.by;
   }
 
   /** A guess that was found and not run tells as much as one that was, once its place has a token. */

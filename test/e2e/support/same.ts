@@ -68,7 +68,7 @@ export async function inTurn(engine: Engine, requests: readonly Request[]): Prom
 }
 
 /** All choices as one. */
-function wholeOf({ choices }: Completion): Outcome {
+export function wholeOf({ choices }: Completion): Outcome {
   return {
     text: choices.map(({ text }) => text).join("\n"),
     tokens: choices.flatMap(({ tokens }) => tokens),
