@@ -27,19 +27,9 @@ export function bytesOfWeights({ tensors }: ModelSource): number {
   );
 }
 
-/** Throws INVALID_ARGUMENT unless the model has as many tokens as its draft model. */
-export function checkVocabularySize(model: ModelSource, draft: ModelSource): void {
-  const [expected, size] = [model.spec.vocabSize, draft.spec.vocabSize];
-  if (size === expected) return;
-  throw new KvasirError(
-    "INVALID_ARGUMENT",
-    `speculate.draft is ${draft.name}, which has ${size} tokens; expected ${expected}, as ${model.name} has`,
-  );
-}
-
-/** Throws INVALID_ARGUMENT with the first id below `size` that is another token of the draft model than of the model. */
+/** Throws INVALID_ARGUMENT with the first id of both models that is another token of the draft model: others are never guessed. */
 export function checkSameTokens(model: ModelSource, draft: ModelSource, own: Vocabulary, drafts: Vocabulary): void {
-  for (let id = 0; id < model.spec.vocabSize; id++) {
+  for (let id = 0; id < Math.min(model.spec.vocabSize, draft.spec.vocabSize); id++) {
     const [expected, found] = [tokenBytes(own, id), tokenBytes(drafts, id)];
     const isSpecial = (own.special[id] ?? 0) === 1;
     if (Buffer.compare(expected, found) === 0 && isSpecial === ((drafts.special[id] ?? 0) === 1)) continue;

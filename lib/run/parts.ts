@@ -7,7 +7,7 @@ import { type NativeConfig, type NativeEngine, type NativeInfo, type NativeModul
 import { ChatTemplate } from "../text/chat/template.ts";
 import { Tokenizer } from "../text/tokenizer/tokenizer.ts";
 import { untilAborted } from "./abort.ts";
-import { checkSameTokens, checkVocabularySize, joinSpecs } from "./draft.ts";
+import { checkSameTokens, joinSpecs } from "./draft.ts";
 import type { SpeculationTrial } from "./speculate.ts";
 
 /** What an engine uses of the tokenizer. */
@@ -32,7 +32,6 @@ export async function openParts(model: string, given: EngineOptions | undefined,
   const source = await openModel(modelPath(model));
   const draftPath = draftOf(given);
   const draft = draftPath === undefined ? undefined : await openModel(modelPath(draftPath));
-  if (draft !== undefined) checkVocabularySize(source, draft);
   const options = checkOptions(given, source, module.isas(), draft);
   options.signal?.throwIfAborted();
   const native = createNative(module, nativeConfig(source, options, draft));

@@ -73,6 +73,7 @@ void Slot::count(int32_t token, int output) {
 CpuSlots::CpuSlots(const SlotLimits& limits, Threads& threads)
     : threads_(threads),
       vocab_(limits.vocab),
+      draft_vocab_(limits.draft_vocab),
       groups_(limits.step.groups),
       slots_(limits.slots),
       workspaces_(threads.count()),
@@ -98,10 +99,12 @@ void CpuSlots::put_last_tokens(const StepInputs& step) {
     const int begin = step.q_indptr[row], end = step.q_indptr[row + 1];
     if (begin == end) continue;  // padding
     Slot& slot = slots_[step.slots[row]];
-    if (static_cast<RowOutput>(step.kinds[row]) != RowOutput::Draft) slot.end_drafts();
+    const bool draft = static_cast<RowOutput>(step.kinds[row]) == RowOutput::Draft;
+    if (!draft) slot.end_drafts();
     for (int t = begin; t < end; ++t) {
       int32_t& token = const_cast<int32_t&>(step.token_ids[t]);  // whoever calls owns the arrays
       if (token < 0) token = token == -1 ? slot.last_token() : slot.draft(static_cast<size_t>(-2 - token));
+      if (draft && token >= draft_vocab_) token = 0;
     }
   }
 }
@@ -198,7 +201,7 @@ void CpuSlots::sample_draft(StepResult& result, int output, Slot& slot, float* l
   row.logits = logits;
   row.want_adjust = true;
   row.want_choose = true;
-  sample_row(row, vocab_, workspace);
+  sample_row(row, std::min(vocab_, draft_vocab_), workspace);
   slot.accept_draft(std::max(0, *row.token));
 }
 

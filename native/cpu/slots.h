@@ -69,6 +69,7 @@ class CpuSlots : public Slots {
 
   Threads& threads_;
   const int vocab_;
+  const int draft_vocab_;
   const int groups_;
   std::vector<Slot> slots_;
   std::vector<SampleWorkspace> workspaces_;  // of each worker

@@ -30,7 +30,7 @@ void add_draft_row(const Batch& batch, int row, std::span<const int32_t> tokens,
   pass.tokens.insert(pass.tokens.end(), tokens.begin(), tokens.end());
   pass.q_indptr.push_back(static_cast<int32_t>(pass.tokens.size()));
   pass.starts.push_back(start);
-  pass.kinds.push_back(int32_t(samples ? RowOutput::Draft : RowOutput::None));
+  pass.kinds.push_back(int32_t(RowOutput::Draft));
   pass.out_indptr.push_back(pass.out_indptr.back() + (samples ? 1 : 0));
   pass.next_tokens.push_back(-1);
   pass.logit_rows.push_back(-1);

@@ -13,7 +13,10 @@ namespace {
 SlotLimits limits_of(const EngineConfig& config) {
   const int rows = std::min(config.max_slots, config.max_batch_tokens), groups = static_cast<int>(config.spec.cache_groups.size());
   const int tokens = config.max_batch_tokens;
-  return {config.max_slots, config.spec.vocab_size, {rows, tokens, tokens, groups, most_pages(config, rows)}};
+  return {config.max_slots,
+          config.spec.vocab_size,
+          {rows, tokens, tokens, groups, most_pages(config, rows)},
+          config.draft ? config.draft->spec.vocab_size : 0};
 }
 
 // Parts that are recorded for replay (ops/backend.h): the forward pass, then pieces of logits; those of the draft model come after all.
@@ -29,13 +32,7 @@ int64_t bytes_of(const ModelConfig& config) {
 
 Engine::Engine(EngineConfig config, BackendFactory create_backend) : config_(std::move(config)), states_(config_.max_slots) {
   check(config_);
-  if (config_.draft) {
-    check(*config_.draft);
-    if (config_.draft->spec.vocab_size != config_.spec.vocab_size) {
-      fail("INVALID_ARGUMENT", "the draft model has a vocabulary of %d; expected %d, the model's", config_.draft->spec.vocab_size,
-           config_.spec.vocab_size);
-    }
-  }
+  if (config_.draft) check(*config_.draft);
   backend_ = create_backend(config_.device);
 }
 
@@ -51,7 +48,8 @@ void Engine::load(const Progress& progress) {
 
 std::unique_ptr<Decoder> Engine::load_decoder(const ModelConfig& config, const Progress& progress) {
   WeightSource weights(config, *backend_, progress, cancelled_);
-  return std::make_unique<Decoder>(config, *backend_, weights);
+  const int most_vocab = std::max(config_.spec.vocab_size, config_.draft ? config_.draft->spec.vocab_size : 0);
+  return std::make_unique<Decoder>(config, *backend_, weights, most_vocab);
 }
 
 void Engine::set_slot(int slot, SlotConfig config) {

@@ -10,8 +10,9 @@ namespace kvasir {
 
 class Decoder {
  public:
-  // Reads the weights, and takes pages and scratch for the largest step, once. `config` and `backend` outlive the decoder.
-  Decoder(const ModelConfig& config, Backend& backend, WeightSource& weights);
+  // Reads the weights, and takes pages and scratch for the largest step, once. `config` and `backend` outlive the decoder. A row of logits has
+  // room for `most_vocab`, those of all that slots of the engine may adjust.
+  Decoder(const ModelConfig& config, Backend& backend, WeightSource& weights, int most_vocab);
 
   // Runs the step's tokens [T] through all layers; their keys and values are in the cache afterwards. CLOSED once `cancelled` is set.
   void forward(const StepInputs& step, const std::atomic<bool>& cancelled);

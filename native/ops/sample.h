@@ -28,6 +28,7 @@
 // A draft model guesses with the slot's own state: an output of a Draft row is chosen as that of a Sample row would be, at the place that
 // it would have, and becomes the slot's last token, so that the next pass finds it; the slot remembers it. When a step of another kind begins
 // for the slot, its state is again what it was before the first of these, and tokens -2, -3, ... of the row are the first, second, ... of them.
+// A token that the draft model lacks runs there as token 0.
 #include <cstdint>
 #include <vector>
 
@@ -69,6 +70,7 @@ struct SlotLimits {
   int slots;
   int vocab;  // V
   StepSizes step;
+  int draft_vocab = 0;  // of the draft model: it knows no other tokens, and guesses none that the model lacks
 };
 
 // Outputs [first, first + count) of the step, from their logits.

@@ -7,7 +7,7 @@
 
 namespace kvasir {
 
-// Draft: as Sample, but of a guess, which the slot keeps until the step that checks it (ops/sample.h); of passes of a draft model alone.
+// Draft: as Sample, but of a guess, which the slot keeps until the step that checks it (ops/sample.h), or nothing; of passes of a draft model.
 enum class RowOutput : int32_t { None = 0, Sample = 1, Logits = 2, Score = 3, Draft = 4 };
 
 inline constexpr int kMaxTopLogprobs = 20;

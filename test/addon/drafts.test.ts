@@ -147,10 +147,40 @@ it.each([
   await expect(engine.step({ ...buffers, drafts: undefined })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
 });
 
-it("a draft model of another vocabulary is INVALID_ARGUMENT", () => {
+it.each([-3, 5])("a draft model of %i more tokens than the model has guesses those of both, and runs others as token 0", async (more) => {
   const config = tinyConfig(join(directory, "model.bin"));
-  const { model, draft } = joinSpecs(config.spec, { ...config.spec, vocabSize: SHAPE.vocab - 1 });
-  const { files, tensors, compute } = config;
-  const both = { ...config, spec: model, pages: [128, 128, 128, 128], draft: { spec: draft, files, tensors, compute } };
-  expect(() => new addon.Engine(both)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
+  const { model, draft } = joinSpecs(config.spec, { ...config.spec, vocabSize: SHAPE.vocab + more });
+  const tensors = config.tensors.map((tensor) => {
+    return tensor.name === "embed" ? { ...tensor, shape: [SHAPE.vocab + more, SHAPE.hidden] } : tensor;
+  });
+  const { files, compute } = config;
+  const pages = [128, 128, 128, 128];
+  const other = new addon.Engine({ ...config, spec: model, pages, draft: { spec: draft, files, tensors, compute } });
+  await other.load(() => {});
+  const last = SHAPE.vocab - 1;
+  const prompt = Int32Array.from([...PROMPT.subarray(1), last]);
+  // Penalties and biases of tokens that the draft model lacks.
+  const config0 = slotConfig({
+    ...sampling,
+    biasTokens: Int32Array.of(last),
+    biasValues: Float32Array.of(-1),
+    tokens: prompt,
+    promptLength: END,
+  });
+  plain.setSlot(0, config0);
+  other.setSlot(0, config0);
+  const alone: number[] = [];
+  for (let i = 0; i < 10; i++) {
+    const buffers = stepBuffers([
+      { slot: 0, start: i === 0 ? 0 : END + i - 1, tokens: i === 0 ? prompt : [-1], output: ROW_OUTPUT.sample },
+    ]);
+    await plain.step(buffers);
+    alone.push(buffers.sampled[0]!);
+  }
+  await other.step(step(0, [...prompt], 1));
+  const guessed = step(END, [-1, -2, -3, -4], 4, drafts(0, [...prompt, -1], 3));
+  await other.step(guessed);
+  const right = guessed.sampled.filter((token) => token >= 0);
+  expect([...right]).toEqual(alone.slice(1, 1 + right.length));
+  await other.close();
 });
