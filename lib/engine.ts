@@ -63,8 +63,8 @@ export class Engine {
     const owned = cacheGroupsOf(source, draft);
     const groups = owned.map(({ kind, window, draft }, g) => ({ kind, window, draft, pages: pages[g]! }));
     this.#parts = parts;
-    const share = draft === undefined ? 0 : bytesOfWeights(draft) / bytesOfWeights(source);
-    const guessing = options.speculate && createSpeculation(options.speculate, share, parts.trial);
+    const draftShare = draft === undefined ? 0 : bytesOfWeights(draft) / bytesOfWeights(source);
+    const guessing = options.speculate && createSpeculation(options.speculate, { draftShare, maxBatchTokens }, parts.trial);
     const sizes = { maxBatchTokens, maxContext, prefixCache, groups, pageSize: PAGE_SIZE, maxSlots: MAX_SLOTS };
     this.#scheduler = new Scheduler({ ...sizes, modelId: source.name }, guessing?.speculation);
     this.#speculation = guessing?.speculation;

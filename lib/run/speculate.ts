@@ -16,12 +16,12 @@ export interface SpeculationTrial {
 /** Who guesses in an engine, and what steps cost there. `draftShare`: bytes of the draft model's weights by the model's. */
 export function createSpeculation(
   { lookup, lookupTokens, draft, draftTokens }: CheckedSpeculate,
-  draftShare: number,
+  { draftShare, maxBatchTokens }: { draftShare: number; maxBatchTokens: number },
   { always, wrap = (proposer) => proposer }: SpeculationTrial = {},
 ): { speculation: Speculation; cost: StepCost } {
   const cost = new StepCost(draftShare);
   const proposers: Proposer[] = [];
   if (lookup) proposers.push(new Lookup(lookupTokens));
   if (draft !== undefined) proposers.push(new Drafter(draftTokens));
-  return { speculation: new Speculation(proposers.map(wrap), cost, always), cost };
+  return { speculation: new Speculation(proposers.map(wrap), { cost, maxBatchTokens }, always), cost };
 }

@@ -2,6 +2,9 @@
 const FASTER = 0.5;
 const SLOWER = 0.1;
 
+/** Times that a size is measured until it counts as known: one may have been disturbed. */
+const KNOWN = 4;
+
 /** Sizes up to this have a place of their own in a {@link TimeTable}, larger ones share one with those within an eighth of an octave. */
 const EXACT = 32;
 
@@ -14,16 +17,16 @@ export class TimeTable {
   readonly #ms: number[] = [];
   /** By place: the size that was measured last. */
   readonly #sizes: number[] = [];
-  readonly #seen = new Set<number>();
+  /** By place: how often it was measured, the first time included. */
+  readonly #counts: number[] = [];
 
   /** It took `ms` at this size. */
   add(size: number, ms: number): void {
     const place = placeOf(size);
-    if (!this.#seen.has(place)) {
-      this.#seen.add(place);
-      return;
-    }
     const before = this.#ms[place];
+    const count = this.#counts[place] ?? 0;
+    this.#counts[place] = count + 1;
+    if (count === 0) return;
     this.#sizes[place] = size;
     this.#ms[place] = before === undefined ? ms : before + (ms < before ? FASTER : SLOWER) * (ms - before);
   }
@@ -44,11 +47,11 @@ export class TimeTable {
     return least + share * (most - least);
   }
 
-  /** Whether this size was measured, or one below and one above. */
+  /** Whether this size was measured several times, or others below and above. */
   has(size: number): boolean {
     const place = placeOf(size);
-    const isMeasured = (ms: number | undefined): boolean => ms !== undefined;
-    return isMeasured(this.#ms[place]) || (this.#ms.slice(0, place).some(isMeasured) && this.#ms.length > place);
+    const isKnown = (count: number | undefined): boolean => count !== undefined && count >= KNOWN;
+    return isKnown(this.#counts[place]) || (this.#counts.slice(0, place).some(isKnown) && this.#ms.length > place);
   }
 
   /** Sizes above this are to be measured anew. */

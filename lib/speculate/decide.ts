@@ -13,6 +13,12 @@ export interface Candidate {
   drafts: boolean;
 }
 
+/** What a step costs, and the tokens that it runs at most. */
+export interface StepLimits {
+  cost: StepCost;
+  maxBatchTokens: number;
+}
+
 /** How far sequences guess: as long as the next guess is at least so likely to count, and no more than so many. */
 interface Reach {
   level: number;
@@ -36,20 +42,21 @@ const MARGIN = 1.04;
  *     with       what is expected of those who guess,     in drafts + step(rows + guesses) + step(others), or the gap if there are none
  *                and 2 of each other
  */
-export function choose(candidates: readonly Candidate[], others: number, cost: StepCost, isOn: boolean): boolean {
+export function choose(candidates: readonly Candidate[], others: number, limits: StepLimits, isOn: boolean): boolean {
+  const { cost } = limits;
   const rows = candidates.length + others;
   let best = cost.knows(rows) ? (rows / cost.stepMs(rows)) * (isOn ? 1 : MARGIN) : Number.POSITIVE_INFINITY;
   let chosen: Reach | undefined;
   for (const reach of REACHES) {
-    const speed = speedAt(reach, candidates, others, cost);
+    const speed = speedAt(reach, candidates, others, limits);
     if (speed > best) [best, chosen] = [speed, reach];
   }
   for (const candidate of candidates) candidate.guesses = chosen === undefined ? 0 : guessesAt(chosen, candidate);
   return chosen !== undefined;
 }
 
-/** Tokens per millisecond. */
-function speedAt(reach: Reach, candidates: readonly Candidate[], others: number, cost: StepCost): number {
+/** Tokens per millisecond; 0 where a step does not hold them. */
+function speedAt(reach: Reach, candidates: readonly Candidate[], others: number, { cost, maxBatchTokens }: StepLimits): number {
   let [guessing, guesses, tokens, passes, drafting] = [0, 0, 0, 0, 0];
   for (const candidate of candidates) {
     const count = guessesAt(reach, candidate);
@@ -63,6 +70,7 @@ function speedAt(reach: Reach, candidates: readonly Candidate[], others: number,
   }
   const rows = candidates.length + others;
   const plain = rows - guessing;
+  if (rows + guesses > maxBatchTokens) return 0;
   const ms = cost.draftMs(passes, drafting) + cost.stepMs(rows + guesses) + (plain > 0 ? cost.stepMs(plain) : cost.gapMs());
   return (tokens + 2 * plain) / ms;
 }

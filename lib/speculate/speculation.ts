@@ -1,8 +1,7 @@
 import { countGuesses, type GuessCounts, pendingTokens, reserveTokens, type Sequence, tokensLeft } from "../schedule/sequence.ts";
 import type { Speculator } from "../schedule/speculator.ts";
 import { Acceptance, OVERALL_PACE, SEQUENCE_PACE } from "./acceptance.ts";
-import type { StepCost } from "./cost.ts";
-import { type Candidate, choose } from "./decide.ts";
+import { type Candidate, choose, type StepLimits } from "./decide.ts";
 import type { Proposer } from "./proposer.ts";
 
 /** Expected of a way of guessing before anything was tried. Chosen: high, so that it is tried. */
@@ -15,8 +14,11 @@ const LONGEST_PAUSE = 1024;
 /** Tokens that a try guesses. */
 const TRY_GUESSES = 2;
 
-/** So many decisions after which sizes of steps are measured anew: to guess is tried again, or a step goes without. Chosen: under 1 %. */
-const REFRESH = 512;
+/** After so many decisions while nobody guesses, sizes of steps are measured anew by guessing again. Chosen: under 1 %. */
+const REFRESH_OFF = 512;
+
+/** After so many while some do, a step goes without, to measure it. Chosen: likewise, it costs a token or two. */
+const REFRESH_ON = 128;
 
 /** What is known of a sequence that may guess. */
 interface State extends Candidate {
@@ -38,7 +40,7 @@ interface State extends Candidate {
  */
 export class Speculation implements Speculator {
   readonly #proposers: readonly Proposer[];
-  readonly #cost: StepCost;
+  readonly #limits: StepLimits;
   readonly #states = new Map<Sequence, State>();
   readonly #overall: Map<Proposer, Acceptance>;
   readonly #always: boolean;
@@ -47,9 +49,9 @@ export class Speculation implements Speculator {
   #decisions = 0;
 
   /** `proposers`: the first that knows something guesses. `always`: whatever it costs, for tests. */
-  constructor(proposers: readonly Proposer[], cost: StepCost, always: boolean = false) {
+  constructor(proposers: readonly Proposer[], limits: StepLimits, always: boolean = false) {
     this.#proposers = proposers;
-    this.#cost = cost;
+    this.#limits = limits;
     this.#always = always;
     this.#overall = new Map(proposers.map((proposer) => [proposer, new Acceptance(OVERALL_PACE)]));
   }
@@ -155,10 +157,9 @@ export class Speculation implements Speculator {
       return;
     }
     this.#decisions += 1;
-    const isRefreshed = this.#decisions % REFRESH === 0;
-    if (isRefreshed && this.#isOn) return; // a step without guesses, for its time
-    if (isRefreshed) this.#cost.forgetAbove(candidates.length + others);
-    this.#isOn = choose(candidates, others, this.#cost, this.#isOn);
+    if (this.#isOn && this.#decisions % REFRESH_ON === 0) return;
+    if (!this.#isOn && this.#decisions % REFRESH_OFF === 0) this.#limits.cost.forgetAbove(candidates.length + others);
+    this.#isOn = choose(candidates, others, this.#limits, this.#isOn);
     for (const state of candidates) this.#maybeTry(state);
   }
 

@@ -45,6 +45,15 @@ test("whatever the rate, it is never below 0.97 ×", () => {
   }
 });
 
+test("nor where one step in ten is disturbed, nor where a step has no room for more", () => {
+  for (const machine of [cpu, tiny, gpu]) {
+    for (const rate of [0, 0.5, 0.8]) {
+      expect(gain(machine, { guessing: 8, requests: 24, rate: () => rate, disturbed: 0.1 }), `${rate}`).toBeGreaterThan(0.92);
+    }
+    expect(gain(machine, { guessing: 128, requests: 264, drafts: false, rate: () => 0.9 })).toBeGreaterThan(0.97);
+  }
+});
+
 test("what pays is used", () => {
   expect(gain(cpu, { rate: () => 0.75 })).toBeGreaterThan(1.5);
   expect(gain(cpu, { rate: () => 0.9, drafts: false })).toBeGreaterThan(2.5);

@@ -30,6 +30,8 @@ export interface Load {
   drafts: boolean;
   /** How likely a guess is right, at a time in milliseconds. */
   rate: (ms: number) => number;
+  /** Share of steps that take three times as long, since something else runs. */
+  disturbed?: number;
 }
 
 /** Tokens per millisecond of the step loop on such a machine, with guesses or without. */
@@ -64,7 +66,7 @@ class Simulation implements Proposer {
     this.most = load.drafts ? 4 : 8;
     const cost = new StepCost(load.drafts ? machine.draftShare : 0);
     this.#clock = new StepClock(cost);
-    this.#speculation = new Speculation([this], cost);
+    this.#speculation = new Speculation([this], { cost, maxBatchTokens: 512 });
     const sizes = { pageSize: 16, maxBatchTokens: 512, maxSlots: 256, maxContext: 4096, prefixCache: false, modelId: "model" };
     this.#scheduler = new Scheduler(
       { ...sizes, groups: [allOf(4096), { ...allOf(4096), draft: true }] },
@@ -107,7 +109,7 @@ class Simulation implements Proposer {
     const rows = plan.rows.slice(0, plan.rowCount);
     const drafting = rows.filter(({ drafts }) => drafts > 0).length;
     const passes = Math.max(...rows.map(({ drafts }) => drafts));
-    const noise = 1 + this.#random.below(10) / 100;
+    const noise = (this.#random.chance(this.#load.disturbed ?? 0) ? 3 : 1) * (1 + this.#random.below(10) / 100);
     const ms = noise * (this.#machine.stepMs(plan.tokenCount) + (passes > 0 ? passes * this.#machine.passMs(drafting) : 0));
     const submitted = this.#now;
     this.#nativeFree = Math.max(this.#now, this.#nativeFree) + ms;
