@@ -1,5 +1,5 @@
-import type { Chunk, Completion } from "./api/completion.ts";
-import { type EngineOptions, MAX_SLOTS, PAGE_SIZE, pageBytes } from "./api/options.ts";
+import { acceptanceOf, type Chunk, type Completion } from "./api/completion.ts";
+import { cacheGroupsOf, type EngineOptions, MAX_SLOTS, PAGE_SIZE, pageBytes } from "./api/options.ts";
 import { checkParams, type GenerateParams } from "./api/params.ts";
 import type { EngineStats } from "./api/stats.ts";
 import { checkBoolean, checkKeys, checkSignal, checkString, checkTokens, invalid } from "./check.ts";
@@ -7,12 +7,16 @@ import { KvasirError } from "./errors.ts";
 import { native } from "./native/addon.ts";
 import { untilAborted } from "./run/abort.ts";
 import type { RequestModel } from "./run/choice.ts";
+import { bytesOfWeights } from "./run/draft.ts";
 import { StepLoop } from "./run/loop.ts";
 import { type EngineParts, openParts, type TextTokenizer } from "./run/parts.ts";
 import { Request } from "./run/request.ts";
 import { Score } from "./run/score.ts";
+import { createSpeculation } from "./run/speculate.ts";
+import { StepClock } from "./run/step-clock.ts";
 import { ChunkStream } from "./run/stream.ts";
 import { Scheduler } from "./schedule/scheduler.ts";
+import type { Speculation } from "./speculate/speculation.ts";
 import type { ChatInput, ChatMessage } from "./text/chat/template.ts";
 
 /**
@@ -46,6 +50,7 @@ export class Engine {
   readonly #scheduler: Scheduler;
   readonly #loop: StepLoop;
   readonly #model: RequestModel;
+  readonly #speculation: Speculation | undefined;
   #closed: Promise<void> | undefined;
 
   static {
@@ -53,21 +58,19 @@ export class Engine {
   }
 
   private constructor(parts: EngineParts) {
-    const { source, options, tokenizer } = parts;
+    const { source, draft, options, tokenizer } = parts;
     const { maxBatchTokens, maxContext, prefixCache, pages } = options;
-    const groups = source.spec.cacheGroups.map(({ kind, window }, g) => ({ kind, window, pages: pages[g]! }));
+    const owned = cacheGroupsOf(source, draft);
+    const groups = owned.map(({ kind, window, draft }, g) => ({ kind, window, draft, pages: pages[g]! }));
     this.#parts = parts;
-    this.#scheduler = new Scheduler({
-      maxBatchTokens,
-      maxContext,
-      prefixCache,
-      groups,
-      pageSize: PAGE_SIZE,
-      maxSlots: MAX_SLOTS,
-      modelId: source.name,
-    });
+    const draftShare = draft === undefined ? 0 : bytesOfWeights(draft) / bytesOfWeights(source);
+    const guessing = options.speculate && createSpeculation(options.speculate, { draftShare, maxBatchTokens }, parts.trial);
+    const sizes = { maxBatchTokens, maxContext, prefixCache, groups, pageSize: PAGE_SIZE, maxSlots: MAX_SLOTS };
+    this.#scheduler = new Scheduler({ ...sizes, modelId: source.name }, guessing?.speculation);
+    this.#speculation = guessing?.speculation;
     const { vocabSize } = source.spec;
-    this.#loop = new StepLoop(parts.native, this.#scheduler, { maxBatchTokens, maxSlots: MAX_SLOTS, groups: groups.length, vocabSize });
+    const limits = { maxBatchTokens, maxSlots: MAX_SLOTS, groups: groups.length, vocabSize };
+    this.#loop = new StepLoop(parts.native, this.#scheduler, limits, guessing && new StepClock(guessing.cost));
     this.#model = { vocabSize, maxContext, endTokens: source.endTokens, vocabulary: tokenizer?.vocabulary, prefixCache };
   }
 
@@ -130,10 +133,11 @@ export class Engine {
 
   /** What the engine is and does at the moment. */
   stats(): EngineStats {
-    const { source, options, info } = this.#parts;
+    const { source, draft, options, info } = this.#parts;
     const { running, waiting, meanRows } = this.#loop.stats();
     const { preemptions, prefixHits, prefixQueries, groups: pools } = this.#scheduler.stats();
-    const groups = pools.map((pool, g) => ({ ...pool, pageBytes: pageBytes(source.spec.cacheGroups[g]!, options.kvType) }));
+    const owned = cacheGroupsOf(source, draft);
+    const groups = pools.map((pool, g) => ({ ...pool, pageBytes: pageBytes(owned[g]!, options.kvType) }));
     const { device, compute, kvType, maxContext } = options;
     return {
       requestsRunning: running,
@@ -148,6 +152,7 @@ export class Engine {
       kvCacheUsedBytes: sum(groups, (group) => group.used * group.pageBytes),
       cacheHitRate: prefixQueries === 0 ? 0 : prefixHits / prefixQueries,
       batchOccupancy: meanRows,
+      ...acceptanceOf(this.#speculation?.counts ?? { rows: 0, guessed: 0, right: 0 }),
       device: device.kind,
       ...(device.kind === "cpu" && { isa: device.isa, threads: device.threads }),
       compute,

@@ -6,6 +6,7 @@
 export type { Chunk, Completion, Timings, TokenLogprob, Usage } from "./api/completion.ts";
 export type { EngineOptions } from "./api/options.ts";
 export type { GenerateParams } from "./api/params.ts";
+export type { SpeculateOptions } from "./api/speculate.ts";
 export type { EngineStats } from "./api/stats.ts";
 export { Engine, type Prompt } from "./engine.ts";
 export { ERROR_CODES, type ErrorCode, KvasirError } from "./errors.ts";

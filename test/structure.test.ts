@@ -172,13 +172,14 @@ describe("both languages agree on", () => {
     const step = read("native/ops/step.h");
     expect(Number(/kMaxTopLogprobs = (\d+)/.exec(step)![1])).toBe(MAX_TOP_LOGPROBS);
     const outputs = [...step.match(/enum class RowOutput[^}]*\}/)![0].matchAll(/(\w+) = (\d+)/g)];
-    expect(Object.fromEntries(outputs.map(([, name, value]) => [name!.toLowerCase(), Number(value)]))).toEqual(ROW_OUTPUT);
+    expect(Object.fromEntries(outputs.map(([, name, value]) => [name!.toLowerCase(), Number(value)]))).toEqual({ ...ROW_OUTPUT, draft: 4 });
     expect(PAGE_SIZE % 16).toBe(0);
   });
 
   it.each([
     // TypeScript and C++, with the fields that the other lacks.
     ["lib/native/addon.ts", ["StepBuffers", "StepResults"], "native/ops/step.h", ["Batch", "StepResult"], [], []],
+    ["lib/native/addon.ts", ["StepDrafts"], "native/ops/step.h", ["Drafts"], [], []],
     ["lib/native/addon.ts", ["SlotConfig"], "native/ops/sample.h", ["SampleParams", "SlotConfig"], ["biasTokens", "biasValues"], BIASES],
     ["lib/native/addon.ts", ["NativeConfig"], "native/model/spec.h native/engine/config.h", ["ModelConfig", "EngineConfig"], [], []],
     ["lib/native/addon.ts", ["CpuDevice", "CudaDevice"], "native/engine/config.h", ["DeviceConfig"], [], []],

@@ -5,10 +5,14 @@ import { open } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { readGguf } from "../../dist/files/gguf.js";
 
-/** Shapes: SmolLM2-135M and Llama-3.2-1B, both with tied embeddings, and Llama-3.1-8B, tied here, too. */
+/**
+ * Shapes: SmolLM2-135M and Llama-3.2-1B, both with tied embeddings, and Llama-3.1-8B, tied here, too; and Llama-3.2-1B with the vocabulary of
+ * SmolLM2, which can draft for it then.
+ */
 export const SHAPES = {
   "smollm2-135m": { layers: 30, hidden: 576, heads: 9, kvHeads: 3, ffn: 1536, vocab: 49152, context: 16384 },
   "llama-3.2-1b": { layers: 16, hidden: 2048, heads: 32, kvHeads: 8, ffn: 8192, vocab: 128256, context: 8192 },
+  "llama-3.2-1b-49k": { layers: 16, hidden: 2048, heads: 32, kvHeads: 8, ffn: 8192, vocab: 49152, context: 8192 },
   "llama-3.1-8b": { layers: 32, hidden: 4096, heads: 32, kvHeads: 8, ffn: 14336, vocab: 128256, context: 8192 },
 };
 

@@ -10,6 +10,10 @@ export interface Usage {
   cachedTokens: number;
   /** promptTokens + completionTokens. */
   totalTokens: number;
+  /** Tokens that were guessed and checked; 0 without speculation. */
+  draftedTokens: number;
+  /** Those of them that were right. */
+  acceptedTokens: number;
 }
 
 /** Where a choice's time went. Times count from the call. */
@@ -26,6 +30,10 @@ export interface Timings {
   prefillTokensPerSecond: number;
   /** Tokens after the first per second; 0 with fewer than two. */
   tokensPerSecond: number;
+  /** Share of guessed tokens that were right; 0 if none was guessed. */
+  acceptanceRate: number;
+  /** Mean tokens that came at once where tokens were guessed: those that were right and the one after them; 0 if none was guessed. */
+  acceptedLength: number;
 }
 
 /** Log-probability (natural logarithm) of a token under the raw logits. */
@@ -84,8 +92,8 @@ export interface Moments {
   lastToken: number;
 }
 
-/** Timings from moments and counts. */
-export function timingsOf({ arrived, firstStep, firstToken, lastToken }: Moments, usage: Usage): Timings {
+/** Timings from moments and counts; `guessRows`: how often tokens were guessed. */
+export function timingsOf({ arrived, firstStep, firstToken, lastToken }: Moments, usage: Usage, guessRows: number): Timings {
   const decoded = usage.completionTokens - 1;
   return {
     queueMs: firstStep - arrived,
@@ -94,7 +102,17 @@ export function timingsOf({ arrived, firstStep, firstToken, lastToken }: Moments
     totalMs: lastToken - arrived,
     prefillTokensPerSecond: perSecond(usage.promptTokens - usage.cachedTokens, firstToken - firstStep),
     tokensPerSecond: perSecond(decoded, lastToken - firstToken),
+    ...acceptanceOf({ rows: guessRows, guessed: usage.draftedTokens, right: usage.acceptedTokens }),
   };
+}
+
+/** What became of the guesses of `rows` rows. */
+export function acceptanceOf(guesses: { readonly rows: number; readonly guessed: number; readonly right: number }): {
+  acceptanceRate: number;
+  acceptedLength: number;
+} {
+  const { rows, guessed, right } = guesses;
+  return rows === 0 ? { acceptanceRate: 0, acceptedLength: 0 } : { acceptanceRate: right / guessed, acceptedLength: 1 + right / rows };
 }
 
 function perSecond(count: number, ms: number): number {

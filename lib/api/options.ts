@@ -3,6 +3,7 @@ import { checkBoolean, checkFunction, checkInteger, checkKeys, checkOneOf, check
 import { KvasirError } from "../errors.ts";
 import type { CacheGroup, ModelSource } from "../model/spec.ts";
 import type { Compute, DeviceConfig, Isa, KvType } from "../native/addon.ts";
+import { type CheckedSpeculate, checkSpeculate, type SpeculateOptions } from "./speculate.ts";
 
 /** How an engine runs a model. Every field may be left out. */
 export interface EngineOptions {
@@ -24,6 +25,8 @@ export interface EngineOptions {
   maxBatchTokens?: number;
   /** Requests share the pages of equal prefixes, also after their end (true). */
   prefixCache?: boolean;
+  /** Guesses tokens, to check several in one step where that is faster (nobody guesses). */
+  speculate?: SpeculateOptions;
   /** Ends loading, which rejects with the signal's reason. */
   signal?: AbortSignal;
   /** Called while weights are loaded. */
@@ -34,12 +37,15 @@ export interface EngineOptions {
 export interface CheckedOptions {
   device: DeviceConfig;
   compute: Compute;
+  /** The draft model's. */
+  draftCompute: Compute | undefined;
   kvType: KvType;
   maxContext: number;
   /** Pages of each cache group's pool. */
   pages: number[];
   maxBatchTokens: number;
   prefixCache: boolean;
+  speculate: CheckedSpeculate | undefined;
   signal: AbortSignal | undefined;
   onProgress: ((progress: { loadedBytes: number; totalBytes: number }) => void) | undefined;
 }
@@ -72,22 +78,40 @@ const KEYS: readonly (keyof EngineOptions)[] = [
   "kvCacheBytes",
   "maxBatchTokens",
   "prefixCache",
+  "speculate",
   "signal",
   "onProgress",
 ];
 
-/** Checks every option and fills in defaults that depend on the model and the machine. `isas` are the processor's, slowest first. */
-export function checkOptions(given: EngineOptions | undefined, source: ModelSource, isas: readonly Isa[]): CheckedOptions {
+/** The draft model that the options name, which is to be opened before {@link checkOptions}. */
+export function draftOf(given: EngineOptions | undefined): string | undefined {
+  return checkSpeculate(checkKeys<EngineOptions>("options", given, KEYS).speculate)?.draft;
+}
+
+/**
+ * Checks every option and fills in defaults that depend on the models and the machine. `isas` are the processor's, slowest first; `draft` is
+ * the model of {@link draftOf}.
+ */
+export function checkOptions(
+  given: EngineOptions | undefined,
+  source: ModelSource,
+  isas: readonly Isa[],
+  draft?: ModelSource,
+): CheckedOptions {
   const options = checkKeys<EngineOptions>("options", given, KEYS);
   const { signal, onProgress } = options;
   const kvType = checkOneOf("kvType", options.kvType ?? "f16", ["f32", "f16", "bf16"]);
   const maxBatchTokens = checkInteger("maxBatchTokens", options.maxBatchTokens ?? DEFAULT_BATCH_TOKENS, 1, 65536);
   const device = checkDevice(options, isas);
+  if (draft !== undefined && device.kind === "cuda") {
+    throw new KvasirError("UNSUPPORTED_DEVICE", "speculate.draft is given on device cuda, which runs no draft model yet; expected cpu");
+  }
   return {
     device,
     compute: checkCompute(options.compute ?? "auto", source, device),
+    draftCompute: draft && checkCompute(options.compute ?? "auto", draft, device),
     kvType,
-    ...sizePools(source.spec.cacheGroups, {
+    ...sizePools(cacheGroupsOf(source, draft), {
       asked: options.maxContext === undefined ? undefined : checkInteger("maxContext", options.maxContext, 1, 2 ** 30),
       trained: source.spec.contextLength,
       bytes: options.kvCacheBytes === undefined ? undefined : checkInteger("kvCacheBytes", options.kvCacheBytes, 1, totalmem()),
@@ -96,6 +120,7 @@ export function checkOptions(given: EngineOptions | undefined, source: ModelSour
     }),
     maxBatchTokens,
     prefixCache: checkBoolean("prefixCache", options.prefixCache ?? true),
+    speculate: checkSpeculate(options.speculate),
     signal: signal === undefined ? undefined : checkSignal("signal", signal),
     onProgress: onProgress === undefined ? undefined : checkFunction("onProgress", onProgress),
   };
@@ -147,6 +172,18 @@ export interface PoolRequest {
 }
 
 const ELEMENT_BYTES: Readonly<Record<KvType, number>> = { f32: 4, f16: 2, bf16: 2 };
+
+/** A cache group of the model or of its draft model. */
+export interface OwnedGroup extends CacheGroup {
+  draft: boolean;
+}
+
+/** The cache groups of both models. All pages of a draft model are kept, its windows', too: it may lag behind and need them again. */
+export function cacheGroupsOf(source: ModelSource, draft: ModelSource | undefined): OwnedGroup[] {
+  const own = source.spec.cacheGroups.map((group) => ({ ...group, draft: false }));
+  const drafts = draft?.spec.cacheGroups.map((group) => ({ ...group, kind: "all" as const, window: 0, draft: true })) ?? [];
+  return [...own, ...drafts];
+}
 
 /** Bytes of one page: all parts of its tokens in each layer of the group. */
 export function pageBytes(group: CacheGroup, kvType: KvType): number {

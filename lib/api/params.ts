@@ -69,6 +69,8 @@ export interface GenerateParams {
   cacheSalt?: string;
   /** Special tokens written in a text prompt are parsed (true). */
   parseSpecial?: boolean;
+  /** Tokens may be guessed and checked several at once, if the engine was opened with `speculate` (true). The same tokens come either way. */
+  speculate?: boolean;
   /** Ends the request, which rejects with the signal's reason. */
   signal?: AbortSignal;
 }
@@ -86,6 +88,7 @@ export interface CheckedParams extends Omit<SlotConfig, "endTokens" | "tokens" |
   priority: number;
   cacheSalt: string;
   parseSpecial: boolean;
+  speculate: boolean;
   signal: AbortSignal | undefined;
 }
 
@@ -111,6 +114,7 @@ const KEYS: readonly (keyof GenerateParams)[] = [
   "priority",
   "cacheSalt",
   "parseSpecial",
+  "speculate",
   "signal",
 ];
 
@@ -146,6 +150,7 @@ export function checkParams(given: GenerateParams | undefined, defaults: Generat
     priority: checkInteger("priority", params.priority ?? 0, -MAX_COUNT, MAX_COUNT),
     cacheSalt: checkString("cacheSalt", params.cacheSalt ?? ""),
     parseSpecial: checkBoolean("parseSpecial", params.parseSpecial ?? true),
+    speculate: checkBoolean("speculate", params.speculate ?? true),
     signal: signal === undefined ? undefined : checkSignal("signal", signal),
   };
 }

@@ -12,8 +12,8 @@ export interface EngineStats {
   pagesCached: number;
   /** Pages of all pools, free ones included. */
   pagesTotal: number;
-  /** The same by cache group: layers that see all (window 0), and those that see a window of tokens, have pools of their own. */
-  groups: { kind: "all" | "window"; window: number; pages: number; used: number; cached: number; pageBytes: number }[];
+  /** The same by cache group: layers that see all (window 0), and those that see a window of tokens, have pools of their own, and so has a draft model. */
+  groups: { kind: "all" | "window"; window: number; draft: boolean; pages: number; used: number; cached: number; pageBytes: number }[];
   /** Bytes of the repacked weights. */
   weightBytes: number;
   /** Bytes of all pages; memory is taken as pages are first used. */
@@ -24,6 +24,10 @@ export interface EngineStats {
   cacheHitRate: number;
   /** Mean number of sequences in a step, so far. */
   batchOccupancy: number;
+  /** Share of guessed tokens that were right, so far; 0 if none was guessed. */
+  acceptanceRate: number;
+  /** Mean tokens that came at once where tokens were guessed, so far; 0 if none was. */
+  acceptedLength: number;
   /** The device that runs the model. */
   device: "cpu" | "cuda";
   /** Instruction set, as chosen; of the CPU alone. */

@@ -27,19 +27,20 @@ const SAMPLING_OPTIONS = [
   "stop",
 ] as const;
 const BENCH_OPTIONS = ["prompt", "tokens", "batch", "context"] as const;
-const FLAGS = ["ignore-eos", "json", "help", "version"] as const;
+const SPECULATE_OPTIONS = ["draft", "lookup"] as const;
+const FLAGS = ["lookup", "ignore-eos", "json", "help", "version"] as const;
 
 /** Options of each command; those of every command are the engine's and json, help and version. */
 const COMMAND_OPTIONS: Readonly<Record<string, readonly string[]>> = {
-  run: [...SAMPLING_OPTIONS, "ignore-eos"],
-  bench: BENCH_OPTIONS,
+  run: [...SAMPLING_OPTIONS, "ignore-eos", ...SPECULATE_OPTIONS],
+  bench: [...BENCH_OPTIONS, ...SPECULATE_OPTIONS],
   eval: ["text"],
 };
 
 /** Reads the command line. Throws INVALID_ARGUMENT for an option that does not exist, lacks its value or is another command's. */
 export function readArguments(args: readonly string[]): Arguments {
   const config: Record<string, { type: "string" | "boolean" }> = {};
-  for (const name of [...ENGINE_OPTIONS, ...SAMPLING_OPTIONS, ...BENCH_OPTIONS, "text"]) config[name] = { type: "string" };
+  for (const name of [...ENGINE_OPTIONS, ...SAMPLING_OPTIONS, ...BENCH_OPTIONS, "draft", "text"]) config[name] = { type: "string" };
   for (const name of FLAGS) config[name] = { type: "boolean" };
   const { words, options } = parse(args, config);
   const own = COMMAND_OPTIONS[words[0] ?? ""];
@@ -67,7 +68,13 @@ export function engineOptions({ options }: Arguments): EngineOptions {
   return {
     ...pick(options, ["device", "isa", "compute", "kv-type"], (text) => text),
     ...pick(options, ["threads", "max-context"], toNumber),
+    ...speculateOption(options),
   } as EngineOptions;
+}
+
+function speculateOption({ draft, lookup }: Arguments["options"]): Pick<EngineOptions, "speculate"> {
+  if (draft === undefined && lookup !== true) return {};
+  return { speculate: { ...(typeof draft === "string" && { draft }), ...(lookup === true && { lookup }) } };
 }
 
 /** Parameters of `generate` from the command line. */

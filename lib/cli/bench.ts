@@ -3,6 +3,7 @@ import { PAGE_SIZE } from "../api/options.ts";
 import type { Engine } from "../engine.ts";
 import { KvasirError } from "../errors.ts";
 import { type Arguments, integers } from "./arguments.ts";
+import { guessesOf } from "./run.ts";
 import { withEngine } from "./session.ts";
 
 /** One figure of `kvasir bench`: the median of {@link RUNS} runs. */
@@ -54,6 +55,7 @@ export async function bench(args: Arguments, signal: AbortSignal): Promise<void>
         rows.push(...found);
       }
       if (json) process.stdout.write(`${JSON.stringify(rows)}\n`);
+      else if (engine.stats().acceptedLength > 0) process.stdout.write(`\n${guessesOf(engine.stats())}\n`);
     },
     pools,
   );

@@ -28,6 +28,9 @@ run
   --top-k N  --top-p X  --min-p X  --typical-p X
   --repetition-penalty X  --presence-penalty X  --frequency-penalty X
   --stop TEXT  --min-tokens N  --ignore-eos
+run and bench
+  --draft PATH             a smaller model of the same tokenizer that guesses tokens
+  --lookup                 guesses that the text goes on as it did before
 bench
   --prompt 128,512         tokens of each prompt
   --tokens 64              tokens to decode after it

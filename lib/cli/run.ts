@@ -41,6 +41,12 @@ function figures(usage: Usage, timings: Timings, finishReason: string, loadMs: n
     `${usage.promptTokens} prompt tokens`,
     `first token after ${timings.timeToFirstTokenMs.toFixed(0)} ms`,
     `${usage.completionTokens} tokens at ${timings.tokensPerSecond.toFixed(0)} tokens/s`,
+    ...(usage.draftedTokens > 0 ? [guessesOf(timings)] : []),
     finishReason === "stop" ? "ended by itself" : "ended at its length",
   ].join(", ");
+}
+
+/** How well tokens were guessed, in words. */
+export function guessesOf({ acceptanceRate, acceptedLength }: Pick<Timings, "acceptanceRate" | "acceptedLength">): string {
+  return `${(100 * acceptanceRate).toFixed(0)} % of guesses right, ${acceptedLength.toFixed(1)} tokens at once where any were made`;
 }

@@ -30,7 +30,18 @@ export interface CudaDevice {
 
 export type DeviceConfig = CpuDevice | CudaDevice;
 
-/** What an engine is made of: its model, its device and the sizes fixed at start. */
+/** A smaller model that guesses tokens for a larger one: what it has of its own. */
+export interface DraftConfig {
+  spec: ModelSpec;
+  files: { path: string; size: number }[];
+  tensors: TensorRow[];
+  compute: Compute;
+}
+
+/**
+ * What an engine is made of: its model, its device and the sizes fixed at start. With a draft model, the specs of both have the cache groups
+ * of both, in the same order; a group has layers of one of them alone.
+ */
 export interface NativeConfig {
   spec: ModelSpec;
   files: { path: string; size: number }[];
@@ -45,6 +56,7 @@ export interface NativeConfig {
   maxBatchTokens: number;
   /** Positions are below this. */
   maxContext: number;
+  draft: DraftConfig | undefined;
 }
 
 /** Sampling state that lives natively for as long as a sequence has its slot. Values are checked in api/params.ts and again natively. */
@@ -91,7 +103,7 @@ export const PLAIN_SLOT: SlotConfig = {
   promptLength: 0,
 };
 
-/** What a row of a step gives back (the numbers of `RowOutput`). */
+/** What a row of a step gives back (the numbers of `RowOutput`; natively there is one more, for the passes of a draft model). */
 export const ROW_OUTPUT = { none: 0, sample: 1, logits: 2, score: 3 } as const;
 
 /** Most alternatives that a log-probability lists. */
@@ -125,6 +137,8 @@ export interface StepResults {
  * Row b runs tokens[qIndptr[b] .. qIndptr[b+1]) at positions starts[b] + 0, 1, ... Its outputs are [outIndptr[b] .. outIndptr[b+1]): those
  * of its last so many tokens. A `sample` row may have several: its last tokens but the first of these are then guesses, and an output counts
  * only while the one before it sampled the token that the row ran next; the others give -1.
+ * Guesses may come from a draft model, which runs before, in its own cache groups: see {@link StepDrafts}. Rows need pages there only if it
+ * runs tokens of them.
  * Its pages in group g are kvPages[kvIndptr[g*(B+1) + b] .. kvIndptr[g*(B+1) + b+1]); the first of them is page number kvFirst[g*B + b] of
  * the sequence, i.e. holds positions from kvFirst * P on. With more groups their tables follow each other.
  */
@@ -136,7 +150,7 @@ export interface StepBuffers extends StepResults {
   qIndptr: Int32Array;
   /** [B] position of the row's first token. */
   starts: Int32Array;
-  /** [T] token ids; -1: the token that this row's slot sampled last. */
+  /** [T] token ids; -1: the token that this row's slot sampled last; -2 - i: the i-th that was drafted for the row. */
   tokens: Int32Array;
   /** [B] one of {@link ROW_OUTPUT}. */
   kinds: Int32Array;
@@ -153,6 +167,29 @@ export interface StepBuffers extends StepResults {
   kvPages: Int32Array;
   /** Result [rows, V], made for the step that wants any: of `logits` rows after penalties and bias, of `score` rows raw. */
   logits: Float32Array | undefined;
+  /** `undefined`: the draft model runs nothing. */
+  drafts: StepDrafts | undefined;
+}
+
+/**
+ * What the draft model runs before a step: row b's tokens[indptr[b] .. indptr[b+1]) at positions starts[b] + 0, 1, ..., of which its cache has
+ * nothing yet. Then it samples counts[b] tokens, with the parameters, penalties and random numbers that the row's slot has at the positions
+ * where they would stand; the slot is as before when the step itself begins. A row of two guesses whose last token is on the device:
+ *
+ *     positions of the row      20    21  22        starts [20],  outIndptr [0, 3]
+ *     tokens                   [-1,   -2, -3]
+ *     positions of the drafts   19 20               drafts.starts [19],  drafts.counts [2]
+ *     drafts.tokens            [t19, -1]
+ */
+export interface StepDrafts {
+  /** [B+1] */
+  indptr: Int32Array;
+  /** [B] */
+  starts: Int32Array;
+  /** -1: the token that the row's slot sampled last. */
+  tokens: Int32Array;
+  /** [B] at most as many as the row's outputs but one; then the tokens end where these begin. */
+  counts: Int32Array;
 }
 
 /** Bytes and facts known once loaded. */

@@ -1,6 +1,6 @@
 import { KvasirError } from "../errors.ts";
 import type { Plan, PlanRow } from "../schedule/plan.ts";
-import { MAX_TOP_LOGPROBS, ROW_OUTPUT, type StepBuffers, type StepResults } from "./addon.ts";
+import { MAX_TOP_LOGPROBS, ROW_OUTPUT, type StepBuffers, type StepDrafts, type StepResults } from "./addon.ts";
 
 /**
  * Arrays for the largest step. Two have no small bound and double when a step needs more: `kvPages` (long sequences, shared pages), and the
@@ -22,8 +22,16 @@ export function createBuffers(limits: { maxBatchTokens: number; maxSlots: number
     kvFirst: new Int32Array(limits.groups * rows),
     kvPages: new Int32Array(4096), // 256 sequences of 256 tokens: more is rare
     logits: undefined,
+    drafts: undefined,
     ...createResults(rows),
   };
+}
+
+/** Arrays for what the draft model runs before the largest step. */
+export function createDrafts(limits: { maxBatchTokens: number; maxSlots: number }): StepDrafts {
+  const rows = Math.min(limits.maxSlots, limits.maxBatchTokens);
+  const [indptr, starts, counts] = [new Int32Array(rows + 1), new Int32Array(rows), new Int32Array(rows)];
+  return { indptr, starts, tokens: new Int32Array(limits.maxBatchTokens), counts };
 }
 
 /** Results of `outputs` outputs. */
@@ -36,13 +44,14 @@ export function createResults(outputs: number): StepResults {
   };
 }
 
-/** Writes `plan`, as the scheduler has just made it, into `buffers`, without room for logits: see `reserveLogits`. */
-export function pack(plan: Plan, buffers: StepBuffers, groups: number): void {
+/** Writes `plan`, as the scheduler has just made it, into `buffers` (and `drafts`), without room for logits: see `reserveLogits`. */
+export function pack(plan: Plan, buffers: StepBuffers, groups: number, drafts?: StepDrafts): void {
   buffers.rowCount = plan.rowCount;
   for (let b = 0; b < plan.rowCount; b++) packRow(plan.rows[b]!, buffers, b);
   let end = 0;
   for (let g = 0; g < groups; g++) end = packPages(plan, buffers, g, end);
   const outputs = buffers.outIndptr[plan.rowCount]!;
+  buffers.drafts = plan.draftTokens === 0 ? undefined : packDrafts(plan, drafts!);
   if (outputs > buffers.sampled.length) Object.assign(buffers, createResults(Math.max(outputs, 2 * buffers.sampled.length)));
 }
 
@@ -70,15 +79,29 @@ export function floats(length: number, what: string): Float32Array {
   }
 }
 
-function packRow({ sequence, start, count, output, outputs }: PlanRow, buffers: StepBuffers, b: number): void {
+function packRow({ sequence, start, count, output, outputs, guesses }: PlanRow, buffers: StepBuffers, b: number): void {
   const q = buffers.qIndptr[b]!;
+  const { length, tokens } = sequence;
+  const firstGuess = start + count - guesses;
   buffers.slots[b] = sequence.slot;
   buffers.starts[b] = start;
   buffers.kinds[b] = ROW_OUTPUT[output];
   buffers.outIndptr[b + 1] = buffers.outIndptr[b]! + outputs;
-  buffers.nextTokens[b] = output === "score" && start + count < sequence.length ? sequence.tokens[start + count]! : -1;
-  for (let i = 0; i < count; i++) buffers.tokens[q + i] = start + i < sequence.length ? sequence.tokens[start + i]! : -1;
+  buffers.nextTokens[b] = output === "score" && start + count < length ? tokens[start + count]! : -1;
+  for (let p = start; p < start + count; p++) buffers.tokens[q + p - start] = p < length || p >= firstGuess ? tokens[p]! : -1;
   buffers.qIndptr[b + 1] = q + count;
+}
+
+function packDrafts(plan: Plan, drafts: StepDrafts): StepDrafts {
+  for (let b = 0; b < plan.rowCount; b++) {
+    const { sequence, draftCount, draftStart, drafts: count } = plan.rows[b]!;
+    const q = drafts.indptr[b]!;
+    for (let i = 0; i < draftCount; i++) drafts.tokens[q + i] = draftStart + i < sequence.length ? sequence.tokens[draftStart + i]! : -1;
+    drafts.indptr[b + 1] = q + draftCount;
+    drafts.starts[b] = draftStart;
+    drafts.counts[b] = count;
+  }
+  return drafts;
 }
 
 /** The pages of group g from kvPages[end] on; returns their end. */

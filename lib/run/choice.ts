@@ -157,11 +157,18 @@ export class Choice implements Sampling {
 
   #finish(finishReason: "stop" | "length"): void {
     const promptTokens = this.request.prompt.length;
-    const cachedTokens = this.sequence.cachedTokens ?? 0;
-    const usage: Usage = { promptTokens, completionTokens: this.#count, cachedTokens, totalTokens: promptTokens + this.#count };
+    const { cachedTokens = 0, guesses } = this.sequence;
+    const usage: Usage = {
+      promptTokens,
+      completionTokens: this.#count,
+      cachedTokens,
+      totalTokens: promptTokens + this.#count,
+      draftedTokens: guesses.guessed,
+      acceptedTokens: guesses.right,
+    };
     this.#chunk.finishReason = finishReason;
     this.#chunk.usage = usage;
-    this.#chunk.timings = timingsOf(this.#moments, usage);
+    this.#chunk.timings = timingsOf(this.#moments, usage, guesses.rows);
     this.request.finished();
   }
 

@@ -1,15 +1,19 @@
 import { KvasirError } from "../errors.ts";
-import { type NativeEngine, nativeError, type StepBuffers, type StepResults } from "../native/addon.ts";
-import { createBuffers, createResults, pack, reserveLogits } from "../native/batch.ts";
+import { type NativeEngine, nativeError, type StepBuffers, type StepDrafts, type StepResults } from "../native/addon.ts";
+import { createBuffers, createDrafts, createResults, pack, reserveLogits } from "../native/batch.ts";
 import { createPlan, type Plan, type PlanRow } from "../schedule/plan.ts";
 import type { Scheduler } from "../schedule/scheduler.ts";
 import type { Sequence, SequenceOptions } from "../schedule/sequence.ts";
 import type { Sampled, Sampling, SequenceOwner } from "./owner.ts";
+import type { StepClock } from "./step-clock.ts";
 
 interface Step {
   readonly plan: Plan;
   readonly buffers: StepBuffers;
+  readonly drafts: StepDrafts;
   done: Promise<void> | undefined;
+  /** By `performance.now()`. */
+  submitted: number;
 }
 
 /** What a step's size depends on. */
@@ -36,6 +40,7 @@ export class StepLoop {
   readonly #native: NativeEngine;
   readonly #scheduler: Scheduler;
   readonly #limits: LoopLimits;
+  readonly #clock: StepClock | undefined;
   readonly #steps: [Step, Step];
   readonly #owners = new Map<Sequence, SequenceOwner>();
   readonly #sampled: Sampled;
@@ -49,11 +54,19 @@ export class StepLoop {
   #stepCount = 0;
   #rowCount = 0;
 
-  constructor(native: NativeEngine, scheduler: Scheduler, limits: LoopLimits) {
+  /** `clock`: for whom steps are measured. */
+  constructor(native: NativeEngine, scheduler: Scheduler, limits: LoopLimits, clock?: StepClock) {
     this.#native = native;
     this.#scheduler = scheduler;
     this.#limits = limits;
-    const step = (): Step => ({ plan: createPlan(), buffers: createBuffers(limits), done: undefined });
+    this.#clock = clock;
+    const step = (): Step => ({
+      plan: createPlan(),
+      buffers: createBuffers(limits),
+      drafts: createDrafts(limits),
+      done: undefined,
+      submitted: 0,
+    });
     this.#steps = [step(), step()];
     this.#sampled = { results: this.#steps[0].buffers, output: 0 };
   }
@@ -107,6 +120,7 @@ export class StepLoop {
     try {
       await undefined; // who asks in the same turn of the event loop shares the first step
       let running: Step | undefined;
+      this.#clock?.start();
       for (let turn = 0; ; turn ^= 1) {
         const next = this.#submit(this.#steps[turn]!);
         if (running !== undefined) await this.#finish(running);
@@ -123,13 +137,14 @@ export class StepLoop {
 
   /** Schedules, packs and submits one step; `undefined` when nothing can be planned now. */
   #submit(step: Step): Step | undefined {
-    const { plan, buffers } = step;
+    const { plan, buffers, drafts } = step;
     do {
       if (!this.#scheduler.schedule(plan)) return undefined;
       this.#giveSlots(plan);
       this.#giveLogits(plan, buffers);
-      this.#pack(plan, buffers);
+      this.#pack(plan, buffers, drafts);
     } while (plan.rowCount === 0); // each time, a request has failed
+    step.submitted = performance.now();
     step.done = this.#native.step(buffers);
     step.done.catch(() => {}); // seen when it is awaited, after the step before
     this.#stepCount += 1;
@@ -138,9 +153,9 @@ export class StepLoop {
   }
 
   /** Arrays that could not grow fail the requests of the step. */
-  #pack(plan: Plan, buffers: StepBuffers): void {
+  #pack(plan: Plan, buffers: StepBuffers, drafts: StepDrafts): void {
     try {
-      pack(plan, buffers, this.#limits.groups);
+      pack(plan, buffers, this.#limits.groups, drafts);
     } catch (error) {
       for (const { sequence } of plan.rows.slice(0, plan.rowCount)) this.#owners.get(sequence)?.fail(nativeError(error));
       this.#dropEnded(plan);
@@ -196,6 +211,7 @@ export class StepLoop {
       return this.#lose(step, nativeError(error));
     }
     const now = performance.now();
+    this.#clock?.done(step.plan, step.submitted, now);
     for (let b = 0; b < step.plan.rowCount; b++) {
       const owner = this.#owners.get(step.plan.rows[b]!.sequence);
       if (owner === undefined) continue; // ended while the step ran

@@ -46,6 +46,7 @@ export class Request implements ChoiceOwner {
         cacheSalt: params.cacheSalt,
         adapter: "",
         media: [],
+        speculate: params.speculate,
         ...(first !== undefined && model.prefixCache ? { after: first } : {}),
       },
       choice,

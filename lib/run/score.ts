@@ -36,7 +36,8 @@ export class Score implements Scoring {
     this.wantLogits = wantLogits;
     this.#scores = { tokens, logprobs: new Float32Array(tokens.length).fill(Number.NaN) };
     if (wantLogits) this.#scores.logits = floats(tokens.length * vocabSize, `logits of ${tokens.length} tokens`);
-    this.#sequence = loop.add({ prompt: tokens, maxTokens: 0, priority: 0, output: "score", cacheSalt: "", adapter: "", media: [] }, this);
+    const plain = { maxTokens: 0, priority: 0, cacheSalt: "", adapter: "", media: [], speculate: false };
+    this.#sequence = loop.add({ prompt: tokens, output: "score", ...plain }, this);
   }
 
   slotConfig(): SlotConfig {

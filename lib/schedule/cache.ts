@@ -29,6 +29,9 @@ export interface CacheConfig extends GroupSizes {
  */
 export class PagedCache {
   readonly groups: readonly GroupPages[];
+  /** Those of the model, and those of its draft model. */
+  readonly #own: readonly GroupPages[];
+  readonly #draft: readonly GroupPages[];
   readonly #config: CacheConfig;
 
   /** Throws INVALID_ARGUMENT when the pools are too small for one sequence of `maxContext` tokens. */
@@ -36,6 +39,8 @@ export class PagedCache {
     checkSizes(config);
     this.#config = config;
     this.groups = config.groups.map((group, index) => createGroup(group, index, config));
+    this.#own = this.groups.filter(({ config: { draft } }) => !draft);
+    this.#draft = this.groups.filter(({ config: { draft } }) => draft);
     const most = Math.min(...this.groups.map(({ maxContext }) => maxContext));
     if (config.maxContext <= most) return;
     throw new KvasirError("INVALID_ARGUMENT", `maxContext is ${config.maxContext}; expected at most ${most}, which the pools hold`);
@@ -43,17 +48,21 @@ export class PagedCache {
 
   /**
    * Gives a sequence without pages those of its longest cached prefix: `computed` begins there. False, and nothing has changed, unless there
-   * is room for all of its known tokens and `spare` pages. The last known token is always computed, since its row samples.
+   * is room for all of its known tokens and `spare` pages. The last known token is always computed, since its row samples. What the draft
+   * model's cache has of the prefix may be less: it computes the rest if it is to guess.
    */
   attach(sequence: Sequence, spare: number): boolean {
     const pages = this.#prefixPages(sequence);
-    const found = this.groups.map((group) => group.attach(sequence, pages));
+    const draftPages = sequence.options.speculate ? longestPrefix(this.#draft, sequence, pages) : 0;
+    const found = this.groups.map((group) => group.attach(sequence, group.config.draft ? draftPages : pages));
     if (!this.#hasRoom(sequence, sequence.length, spare)) {
       this.#releaseAll(sequence);
       return false;
     }
     sequence.offered = pages;
     sequence.computed = pages * this.#config.pageSize;
+    sequence.draftOffered = draftPages;
+    sequence.draftComputed = draftPages * this.#config.pageSize;
     sequence.foundStep = Math.max(sequence.foundStep, ...found);
     return true;
   }
@@ -65,24 +74,45 @@ export class PagedCache {
     return end;
   }
 
-  /** Gives back what tokens from `computed` on do not see, and takes the pages up to `end`. False, and none was taken, when there are too few. */
-  reserve(sequence: Sequence, end: number): boolean {
-    for (const group of this.groups) group.trim(sequence);
-    if (!this.#hasRoom(sequence, end, 0)) return false;
-    for (const group of this.groups) group.reserve(sequence, end);
+  /**
+   * Gives back what tokens from `computed` on do not see, and takes the pages up to `end`. False, and none was taken, when these and `spare`
+   * more are not there.
+   */
+  reserve(sequence: Sequence, end: number, spare: number = 0): boolean {
+    for (const group of this.#own) group.trim(sequence);
+    if (!this.#hasRoom(sequence, end, spare)) return false;
+    for (const group of this.#own) group.reserve(sequence, end);
     return true;
+  }
+
+  /** Takes the pages up to `end` in the draft model's groups. False when there are too few. */
+  reserveDraft(sequence: Sequence, end: number): boolean {
+    if (!this.#draft.every((group) => group.missing(sequence, end) <= group.pool.available)) return false;
+    for (const group of this.#draft) group.reserve(sequence, end);
+    return true;
+  }
+
+  /**
+   * A row has come that guessed: what it wrote for wrong guesses lies behind `computed` by now, in pages without a name, and is written anew
+   * by the tokens that come instead. What such tokens leave in a state that each token changes has to be undone here: a group of recurrent
+   * layers would go back to the snapshot that it took when the row was reserved.
+   */
+  shrink(sequence: Sequence): void {
+    for (const group of this.groups) group.shrink(sequence);
   }
 
   /** Lets others find the pages that steps up to `step`, the latest that was submitted, have filled with known tokens. */
   offer(sequence: Sequence, step: number): void {
     const { pageSize, modelId, prefixCache } = this.#config;
     const full = Math.floor(Math.min(sequence.computed, sequence.length) / pageSize);
-    if (full === sequence.offered) return;
+    const draftFull = Math.floor(Math.min(sequence.draftComputed, sequence.length) / pageSize);
+    if (full === sequence.offered && draftFull === sequence.draftOffered) return;
     if (prefixCache) {
       prefixHash(sequence, full, pageSize, modelId);
-      for (const group of this.groups) group.offer(sequence, full, step);
+      for (const group of this.groups) group.offer(sequence, group.config.draft ? draftFull : full, step);
     }
     sequence.offered = full;
+    sequence.draftOffered = draftFull;
   }
 
   /** Takes all pages from the sequence; those that were offered stay cached. */
@@ -90,6 +120,8 @@ export class PagedCache {
     this.#releaseAll(sequence);
     sequence.offered = 0;
     sequence.computed = 0;
+    sequence.draftOffered = 0;
+    sequence.draftComputed = 0;
   }
 
   /** Nobody finds what `step` or a later one may have written. */
@@ -107,11 +139,11 @@ export class PagedCache {
     if (!prefixCache || sequence.options.output === "score") return 0; // each of a score's tokens has to run
     const limit = Math.floor((sequence.length - 1) / pageSize);
     prefixHash(sequence, limit, pageSize, modelId);
-    return longestPrefix(this.groups, sequence, limit);
+    return longestPrefix(this.#own, sequence, limit);
   }
 
   #hasRoom(sequence: Sequence, end: number, spare: number): boolean {
-    return this.groups.every((group) => group.missing(sequence, end) + spare <= group.pool.available);
+    return this.#own.every((group) => group.missing(sequence, end) + spare <= group.pool.available);
   }
 
   #releaseAll(sequence: Sequence): void {

@@ -16,6 +16,12 @@ export class PageTable {
     this.ids[this.count++] = page;
   }
 
+  /** Takes out the last page. */
+  pop(): number {
+    this.count -= 1;
+    return this.ids[this.count]!;
+  }
+
   /** Forgets the first `pages` pages. */
   dropFirst(pages: number): void {
     this.ids.copyWithin(0, pages, this.count);

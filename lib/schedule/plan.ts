@@ -11,9 +11,25 @@ export interface PlanRow {
   /** Tokens of this row, at least 1. */
   count: number;
   output: RowOutput;
-  /** How many of its last tokens give an output: 0 for `none`, 1 for `sample` and `logits`, all for `score`. */
+  /** How many of its last tokens give an output: 0 for `none`, 1 for `logits`, 1 + `guesses` for `sample`, all for `score`. */
   outputs: number;
+  /** How many of its last tokens are guesses, which `sequence.tokens` has at their positions. */
+  guesses: number;
+  /** The draft model runs the sequence's tokens [draftStart, draftStart + draftCount) before the step, and then guesses `drafts` tokens. */
+  draftStart: number;
+  draftCount: number;
+  drafts: number;
 }
+
+/** What a row has beside the sequence's own tokens. */
+export interface RowExtras {
+  guesses: number;
+  draftCount: number;
+  drafts: number;
+}
+
+/** Nothing. */
+export const NO_EXTRAS: Readonly<RowExtras> = { guesses: 0, draftCount: 0, drafts: 0 };
 
 /** One step: who runs how many tokens. Plans are reused, so that a step allocates nothing that grows with the batch. */
 export interface Plan {
@@ -24,11 +40,13 @@ export interface Plan {
   rowCount: number;
   /** Sum of the rows' counts: at most `maxBatchTokens`. */
   tokenCount: number;
+  /** Sum of the rows' draftCounts: at most `maxBatchTokens`, too. */
+  draftTokens: number;
 }
 
 /** An empty plan. */
 export function createPlan(): Plan {
-  return { step: 0, rows: [], rowCount: 0, tokenCount: 0 };
+  return { step: 0, rows: [], rowCount: 0, tokenCount: 0, draftTokens: 0 };
 }
 
 /** Empties a plan for another step. */
@@ -36,26 +54,38 @@ export function clearPlan(plan: Plan, step: number): void {
   plan.step = step;
   plan.rowCount = 0;
   plan.tokenCount = 0;
+  plan.draftTokens = 0;
 }
 
-/** The sequence's next `count` tokens become a row: from now on they count as computed, and what the row samples is on its way. */
-export function addRow(plan: Plan, sequence: Sequence, count: number): void {
-  const start = sequence.computed;
+/**
+ * The sequence's next `own` tokens and its guesses become a row: from now on they count as computed, and what the row samples is on its way.
+ * Of the guesses that the draft model makes it has run all but the last.
+ */
+export function addRow(plan: Plan, sequence: Sequence, own: number, extras: Readonly<RowExtras> = NO_EXTRAS): void {
+  const { guesses, draftCount, drafts } = extras;
+  const { computed: start, draftComputed: draftStart } = sequence;
+  const count = own + guesses;
   sequence.computed += count;
-  const output = outputOf(sequence);
-  const outputs = output === "none" ? 0 : output === "score" ? count : 1;
+  sequence.draftComputed += draftCount + Math.max(0, drafts - 1);
+  const output = outputOf(sequence, guesses);
+  const outputs = output === "none" ? 0 : output === "score" ? count : 1 + guesses;
   if (samples(output)) askFor(sequence, outputs);
   const spare = plan.rows[plan.rowCount];
-  if (spare === undefined) plan.rows.push({ sequence, start, count, output, outputs });
+  if (spare === undefined) plan.rows.push({ sequence, start, count, output, outputs, guesses, draftStart, draftCount, drafts });
   else {
     spare.sequence = sequence;
     spare.start = start;
     spare.count = count;
     spare.output = output;
     spare.outputs = outputs;
+    spare.guesses = guesses;
+    spare.draftStart = draftStart;
+    spare.draftCount = draftCount;
+    spare.drafts = drafts;
   }
   plan.rowCount += 1;
   plan.tokenCount += count;
+  plan.draftTokens += draftCount;
 }
 
 /** Undoes `addRow`: the row, the sequence's last, becomes a spare one; the others keep their order. */
@@ -64,14 +94,16 @@ export function removeRow(plan: Plan, index: number): void {
   plan.rows.push(row);
   plan.rowCount -= 1;
   plan.tokenCount -= row.count;
+  plan.draftTokens -= row.draftCount;
   row.sequence.computed = row.start;
+  row.sequence.draftComputed = row.draftStart;
   if (samples(row.output)) takeBack(row.sequence);
 }
 
 /** A row samples when it reaches the last token that is known or on the device. */
-function outputOf({ options, computed, length, sampling }: Sequence): RowOutput {
+function outputOf({ options, computed, length, sampling }: Sequence, guesses: number): RowOutput {
   if (options.output === "score") return "score";
-  return computed === length + sampling ? options.output : "none";
+  return computed === length + sampling + guesses ? options.output : "none";
 }
 
 function samples(output: RowOutput): boolean {

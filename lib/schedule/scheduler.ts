@@ -2,11 +2,13 @@ import { checkInteger } from "../check.ts";
 import { type CacheConfig, PagedCache } from "./cache.ts";
 import type { CacheGroupConfig, CreateGroup } from "./groups/group.ts";
 import { createGroup } from "./groups/index.ts";
+import { GuessPlanner } from "./guesses.ts";
 import { checkRunning, checkWaiting } from "./integrity.ts";
 import { invariant } from "./pages.ts";
 import { addRow, clearPlan, type Plan, removeRow } from "./plan.ts";
 import { insert, type Queue, remove } from "./queue.ts";
 import { checkFits, createSequence, pendingTokens, receive, type Sequence, type SequenceOptions } from "./sequence.ts";
+import type { Speculator } from "./speculator.ts";
 
 /** Sizes that hold as long as the scheduler. */
 export interface SchedulerConfig extends CacheConfig {
@@ -50,10 +52,15 @@ export interface SchedulerStats {
  *     native       step 1                 | step 2                           | choice | step 3                   | step 4  ...
  *
  * The choice was submitted before step 3, so it is made before step 3 runs, which finds its token on the device.
+ *
+ * A sequence whose row guessed runs again when that row has settled, since it is not known before where its next row begins: in every
+ * second step where others, which don't guess, run in each. All that guess do so in the same steps.
  */
 export class Scheduler {
   readonly #config: SchedulerConfig;
   readonly #cache: PagedCache;
+  readonly #speculator: Speculator | undefined;
+  readonly #guesses: GuessPlanner | undefined;
   /** Both by rank. */
   readonly #waiting: Queue = [];
   readonly #running: Queue = [];
@@ -66,9 +73,11 @@ export class Scheduler {
   #prefixQueries = 0;
 
   /** Throws INVALID_ARGUMENT when the pools are too small for one sequence of `maxContext` tokens. Tests make groups of their own. */
-  constructor(config: SchedulerConfig, createPages: CreateGroup = createGroup) {
+  constructor(config: SchedulerConfig, speculator?: Speculator, createPages: CreateGroup = createGroup) {
     this.#config = config;
+    this.#speculator = speculator;
     this.#cache = new PagedCache(config, createPages);
+    this.#guesses = speculator && new GuessPlanner(speculator, this.#cache, config.maxBatchTokens);
     this.#freeSlots = Array.from({ length: checkInteger("maxSlots", config.maxSlots, 1, 2 ** 20) }, (_, i) => config.maxSlots - 1 - i);
   }
 
@@ -130,7 +139,12 @@ export class Scheduler {
    */
   settle(sequence: Sequence, tokens: Int32Array, from: number, to: number): void {
     if (sequence.state === "finished") return;
+    const guessed = sequence.asked[0]! - 1;
     receive(sequence, tokens, from, to);
+    if (guessed > 0) {
+      if (sequence.state === "running") this.#cache.shrink(sequence);
+      this.#speculator?.settled(sequence, guessed, to - from - 1);
+    }
     if (sequence.state === "waiting" && sequence.sampling === 0) this.#freeSlot(sequence);
   }
 
@@ -176,17 +190,22 @@ export class Scheduler {
   /** False when a sequence lacked pages: then nobody new may take those that come free. */
   #planRunning(plan: Plan): boolean {
     const preemptions = this.#preemptions;
+    const guessesAreOut = this.#running.some(({ held, options }) => held && options.output === "sample");
+    if (!guessesAreOut) this.#speculator?.prepare(this.#running);
     let decodes = 0; // after the current sequence
     for (const sequence of this.#running) if (pendingTokens(sequence) === 1) decodes += 1;
     for (let i = 0; i < this.#running.length; i++) {
       const sequence = this.#running[i]!;
       const pending = pendingTokens(sequence);
       if (pending === 1) decodes -= 1;
+      if (guessesAreOut && this.#speculator?.guesses(sequence)) continue;
       const count = Math.min(pending, this.#config.maxBatchTokens - plan.tokenCount - decodes);
       if (count <= 0) continue;
       const end = this.#cache.cut(sequence, count);
       if (!this.#makeRoom(sequence, end)) return false;
-      addRow(plan, sequence, end - sequence.computed);
+      const budget = this.#config.maxBatchTokens - plan.tokenCount - decodes;
+      const extras = guessesAreOut ? undefined : this.#guesses?.plan(plan, sequence, end, budget, this.#running.length);
+      addRow(plan, sequence, end - sequence.computed, extras);
     }
     return preemptions === this.#preemptions;
   }
@@ -263,6 +282,7 @@ export class Scheduler {
     this.#cache.release(sequence);
     this.#freeSlot(sequence);
     sequence.state = "finished";
+    this.#speculator?.ended(sequence);
   }
 
   #freeSlot(sequence: Sequence): void {

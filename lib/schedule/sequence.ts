@@ -16,6 +16,16 @@ export interface MediaSpan {
   hash: string;
 }
 
+/** How well guesses of tokens did. */
+export interface GuessCounts {
+  /** Rows that had any, and gave their tokens. */
+  rows: number;
+  /** Tokens that these guessed. */
+  guessed: number;
+  /** Those of them that were right. */
+  right: number;
+}
+
 /** What a sequence asks of the scheduler. */
 export interface SequenceOptions {
   /** Prompt ids; the sequence keeps its own copy. */
@@ -32,6 +42,8 @@ export interface SequenceOptions {
   adapter: string;
   /** Pages that these overlap, and those after them, are shared under the same media only. */
   media: readonly MediaSpan[];
+  /** Its rows may guess what follows; those of output `sample` alone do. */
+  speculate: boolean;
   /** A sequence with the same prompt that should compute it first, so that this one finds its pages cached (choices of one request). */
   after?: Sequence;
 }
@@ -44,7 +56,8 @@ export interface SequenceOptions {
  *     computed  |=====================>                     (tokens whose keys and values are, or by submitted steps will be, in the cache)
  *
  * A row may ask for n tokens and give m of them, 1 to n: its tokens are the last known one, or the one on the device, and n - 1 guesses of
- * what follows. The guesses after the first wrong one are void, and so is what was computed for them. With n = 4 and m = 2:
+ * what follows, which stand in `tokens` behind the tokens that are known or on their way (`putGuesses`). The guesses after the first wrong
+ * one are void, and so is what was computed for them. With n = 4 and m = 2:
  *
  *     submitted   |---- known ----|  a   b   c   .  |      sampling 4: the row ran the last known token and the guesses a, b, c
  *     computed    |============================>
@@ -56,7 +69,7 @@ export interface Sequence {
   readonly options: SequenceOptions;
   readonly promptLength: number;
   state: SequenceState;
-  /** Known tokens: prompt, then output. Only [0, length) is meaningful. */
+  /** Known tokens: prompt, then output. What follows `length` means something only to a row that guesses, until it is submitted. */
   tokens: Int32Array;
   length: number;
   /** Tokens that submitted, unsettled rows may give: the sum of `asked`. Their ids are on the device only. */
@@ -69,6 +82,8 @@ export interface Sequence {
    */
   held: boolean;
   computed: number;
+  /** Tokens whose keys and values are, or by submitted steps will be, in the draft model's cache: it runs what it lacks when it drafts. */
+  draftComputed: number;
   /** Prompt tokens that the prefix cache served when the sequence was first admitted; `undefined` before. */
   cachedTokens: number | undefined;
   /** Native slot, or -1. */
@@ -78,10 +93,14 @@ export interface Sequence {
   /** Order of arrival, for ties of priority; kept over preemption. */
   readonly order: number;
   preemptions: number;
+  /** What its rows guessed so far. */
+  guesses: GuessCounts;
   /** hashes[p] names the prefix of p pages (prefix.ts), as far as it was needed. */
   hashes: string[];
   /** Full pages in front that other sequences may find, or could if there were a prefix cache. */
   offered: number;
+  /** Likewise in the draft model's groups. */
+  draftOffered: number;
   /** The latest step that was submitted when a page that this sequence found in the cache got its name; 0: none. */
   foundStep: number;
   /** One table for each cache group. */
@@ -118,13 +137,16 @@ export function createSequence(options: SequenceOptions, id: number, groups: num
     asked: [],
     held: false,
     computed: 0,
+    draftComputed: 0,
     cachedTokens: undefined,
     slot: -1,
     slotIsNew: false,
     order: id,
     preemptions: 0,
+    guesses: { rows: 0, guessed: 0, right: 0 },
     hashes: [],
     offered: 0,
+    draftOffered: 0,
     foundStep: 0,
     pages: Array.from({ length: groups }, () => new PageTable()),
   };
@@ -148,27 +170,43 @@ export function receive(sequence: Sequence, tokens: Int32Array, from: number, to
   const asked = sequence.asked.shift() ?? 0;
   const count = to - from;
   invariant(count >= 1 && count <= asked, `sequence ${sequence.id} got ${count} tokens from a row that asked for ${asked}`);
-  for (let i = from; i < to; i++) appendToken(sequence, tokens[i]!);
+  reserveTokens(sequence, count);
+  for (let i = from; i < to; i++) sequence.tokens[sequence.length++] = tokens[i]!;
   sequence.sampling -= asked;
+  if (asked > 1) countGuesses(sequence.guesses, asked - 1, count - 1);
   if (sequence.sampling === 0) sequence.held = false; // a younger row may hold it again
   // Of a preempted sequence nothing is computed any more. Otherwise no row follows one that asked for several tokens.
   if (sequence.state === "running") sequence.computed -= asked - count;
+  sequence.draftComputed = Math.min(sequence.draftComputed, sequence.computed);
 }
 
-function appendToken(sequence: Sequence, token: number): void {
-  if (sequence.length === sequence.tokens.length) {
-    const tokens = new Int32Array(Math.min(sequence.length * 2, sequence.promptLength + sequence.options.maxTokens));
-    tokens.set(sequence.tokens);
-    sequence.tokens = tokens;
-  }
-  sequence.tokens[sequence.length++] = token;
+/** A row of `guessed` tokens has come, the first `right` of which were right. */
+export function countGuesses(counts: GuessCounts, guessed: number, right: number): void {
+  counts.rows += 1;
+  counts.guessed += guessed;
+  counts.right += right;
+}
+
+/** Room for `count` tokens behind the known ones. The array is another afterwards where there was too little. */
+export function reserveTokens(sequence: Sequence, count: number): void {
+  const { tokens, length, promptLength, options } = sequence;
+  if (length + count <= tokens.length) return;
+  const larger = new Int32Array(Math.max(length + count, Math.min(length * 2, promptLength + options.maxTokens)));
+  larger.set(tokens);
+  sequence.tokens = larger;
+}
+
+/** Tokens that the sequence may still get beyond those that are known or on their way. */
+export function tokensLeft({ options, promptLength, length, sampling }: Sequence): number {
+  return options.maxTokens - (length - promptLength + sampling);
 }
 
 /**
  * Tokens that could run now: all up to the last one known or on the device. None while the sequence is held, nor for what follows the last
  * token that it may sample.
  */
-export function pendingTokens({ options, promptLength, length, sampling, computed, held }: Sequence): number {
-  const sampledAll = options.output !== "score" && length - promptLength + sampling >= options.maxTokens;
+export function pendingTokens(sequence: Sequence): number {
+  const { options, length, sampling, computed, held } = sequence;
+  const sampledAll = options.output !== "score" && tokensLeft(sequence) <= 0;
   return held || sampledAll ? 0 : length + sampling - computed;
 }

@@ -79,6 +79,16 @@ TensorRow read_tensor(const Args& args) {
   return tensor;
 }
 
+// What each model has of its own.
+void read_model(const Args& args, ModelConfig& config) {
+  config.spec = read_spec(args.object("spec"));
+  config.files.clear();
+  config.tensors.clear();
+  for (const Args& file : args.list("files", 1, kMostLayers)) config.files.push_back({file.text("path"), file.long_integer("size")});
+  for (const Args& tensor : args.list("tensors", 1, 1 << 20)) config.tensors.push_back(read_tensor(tensor));
+  config.compute = read_compute(args, "compute");
+}
+
 DeviceConfig read_device(const Args& args) {
   DeviceConfig device{.kind = args.text("kind"), .isa = {}};
   if (device.kind == "cuda") {
@@ -121,17 +131,18 @@ Compute read_compute(const Args& args, const char* name) {
 
 EngineConfig read_engine_config(const Args& args) {
   EngineConfig config;
-  config.spec = read_spec(args.object("spec"));
-  for (const Args& file : args.list("files", 1, kMostLayers)) config.files.push_back({file.text("path"), file.long_integer("size")});
-  for (const Args& tensor : args.list("tensors", 1, 1 << 20)) config.tensors.push_back(read_tensor(tensor));
+  read_model(args, config);
   config.device = read_device(args.object("device"));
-  config.compute = read_compute(args, "compute");
   config.kv_type = static_cast<DType>(args.choice("kvType", {"f32", "f16", "bf16"}));
   config.page_size = args.integer("pageSize", 16, 1024);
   for (double pages : args.numbers("pages", kMostLayers)) config.pages.push_back(to_integer("pages", pages, 1, kMostPages));
   config.max_slots = args.integer("maxSlots", 1, 65536);
   config.max_batch_tokens = args.integer("maxBatchTokens", 1, kMostBatchTokens);
   config.max_context = args.integer("maxContext", 1, kMostContext);
+  if (args.has("draft")) {
+    config.draft = static_cast<const ModelConfig&>(config);  // the sizes that both share
+    read_model(args.object("draft"), *config.draft);
+  }
   return config;
 }
 

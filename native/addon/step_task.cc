@@ -18,6 +18,15 @@ size_t length(const char* name, int32_t value) {
   return static_cast<size_t>(value);
 }
 
+Drafts read_drafts(const Args& args, size_t rows) {
+  Drafts drafts;
+  drafts.indptr = prefix(args, "indptr", rows + 1);
+  drafts.starts = prefix(args, "starts", rows);
+  drafts.tokens = prefix(args, "tokens", length("indptr", drafts.indptr.back()));
+  drafts.counts = prefix(args, "counts", rows);
+  return drafts;
+}
+
 // Whole rows of logits in an array that JavaScript made; none without one.
 int logit_rows(const Args& args, int vocab_size) {
   const size_t size = args.optional<float>("logits").size();
@@ -64,6 +73,7 @@ StepTask::StepTask(EngineObject& object, Napi::Object buffers)
   batch.kv_indptr = prefix(args, "kvIndptr", groups * (rows + 1));
   batch.kv_first = prefix(args, "kvFirst", groups * rows);
   batch.kv_pages = prefix(args, "kvPages", length("kvIndptr", batch.kv_indptr.back()));
+  if (args.has("drafts")) batch.drafts = read_drafts(args.object("drafts"), rows);
   step_.logit_rows = logit_rows(args, config.spec.vocab_size);
 }
 

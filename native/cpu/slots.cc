@@ -1,6 +1,7 @@
 #include "cpu/slots.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace kvasir::cpu {
 namespace {
@@ -44,6 +45,25 @@ void Slot::accept(int32_t token) {
   if (counts_) count(token, 1);
 }
 
+void Slot::accept_draft(int32_t token) {
+  if (!std::exchange(drafting_, true)) {
+    drafts_.clear();
+    kept_last_token_ = last_token_;
+    kept_seen_ = seen_.size();
+  }
+  drafts_.push_back(token);
+  accept(token);
+}
+
+void Slot::end_drafts() {
+  if (!std::exchange(drafting_, false)) return;
+  last_token_ = kept_last_token_;
+  place_ -= drafts_.size();
+  if (!counts_) return;
+  for (int32_t token : drafts_) seen_[index_.at(token)].output_count -= 1;
+  for (; seen_.size() > kept_seen_; seen_.pop_back()) index_.erase(seen_.back().token);
+}
+
 void Slot::count(int32_t token, int output) {
   auto [entry, added] = index_.try_emplace(token, seen_.size());
   if (added) seen_.push_back({token, 0});
@@ -53,6 +73,7 @@ void Slot::count(int32_t token, int output) {
 CpuSlots::CpuSlots(const SlotLimits& limits, Threads& threads)
     : threads_(threads),
       vocab_(limits.vocab),
+      draft_vocab_(limits.draft_vocab),
       groups_(limits.step.groups),
       slots_(limits.slots),
       workspaces_(threads.count()),
@@ -74,9 +95,17 @@ const StepInputs& CpuSlots::begin_step(const Batch& batch) {
 }
 
 void CpuSlots::put_last_tokens(const StepInputs& step) {
-  for (int t = 0; t < step.tokens; ++t) {
-    int32_t& token = const_cast<int32_t&>(step.token_ids[t]);  // whoever calls owns the arrays
-    if (token < 0) token = slots_[step.slots[step.row_of_token[t]]].last_token();
+  for (int row = 0; row < step.rows; ++row) {
+    const int begin = step.q_indptr[row], end = step.q_indptr[row + 1];
+    if (begin == end) continue;  // padding
+    Slot& slot = slots_[step.slots[row]];
+    const bool draft = static_cast<RowOutput>(step.kinds[row]) == RowOutput::Draft;
+    if (!draft) slot.end_drafts();
+    for (int t = begin; t < end; ++t) {
+      int32_t& token = const_cast<int32_t&>(step.token_ids[t]);  // whoever calls owns the arrays
+      if (token < 0) token = token == -1 ? slot.last_token() : slot.draft(static_cast<size_t>(-2 - token));
+      if (draft && token >= draft_vocab_) token = 0;
+    }
   }
 }
 
@@ -142,6 +171,8 @@ void CpuSlots::sample_output(const Sample& op, int output, SampleWorkspace& work
       // What stands before it was a guess: it counts if that was the token that was sampled.
       if (output > step.out_indptr[row] && op.result->sampled[output - 1] != step.token_ids[step.out_tokens[output]]) return;
       return sample_token(*op.result, output, slot, logits, workspace);
+    case RowOutput::Draft:
+      return sample_draft(*op.result, output, slot, logits, workspace);
     case RowOutput::Logits:
       return keep_logits(*op.result, step.logit_rows[row], slot, logits, workspace);
     case RowOutput::Score:
@@ -161,6 +192,17 @@ void CpuSlots::sample_token(StepResult& result, int output, Slot& slot, float* l
   row.want_choose = true;
   sample_row(row, vocab_, workspace);
   if (*row.token >= 0) slot.accept(*row.token);
+}
+
+// Without log-probabilities. Where no logit is finite any token will do: it is wrong.
+void CpuSlots::sample_draft(StepResult& result, int output, Slot& slot, float* logits, SampleWorkspace& workspace) {
+  SampleRow row = slot.row();
+  set_results(row, result, output);
+  row.logits = logits;
+  row.want_adjust = true;
+  row.want_choose = true;
+  sample_row(row, std::min(vocab_, draft_vocab_), workspace);
+  slot.accept_draft(std::max(0, *row.token));
 }
 
 void CpuSlots::keep_logits(StepResult& result, int logit_row, Slot& slot, float* logits, SampleWorkspace& workspace) {

@@ -21,6 +21,11 @@ class Slot {
   SampleRow row() const;
   // The token was sampled: it is counted and becomes the next step's input.
   void accept(int32_t token);
+  // So was this one, but it is a guess: end_drafts() undoes what it changes, and that of all guesses since the last call.
+  void accept_draft(int32_t token);
+  void end_drafts();
+  // The i-th guess; 0 where there were fewer.
+  int32_t draft(size_t i) const { return i < drafts_.size() ? drafts_[i] : 0; }
 
   // Raw logits of a row that a processor has, for the log-probabilities of the token that it will choose. Empty otherwise.
   std::vector<float> raw_logits;
@@ -34,6 +39,10 @@ class Slot {
   bool counts_ = false;
   std::vector<TokenCount> seen_;
   std::unordered_map<int32_t, size_t> index_;  // token -> place in seen_
+  std::vector<int32_t> drafts_;
+  bool drafting_ = false;  // what follows is to be restored
+  int32_t kept_last_token_ = 0;
+  size_t kept_seen_ = 0;
 };
 
 class CpuSlots : public Slots {
@@ -46,7 +55,7 @@ class CpuSlots : public Slots {
   void sample(const Sample& op) override;
   void choose(Choose choice) override;
 
-  // Each slot's last token in place of -1, and one slot's.
+  // Each slot's last token in place of -1, those that were drafted in place of -2 and below; and one slot's last.
   void put_last_tokens(const StepInputs& step);
   int32_t last_token(int slot) const { return slots_[slot].last_token(); }
 
@@ -54,11 +63,13 @@ class CpuSlots : public Slots {
   void reserve(const Sample& op);
   void sample_output(const Sample& op, int output, SampleWorkspace& workspace);
   void sample_token(StepResult& result, int output, Slot& slot, float* logits, SampleWorkspace& workspace);
+  void sample_draft(StepResult& result, int output, Slot& slot, float* logits, SampleWorkspace& workspace);
   void keep_logits(StepResult& result, int logit_row, Slot& slot, float* logits, SampleWorkspace& workspace);
   void score(const Sample& op, int output, float* logits, SampleWorkspace& workspace);
 
   Threads& threads_;
   const int vocab_;
+  const int draft_vocab_;
   const int groups_;
   std::vector<Slot> slots_;
   std::vector<SampleWorkspace> workspaces_;  // of each worker

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/drafts.h"
 #include "tensor/status.h"
 
 namespace kvasir {
@@ -24,16 +25,12 @@ void check_sizes(const Batch& batch, const EngineConfig& config) {
   }
 }
 
-void check_row(const Batch& batch, const EngineConfig& config, int row) {
-  const int64_t count = int64_t(batch.q_indptr[row + 1]) - batch.q_indptr[row], start = batch.starts[row];
-  if (count < 1 || start < 0 || start > config.max_context - count) {
-    fail("INVALID_ARGUMENT", "row %d has %lld tokens from position %lld on; expected at least one, at positions from 0 to %d", row,
-         static_cast<long long>(count), static_cast<long long>(start), config.max_context - 1);
-  }
-  if (batch.slots[row] < 0 || batch.slots[row] >= config.max_slots)
-    fail("INVALID_ARGUMENT", "row %d: slot is %d; expected 0 to %d", row, batch.slots[row], config.max_slots - 1);
-  if (batch.next_tokens[row] < -1 || batch.next_tokens[row] >= config.spec.vocab_size) {
-    fail("INVALID_ARGUMENT", "row %d: next token is %d; expected -1 to %d", row, batch.next_tokens[row], config.spec.vocab_size - 1);
+void check_page_range(const Batch& batch, int group, int row) {
+  const int32_t* indptr = batch.kv_indptr.data() + size_t(group) * (batch.row_count + 1);
+  if (indptr[row] < 0 || indptr[row + 1] < indptr[row] || indptr[row + 1] > static_cast<int64_t>(batch.kv_pages.size()) ||
+      batch.kv_first[size_t(group) * batch.row_count + row] < 0) {
+    fail("INVALID_ARGUMENT", "row %d: its pages in group %d are [%d, %d); expected a part of [0, %zu)", row, group, indptr[row],
+         indptr[row + 1], batch.kv_pages.size());
   }
 }
 
@@ -53,7 +50,7 @@ void check_outputs(const Batch& batch, int logit_rows, int row) {
     case RowOutput::Score:
       least = most = tokens;
       break;
-    default:
+    default:  // Draft is for draft_passes() alone
       fail("INVALID_ARGUMENT", "row %d: kind is %d; expected 0 to 3", row, batch.kinds[row]);
   }
   if (count < least || count > most) {
@@ -75,12 +72,9 @@ int64_t most_pages(const EngineConfig& config, int rows) {
 }
 
 void check_pages(const Batch& batch, int group, int row, const PageLimits& limits) {
+  check_page_range(batch, group, row);
   const int32_t* indptr = batch.kv_indptr.data() + size_t(group) * (batch.row_count + 1);
   const int64_t first = batch.kv_first[size_t(group) * batch.row_count + row], begin = indptr[row], end = indptr[row + 1];
-  if (begin < 0 || end < begin || end > static_cast<int64_t>(batch.kv_pages.size()) || first < 0) {
-    fail("INVALID_ARGUMENT", "row %d: its pages in group %d are [%d, %d); expected a part of [0, %zu)", row, group, indptr[row],
-         indptr[row + 1], batch.kv_pages.size());
-  }
   const int64_t start = batch.starts[row], stop = start + batch.q_indptr[row + 1] - batch.q_indptr[row];
   const int64_t seen = limits.window == 0 ? 0 : std::max<int64_t>(0, start - limits.window + 1);
   if (first * limits.page_size > seen || (first + end - begin) * limits.page_size < stop) {
@@ -92,6 +86,36 @@ void check_pages(const Batch& batch, int group, int row, const PageLimits& limit
       fail("INVALID_ARGUMENT", "row %d: kvPages has %d in group %d; expected 0 to %lld", row, batch.kv_pages[i], group,
            static_cast<long long>(limits.pages - 1));
     }
+  }
+}
+
+void check_row(const Batch& batch, const EngineConfig& config, int row) {
+  const int64_t count = int64_t(batch.q_indptr[row + 1]) - batch.q_indptr[row], start = batch.starts[row];
+  if (count < 1 || start < 0 || start > config.max_context - count) {
+    fail("INVALID_ARGUMENT", "row %d has %lld tokens from position %lld on; expected at least one, at positions from 0 to %d", row,
+         static_cast<long long>(count), static_cast<long long>(start), config.max_context - 1);
+  }
+  if (batch.slots[row] < 0 || batch.slots[row] >= config.max_slots)
+    fail("INVALID_ARGUMENT", "row %d: slot is %d; expected 0 to %d", row, batch.slots[row], config.max_slots - 1);
+  if (batch.next_tokens[row] < -1 || batch.next_tokens[row] >= config.spec.vocab_size) {
+    fail("INVALID_ARGUMENT", "row %d: next token is %d; expected -1 to %d", row, batch.next_tokens[row], config.spec.vocab_size - 1);
+  }
+}
+
+void check_row_pages(const Batch& batch, const ModelConfig& config, int row) {
+  for (size_t group = 0; group < config.spec.cache_groups.size(); ++group) {
+    const CacheGroup& spec = config.spec.cache_groups[group];
+    if (spec.layers.empty()) {
+      check_page_range(batch, static_cast<int>(group), row);
+    } else {
+      check_pages(batch, static_cast<int>(group), row, {spec.window, config.page_size, config.pages[group]});
+    }
+  }
+}
+
+void check_tokens(std::span<const int32_t> tokens, int least, int vocab_size) {
+  for (int32_t token : tokens) {
+    if (token < least || token >= vocab_size) fail("INVALID_ARGUMENT", "token is %d; expected %d to %d", token, least, vocab_size - 1);
   }
 }
 
@@ -108,14 +132,9 @@ void check(const Batch& batch, const EngineConfig& config, int logit_rows) {
     check_row(batch, config, row);
     check_outputs(batch, logit_rows, row);
     if (std::exchange(used[batch.slots[row]], 1)) fail("INVALID_ARGUMENT", "slot %d is in two rows", batch.slots[row]);
-    for (size_t group = 0; group < config.spec.cache_groups.size(); ++group) {
-      check_pages(batch, static_cast<int>(group), row, {config.spec.cache_groups[group].window, config.page_size, config.pages[group]});
-    }
+    check_row_pages(batch, config, row);
   }
-  for (int32_t token : batch.tokens) {
-    if (token < -1 || token >= config.spec.vocab_size)
-      fail("INVALID_ARGUMENT", "token is %d; expected -1 to %d", token, config.spec.vocab_size - 1);
-  }
+  check_drafts(batch, config);
 }
 
 }  // namespace kvasir

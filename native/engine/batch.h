@@ -1,5 +1,7 @@
 #pragma once
 // The checks that a step from outside has to pass.
+#include <span>
+
 #include "engine/config.h"
 #include "ops/step.h"
 
@@ -19,8 +21,15 @@ struct PageLimits {
 // token on, and writes.
 void check_pages(const Batch& batch, int group, int row, const PageLimits& limits);
 
+// Likewise in all groups; of those without layers of the model the tables have to be parts of kv_pages alone. Likewise for a row's positions,
+// slot and next token, and for ids from `least` on.
+void check_row_pages(const Batch& batch, const ModelConfig& config, int row);
+void check_row(const Batch& batch, const EngineConfig& config, int row);
+void check_tokens(std::span<const int32_t> tokens, int least, int vocab_size);
+
 // Throws INVALID_ARGUMENT for a batch that would read or write outside what it owns: sizes, order, ranges of slots, tokens, positions,
-// outputs and pages, and pages that do not cover the positions that the row reads and writes. `logit_rows`: how many the result has.
+// outputs and pages, and pages that do not cover the positions that the row reads and writes; likewise for what the draft model runs.
+// `logit_rows`: how many the result has.
 void check(const Batch& batch, const EngineConfig& config, int logit_rows);
 
 }  // namespace kvasir

@@ -1,6 +1,7 @@
 #pragma once
 // What an engine is made of: the C++ twin of NativeConfig in lib/native/addon.ts, with the same names.
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "model/spec.h"
@@ -19,6 +20,9 @@ struct DeviceConfig {
 struct EngineConfig : ModelConfig {
   DeviceConfig device;
   int max_slots;
+  // A smaller model that guesses tokens. Both have all cache groups, of which one has the layers of each: those that have none of a model's
+  // layers are the other's. Other sizes are equal.
+  std::optional<ModelConfig> draft;
 };
 
 // Makes the back end of a device, or throws UNSUPPORTED_DEVICE. Whoever makes an engine brings one: the engine knows no back end.

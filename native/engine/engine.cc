@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/batch.h"
+#include "engine/drafts.h"
 #include "tensor/status.h"
 
 namespace kvasir {
@@ -12,23 +13,43 @@ namespace {
 SlotLimits limits_of(const EngineConfig& config) {
   const int rows = std::min(config.max_slots, config.max_batch_tokens), groups = static_cast<int>(config.spec.cache_groups.size());
   const int tokens = config.max_batch_tokens;
-  return {config.max_slots, config.spec.vocab_size, {rows, tokens, tokens, groups, most_pages(config, rows)}};
+  return {config.max_slots,
+          config.spec.vocab_size,
+          {rows, tokens, tokens, groups, most_pages(config, rows)},
+          config.draft ? config.draft->spec.vocab_size : 0};
+}
+
+// Parts that are recorded for replay (ops/backend.h): the forward pass, then pieces of logits; those of the draft model come after all.
+constexpr int kForwardPart = 0, kDraftPart = 1 << 20;
+
+int64_t bytes_of(const ModelConfig& config) {
+  int64_t bytes = 0;
+  for (const TensorRow& tensor : config.tensors) bytes += tensor_bytes(tensor);
+  return bytes;
 }
 
 }  // namespace
 
 Engine::Engine(EngineConfig config, BackendFactory create_backend) : config_(std::move(config)), states_(config_.max_slots) {
   check(config_);
+  if (config_.draft) check(*config_.draft);
   backend_ = create_backend(config_.device);
 }
 
 void Engine::load(const Progress& progress) {
   if (decoder_) fail("INVALID_ARGUMENT", "the engine is loaded already");
-  WeightSource weights(config_, *backend_, progress, cancelled_);
-  auto decoder = std::make_unique<Decoder>(config_, *backend_, weights);
+  const int64_t own = bytes_of(config_), drafts = config_.draft ? bytes_of(*config_.draft) : 0;
+  auto decoder = load_decoder(config_, [&](int64_t done, int64_t) { progress(done, own + drafts); });
+  if (config_.draft) drafter_ = load_decoder(*config_.draft, [&](int64_t done, int64_t) { progress(own + done, own + drafts); });
   slots_ = backend_->create_slots(limits_of(config_));
   backend_->wait(backend_->record());
   decoder_ = std::move(decoder);
+}
+
+std::unique_ptr<Decoder> Engine::load_decoder(const ModelConfig& config, const Progress& progress) {
+  WeightSource weights(config, *backend_, progress, cancelled_);
+  const int most_vocab = std::max(config_.spec.vocab_size, config_.draft ? config_.draft->spec.vocab_size : 0);
+  return std::make_unique<Decoder>(config, *backend_, weights, most_vocab);
 }
 
 void Engine::set_slot(int slot, SlotConfig config) {
@@ -40,6 +61,7 @@ void Engine::set_slot(int slot, SlotConfig config) {
 }
 
 void Engine::release() {
+  drafter_.reset();
   decoder_.reset();
   slots_.reset();
   backend_.reset();
@@ -51,24 +73,37 @@ void Engine::submit(Step& step) {
   check_slots(step.batch);
   note_outputs(step.batch);  // even if it fails: the step after it, which counts on its tokens, may have other rows
   step.result.reset(step.batch.output_count(), size_t(step.logit_rows) * config_.spec.vocab_size);
+  for (Batch& pass : draft_passes(step.batch, static_cast<int>(config_.spec.cache_groups.size()))) {
+    step.drafts.push_back({std::move(pass), {}});
+  }
   launch([&] {
+    for (DraftPass& pass : step.drafts) draft(pass);
     step.inputs = &slots_->begin_step(step.batch);
-    backend_->replay(0, *step.inputs, [&] { decoder_->forward(*step.inputs, cancelled_); });
+    backend_->replay(kForwardPart, *step.inputs, [&] { decoder_->forward(*step.inputs, cancelled_); });
   });
 }
 
 void Engine::sample(Step& step) {
-  const StepInputs& inputs = *step.inputs;
-  launch([&] {
-    const int most = backend_->activations(config_.compute).logit_rows;
-    for (int first = 0; first < inputs.outputs; first += most) {
-      if (cancelled_) fail("CLOSED", "the engine was closed");
-      const int count = std::min(most, inputs.outputs - first);
-      backend_->replay(1 + first / most, inputs, [&] { decoder_->compute_logits(inputs, first, count); });
-      slots_->sample({&inputs, decoder_->logits(), first, count, &step.result});
-    }
-  });
+  launch([&] { sample_outputs(*decoder_, kForwardPart + 1, *step.inputs, step.result); });
   step.event = backend_->record();
+}
+
+// Its tokens go from slot to slot: no result is waited for between the passes, nor before the step that checks them.
+void Engine::draft(DraftPass& pass) {
+  pass.result.reset(pass.batch.output_count(), 0);
+  const StepInputs& inputs = slots_->begin_step(pass.batch);
+  backend_->replay(kDraftPart, inputs, [&] { drafter_->forward(inputs, cancelled_); });
+  sample_outputs(*drafter_, kDraftPart + 1, inputs, pass.result);
+}
+
+void Engine::sample_outputs(Decoder& decoder, int first_part, const StepInputs& inputs, StepResult& result) {
+  const int most = decoder.logit_rows();
+  for (int first = 0; first < inputs.outputs; first += most) {
+    if (cancelled_) fail("CLOSED", "the engine was closed");
+    const int count = std::min(most, inputs.outputs - first);
+    backend_->replay(first_part + first / most, inputs, [&] { decoder.compute_logits(inputs, first, count); });
+    slots_->sample({&inputs, decoder.logits(), first, count, &result});
+  }
 }
 
 void Engine::choose(PendingChoice& choice) {

@@ -13,9 +13,16 @@
 
 namespace kvasir {
 
+// A pass of the draft model before a step. Its tokens stay in the slots; the result is nobody's.
+struct DraftPass {
+  Batch batch;
+  StepResult result;
+};
+
 // What is under way. It stays where it is from submit() until wait() returns.
 struct Step {
   Batch batch;
+  std::vector<DraftPass> drafts;
   StepResult result;
   int logit_rows = 0;  // rows of logits that the result has
   const StepInputs* inputs = nullptr;
@@ -57,8 +64,8 @@ class Engine {
 
   const EngineConfig& config() const { return config_; }
   std::string processor() const { return backend_->processor(); }
-  size_t weight_bytes() const { return decoder_->weight_bytes(); }
-  size_t cache_bytes() const { return decoder_->cache_bytes(); }
+  size_t weight_bytes() const { return decoder_->weight_bytes() + (drafter_ ? drafter_->weight_bytes() : 0); }
+  size_t cache_bytes() const { return decoder_->cache_bytes() + (drafter_ ? drafter_->cache_bytes() : 0); }
 
  private:
   // What is known of a slot without asking the device.
@@ -67,6 +74,9 @@ class Engine {
     bool has_token = false;   // that a token of -1 may stand for
     bool has_logits = false;  // that a processor may choose from
   };
+  std::unique_ptr<Decoder> load_decoder(const ModelConfig& config, const Progress& progress);
+  void draft(DraftPass& pass);
+  void sample_outputs(Decoder& decoder, int first_part, const StepInputs& inputs, StepResult& result);
   void check_slots(const Batch& batch) const;
   void note_outputs(const Batch& batch);
   template <class Launch>
@@ -79,6 +89,7 @@ class Engine {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Slots> slots_;
   std::unique_ptr<Decoder> decoder_;
+  std::unique_ptr<Decoder> drafter_;  // null without a draft model
 };
 
 }  // namespace kvasir

@@ -6,7 +6,7 @@
 
 namespace kvasir {
 
-Decoder::Decoder(const ModelConfig& config, Backend& backend, WeightSource& source)
+Decoder::Decoder(const ModelConfig& config, Backend& backend, WeightSource& source, int most_vocab)
     : config_(config), backend_(backend), activations_(backend.activations(config.compute)), pools_(config, backend) {
   const int tokens = config.max_batch_tokens, hidden = config.spec.hidden_size, vocab = config.spec.vocab_size;
   for (const RopeSpec& rope : config.spec.ropes) frequencies_.push_back(upload(backend, rope.frequencies));
@@ -20,7 +20,7 @@ Decoder::Decoder(const ModelConfig& config, Backend& backend, WeightSource& sour
   delta_ = scratch(tokens, hidden, activations_.output);
   rows_ = scratch(activations_.logit_rows, hidden, activations_.residual);
   normed_rows_ = scratch(activations_.logit_rows, hidden, activations_.input);
-  logits_ = scratch(activations_.logit_rows, vocab, DType::F32);
+  logits_ = scratch(activations_.logit_rows, most_vocab, DType::F32);
   allocate_workspace();
 }
 

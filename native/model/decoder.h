@@ -10,13 +10,15 @@ namespace kvasir {
 
 class Decoder {
  public:
-  // Reads the weights, and takes pages and scratch for the largest step, once. `config` and `backend` outlive the decoder.
-  Decoder(const ModelConfig& config, Backend& backend, WeightSource& weights);
+  // Reads the weights, and takes pages and scratch for the largest step, once. `config` and `backend` outlive the decoder. A row of logits has
+  // room for `most_vocab`, those of all that slots of the engine may adjust.
+  Decoder(const ModelConfig& config, Backend& backend, WeightSource& weights, int most_vocab);
 
   // Runs the step's tokens [T] through all layers; their keys and values are in the cache afterwards. CLOSED once `cancelled` is set.
   void forward(const StepInputs& step, const std::atomic<bool>& cancelled);
 
-  // Logits of outputs [first, first + count) of the step that forward() ran; at most activations().logit_rows.
+  // Logits of outputs [first, first + count) of the step that forward() ran; at most logit_rows() of them.
+  int logit_rows() const { return activations_.logit_rows; }
   void compute_logits(const StepInputs& step, int first, int count);
   View logits() const { return logits_; }  // [count, V] float32, until they are computed anew
 

@@ -24,6 +24,11 @@
 // A row of n sampled outputs runs n - 1 tokens that were guessed: output i counts only if output i - 1 sampled the token that the row ran
 // next; the others give -1. So a guess changes how many tokens a step gives, never which.
 // A row without a finite logit gives token -1. Cost: V exponentials an output.
+//
+// A draft model guesses with the slot's own state: an output of a Draft row is chosen as that of a Sample row would be, at the place that
+// it would have, and becomes the slot's last token, so that the next pass finds it; the slot remembers it. When a step of another kind begins
+// for the slot, its state is again what it was before the first of these, and tokens -2, -3, ... of the row are the first, second, ... of them.
+// A token that the draft model lacks runs there as token 0.
 #include <cstdint>
 #include <vector>
 
@@ -65,6 +70,7 @@ struct SlotLimits {
   int slots;
   int vocab;  // V
   StepSizes step;
+  int draft_vocab = 0;  // of the draft model: it knows no other tokens, and guesses none that the model lacks
 };
 
 // Outputs [first, first + count) of the step, from their logits.
@@ -88,7 +94,8 @@ class Slots {
   virtual ~Slots() = default;
 
   virtual void set(int slot, SlotConfig config) = 0;
-  // The step in the back end's memory, each slot's last token in place of -1 (0 where it has none). Valid until the next step begins.
+  // The step in the back end's memory, each slot's last token in place of -1 (0 where it has none), those that were drafted for it in
+  // place of smaller numbers. Valid until the next step begins.
   virtual const StepInputs& begin_step(const Batch& batch) = 0;
   virtual void sample(const Sample& op) = 0;
   // Of a slot that has no logits from a step of its own: result -1.

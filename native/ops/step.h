@@ -7,9 +7,19 @@
 
 namespace kvasir {
 
-enum class RowOutput : int32_t { None = 0, Sample = 1, Logits = 2, Score = 3 };
+// Draft: as Sample, but of a guess, which the slot keeps until the step that checks it (ops/sample.h), or nothing; of passes of a draft model.
+enum class RowOutput : int32_t { None = 0, Sample = 1, Logits = 2, Score = 3, Draft = 4 };
 
 inline constexpr int kMaxTopLogprobs = 20;
+
+// What the draft model runs before a step, in its own cache groups: tokens of the rows that it has not seen, then those that it samples
+// itself, one after the other. Without elements: nothing.
+struct Drafts {
+  std::vector<int32_t> indptr;  // [B + 1] row b's are tokens[indptr[b] .. indptr[b + 1])
+  std::vector<int32_t> starts;  // [B] position of the first of them
+  std::vector<int32_t> tokens;  // -1: the token that the row's slot sampled last
+  std::vector<int32_t> counts;  // [B] tokens that it then samples: the row's tokens -2, -3, ...
+};
 
 // B rows, T tokens, R outputs, G cache groups.
 struct Batch {
@@ -17,7 +27,7 @@ struct Batch {
   std::vector<int32_t> slots;        // [B]
   std::vector<int32_t> q_indptr;     // [B + 1]
   std::vector<int32_t> starts;       // [B]
-  std::vector<int32_t> tokens;       // [T]; -1: the token that the row's slot sampled last
+  std::vector<int32_t> tokens;       // [T]; -1: the token that the row's slot sampled last; -2 - i: the i-th that was drafted for it
   std::vector<int32_t> kinds;        // [B] RowOutput
   std::vector<int32_t> out_indptr;   // [B + 1]
   std::vector<int32_t> next_tokens;  // [B]
@@ -25,6 +35,7 @@ struct Batch {
   std::vector<int32_t> kv_indptr;    // [G * (B + 1)]
   std::vector<int32_t> kv_first;     // [G * B]
   std::vector<int32_t> kv_pages;
+  Drafts drafts;
 
   int token_count() const { return q_indptr[row_count]; }
   int output_count() const { return out_indptr[row_count]; }
@@ -79,7 +90,7 @@ class StepLayout {
   explicit StepLayout(const StepSizes& capacity);
 
   int64_t elements() const { return end_; }
-  // Writes the batch, padded to `sizes` (at most the capacity; pages are not padded). Tokens of -1 stay so.
+  // Writes the batch, padded to `sizes` (at most the capacity; pages are not padded). Tokens below 0 stay so.
   void write(const Batch& batch, const StepSizes& sizes, int32_t* memory) const;
   // The arrays in such memory; `tables` [G] is filled and referred to.
   StepInputs inputs(const StepSizes& sizes, const int32_t* memory, std::span<PageTables> tables) const;

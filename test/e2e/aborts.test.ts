@@ -34,7 +34,7 @@ async function request(engine: Engine, random: Random, tally: Tally): Promise<vo
   const prompt = Array.from({ length: 1 + random.int(70) + 100 * priority }, () => random.int(GEMMA3.vocabSize));
   const [controller, reason] = [new AbortController(), new Error("the caller's reason")];
   const common = { ignoreEos: true, seed: 1, signal: controller.signal, priority };
-  const params: GenerateParams = { ...common, maxTokens: 2 + random.int(12), n: 1 + random.int(2) };
+  const params: GenerateParams = { ...common, maxTokens: 2 + random.int(12), n: 1 + random.int(2), speculate: random.int(2) === 0 };
   const after = random.int(fate < 0.2 ? 12 : 8);
   let [tokens, ended] = [0, false];
   const abort = (): void => {
@@ -63,10 +63,17 @@ async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-test("2,000 requests, 40 % of them ended in the queue, in prefill and in decode: pages and requests return to 0", async () => {
-  const { path } = await writeQuantizedModel(temporaryDirectory(), "aborts", GEMMA3);
+const directory = temporaryDirectory();
+
+test.each([
+  ["plain", () => undefined],
+  ["half of them guessing", (path: string) => ({ lookup: true, draft: path })],
+])("2,000 requests, %s, 40 % of them ended in the queue, in prefill and in decode: pages and requests return to 0", async (_, guess) => {
+  const { path } = await writeQuantizedModel(directory, "aborts", GEMMA3);
   const options = { kvType: "f16", maxBatchTokens: 32 } as const;
-  const engine = await openEngine(path, { ...options, kvCacheBytes: cacheFor(GEMMA3, 400, options) });
+  const speculate = guess(path);
+  const kvCacheBytes = cacheFor(GEMMA3, speculate === undefined ? 400 : 800, options);
+  const engine = await openEngine(path, { ...options, kvCacheBytes, ...(speculate && { speculate }) }, { always: true });
   const random = new Random(3);
   const tally: Tally = { completed: 0, aborted: { queued: 0, prefill: 0, decode: 0 } };
   let left = COUNT;
@@ -79,6 +86,7 @@ test("2,000 requests, 40 % of them ended in the queue, in prefill and in decode:
   expect(Math.min(queued, prefill, decode)).toBeGreaterThan(20);
   expect((queued + prefill + decode) / COUNT).toBeGreaterThan(0.35);
   expect(held(engine)).toEqual(NOTHING);
+  expect(engine.stats().acceptedLength > 1).toBe(speculate !== undefined);
   console.log(`ended in the queue ${queued}, in prefill ${prefill}, in decode ${decode}; completed ${tally.completed}`);
   // What is left is whole: a request still runs, alone.
   expect((await engine.generate([1, 2, 3], { maxTokens: 5, ignoreEos: true })).tokens).toHaveLength(5);

@@ -189,6 +189,7 @@ const PARAMETERS: Record<keyof GenerateParams, readonly unknown[]> = {
   priority: [-1],
   cacheSalt: ["1"],
   parseSpecial: [true],
+  speculate: [true],
   signal: [],
 };
 

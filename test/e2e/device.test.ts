@@ -3,13 +3,14 @@ import type { Completion } from "../../lib/api/completion.ts";
 import type { EngineOptions } from "../../lib/api/options.ts";
 import type { GenerateParams } from "../../lib/api/params.ts";
 import type { Engine } from "../../lib/engine.ts";
+import type { SpeculationTrial } from "../../lib/run/speculate.ts";
 import { runScript } from "../addon/support/run.ts";
 import { deviceAddon, testAddon } from "../support/addon.ts";
 import { Random } from "../support/reference.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { held, NOTHING, open } from "./support/engines.ts";
 import { cacheFor, GEMMA3, LLAMA, writeQuantizedModel } from "./support/random-models.ts";
-import { inTurn, outcomeOf, randomRequests, together } from "./support/same.ts";
+import { inTurn, outcomeOf, randomRequests, together, wholeOf } from "./support/same.ts";
 
 /** What only a device does: results that come later, and failures in the middle of a step. `npm run test:device` runs all suites on it. */
 
@@ -19,8 +20,8 @@ beforeAll(async () => {
   model = (await writeQuantizedModel(directory, "gemma3", GEMMA3)).path;
 });
 
-async function onDevice(options: EngineOptions, work: (engine: Engine) => Promise<void>): Promise<void> {
-  const engine = await open(model, options, deviceAddon);
+async function onDevice(options: EngineOptions, work: (engine: Engine) => Promise<void>, trial?: SpeculationTrial): Promise<void> {
+  const engine = await open(model, options, deviceAddon, trial);
   try {
     await work(engine);
   } finally {
@@ -81,30 +82,35 @@ describe("a step that fails for lack of memory", () => {
     });
   });
 
-  test("whatever runs beside it, waits or shares its pages: who is not told of it gets the tokens of a quiet engine", async () => {
-    const options: EngineOptions = { maxBatchTokens: 48, kvType: "f16", kvCacheBytes: cacheFor(GEMMA3, 320, {}) };
-    const requests = randomRequests(30, GEMMA3.vocabSize, 60, 6);
-    const quiet = await open(model, { prefixCache: false }, testAddon);
-    const expected = await inTurn(quiet, requests);
-    await quiet.close();
-    let lost = 0;
-    await onDevice(options, async (engine) => {
-      for (let round = 0; round < 12; round++) {
-        const results = requests.map(({ prompt, params }) => engine.generate(prompt, params).then(outcomeOf, (error) => error.code));
-        for (let failures = 0; failures < 3; failures++) {
-          testAddon.failOp(1 + random.int(150), "OUT_OF_MEMORY");
-          await new Promise((resolve) => setTimeout(resolve, 4));
+  test.each(["plain", "guesses"])(
+    "whatever runs beside it, waits or shares its pages: who is not told of it gets the tokens of a quiet engine (%s)",
+    async (kind) => {
+      const sizes: EngineOptions = { maxBatchTokens: 48, kvType: "f16", kvCacheBytes: cacheFor(GEMMA3, kind === "plain" ? 320 : 640, {}) };
+      const options: EngineOptions = kind === "plain" ? sizes : { ...sizes, speculate: { lookup: true, draft: model } };
+      const requests = randomRequests(30, GEMMA3.vocabSize, 60, 6);
+      const quiet = await open(model, { prefixCache: false }, testAddon);
+      const expected = await inTurn(quiet, requests);
+      await quiet.close();
+      let lost = 0;
+      const work = async (engine: Engine): Promise<void> => {
+        for (let round = 0; round < 12; round++) {
+          const results = requests.map(({ prompt, params }) => engine.generate(prompt, params).then(wholeOf, (error) => error.code));
+          for (let failures = 0; failures < 3; failures++) {
+            testAddon.failOp(1 + random.int(150), "OUT_OF_MEMORY");
+            await new Promise((resolve) => setTimeout(resolve, 4));
+          }
+          for (const [i, result] of (await Promise.all(results)).entries()) {
+            if (result === "OUT_OF_MEMORY") lost += 1;
+            else expect({ round, i, result }).toEqual({ round, i, result: expected[i] });
+          }
+          testAddon.failOp(0, "OUT_OF_MEMORY");
+          expect(held(engine)).toEqual(NOTHING);
         }
-        for (const [i, result] of (await Promise.all(results)).entries()) {
-          if (result === "OUT_OF_MEMORY") lost += 1;
-          else expect({ round, i, result }).toEqual({ round, i, result: expected[i] });
-        }
-        testAddon.failOp(0, "OUT_OF_MEMORY");
-        expect(held(engine)).toEqual(NOTHING);
-      }
-    });
-    expect(lost).toBeGreaterThan(10);
-  });
+      };
+      await onDevice(options, work, { always: true });
+      expect(lost).toBeGreaterThan(10);
+    },
+  );
 });
 
 describe("a step that fails for another reason", () => {

@@ -11,7 +11,7 @@ test.skipIf(!hasShared).each(ISAS)("stories260K tells its known story, character
   const { text, usage, finishReason } = await engine.generate("", { temperature: 0, maxTokens: 256 });
   expect(text).toBe(story());
   expect({ usage, finishReason }).toEqual({
-    usage: { promptTokens: 1, completionTokens: 256, cachedTokens: 0, totalTokens: 257 },
+    usage: { promptTokens: 1, completionTokens: 256, cachedTokens: 0, totalTokens: 257, draftedTokens: 0, acceptedTokens: 0 },
     finishReason: "length",
   });
 });

@@ -23,7 +23,7 @@ describe("generate", () => {
     expect(tokens).toEqual(expectedTokens(model, prompt, 30));
     expect({ finishReason, usage, index }).toEqual({
       finishReason: "length",
-      usage: { promptTokens: 3, completionTokens: 30, cachedTokens: 0, totalTokens: 33 },
+      usage: { promptTokens: 3, completionTokens: 30, cachedTokens: 0, totalTokens: 33, draftedTokens: 0, acceptedTokens: 0 },
       index: 0,
     });
     expect(choices).toHaveLength(1);

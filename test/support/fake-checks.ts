@@ -95,6 +95,7 @@ export function copyStep(buffers: StepBuffers, config: NativeConfig): StepBuffer
     kvFirst: part("kvFirst", groups * rowCount),
     kvPages: part("kvPages", kvIndptr.at(-1)!),
     logits: logits && new Float32Array(logits.length),
+    drafts: undefined,
     ...emptyResults(Math.max(0, outIndptr[rowCount]!)),
   };
 }

@@ -111,6 +111,7 @@ export function fakeEngine(
   native.load(() => {}).catch(() => {}); // runs before all that follows; rejects if the engine is closed at once
   const engine = createEngine({
     source,
+    draft: undefined,
     options,
     native,
     info: { weightBytes: 100, kvCacheBytes: 1000, processor: "fake" },

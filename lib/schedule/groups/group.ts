@@ -7,6 +7,8 @@ export interface CacheGroupConfig {
   /** Tokens that a token sees, itself included; 0 for `all`. */
   window: number;
   pages: number;
+  /** The layers are the draft model's: its cache has a sequence's tokens up to `draftComputed`, and only sequences that it drafts for hold pages. */
+  draft: boolean;
 }
 
 /** Sizes that all groups share. */
@@ -36,6 +38,8 @@ export interface GroupPages {
   missing(sequence: Sequence, end: number): number;
   /** Takes the pages of the tokens before `end`; there is room for those that are missing. */
   reserve(sequence: Sequence, end: number): void;
+  /** Gives back what the tokens before `computed` do not need: it was taken for guesses that were wrong. */
+  shrink(sequence: Sequence): void;
   /** Names the sequence's pages [offered, full), which steps up to `step` have filled. */
   offer(sequence: Sequence, full: number, step: number): void;
   /** Takes all pages from the sequence; those with a name stay cached. */

@@ -46,7 +46,7 @@ export abstract class TokenPages implements GroupPages {
 
   trim(sequence: Sequence): void {
     const table = this.#tableOf(sequence);
-    const unseen = Math.min(this.firstSeen(sequence.computed) - table.first, table.count);
+    const unseen = Math.min(this.firstSeen(this.#computed(sequence)) - table.first, table.count);
     if (unseen <= 0) return;
     for (let i = 0; i < unseen; i++) this.pool.release(table.ids[i]!);
     table.dropFirst(unseen);
@@ -63,9 +63,16 @@ export abstract class TokenPages implements GroupPages {
     while (table.first + table.count < endPage) table.push(this.pool.take());
   }
 
+  shrink(sequence: Sequence): void {
+    const table = this.#tableOf(sequence);
+    const endPage = Math.ceil(this.#computed(sequence) / this.pageSize);
+    while (table.count > 0 && table.first + table.count > endPage) this.pool.release(table.pop());
+  }
+
   offer(sequence: Sequence, full: number, step: number): void {
     const { first, ids } = this.#tableOf(sequence);
-    for (let p = Math.max(first, sequence.offered); p < full; p++) this.pool.offer(ids[p - first]!, sequence.hashes[p + 1]!, step);
+    for (let p = Math.max(first, this.config.draft ? sequence.draftOffered : sequence.offered); p < full; p++)
+      this.pool.offer(ids[p - first]!, sequence.hashes[p + 1]!, step);
   }
 
   /** Last pages first, so that the end of a prefix is evicted before what it continues. */
@@ -84,10 +91,17 @@ export abstract class TokenPages implements GroupPages {
     for (const sequence of sequences) {
       const { first, count } = this.#tableOf(sequence);
       const where = `in group ${this.#index}`;
-      invariant(first <= this.firstSeen(sequence.computed), `sequence ${sequence.id} lacks pages that it sees ${where}`);
-      invariant(first + count >= Math.ceil(sequence.computed / this.pageSize), `sequence ${sequence.id} lacks computed pages ${where}`);
+      invariant(first <= this.firstSeen(this.#computed(sequence)), `sequence ${sequence.id} lacks pages that it sees ${where}`);
+      invariant(
+        first + count >= Math.ceil(this.#computed(sequence) / this.pageSize),
+        `sequence ${sequence.id} lacks computed pages ${where}`,
+      );
       invariant(count <= this.#mostPages, `sequence ${sequence.id} holds ${count} pages ${where}, more than ${this.#mostPages}`);
     }
+  }
+
+  #computed({ computed, draftComputed }: Sequence): number {
+    return this.config.draft ? draftComputed : computed;
   }
 
   #tableOf(sequence: Sequence): PageTable {

@@ -90,6 +90,7 @@ KVASIR_TEAM void sample_output(Team& team, const SampleJob& job, int output, con
       return score_next(team, logits, token + 1 < step.q_indptr[row + 1] ? step.token_ids[token + 1] : step.next_tokens[row], job.vocab,
                         result);
     case RowOutput::None:
+    case RowOutput::Draft:  // a draft model is refused on this device
       return;
   }
 }

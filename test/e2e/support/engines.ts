@@ -3,6 +3,7 @@ import type { EngineOptions } from "../../../lib/api/options.ts";
 import { createEngine, type Engine } from "../../../lib/engine.ts";
 import { type Isa, type NativeModule, native } from "../../../lib/native/addon.ts";
 import { openParts } from "../../../lib/run/parts.ts";
+import type { SpeculationTrial } from "../../../lib/run/speculate.ts";
 
 /** The addon whose engines these tests open: the CPU's, those that behave like a device (`npm run test:device`) or a GPU's (`test:gpu`). */
 async function addonOf(device: string | undefined): Promise<NativeModule> {
@@ -17,23 +18,33 @@ const addon: NativeModule = await addonOf(process.env.KVASIR_TEST_DEVICE);
 export const ISAS: readonly Isa[] = process.env.KVASIR_TEST_DEVICE === "cuda" ? ["portable"] : addon.isas();
 
 /** An engine of `module`, by default of the addon that these tests are about. */
-export async function open(model: string, options?: EngineOptions, module: NativeModule = addon): Promise<Engine> {
-  return createEngine(await openParts(model, options, module));
+export async function open(
+  model: string,
+  options?: EngineOptions,
+  module: NativeModule = addon,
+  trial?: SpeculationTrial,
+): Promise<Engine> {
+  return createEngine({ ...(await openParts(model, options, module)), ...(trial && { trial }) });
 }
 
 /** The arithmetic that references are compared with. */
 export const EXACT: EngineOptions = { compute: "f32", kvType: "f32" };
 
 /** An engine that is closed when the test file ends, if not before. */
-export async function openEngine(model: string, options?: EngineOptions): Promise<Engine> {
-  const engine = await open(model, options);
+export async function openEngine(model: string, options?: EngineOptions, trial?: SpeculationTrial): Promise<Engine> {
+  const engine = await open(model, options, addon, trial);
   afterAll(() => engine.close());
   return engine;
 }
 
 /** Runs `work` with an engine and closes it. */
-export async function withEngine<T>(model: string, options: EngineOptions, work: (engine: Engine) => Promise<T>): Promise<T> {
-  const engine = await open(model, options);
+export async function withEngine<T>(
+  model: string,
+  options: EngineOptions,
+  work: (engine: Engine) => Promise<T>,
+  trial?: SpeculationTrial,
+): Promise<T> {
+  const engine = await open(model, options, addon, trial);
   try {
     return await work(engine);
   } finally {

@@ -5,7 +5,7 @@ import type { GenerateParams } from "../../../lib/api/params.ts";
 import type { Engine } from "../../../lib/engine.ts";
 import { Random } from "../../support/reference.ts";
 import { held, ISAS, NOTHING, withEngine } from "./engines.ts";
-import { GEMMA3, LLAMA, writeQuantizedModel } from "./random-models.ts";
+import { cacheFor, GEMMA3, LLAMA, writeQuantizedModel } from "./random-models.ts";
 import { type Outcome, outcomeOf, type Request, randomRequests } from "./same.ts";
 
 /**
@@ -21,6 +21,8 @@ interface Mix {
   arithmetic: EngineOptions;
   /** What must change nothing. */
   schedule: EngineOptions;
+  /** Who guesses: a lookup, the other model, the model itself, or several. */
+  speculate: { lookup: boolean; draft: Mix["shape"] | undefined } | undefined;
   arrivals: Arrival[];
 }
 
@@ -38,36 +40,48 @@ export async function writeMixModels(directory: string): Promise<Record<Mix["sha
 
 /** Runs the mix of a seed and compares. */
 export async function runMix(models: Record<Mix["shape"], string>, seed: number): Promise<void> {
-  const { shape, arithmetic, schedule, arrivals } = randomMix(seed);
+  const { shape, arithmetic, schedule, speculate, arrivals } = randomMix(seed);
   const model = models[shape];
+  const draft = speculate?.draft === undefined ? {} : { draft: models[speculate.draft] };
+  const guessing = speculate === undefined ? {} : { speculate: { lookup: speculate.lookup, ...draft } };
   const alone = await withEngine(model, { ...arithmetic, threads: 1, prefixCache: false }, async (engine) => {
     const outcomes: unknown[] = [];
     for (const arrival of arrivals) outcomes.push(await runWhole(engine, arrival));
     return outcomes;
   });
-  await withEngine(model, { ...arithmetic, ...schedule }, async (engine) => {
+  const work = async (engine: Engine): Promise<void> => {
     const mixed = await Promise.all(arrivals.map((arrival) => arrive(engine, arrival)));
     for (const [i, outcome] of mixed.entries()) {
       const { turn, way } = arrivals[i]!;
       if (outcome !== undefined) expect({ seed, i, turn, way, outcome }).toEqual({ seed, i, turn, way, outcome: alone[i] });
     }
     expect(held(engine)).toEqual(NOTHING);
-  });
+  };
+  await withEngine(model, { ...arithmetic, ...schedule, ...guessing }, work, { always: seed % 4 > 0 });
 }
 
 function randomMix(seed: number): Mix {
   const random = new Random(seed);
   const pick = <T>(values: readonly T[]): T => values[random.int(values.length)]!;
   const shape = pick(["llama", "gemma3"] as const);
-  const { layers, kvHeads, headSize } = shape === "llama" ? LLAMA : GEMMA3;
-  const small = random.int(2) === 0 ? { kvCacheBytes: layers * kvHeads * headSize * 2 * 4 * (160 + random.int(400)) } : {};
+  const tokens = random.int(2) === 0 ? 160 + random.int(400) : 0;
+  const draft = pick([undefined, "llama", "gemma3"] as const);
+  const speculate = random.int(3) === 0 ? undefined : { lookup: draft === undefined || random.int(2) === 0, draft };
+  const bytesOf = (name: Mix["shape"]): number => cacheFor(name === "llama" ? LLAMA : GEMMA3, tokens, { kvType: "f32" });
+  const small = tokens === 0 ? {} : { kvCacheBytes: bytesOf(shape) + (speculate?.draft === undefined ? 0 : bytesOf(speculate.draft)) };
   return {
+    speculate,
     shape,
     arithmetic: { isa: pick(ISAS), compute: pick(["f32", "bf16", "int8"] as const), kvType: pick(["f32", "f16", "bf16"] as const) },
     schedule: { threads: 1 + random.int(3), maxBatchTokens: pick([3, 7, 16, 33, 64, 512]), prefixCache: random.int(4) > 0, ...small },
     arrivals: randomRequests(1 + random.int(40), LLAMA.vocabSize, 60, seed).map(({ prompt, params }) => ({
       prompt,
-      params: { ...params, ...(params.ignoreEos && random.int(6) === 0 ? extras(random) : {}), priority: random.int(3) },
+      params: {
+        ...params,
+        speculate: random.int(5) > 0,
+        ...(params.ignoreEos && random.int(6) === 0 ? extras(random) : {}),
+        priority: random.int(3),
+      },
       turn: random.int(60),
       way: pick(["generate", "generate", "stream", "abort", "leave", "score"] as const),
     })),

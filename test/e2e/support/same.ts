@@ -3,6 +3,7 @@ import type { Completion, TokenLogprob } from "../../../lib/api/completion.ts";
 import type { EngineOptions } from "../../../lib/api/options.ts";
 import type { GenerateParams } from "../../../lib/api/params.ts";
 import type { Engine } from "../../../lib/engine.ts";
+import type { SpeculationTrial } from "../../../lib/run/speculate.ts";
 import { Random } from "../../support/reference.ts";
 import { held, NOTHING, withEngine } from "./engines.ts";
 
@@ -14,6 +15,7 @@ export interface Request {
 
 /** What may not change: numbers compare by all their bits, since logprobs are float32 values. */
 export interface Outcome {
+  text?: string;
   tokens: number[];
   logprobs: TokenLogprob[];
   finishReason: string;
@@ -55,14 +57,24 @@ function randomParams(random: Random): GenerateParams {
 
 /** All at once. */
 export function together(engine: Engine, requests: readonly Request[]): Promise<Outcome[]> {
-  return Promise.all(requests.map(async ({ prompt, params }) => outcomeOf(await engine.generate(prompt, params))));
+  return Promise.all(requests.map(async ({ prompt, params }) => wholeOf(await engine.generate(prompt, params))));
 }
 
 /** One after the other. */
 export async function inTurn(engine: Engine, requests: readonly Request[]): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
-  for (const { prompt, params } of requests) outcomes.push(outcomeOf(await engine.generate(prompt, params)));
+  for (const { prompt, params } of requests) outcomes.push(wholeOf(await engine.generate(prompt, params)));
   return outcomes;
+}
+
+/** All choices as one. */
+export function wholeOf({ choices }: Completion): Outcome {
+  return {
+    text: choices.map(({ text }) => text).join("\n"),
+    tokens: choices.flatMap(({ tokens }) => tokens),
+    logprobs: choices.flatMap(({ logprobs }) => logprobs!),
+    finishReason: choices.map(({ finishReason }) => finishReason).join(),
+  };
 }
 
 export function outcomeOf({ tokens, logprobs, finishReason }: Pick<Completion, "tokens" | "logprobs" | "finishReason">): Outcome {
@@ -104,14 +116,35 @@ async function cached(engine: Engine, requests: Request[]): Promise<Outcome[]> {
  * that are too few for many at once.
  */
 export async function expectSame(model: string, requests: Request[], smallCache: number, options: EngineOptions): Promise<Outcome[]> {
+  const alone = await runAlone(model, requests, options);
+  await expectSameAs(alone, model, requests, smallCache, options);
+  return alone;
+}
+
+/** What the requests get one by one, on one thread, without a prefix cache and without guesses. */
+export async function runAlone(model: string, requests: Request[], options: EngineOptions): Promise<Outcome[]> {
   const alone = await withEngine(model, { ...options, threads: 1, prefixCache: false }, (engine) => inTurn(engine, requests));
   expect(new Set(alone.map(({ tokens }) => tokens.join())).size).toBeGreaterThan(requests.length / 2);
+  return alone;
+}
+
+/** Compares all ways with what the requests get `alone`; `seen` is told of each engine when all is done. */
+export async function expectSameAs(
+  alone: Outcome[],
+  model: string,
+  requests: Request[],
+  smallCache: number,
+  options: EngineOptions,
+  trial?: SpeculationTrial,
+  seen: (engine: Engine, way: string) => void = () => {},
+): Promise<void> {
   for (const way of WAYS) {
     const kvCacheBytes = way.run === preempted ? { kvCacheBytes: smallCache } : {};
-    await withEngine(model, { ...options, ...way.options, ...kvCacheBytes }, async (engine) => {
+    const work = async (engine: Engine): Promise<void> => {
       expect({ way: way.name, outcomes: await way.run(engine, requests) }).toEqual({ way: way.name, outcomes: alone });
       expect(held(engine)).toEqual(NOTHING);
-    });
+      seen(engine, way.name);
+    };
+    await withEngine(model, { ...options, ...way.options, ...kvCacheBytes }, work, trial);
   }
-  return alone;
 }

@@ -23,11 +23,19 @@ test.each<[string, unknown]>([
   ["kvCacheBytes", 10],
   ["maxBatchTokens", 0],
   ["prefixCache", 1],
+  ["speculate", true],
+  ["speculate", {}],
+  ["speculate", { tokens: 4 }],
+  ["speculate", { lookup: true, token: 4 }],
+  ["speculate.lookup", { lookup: 1 }],
+  ["speculate.draft", { draft: 1 }],
+  ["speculate.tokens", { lookup: true, tokens: 0 }],
+  ["speculate.tokens", { lookup: true, tokens: 65 }],
   ["signal", {}],
   ["onProgress", 5],
   ["thread", 5],
 ])("%s: %s is INVALID_ARGUMENT and named", (name, value) => {
-  expect(() => check({ [name]: value })).toThrow(
+  expect(() => check({ [name.split(".")[0]!]: value })).toThrow(
     expect.objectContaining({ code: "INVALID_ARGUMENT", message: expect.stringContaining(name) }),
   );
 });

@@ -29,6 +29,13 @@ describe("arguments", () => {
     expect(generateParams(args)).toEqual({ topK: 4, seed: 2n ** 64n - 1n, ignoreEos: true });
   });
 
+  it("say who guesses", () => {
+    const optionsOf = (line: string) => engineOptions(readArguments(line.split(" ")));
+    expect(optionsOf("run a --draft small --lookup")).toEqual({ speculate: { draft: "small", lookup: true } });
+    expect(optionsOf("bench --draft small")).toEqual({ speculate: { draft: "small" } });
+    expect(optionsOf("bench --lookup")).toEqual({ speculate: { lookup: true } });
+  });
+
   it("hold lists", () => {
     const args = readArguments(["bench", "--batch", "1,8, 16", "--prompt", "1,,2"]);
     expect(integers(args, "batch", [])).toEqual([1, 8, 16]);
@@ -39,6 +46,7 @@ describe("arguments", () => {
   it.each([
     [["run", "--tokens", "3"], "run has no --tokens"],
     [["eval", "--seed", "3"], "eval has no --seed"],
+    [["eval", "--lookup"], "eval has no --lookup"],
     [["run", "--colour", "red"], "--colour"],
     [["run", "--seed"], "--seed"],
   ])("%j are refused", (args, message) => {

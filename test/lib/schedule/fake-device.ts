@@ -43,11 +43,14 @@ export function solo(options: SequenceOptions, windows: readonly number[], vocab
 }
 
 /** A row as packed when it was submitted. */
-interface DeviceRow extends Omit<PlanRow, "count"> {
+interface DeviceRow extends Omit<PlanRow, "count" | "draftCount"> {
   slot: number;
   slotIsNew: boolean;
   /** -1: the token that the slot sampled last. */
   tokens: number[];
+  /** Those before the row as far as they are known, and what the draft model runs first. */
+  before: number[];
+  draftTokens: number[];
   pages: { first: number; ids: number[] }[];
 }
 
@@ -67,9 +70,15 @@ export interface Result {
   tokens: Int32Array;
 }
 
-/** Runs calls, steps and choices, in order, some time after they were made, in caches that only page tables address. */
+/**
+ * Runs calls, steps and choices, in order, some time after they were made, in caches that only page tables address. The draft model's hold
+ * what it has run, whose guesses are the row's.
+ */
 export class FakeDevice {
   readonly #config: SchedulerConfig;
+  /** Groups of the model, and of its draft model. */
+  readonly #own: number[];
+  readonly #drafts: number[];
   readonly #vocabulary: number;
   readonly #caches: Int32Array[];
   readonly #lastToken: Int32Array;
@@ -80,6 +89,9 @@ export class FakeDevice {
   constructor(config: SchedulerConfig, vocabulary: number) {
     this.#config = config;
     this.#vocabulary = vocabulary;
+    const indices = [...config.groups.keys()];
+    this.#own = indices.filter((g) => !config.groups[g]!.draft);
+    this.#drafts = indices.filter((g) => config.groups[g]!.draft);
     this.#caches = config.groups.map(({ pages }) => new Int32Array(pages * config.pageSize).fill(-1));
     this.#lastToken = new Int32Array(config.maxSlots).fill(-1);
   }
@@ -94,10 +106,9 @@ export class FakeDevice {
     return this.#calls.filter((call) => Array.isArray(call)).length;
   }
 
-  /** The last tokens of some rows may be guesses. */
-  submit(plan: Plan, guesses: ReadonlyMap<Sequence, number[]> = new Map()): void {
+  submit(plan: Plan): void {
     const rows = plan.rows.slice(0, plan.rowCount);
-    this.#calls.push(rows.map((row) => this.#pack(row, guesses.get(row.sequence) ?? [])));
+    this.#calls.push(rows.map((row) => this.#pack(row)));
     for (const { sequence } of rows) sequence.slotIsNew = false;
   }
 
@@ -120,21 +131,29 @@ export class FakeDevice {
     for (const row of rows) {
       if (row.slotIsNew) this.#owners[row.slot] = row.sequence;
       this.#lastToken[row.slot] = 1000;
-      for (let i = 0; i < row.tokens.length; i++) this.#write(row, row.start + i, 0xbad);
+      for (let i = 0; i < row.tokens.length; i++) this.#write(row, this.#own, row.start + i, 0xbad);
+      const drafted = row.draftTokens.length + Math.max(0, row.drafts - 1);
+      for (let i = 0; i < drafted; i++) this.#write(row, this.#drafts, row.draftStart + i, 0xbad);
     }
   }
 
-  #pack({ sequence, start, count, output, outputs }: PlanRow, guesses: number[]): DeviceRow {
+  #pack({ sequence, start, count, output, outputs, guesses, draftStart, draftCount, drafts }: PlanRow): DeviceRow {
     const { slot, slotIsNew, length, tokens } = sequence;
-    const known = Array.from({ length: count - guesses.length }, (_, i) => (start + i < length ? tokens[start + i]! : -1));
+    const known = [...tokens.subarray(0, length)];
+    const isGuess = (i: number): boolean => i >= count - guesses;
     return {
       sequence,
       slot,
       slotIsNew,
       start,
-      tokens: known.concat(guesses),
+      tokens: Array.from({ length: count }, (_, i) => (start + i < length || isGuess(i) ? tokens[start + i]! : -1)),
       output,
       outputs,
+      guesses,
+      draftStart,
+      drafts,
+      before: known.slice(0, draftStart),
+      draftTokens: Array.from({ length: draftCount }, (_, i) => known[draftStart + i] ?? -1),
       pages: sequence.pages.map((table) => ({ first: table.first, ids: [...table.ids.subarray(0, table.count)] })),
     };
   }
@@ -148,17 +167,36 @@ export class FakeDevice {
   #runRow(row: DeviceRow): Result {
     const { sequence, slot, start, tokens, output, outputs } = row;
     this.#checkOwner(slot, sequence);
-    const windows = this.#config.groups.map(({ window }) => window);
+    this.#runDraft(row);
+    const windows = this.#own.map((g) => this.#config.groups[g]!.window);
     const states = tokens.map((token, i) => {
       const input = inputAt(sequence.options, start + i, token < 0 ? this.#lastToken[slot]! : token);
-      const state = stateAt(start + i, input, windows, (g, position) => this.#caches[g]![this.#address(row, g, position)]!);
-      this.#write(row, start + i, state);
+      const state = stateAt(start + i, input, windows, (w, position) => this.#read(row, this.#own[w]!, position));
+      this.#write(row, this.#own, start + i, state);
       return state;
     });
     const sampled =
       output === "score" ? [] : this.#sample(states.slice(states.length - outputs), tokens.slice(tokens.length - outputs + 1));
     if (output === "sample") this.#lastToken[slot] = sampled.at(-1)!;
     return { sequence, start, output, states, tokens: Int32Array.from(sampled) };
+  }
+
+  /** The draft model finds the sequence's tokens in its cache, and adds those that it runs and all that it guesses but the last. */
+  #runDraft(row: DeviceRow): void {
+    const { sequence, slot, draftStart, draftTokens, drafts, tokens, guesses, before } = row;
+    if (draftTokens.length === 0) return;
+    const known = draftTokens.map((token) => (token < 0 ? this.#lastToken[slot]! : token));
+    const guessed = tokens.slice(tokens.length - guesses).slice(0, Math.max(0, drafts - 1));
+    if (drafts > 0 && draftStart + known.length !== row.start + tokens.length - guesses) throw new Error("drafts begin elsewhere");
+    for (const g of this.#drafts) {
+      if (sequence.state === "finished") continue; // ended since, by a step that failed before, perhaps
+      for (const [p, token] of before.entries()) {
+        if (this.#read(row, g, p) !== inputAt(sequence.options, p, token)) throw new Error(`the draft model finds another token at ${p}`);
+      }
+    }
+    for (const [i, token] of [...known, ...guessed].entries()) {
+      this.#write(row, this.#drafts, draftStart + i, inputAt(sequence.options, draftStart + i, token));
+    }
   }
 
   /** What follows each state, until it differs from the guess that the next state was made of. */
@@ -168,8 +206,12 @@ export class FakeDevice {
     return wrong < 0 ? sampled : sampled.slice(0, wrong + 1);
   }
 
-  #write(row: DeviceRow, position: number, state: number): void {
-    for (let g = 0; g < this.#caches.length; g++) this.#caches[g]![this.#address(row, g, position)] = state;
+  #read(row: DeviceRow, g: number, position: number): number {
+    return this.#caches[g]![this.#address(row, g, position)]!;
+  }
+
+  #write(row: DeviceRow, groups: number[], position: number, state: number): void {
+    for (const g of groups) this.#caches[g]![this.#address(row, g, position)] = state;
   }
 
   #address({ sequence, pages }: DeviceRow, g: number, position: number): number {

@@ -1,12 +1,12 @@
 import { expect } from "vitest";
 import type { GroupPages } from "../../../lib/schedule/groups/group.ts";
 import { createGroup } from "../../../lib/schedule/groups/index.ts";
-import { createPlan, type Plan } from "../../../lib/schedule/plan.ts";
+import { createPlan, type Plan, type PlanRow } from "../../../lib/schedule/plan.ts";
 import { Scheduler, type SchedulerConfig } from "../../../lib/schedule/scheduler.ts";
 import type { Sequence } from "../../../lib/schedule/sequence.ts";
 import { FakeDevice, type Result, solo } from "./fake-device.ts";
 import { Random, randomConfig, randomOptions, VOCABULARY } from "./random.ts";
-import { addGuesses } from "./support.ts";
+import { RandomSpeculator } from "./random-speculator.ts";
 
 /** Ways in which sequences ended, and what happened on the way, over all mixes. */
 export type Tally = Record<
@@ -55,6 +55,8 @@ export class Mix {
   /** Rows end at multiples of this. */
   readonly border: number;
 
+  readonly speculator: RandomSpeculator;
+
   /** `faulty`: steps fail, rows are dropped, rows guess, rows are cut. */
   constructor(seed: number, faulty: boolean, tally: Tally, faults: FaultTally) {
     const random = new Random(seed);
@@ -64,7 +66,9 @@ export class Mix {
       ? { alone: 0.3, abort: 0.01, lose: random.pick([0.02, 0.05, 0.1]), drop: random.pick([0, 0.05]), guess: random.pick([0, 0.4]) }
       : { alone: 0.7, abort: random.pick([0, 0, 0.03, 0.08]), lose: 0, drop: 0, guess: 0 };
     this.border = faulty ? random.pick([3, 2 ** 30]) : 2 ** 30;
-    this.scheduler = new Scheduler(this.config, (config, index, sizes): GroupPages => {
+    const hasDraft = this.config.groups.some(({ draft }) => draft);
+    this.speculator = new RandomSpeculator(random, this.shares.guess, hasDraft, (sequence) => this.live.get(sequence)!.tokens);
+    this.scheduler = new Scheduler(this.config, this.speculator, (config, index, sizes): GroupPages => {
       const cut = (start: number, end: number): number => Math.min(end, this.nextBorder(start));
       return Object.assign(createGroup(config, index, sizes), index === 0 ? { cut } : {});
     });
@@ -95,7 +99,7 @@ export class Mix {
     const { random, config } = this;
     const output = random.pick(["sample", "sample", "sample", "logits", "score"] as const);
     const options = randomOptions(random, output, config.maxContext);
-    const windows = config.groups.map(({ window }) => window);
+    const windows = config.groups.filter(({ draft }) => !draft).map(({ window }) => window);
     const expected = solo(options, windows, VOCABULARY);
     const first = this.scheduler.add(options);
     this.live.set(first, expected);
@@ -133,33 +137,10 @@ export class Mix {
     const plan = this.plans.at(-1)!;
     this.checkPlan(plan);
     for (const { sequence } of plan.rows.slice(0, plan.rowCount)) if (sequence.slotIsNew) this.admitted.set(sequence, plan.step);
-    const guesses = this.guess(plan);
     this.drop(plan);
     if (plan.rowCount === 0) return;
-    this.device.submit(plan, guesses);
+    this.device.submit(plan);
     this.plans.push(this.sparePlans.pop()!);
-  }
-
-  /** Some rows run guesses, most of them right, as far as the sequence's pages reach. */
-  guess(plan: Plan): Map<Sequence, number[]> {
-    const guesses = new Map<Sequence, number[]>();
-    for (const row of plan.rows.slice(0, plan.rowCount)) {
-      if (row.output !== "sample" || !this.random.chance(this.shares.guess)) continue;
-      const { sequence, start, count } = row;
-      const end = start + count;
-      const room = sequence.pages.map((table) => (table.first + table.count) * this.config.pageSize - end);
-      const tokens = sequence.options.maxTokens + sequence.promptLength - sequence.length - sequence.sampling;
-      const most = Math.min(...room, tokens, this.config.maxBatchTokens - plan.tokenCount, this.random.below(4));
-      if (most <= 0) continue;
-      const right = this.live.get(sequence)!.tokens.slice(end, end + most);
-      guesses.set(
-        sequence,
-        right.map((token) => (this.random.chance(0.7) ? token : this.random.below(VOCABULARY))),
-      );
-      addGuesses(plan, row, most);
-      this.check();
-    }
-    return guesses;
   }
 
   /** Rows leave the plan: for once, or because their sequence ends, before or after. */
@@ -236,7 +217,12 @@ export class Mix {
     if (asked > 1) this.faults.guessed += tokens.length - 1;
     this.faults.void += asked - tokens.length;
     this.scheduler.settle(sequence, Int32Array.of(-1, ...tokens, -1), 1, 1 + tokens.length);
-    const { options, length, promptLength } = sequence;
+    const { options, length, promptLength, pages, computed, draftComputed, state } = sequence;
+    if (asked > 1 && state === "running") {
+      const ends = pages.map(({ first, count }) => first + count);
+      const most = this.config.groups.map(({ draft }) => Math.ceil((draft ? draftComputed : computed) / this.config.pageSize));
+      expect(ends, "pages of wrong guesses").toEqual(most);
+    }
     expect([...sequence.tokens.subarray(0, length)]).toEqual(this.live.get(sequence)!.tokens.slice(0, length));
     const endToken = this.endTokens.get(sequence);
     if (length - promptLength === options.maxTokens || (endToken !== undefined && tokens.includes(endToken))) {
@@ -275,8 +261,9 @@ export class Mix {
     const wanted = ({ promptLength, options }: Sequence): number => promptLength + Math.max(0, options.maxTokens - 1);
     expect(rows.every(({ sequence, start, count }) => start + count <= wanted(sequence))).toBe(true);
     expect(rows.every(({ start, count }) => start + count <= this.nextBorder(start))).toBe(true);
-    const outputs = { none: () => 0, sample: () => 1, logits: () => 1, score: (count: number) => count };
-    expect(rows.every(({ output, count, outputs: n }) => n === outputs[output](count))).toBe(true);
+    const outputs = { none: () => 0, sample: (row: PlanRow) => 1 + row.guesses, logits: () => 1, score: (row: PlanRow) => row.count };
+    expect(rows.every((row) => row.outputs === outputs[row.output](row))).toBe(true);
+    expect(rows.every(({ guesses, output, sequence }) => guesses === 0 || (output === "sample" && sequence.options.speculate))).toBe(true);
     this.faults.cut += rows.filter(({ start, count, output }) => output === "none" && start + count === this.nextBorder(start)).length;
   }
 

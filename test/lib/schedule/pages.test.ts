@@ -92,7 +92,10 @@ describe("longestPrefix", () => {
   const hashes = Array.from({ length: 9 }, (_, p) => `prefix of ${p}`); // hashes[p + 1] names page p
   const sequence = { hashes } as unknown as Sequence;
   const group = (window: number, pages: number[]): GroupPages => {
-    const made = createGroup({ kind: window === 0 ? "all" : "window", window, pages: 8 }, 0, { pageSize: 4, maxBatchTokens: 8 });
+    const made = createGroup({ kind: window === 0 ? "all" : "window", window, pages: 8, draft: false }, 0, {
+      pageSize: 4,
+      maxBatchTokens: 8,
+    });
     for (const p of pages) made.pool.offer(made.pool.take(), hashes[p + 1]!, 1);
     return made;
   };
@@ -125,7 +128,8 @@ describe("longestPrefix", () => {
   });
 
   test("the first page of which a position sees something", () => {
-    const window = (tokens: number) => new WindowPages({ kind: "window", window: tokens, pages: 8 }, 0, { pageSize: 4, maxBatchTokens: 8 });
+    const window = (tokens: number) =>
+      new WindowPages({ kind: "window", window: tokens, pages: 8, draft: false }, 0, { pageSize: 4, maxBatchTokens: 8 });
     expect([0, 4, 5, 7, 8].map((position) => window(5).firstSeen(position))).toEqual([0, 0, 0, 0, 1]);
     expect(window(1).firstSeen(8)).toBe(2);
   });
@@ -136,7 +140,7 @@ describe("longestPrefix", () => {
       ["window", 0],
     ] as const) {
       // biome-ignore format: a line
-      expect(() => createGroup({ kind, window, pages: 8 }, 0, { pageSize: 4, maxBatchTokens: 8 })).toThrow("window is");
+      expect(() => createGroup({ kind, window, pages: 8, draft: false }, 0, { pageSize: 4, maxBatchTokens: 8 })).toThrow("window is");
     }
   });
 });

@@ -1,3 +1,4 @@
+import type { CacheGroupConfig } from "../../../lib/schedule/groups/group.ts";
 import { createGroup } from "../../../lib/schedule/groups/index.ts";
 import type { SchedulerConfig } from "../../../lib/schedule/scheduler.ts";
 import type { MediaSpan, SequenceOptions } from "../../../lib/schedule/sequence.ts";
@@ -36,12 +37,18 @@ export function randomConfig(random: Random): SchedulerConfig {
   const pageSize = random.pick([1, 2, 4, 5]);
   const maxBatchTokens = 1 + random.below(12);
   const maxContext = 12 + random.below(40);
-  const groups = random.pick(WINDOWS).map((window) => {
-    const config = (pages: number) => ({ kind: window === 0 ? ("all" as const) : ("window" as const), window, pages });
+  const groups: CacheGroupConfig[] = random.pick(WINDOWS).map((window) => {
+    const config = (pages: number): CacheGroupConfig => ({
+      kind: window === 0 ? ("all" as const) : ("window" as const),
+      window,
+      pages,
+      draft: false,
+    });
     let pages = 1; // the fewest that the scheduler takes, and a few
     while (createGroup(config(pages), 0, { pageSize, maxBatchTokens }).maxContext < maxContext) pages += 1;
     return config(pages + random.below(1 + pages / 2));
   });
+  if (random.chance(0.5)) groups.push({ kind: "all", window: 0, pages: Math.ceil(maxContext / pageSize) + random.below(8), draft: true });
   return { pageSize, maxBatchTokens, maxContext, groups, maxSlots: 1 + random.below(6), prefixCache: random.chance(0.7), modelId: "fake" };
 }
 
@@ -70,5 +77,6 @@ export function randomOptions(random: Random, output: SequenceOptions["output"],
     cacheSalt: random.pick(["", "", "salt"]),
     adapter: random.pick(["", "", "a"]),
     media: randomMedia(random, prompt.length),
+    speculate: random.chance(0.8),
   };
 }

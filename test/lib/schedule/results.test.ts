@@ -256,6 +256,7 @@ test("rows end where a group cuts them, prompts and prefix hits alike; the least
   };
   const scheduler = new Scheduler(
     { pageSize: 4, maxBatchTokens: 16, maxSlots: 8, maxContext: 64, prefixCache: true, modelId: "m", groups: [allOf(32), allOf(32)] },
+    undefined,
     cutting,
   );
   const sequence = scheduler.add(options(14, { maxTokens: 2 }));

@@ -5,8 +5,8 @@ import { Scheduler, type SchedulerConfig } from "../../../lib/schedule/scheduler
 import type { Sequence, SequenceOptions } from "../../../lib/schedule/sequence.ts";
 
 /** Groups of each kind. */
-export const allOf = (pages: number): CacheGroupConfig => ({ kind: "all", window: 0, pages });
-export const windowOf = (window: number, pages: number): CacheGroupConfig => ({ kind: "window", window, pages });
+export const allOf = (pages: number): CacheGroupConfig => ({ kind: "all", window: 0, pages, draft: false });
+export const windowOf = (window: number, pages: number): CacheGroupConfig => ({ kind: "window", window, pages, draft: false });
 
 /** A small scheduler. */
 export function schedulerOf(config: Partial<SchedulerConfig> = {}): Scheduler {
@@ -26,7 +26,7 @@ export function schedulerOf(config: Partial<SchedulerConfig> = {}): Scheduler {
 export function options(length: number, more: Partial<SequenceOptions> & { first?: number } = {}): SequenceOptions {
   const { first = 0, ...rest } = more;
   const prompt = Int32Array.from({ length }, (_, i) => first + i);
-  return { prompt, maxTokens: 8, priority: 0, output: "sample", cacheSalt: "", adapter: "", media: [], ...rest };
+  return { prompt, maxTokens: 8, priority: 0, output: "sample", cacheSalt: "", adapter: "", media: [], speculate: true, ...rest };
 }
 
 /** Rows as text, `id:start+count output`. */
@@ -68,12 +68,13 @@ export function hashesOf(sequenceOptions: SequenceOptions, modelId = "model"): s
 /** Pages that sequences hold, by group. */
 export const used = (scheduler: Scheduler): number[] => scheduler.stats().groups.map(({ used }) => used);
 
-/** As speculation will: a row that samples runs `count` guesses of what follows, too, and asks for a token after each. */
+/** As a speculator would have it: a row that samples runs `count` guesses of what follows, too, and asks for a token after each. */
 export function addGuesses(plan: Plan, row: PlanRow, count: number): void {
   const { sequence } = row;
   plan.tokenCount += count;
   row.count += count;
   row.outputs += count;
+  row.guesses += count;
   sequence.computed += count;
   sequence.sampling += count;
   sequence.asked[sequence.asked.length - 1]! += count;

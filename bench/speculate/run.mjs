@@ -1,0 +1,125 @@
+// Speculation against none, in the same process: npm run bench:speculate [-- --only draft] [-- --rounds 3] [-- --device cuda]
+// Writes bench/results/speculate.json; see bench/README.md for the method.
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { median } from "../../dist/cli/bench.js";
+import { createEngine } from "../../dist/engine.js";
+import { native } from "../../dist/native/addon.js";
+import { openParts } from "../../dist/run/parts.js";
+import { makeModel } from "../support/make-model.mjs";
+import { Pattern } from "../support/pattern.mjs";
+import { printCase, writeResults } from "../support/report.mjs";
+
+const { values: options } = parseArgs({
+  options: { only: { type: "string", default: "" }, rounds: { type: "string", default: "3" }, device: { type: "string", default: "cpu" } },
+});
+const at = (path) => fileURLToPath(new URL(path, import.meta.url));
+const TOKENS = 96; // of each request, after a prompt of PROMPT that is cached
+const PROMPT = 16;
+
+const prompt = (i) => Array.from({ length: PROMPT }, (_, t) => 10 + ((t * 7919 + i * 104729) % 8000));
+
+/** All requests at once: what they got, and tokens per second. */
+async function timed(engine, batch, temperature) {
+  const params = { temperature, ignoreEos: true, maxTokens: TOKENS };
+  const prompts = Array.from({ length: batch }, (_, i) => prompt(i));
+  await Promise.all(prompts.map((ids) => engine.generate(ids, { ...params, maxTokens: 1 })));
+  const start = performance.now();
+  const completions = await Promise.all(prompts.map((ids, seed) => engine.generate(ids, { ...params, seed })));
+  const tokensPerSecond = (batch * TOKENS * 1000) / (performance.now() - start);
+  return { tokensPerSecond, completions, wholes: completions.map(({ tokens }, i) => [...prompt(i), ...tokens]) };
+}
+
+/** An engine that guesses; with a rate, the guesses are replaced by those of a pattern over what is `known`. */
+async function openGuessing(model, speculate, rate, known) {
+  const parts = await openParts(model, { ...engineOptions, speculate }, native());
+  const trial = rate === undefined ? {} : { trial: { wrap: (proposer) => new Pattern(proposer, rate, known) } };
+  return createEngine({ ...parts, ...trial });
+}
+
+const engineOptions = { device: options.device, maxContext: 1024 };
+
+/** Each batch without and with guesses in turn, after a turn that warms up; of the medians the ratio. The tokens have to be the same. */
+async function compare({ model, speculate, rate, batches, temperature = 0 }) {
+  const known = [];
+  const [plain, guessing] = [
+    createEngine(await openParts(model, engineOptions, native())),
+    await openGuessing(model, speculate, rate, known),
+  ];
+  const figures = {};
+  for (const batch of batches) {
+    const speeds = { plain: [], guessing: [] };
+    let last;
+    for (let round = 0; round <= Number(options.rounds); round++) {
+      const without = await timed(plain, batch, temperature);
+      known.splice(0, known.length, ...without.wholes);
+      last = await timed(guessing, batch, temperature);
+      if (JSON.stringify(last.wholes) !== JSON.stringify(without.wholes))
+        throw new Error(`batch ${batch}: other tokens than without guesses`);
+      if (round === 0) continue;
+      speeds.plain.push(without.tokensPerSecond);
+      speeds.guessing.push(last.tokensPerSecond);
+    }
+    figures[`batch${batch}`] = figuresOf(speeds, last.completions);
+  }
+  await Promise.all([plain.close(), guessing.close()]);
+  return figures;
+}
+
+function figuresOf(speeds, completions) {
+  const sum = (field) => completions.reduce((total, { usage }) => total + usage[field], 0);
+  const [without, withGuesses] = [median(speeds.plain), median(speeds.guessing)];
+  return {
+    plain: without,
+    guessing: withGuesses,
+    ratio: withGuesses / without,
+    drafted: sum("draftedTokens"),
+    accepted: sum("acceptedTokens"),
+  };
+}
+
+const LARGE = () => makeModel("llama-3.2-1b-49k");
+const SMALL = () => makeModel("smollm2-135m");
+const tales = at("../../../shared/models/tales/tales-q8_0.gguf");
+const talesDraft = at("../../../shared/models/tales-draft/tales-draft-bf16.gguf");
+const atLeast = (bars) => Object.fromEntries(Object.entries(bars).map(([batch, ratio]) => [`${batch}.ratio`, [">=", ratio]]));
+const never = atLeast({ batch1: 0.97, batch8: 0.97, batch32: 0.97 });
+const all = [1, 8, 32];
+
+/** What is measured, and the bars of the ratios. */
+const CASES = {
+  "draft 135m for 1b q8_0, acceptance 0.75": {
+    run: async () => compare({ model: await LARGE(), speculate: { draft: await SMALL() }, rate: 0.75, batches: [1, 8] }),
+    bars: atLeast({ batch1: 1.5, batch8: 1.1 }),
+  },
+  "lookup 1b q8_0, acceptance 0.9": {
+    run: async () => compare({ model: await LARGE(), speculate: { lookup: true }, rate: 0.9, batches: [1, 8] }),
+    bars: atLeast({ batch1: 2.5 }),
+  },
+  "draft 135m for 1b q8_0, acceptance 0": {
+    run: async () => compare({ model: await LARGE(), speculate: { draft: await SMALL() }, rate: 0, batches: all }),
+    bars: never,
+  },
+  "lookup 1b q8_0, acceptance 0": {
+    run: async () => compare({ model: await LARGE(), speculate: { lookup: true }, rate: 0, batches: all }),
+    bars: never,
+  },
+  ...(existsSync(tales) && {
+    "tales-draft for tales q8_0": { run: () => compare({ model: tales, speculate: { draft: talesDraft }, batches: all }), bars: never },
+    "tales-draft for tales q8_0, acceptance 0": {
+      run: () => compare({ model: tales, speculate: { draft: talesDraft }, rate: 0, batches: all }),
+      bars: never,
+    },
+    "lookup tales q8_0": { run: () => compare({ model: tales, speculate: { lookup: true }, batches: all, temperature: 0.7 }), bars: never },
+  }),
+};
+
+const chosen = Object.entries(CASES).filter(([name]) => name.includes(options.only));
+if (chosen.length === 0) throw new Error(`--only is ${options.only}; expected a part of ${Object.keys(CASES).join(", ")}`);
+const results = {};
+for (const [name, { run, bars }] of chosen) {
+  results[name] = await run();
+  printCase(name, results[name], bars);
+}
+writeResults(at("../results/speculate.json"), { command: "npm run bench:speculate", device: options.device }, results);

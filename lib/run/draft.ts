@@ -1,0 +1,42 @@
+import { KvasirError, show } from "../errors.ts";
+import { type ModelSource, type ModelSpec, TENSOR_TYPES } from "../model/spec.ts";
+import { tokenBytes, type Vocabulary } from "../text/tokenizer/vocabulary.ts";
+
+/** The specs of a model and its draft model with the cache groups of both: first the model's, and those of the other without layers. */
+export function joinSpecs(model: ModelSpec, draft: ModelSpec): { model: ModelSpec; draft: ModelSpec } {
+  const foreign = ({ cacheGroups }: ModelSpec) => cacheGroups.map((group) => ({ ...group, layers: [] }));
+  const first = model.cacheGroups.length;
+  const layers = draft.layers.map((layer) => ({ ...layer, mixer: { ...layer.mixer, cacheGroup: first + layer.mixer.cacheGroup } }));
+  return {
+    model: { ...model, cacheGroups: [...model.cacheGroups, ...foreign(draft)] },
+    draft: { ...draft, layers, cacheGroups: [...foreign(model), ...draft.cacheGroups] },
+  };
+}
+
+/** Bytes of a model's weights in its files. */
+export function bytesOfWeights({ tensors }: ModelSource): number {
+  const bytesOf = (elements: number, { block, bytes }: { block: number; bytes: number }): number => (elements / block) * bytes;
+  return tensors.reduce(
+    (sum, { shape, type }) =>
+      sum +
+      bytesOf(
+        shape.reduce((product, size) => product * size, 1),
+        TENSOR_TYPES[type],
+      ),
+    0,
+  );
+}
+
+/** Throws INVALID_ARGUMENT with the first id of both models that is another token of the draft model: others are never guessed. */
+export function checkSameTokens(model: ModelSource, draft: ModelSource, own: Vocabulary, drafts: Vocabulary): void {
+  for (let id = 0; id < Math.min(model.spec.vocabSize, draft.spec.vocabSize); id++) {
+    const [expected, found] = [tokenBytes(own, id), tokenBytes(drafts, id)];
+    const isSpecial = (own.special[id] ?? 0) === 1;
+    if (Buffer.compare(expected, found) === 0 && isSpecial === ((drafts.special[id] ?? 0) === 1)) continue;
+    const text = (bytes: Uint8Array): string => show(new TextDecoder().decode(bytes));
+    throw new KvasirError(
+      "INVALID_ARGUMENT",
+      `speculate.draft is ${draft.name}, whose token ${id} is ${text(found)}; expected ${text(expected)}${isSpecial ? ", special" : ""}, as in ${model.name}`,
+    );
+  }
+}

@@ -1,0 +1,58 @@
+import { describe, expect, test } from "vitest";
+import { checkOptions } from "../../../lib/api/options.ts";
+import { bytesOfWeights, checkSameTokens, joinSpecs } from "../../../lib/run/draft.ts";
+import { buildVocabulary, type Vocabulary } from "../../../lib/text/tokenizer/vocabulary.ts";
+import { fakeSource, VOCAB } from "../../support/fake-engine.ts";
+
+const model = fakeSource();
+const draft = { ...fakeSource(), name: "small" };
+
+test("the specs of both have the cache groups of both; a group has the layers of one", () => {
+  const joined = joinSpecs(model.spec, draft.spec);
+  expect(joined.model.cacheGroups.map(({ layers }) => layers)).toEqual([[0], [1], [], []]);
+  expect(joined.draft.cacheGroups.map(({ layers }) => layers)).toEqual([[], [], [0], [1]]);
+  expect(joined.draft.layers.map(({ mixer }) => mixer.cacheGroup)).toEqual([2, 3]);
+  expect(joined.model.layers).toEqual(model.spec.layers);
+});
+
+test("the cache's bytes are shared: pages of a draft model as many as of layers that see all", () => {
+  const given = { speculate: { draft: "small" }, kvCacheBytes: 100_000, maxContext: 128 } as const;
+  const { pages, draftCompute } = checkOptions(given, model, ["portable"], draft);
+  expect([pages.length, pages[2], pages[3], draftCompute]).toEqual([4, pages[0], pages[0], "f32"]);
+  expect(() => checkOptions({ ...given, device: "cuda" }, model, ["portable"], draft)).toThrow(
+    expect.objectContaining({ code: "UNSUPPORTED_DEVICE" }),
+  );
+});
+
+test("bytes of weights, by their types", () => {
+  const tensor = { name: "", file: 0, offset: 0, plusOne: false };
+  const tensors = [{ ...tensor, type: "Q8_0" as const, shape: [2, 64] }, { ...tensor, type: "F32" as const, shape: [3] }]; // biome-ignore format: a line
+  expect(bytesOfWeights({ ...model, tensors })).toBe(4 * 34 + 12);
+});
+
+describe("tokens", () => {
+  const facts = { bosToken: -1, eosToken: -1, addsBos: false, prefixSpace: false, bosText: "", eosText: "" };
+  const vocabularyOf = (pieces: string[], special: number[]): Vocabulary => {
+    return buildVocabulary(pieces.map((piece) => Buffer.from(piece)), special, facts); // biome-ignore format: a line
+  };
+  const pieces = Array.from({ length: VOCAB }, (_, i) => `t${i}`);
+  const check = (changed: string[], special: number[]): void => {
+    checkSameTokens(model, draft, vocabularyOf(pieces, [0, 1]), vocabularyOf(changed, special));
+  };
+
+  test("are the same, or the first that differs is named", () => {
+    check(pieces, [0, 1]);
+    check([...pieces, "more than the model has"], [0, 1]);
+    expect(() => check(pieces.with(7, "x").with(9, "y"), [0, 1])).toThrow(
+      'speculate.draft is small, whose token 7 is "x"; expected "t7", as in fake',
+    );
+    expect(() => check(pieces.slice(0, 39), [0, 1])).toThrow('token 39 is ""; expected "t39"');
+    expect(() => check(pieces, [0])).toThrow('token 1 is "t1"; expected "t1", special');
+  });
+
+  test("that one of the models lacks are never guessed, and not compared", () => {
+    const smaller = { ...draft, spec: { ...draft.spec, vocabSize: 39 } };
+    checkSameTokens(model, smaller, vocabularyOf(pieces, []), vocabularyOf(pieces.slice(0, 39), []));
+    checkSameTokens(smaller, model, vocabularyOf(pieces.slice(0, 39), []), vocabularyOf(pieces, []));
+  });
+});

@@ -1,0 +1,74 @@
+import { expect, test } from "vitest";
+import { type Load, type Machine, simulate } from "./simulation.ts";
+
+/** The policy on made-up machines, where nothing disturbs the clock. */
+
+/** As a CPU with two threads and a model of 1 B: a step reads the weights, then each token costs; a draft model of 135 M. */
+const cpu: Machine = {
+  stepMs: (tokens) => 36 + 2.7 * Math.max(0, tokens - 2),
+  passMs: (rows) => 6 + 0.4 * rows,
+  gapMs: 0.2,
+  draftShare: 0.13,
+};
+/** As tales and its draft: steps of a third of a millisecond, so that what JavaScript takes between two counts. */
+const tiny: Machine = { stepMs: (tokens) => 0.3 + 0.08 * tokens, passMs: (rows) => 0.1 + 0.02 * rows, gapMs: 0.06, draftShare: 0.27 };
+/** As a GPU: a hundred tokens cost no more than one. */
+const gpu: Machine = { stepMs: (tokens) => 5 + Math.max(0, tokens - 128) * 0.04, passMs: () => 1, gapMs: 0.1, draftShare: 0.13 };
+
+/** Speed with guesses by that without. */
+function gain(machine: Machine, load: Partial<Load> & { rate: Load["rate"] }): number {
+  const whole = { guessing: 1, plain: 0, tokens: 200, requests: 20, drafts: true, ...load };
+  return simulate(machine, whole, true).speed / simulate(machine, whole, false).speed;
+}
+
+test.each([
+  ["cpu", cpu],
+  ["tiny", tiny],
+  ["gpu", gpu],
+])("%s: guesses that are never right cost at most 3 %%", (_, machine) => {
+  for (const drafts of [true, false]) {
+    for (const guessing of [1, 8, 32, 128]) {
+      const found = gain(machine, { guessing, requests: 3 * guessing + 8, drafts, rate: () => 0 });
+      expect(found, `${guessing} ${drafts}`).toBeGreaterThan(0.97);
+    }
+  }
+});
+
+test("whatever the rate, it is never below 0.97 ×", () => {
+  for (const machine of [cpu, tiny, gpu]) {
+    for (const rate of [0.1, 0.3, 0.5, 0.7, 0.9]) {
+      for (const guessing of [1, 8, 32]) {
+        const found = gain(machine, { guessing, requests: 2 * guessing + 8, rate: () => rate });
+        expect(found, `${rate} ${guessing}`).toBeGreaterThan(0.97);
+      }
+    }
+  }
+});
+
+test("nor where one step in ten is disturbed, nor where a step has no room for more", () => {
+  for (const machine of [cpu, tiny, gpu]) {
+    for (const rate of [0, 0.5, 0.8]) {
+      expect(gain(machine, { guessing: 8, requests: 24, rate: () => rate, disturbed: 0.1 }), `${rate}`).toBeGreaterThan(0.92);
+    }
+    expect(gain(machine, { guessing: 128, requests: 264, drafts: false, rate: () => 0.9 })).toBeGreaterThan(0.97);
+  }
+});
+
+test("what pays is used", () => {
+  expect(gain(cpu, { rate: () => 0.75 })).toBeGreaterThan(1.5);
+  expect(gain(cpu, { rate: () => 0.9, drafts: false })).toBeGreaterThan(2.5);
+  expect(gain(gpu, { rate: () => 0.75 })).toBeGreaterThan(1.6);
+  expect(gain(gpu, { rate: () => 0.75, guessing: 16, requests: 48 })).toBeGreaterThan(1.2);
+  expect(gain(gpu, { rate: () => 0.9, drafts: false })).toBeGreaterThan(4);
+});
+
+test("it comes back when a text becomes predictable, and ends when it no longer is", () => {
+  const always = gain(cpu, { tokens: 2000, requests: 4, drafts: false, rate: () => 0.8 });
+  const half = gain(cpu, { tokens: 2000, requests: 4, drafts: false, rate: (ms) => (Math.floor(ms / 20_000) % 2 === 0 ? 0 : 0.8) });
+  expect(half).toBeGreaterThan(1 + (always - 1) * 0.3);
+});
+
+test("rows that don't guess lose nothing by those that do", () => {
+  expect(gain(cpu, { guessing: 4, plain: 12, requests: 64, rate: () => 0.3 })).toBeGreaterThan(0.97);
+  expect(gain(tiny, { guessing: 4, plain: 12, requests: 64, rate: () => 0.6 })).toBeGreaterThan(0.97);
+});
