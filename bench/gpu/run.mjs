@@ -3,13 +3,21 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { makeModel, SHAPES, weightBytes } from "../support/make-model.mjs";
+import { makeModel, weightBytes } from "../support/make-model.mjs";
 import { printCase, writeResults } from "../support/report.mjs";
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 const { values: options } = parseArgs({ options: { only: { type: "string", default: "" } } });
-const names = Object.keys(SHAPES).filter((name) => name.includes(options.only) && name !== "llama-3.2-1b-49k");
-if (names.length === 0) throw new Error(`--only is ${options.only}; expected a part of ${Object.keys(SHAPES).join(", ")}`);
+const MODELS = [
+  ["smollm2-135m", "q8_0"],
+  ["llama-3.2-1b", "q8_0"],
+  ["llama-3.1-8b", "q8_0"],
+  ["llama-3.1-8b", "q4_k"],
+  ["llama-3.1-8b", "bf16"],
+];
+const titles = MODELS.map((model) => model.join(" "));
+const chosen = MODELS.filter((_, i) => titles[i].includes(options.only));
+if (chosen.length === 0) throw new Error(`--only is ${options.only}; expected a part of ${titles.join(", ")}`);
 
 /** What the driver says of the first card. */
 function gpu() {
@@ -26,15 +34,15 @@ function rows(model, prompt, batches) {
   return JSON.parse(execFileSync(process.execPath, [at("../../dist/cli/main.js"), ...args.map(String)], { encoding: "utf8" }));
 }
 
-async function measure(name) {
-  const model = await makeModel(name);
+async function measure(name, type) {
+  const model = await makeModel(name, type);
   const speed = (found, phase, batch) => found.find((row) => row.phase === phase && row.batch === batch).tokensPerSecond;
   const short = rows(model, 512, "1,8,32,64");
   const long = rows(model, 4096, "1");
   const decode = Object.fromEntries([1, 8, 32, 64].map((batch) => [`batch${batch}`, speed(short, "decode", batch)]));
   return {
-    decode,
-    weightGBs: (decode.batch1 * weightBytes(name)) / 1e9,
+    decode: { ...decode, after4096: speed(long, "decode", 1) },
+    weightGBs: (decode.batch1 * weightBytes(name, type)) / 1e9,
     prefill: { prompt512: speed(short, "prefill", 1), prompt4096: speed(long, "prefill", 1) },
   };
 }
@@ -44,9 +52,9 @@ if (card === undefined) {
   console.warn("SKIPPED: there is no NVIDIA GPU here, so nothing of the CUDA back end was measured");
 } else {
   const results = {};
-  for (const name of names) {
-    const title = `${name} q8_0`;
-    results[title] = await measure(name);
+  for (const [name, type] of chosen) {
+    const title = `${name} ${type}`;
+    results[title] = await measure(name, type);
     printCase(title, results[title], {});
   }
   writeResults(at("../results/gpu.json"), { command: "npm run bench:gpu", gpu: card }, results);

@@ -103,9 +103,6 @@ export function checkOptions(
   const kvType = checkOneOf("kvType", options.kvType ?? "f16", ["f32", "f16", "bf16"]);
   const maxBatchTokens = checkInteger("maxBatchTokens", options.maxBatchTokens ?? DEFAULT_BATCH_TOKENS, 1, 65536);
   const device = checkDevice(options, isas);
-  if (draft !== undefined && device.kind === "cuda") {
-    throw new KvasirError("UNSUPPORTED_DEVICE", "speculate.draft is given on device cuda, which runs no draft model yet; expected cpu");
-  }
   return {
     device,
     compute: checkCompute(options.compute ?? "auto", source, device),

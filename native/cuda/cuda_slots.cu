@@ -13,6 +13,11 @@ float* row_of(const Sample& op, int output) {
   return static_cast<float*>(op.logits.data) + (output - op.first) * op.logits.stride;
 }
 
+// The most that a slot may be asked to draft: no step checks more than it has tokens.
+size_t drafts_of(const SlotLimits& limits) {
+  return limits.draft_vocab > 0 ? static_cast<size_t>(limits.step.tokens) : 0;
+}
+
 template <class Element>
 uint8_t* put(const std::vector<Element>& from, uint8_t* to) {
   return reinterpret_cast<uint8_t*>(std::copy(from.begin(), from.end(), reinterpret_cast<Element*>(to)));
@@ -27,6 +32,7 @@ CudaSlots::CudaSlots(const SlotLimits& limits, Stream& stream, int logit_rows)
       teams_(limits.vocab, logit_rows),
       arrays_(kHeader + static_cast<size_t>(steps_.elements()) * sizeof(int32_t)),
       states_(size_t(limits.slots) * sizeof(SlotState)),
+      drafted_(size_t(limits.slots) * drafts_of(limits) * sizeof(DraftedToken)),
       changed_(size_t(limits.vocab) * sizeof(float)),
       host_logits_(size_t(logit_rows) * limits.vocab),
       slots_(limits.slots),
@@ -59,6 +65,7 @@ void CudaSlots::set(int slot, SlotConfig config) {
   auto* lists = arrays.lists ? static_cast<uint8_t*>(arrays.lists->address()) : nullptr;
   setup.state.biases = reinterpret_cast<TokenBias*>(lists);
   setup.state.end_tokens = reinterpret_cast<int32_t*>(lists + biases);
+  setup.state.drafted = static_cast<DraftedToken*>(drafted_.address()) + size_t(slot) * drafts_of(limits_);
   setup.state.counts = setup.counts ? static_cast<int32_t*>(arrays.counts->address()) : nullptr;
   const PinnedPool::Piece piece = pinned_.take(sizeof(SlotState) + bytes);
   std::memcpy(piece->data(), &setup.state, sizeof(SlotState));
@@ -83,7 +90,7 @@ const StepInputs& CudaSlots::begin_step(const Batch& batch) {
   host_step_ = steps_.view(sizes, host, host_tables_);
   reserve_logits();
   upload(arrays_.address(), piece_, 0, bytes, "a step's inputs");
-  put_last_tokens(step, state(0), stream_.get());
+  put_last_tokens(step, state(0), limits_.draft_vocab, stream_.get());
   return step;
 }
 
@@ -94,6 +101,7 @@ void CudaSlots::sample(const Sample& op) {
                  .first = op.first,
                  .count = op.count,
                  .vocab = limits_.vocab,
+                 .draft_vocab = limits_.draft_vocab,
                  .logits = static_cast<float*>(op.logits.data),
                  .stride = op.logits.stride,
                  .slots = state(0),

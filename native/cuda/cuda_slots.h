@@ -46,6 +46,7 @@ class CudaSlots : public Slots {
   SampleTeams teams_;
   DeviceBuffer arrays_;        // where the step's results go, then its arrays
   DeviceBuffer states_;        // [slots] SlotState
+  DeviceBuffer drafted_;       // [slots, most drafts] DraftedToken
   DeviceBuffer changed_;       // [V] logits that a processor changed
   Pinned<float> host_logits_;  // [logit_rows, V]
   std::vector<Arrays> slots_;

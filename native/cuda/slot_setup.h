@@ -30,7 +30,8 @@ inline SlotSetup setup_of(SlotConfig config) {
   setup.end_tokens = std::move(config.end_tokens);
   setup.state.params = params;
   setup.state.seed = config.seed;
-  setup.state.progress = {.place = outputs, .last_token = config.tokens.empty() ? 0 : config.tokens.back(), .sampled = -1};
+  setup.state.progress = {
+      .place = outputs, .last_token = config.tokens.empty() ? 0 : config.tokens.back(), .sampled = -1, .drafts = 0, .kept_token = -1};
   setup.state.min_tokens = config.min_tokens;
   setup.state.logprobs = config.logprobs;
   setup.state.bias_count = static_cast<int>(setup.biases.size());

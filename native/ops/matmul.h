@@ -8,7 +8,8 @@
 //
 // Compute:
 //   F32   exactly dequantized weights, float32 products
-//   BF16  x rounded to bfloat16 (nearest even), then as F32
+//   BF16  x rounded to bfloat16 (nearest even), then as F32; a device may round W to bfloat16, too: the value once, or a block's scale and
+//         then the product
 //   INT8  where W is quantized: x rounded to 8 bits by blocks of 32 (scale = max|x| / 127), integer products exact within a block;
 //         where W is not quantized: as F32
 // Order: for each (t, n) one accumulator runs over k (F32, BF16) or over the blocks of k (INT8) in ascending order; bias last.

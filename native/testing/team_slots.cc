@@ -40,7 +40,7 @@ void TeamSlots::sample(const Sample& op) {
     if (cuda::keeps_logits(step, o)) arrays_[step.slots[step.out_rows[o]]].raw.assign(row_of(o), row_of(o) + vocab_);
   }
   cuda::SampledOutput* results = results_.data();
-  const cuda::SampleJob job{step, op.first, op.count, vocab_, logits, op.logits.stride, states_.data(), &results};
+  const cuda::SampleJob job{step, op.first, op.count, vocab_, 0, logits, op.logits.stride, states_.data(), &results};
   run_team(crew_, [&](HostTeam& team) { cuda::sample_rows(team, job, 0, 1); });
   for (int o = op.first; o < op.first + op.count; ++o) {
     if (step.out_rows[o] < 0) continue;

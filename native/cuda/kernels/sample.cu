@@ -45,10 +45,18 @@ __global__ void __launch_bounds__(kTeamThreads, 2) choose_row(const __grid_const
   team.close();
 }
 
-__global__ void put_last_tokens(StepInputs step, const SlotState* slots) {
-  const int t = blockIdx.x * blockDim.x + threadIdx.x;
-  if (t >= step.tokens || step.token_ids[t] >= 0) return;
-  const_cast<int32_t*>(step.token_ids)[t] = slots[step.slots[step.row_of_token[t]]].progress.last_token;
+// One block a row.
+__global__ void put_last_tokens(StepInputs step, SlotState* slots, int draft_vocab) {
+  const int row = blockIdx.x, begin = step.q_indptr[row], end = step.q_indptr[row + 1];
+  if (begin == end) return;  // padding
+  SlotState& slot = slots[step.slots[row]];
+  const bool draft = static_cast<RowOutput>(step.kinds[row]) == RowOutput::Draft;
+  if (!draft && threadIdx.x == 0) end_drafts(slot);
+  __syncthreads();
+  for (int t = begin + static_cast<int>(threadIdx.x); t < end; t += static_cast<int>(blockDim.x)) {
+    const int32_t token = token_of(slot, step.token_ids[t]);
+    const_cast<int32_t*>(step.token_ids)[t] = draft && token >= draft_vocab ? 0 : token;
+  }
 }
 
 __global__ void count_tokens(const SeenToken* seen, int count, int32_t* counts) {
@@ -100,8 +108,8 @@ void SampleTeams::choose(const ChoiceJob& job, cudaStream_t stream) const {
   launch<ChoiceJob>(choose_row, job, teams, 1, stream);
 }
 
-void put_last_tokens(const StepInputs& step, const SlotState* slots, cudaStream_t stream) {
-  put_last_tokens<<<(step.tokens + 255) / 256, 256, 0, stream>>>(step, slots);
+void put_last_tokens(const StepInputs& step, SlotState* slots, int draft_vocab, cudaStream_t stream) {
+  put_last_tokens<<<step.rows, 128, 0, stream>>>(step, slots, draft_vocab);
   check_launch("put_last_tokens");
 }
 

@@ -22,8 +22,8 @@ class SampleTeams {
   DeviceBuffer memory_, values_, weights_;  // of each team: TeamMemory, [V] float, [V] uint64
 };
 
-// Each slot's last token in place of -1.
-void put_last_tokens(const StepInputs& step, const SlotState* slots, cudaStream_t stream);
+// Each slot's last token in place of -1, its drafts in place of smaller numbers; 0 for what a draft model of `draft_vocab` tokens lacks.
+void put_last_tokens(const StepInputs& step, SlotState* slots, int draft_vocab, cudaStream_t stream);
 
 // Into a slot's counts, which are zero.
 void count_tokens(const SeenToken* seen, int count, int32_t* counts, cudaStream_t stream);

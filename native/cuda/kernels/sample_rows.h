@@ -45,6 +45,51 @@ KVASIR_TEAM void sample_token(Team& team, const float* logits, const SlotState& 
   if (token >= 0) accept(team, part, slot, progress, token);
 }
 
+// A draft is accepted as a token that was sampled, and undone when the step begins that checks it.
+template <class Team>
+KVASIR_TEAM void accept_draft(Team& team, const Part& part, const SlotState& slot, SlotProgress& progress, int32_t token) {
+  if (progress.kept_token < 0) {
+    progress.kept_token = progress.last_token;
+    progress.drafts = 0;
+  }
+  DraftedToken& drafted = slot.drafted[progress.drafts++];
+  if (team.leads()) drafted.token = token;
+  if (slot.counts != nullptr && team.thread() == 0 && token >= part.first && token < part.first + part.count) {
+    drafted.count = slot.counts[token];
+  }
+  accept(team, part, slot, progress, token);
+}
+
+// By one thread: the slot as it was before it drafted.
+KVASIR_TEAM inline void end_drafts(SlotState& slot) {
+  SlotProgress& progress = slot.progress;
+  if (progress.kept_token < 0) return;
+  progress.last_token = progress.kept_token;
+  progress.kept_token = -1;
+  progress.place -= static_cast<uint64_t>(progress.drafts);
+  for (int i = progress.drafts - 1; i >= 0 && slot.counts != nullptr; --i) slot.counts[slot.drafted[i].token] = slot.drafted[i].count;
+}
+
+// What stands for a token of a step: a token as it is, -1 the slot's last, -2 - i its i-th draft.
+KVASIR_TEAM inline int32_t token_of(const SlotState& slot, int32_t id) {
+  if (id >= -1) return id >= 0 ? id : slot.progress.last_token;
+  return -2 - id < slot.progress.drafts ? slot.drafted[-2 - id].token : 0;
+}
+
+// As sample_token, without log-probabilities. Where no logit is finite any token will do: it is wrong.
+template <class Team>
+KVASIR_TEAM void sample_draft(Team& team, const float* logits, const SlotState& slot, SlotProgress& progress, int vocab,
+                              SampledOutput* result) {
+  const Part part = own_part(team, vocab);
+  const float* own = logits + part.first;
+  const bool changes = slot.counts != nullptr || slot.bias_count > 0 || bans(slot, progress.place);
+  if (changes) adjust(team, part, own, slot, progress.place);
+  progress.sampled = choose(team, part, changes ? part.values : own, slot, progress.place, vocab);
+  const int32_t token = progress.sampled < 0 ? 0 : progress.sampled;
+  put_result(team, result, token, NAN, 0);
+  accept_draft(team, part, slot, progress, token);
+}
+
 // Adjusted logits in place of the raw ones, for the host.
 template <class Team>
 KVASIR_TEAM void adjust_logits(Team& team, float* logits, const SlotState& slot, uint64_t place, int vocab, SampledOutput* result) {
@@ -89,8 +134,9 @@ KVASIR_TEAM void sample_output(Team& team, const SampleJob& job, int output, con
     case RowOutput::Score:
       return score_next(team, logits, token + 1 < step.q_indptr[row + 1] ? step.token_ids[token + 1] : step.next_tokens[row], job.vocab,
                         result);
+    case RowOutput::Draft:
+      return sample_draft(team, logits, slot, progress, smaller(job.vocab, job.draft_vocab), result);
     case RowOutput::None:
-    case RowOutput::Draft:  // a draft model is refused on this device
       return;
   }
 }
@@ -103,7 +149,8 @@ KVASIR_TEAM_CALL void sample_run(Team& team, const SampleJob& job, int first) {
   for (int o = first; o < job.first + job.count && (o == first || (job.step.out_rows[o] >= 0 && !begins_run(job, o))); ++o) {
     sample_output(team, job, o, slot, progress);
   }
-  if (static_cast<RowOutput>(job.step.kinds[job.step.out_rows[first]]) != RowOutput::Sample) return;
+  const auto kind = static_cast<RowOutput>(job.step.kinds[job.step.out_rows[first]]);
+  if (kind != RowOutput::Sample && kind != RowOutput::Draft) return;
   if (progress.sampled < 0) team.barrier();  // where no output was sampled, others may not have read it yet
   if (team.leads()) slot.progress = progress;
 }

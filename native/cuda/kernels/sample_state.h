@@ -15,6 +15,14 @@ struct SlotProgress {
   uint64_t place;      // output tokens so far: the place in the stream of random numbers
   int32_t last_token;  // the next step's input
   int32_t sampled;     // what the row's last output sampled; -1: nothing
+  int32_t drafts;      // tokens that a draft model sampled for the slot since it last began
+  int32_t kept_token;  // while it drafts: the last token before them; -1 otherwise
+};
+
+// A token of a draft model, and the slot's count of it before.
+struct DraftedToken {
+  int32_t token;
+  int32_t count;
 };
 
 // A slot in the device's memory, as its arrays.
@@ -29,6 +37,7 @@ struct SlotState {
   const TokenBias* biases;    // [bias_count] by token; those of one token in the caller's order
   const int32_t* end_tokens;  // [end_count]
   int32_t* counts;            // [V] 0: not seen; n + 1: seen, n times in the output; null where nothing is penalized
+  DraftedToken* drafted;      // room for as many as a step has tokens
 };
 
 // A result in host memory that the device writes.
@@ -46,7 +55,8 @@ struct SampleJob {
   int first;
   int count;
   int vocab;
-  float* logits;  // [count, V], `stride` elements from a row to the next
+  int draft_vocab;  // of Draft rows, which have no other tokens
+  float* logits;    // [count, V], `stride` elements from a row to the next
   int64_t stride;
   SlotState* slots;
   SampledOutput* const* results;  // where the step's outputs go
