@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { median } from "../../dist/cli/bench.js";
+import { chooseCases } from "../support/cases.mjs";
 import { makeModel } from "../support/make-model.mjs";
 import { writeResults } from "../support/report.mjs";
 import { buildOf, commitOf, describeTree, ROOT } from "./commits.mjs";
@@ -76,8 +77,11 @@ function line(name, { tokensPerSecond: { tree, base }, ratio, minRatio, maxRatio
   return `${name.padEnd(36)}${[...speeds, ...ratios].join("")}   ${ratio >= BAR ? "meets" : "MISSES"} >= ${BAR}`;
 }
 
-const chosen = CASES.filter(({ name }) => name.includes(options.only));
-if (chosen.length === 0) throw new Error(`--only is ${options.only}; expected a part of ${CASES.map(({ name }) => name).join(", ")}`);
+const names = chooseCases(
+  CASES.map(({ name }) => name),
+  options.only,
+);
+const chosen = CASES.filter(({ name }) => names.includes(name));
 const [revision] = positionals;
 const base = commitOf(revision);
 const tree = describeTree();

@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { median } from "../../dist/cli/bench.js";
+import { chooseCases } from "../support/cases.mjs";
 import { measureCeilings } from "../support/ceilings.mjs";
 import { makeModel, weightBytes } from "../support/make-model.mjs";
 import { printCase, writeResults } from "../support/report.mjs";
@@ -82,11 +83,11 @@ const CASES = {
   [`prefix cache ${SMOL} q8_0`]: { run: async () => prefix(await makeModel(SMOL)), bars: { ratio: ["<=", 0.15] } },
 };
 
-const chosen = Object.entries(CASES).filter(([name]) => name.includes(options.only));
-if (chosen.length === 0) throw new Error(`no case is named ${options.only}; there are ${Object.keys(CASES).join(", ")}`);
+const chosen = chooseCases(Object.keys(CASES), options.only);
 const ceilings = measureCeilings(THREADS);
 const results = {};
-for (const [name, { run, bars }] of chosen) {
+for (const name of chosen) {
+  const { run, bars } = CASES[name];
   results[name] = await run(ceilings);
   printCase(name, results[name], bars);
 }

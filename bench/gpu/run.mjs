@@ -3,21 +3,14 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { chooseCases } from "../support/cases.mjs";
 import { makeModel, weightBytes } from "../support/make-model.mjs";
 import { printCase, writeResults } from "../support/report.mjs";
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 const { values: options } = parseArgs({ options: { only: { type: "string", default: "" } } });
-const MODELS = [
-  ["smollm2-135m", "q8_0"],
-  ["llama-3.2-1b", "q8_0"],
-  ["llama-3.1-8b", "q8_0"],
-  ["llama-3.1-8b", "q4_k"],
-  ["llama-3.1-8b", "bf16"],
-];
-const titles = MODELS.map((model) => model.join(" "));
-const chosen = MODELS.filter((_, i) => titles[i].includes(options.only));
-if (chosen.length === 0) throw new Error(`--only is ${options.only}; expected a part of ${titles.join(", ")}`);
+const MODELS = ["smollm2-135m q8_0", "llama-3.2-1b q8_0", "llama-3.1-8b q8_0", "llama-3.1-8b q4_k", "llama-3.1-8b bf16"];
+const chosen = chooseCases(MODELS, options.only);
 
 /** What the driver says of the first card. */
 function gpu() {
@@ -52,9 +45,8 @@ if (card === undefined) {
   console.warn("SKIPPED: there is no NVIDIA GPU here, so nothing of the CUDA back end was measured");
 } else {
   const results = {};
-  for (const [name, type] of chosen) {
-    const title = `${name} ${type}`;
-    results[title] = await measure(name, type);
+  for (const title of chosen) {
+    results[title] = await measure(...title.split(" "));
     printCase(title, results[title], {});
   }
   writeResults(at("../results/gpu.json"), { command: "npm run bench:gpu", gpu: card }, results);

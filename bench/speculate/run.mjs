@@ -7,6 +7,7 @@ import { median } from "../../dist/cli/bench.js";
 import { createEngine } from "../../dist/engine.js";
 import { native } from "../../dist/native/addon.js";
 import { openParts } from "../../dist/run/parts.js";
+import { chooseCases } from "../support/cases.mjs";
 import { makeModel } from "../support/make-model.mjs";
 import { Pattern } from "../support/pattern.mjs";
 import { printCase, writeResults } from "../support/report.mjs";
@@ -115,10 +116,10 @@ const CASES = {
   }),
 };
 
-const chosen = Object.entries(CASES).filter(([name]) => name.includes(options.only));
-if (chosen.length === 0) throw new Error(`--only is ${options.only}; expected a part of ${Object.keys(CASES).join(", ")}`);
+const chosen = chooseCases(Object.keys(CASES), options.only);
 const results = {};
-for (const [name, { run, bars }] of chosen) {
+for (const name of chosen) {
+  const { run, bars } = CASES[name];
   results[name] = await run();
   printCase(name, results[name], bars);
 }

@@ -56,7 +56,7 @@ export interface SequenceOptions {
  *     computed  |=====================>                     (tokens whose keys and values are, or by submitted steps will be, in the cache)
  *
  * A row may ask for n tokens and give m of them, 1 to n: its tokens are the last known one, or the one on the device, and n - 1 guesses of
- * what follows, which stand in `tokens` behind the tokens that are known or on their way (`putGuesses`). The guesses after the first wrong
+ * what follows, which stand in `tokens` behind the tokens that are known or on their way (`Proposer.propose`). The guesses after the first wrong
  * one are void, and so is what was computed for them. With n = 4 and m = 2:
  *
  *     submitted   |---- known ----|  a   b   c   .  |      sampling 4: the row ran the last known token and the guesses a, b, c

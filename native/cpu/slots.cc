@@ -14,6 +14,16 @@ void set_results(SampleRow& row, StepResult& result, int output) {
   row.top_logprobs = &result.top_logprobs[size_t(output) * kMaxTopLogprobs];
 }
 
+// A row from whose logits, which are adjusted, a token is chosen.
+SampleRow chosen_row(const Slot& slot, float* logits, StepResult& result, int output) {
+  SampleRow row = slot.row();
+  set_results(row, result, output);
+  row.logits = logits;
+  row.want_adjust = true;
+  row.want_choose = true;
+  return row;
+}
+
 }  // namespace
 
 Slot::Slot(SlotConfig config) : config_(std::move(config)) {
@@ -183,24 +193,16 @@ void CpuSlots::sample_output(const Sample& op, int output, SampleWorkspace& work
 }
 
 void CpuSlots::sample_token(StepResult& result, int output, Slot& slot, float* logits, SampleWorkspace& workspace) {
-  SampleRow row = slot.row();
-  set_results(row, result, output);
-  row.logits = logits;
+  SampleRow row = chosen_row(slot, logits, result, output);
   row.want_logprobs = slot.top() >= 0;
   row.top = std::max(0, slot.top());
-  row.want_adjust = true;
-  row.want_choose = true;
   sample_row(row, vocab_, workspace);
   if (*row.token >= 0) slot.accept(*row.token);
 }
 
 // Without log-probabilities. Where no logit is finite any token will do: it is wrong.
 void CpuSlots::sample_draft(StepResult& result, int output, Slot& slot, float* logits, SampleWorkspace& workspace) {
-  SampleRow row = slot.row();
-  set_results(row, result, output);
-  row.logits = logits;
-  row.want_adjust = true;
-  row.want_choose = true;
+  SampleRow row = chosen_row(slot, logits, result, output);
   sample_row(row, std::min(vocab_, draft_vocab_), workspace);
   slot.accept_draft(std::max(0, *row.token));
 }

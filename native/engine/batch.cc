@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "engine/drafts.h"
 #include "tensor/status.h"
 
 namespace kvasir {
@@ -134,7 +133,6 @@ void check(const Batch& batch, const EngineConfig& config, int logit_rows) {
     if (std::exchange(used[batch.slots[row]], 1)) fail("INVALID_ARGUMENT", "slot %d is in two rows", batch.slots[row]);
     check_row_pages(batch, config, row);
   }
-  check_drafts(batch, config);
 }
 
 }  // namespace kvasir

@@ -49,12 +49,10 @@ void add_pages(const Batch& batch, std::span<const int> rows, int groups, Batch&
   }
 }
 
-}  // namespace
-
 std::vector<Batch> draft_passes(const Batch& batch, int groups) {
   const Drafts& drafts = batch.drafts;
   std::vector<Batch> passes;
-  for (int number = 0; !drafts.indptr.empty(); ++number) {
+  for (int number = 0;; ++number) {
     Batch pass;
     pass.q_indptr = pass.out_indptr = {0};
     std::vector<int> rows;
@@ -75,10 +73,15 @@ std::vector<Batch> draft_passes(const Batch& batch, int groups) {
   return passes;
 }
 
-void check_drafts(const Batch& batch, const EngineConfig& config) {
+}  // namespace
+
+std::vector<Batch> checked_drafts(const Batch& batch, const EngineConfig& config) {
   const Drafts& drafts = batch.drafts;
   const size_t rows = static_cast<size_t>(batch.row_count);
-  if (drafts.indptr.empty()) return check_tokens(batch.tokens, -1, config.spec.vocab_size);
+  if (drafts.indptr.empty()) {
+    check_tokens(batch.tokens, -1, config.spec.vocab_size);
+    return {};
+  }
   const bool right = config.draft && drafts.indptr.size() == rows + 1 && drafts.starts.size() == rows && drafts.counts.size() == rows &&
                      drafts.indptr[0] == 0 && drafts.indptr.back() == static_cast<int64_t>(drafts.tokens.size()) &&
                      drafts.indptr.back() <= config.max_batch_tokens;
@@ -91,12 +94,14 @@ void check_drafts(const Batch& batch, const EngineConfig& config) {
     const auto begin = batch.tokens.begin() + batch.q_indptr[row], end = batch.tokens.begin() + batch.q_indptr[row + 1];
     check_tokens({begin, end}, -1 - drafts.counts[row], config.spec.vocab_size);
   }
-  for (const Batch& pass : draft_passes(batch, static_cast<int>(config.spec.cache_groups.size()))) {
+  std::vector<Batch> passes = draft_passes(batch, static_cast<int>(config.spec.cache_groups.size()));
+  for (const Batch& pass : passes) {
     for (int row = 0; row < pass.row_count; ++row) {
       check_row(pass, config, row);
       check_row_pages(pass, *config.draft, row);
     }
   }
+  return passes;
 }
 
 }  // namespace kvasir

@@ -22,12 +22,6 @@ SlotLimits limits_of(const EngineConfig& config) {
 // Parts that are recorded for replay (ops/backend.h): the forward pass, then pieces of logits; those of the draft model come after all.
 constexpr int kForwardPart = 0, kDraftPart = 1 << 20;
 
-int64_t bytes_of(const ModelConfig& config) {
-  int64_t bytes = 0;
-  for (const TensorRow& tensor : config.tensors) bytes += tensor_bytes(tensor);
-  return bytes;
-}
-
 }  // namespace
 
 Engine::Engine(EngineConfig config, BackendFactory create_backend) : config_(std::move(config)), states_(config_.max_slots) {
@@ -38,7 +32,7 @@ Engine::Engine(EngineConfig config, BackendFactory create_backend) : config_(std
 
 void Engine::load(const Progress& progress) {
   if (decoder_) fail("INVALID_ARGUMENT", "the engine is loaded already");
-  const int64_t own = bytes_of(config_), drafts = config_.draft ? bytes_of(*config_.draft) : 0;
+  const int64_t own = tensor_bytes(config_), drafts = config_.draft ? tensor_bytes(*config_.draft) : 0;
   auto decoder = load_decoder(config_, [&](int64_t done, int64_t) { progress(done, own + drafts); });
   if (config_.draft) drafter_ = load_decoder(*config_.draft, [&](int64_t done, int64_t) { progress(own + done, own + drafts); });
   slots_ = backend_->create_slots(limits_of(config_));
@@ -70,12 +64,11 @@ void Engine::release() {
 void Engine::submit(Step& step) {
   if (!decoder_) fail("INVALID_ARGUMENT", "the engine is not loaded");
   check(step.batch, config_, step.logit_rows);
+  std::vector<Batch> passes = checked_drafts(step.batch, config_);
   check_slots(step.batch);
   note_outputs(step.batch);  // even if it fails: the step after it, which counts on its tokens, may have other rows
   step.result.reset(step.batch.output_count(), size_t(step.logit_rows) * config_.spec.vocab_size);
-  for (Batch& pass : draft_passes(step.batch, static_cast<int>(config_.spec.cache_groups.size()))) {
-    step.drafts.push_back({std::move(pass), {}});
-  }
+  for (Batch& pass : passes) step.drafts.push_back({std::move(pass), {}});
   launch([&] {
     for (DraftPass& pass : step.drafts) draft(pass);
     step.inputs = &slots_->begin_step(step.batch);

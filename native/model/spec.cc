@@ -66,6 +66,15 @@ int64_t tensor_bytes(const TensorRow& tensor) {
   return bytes;
 }
 
+int64_t tensor_bytes(const ModelConfig& config) {
+  int64_t bytes = 0;
+  for (const TensorRow& tensor : config.tensors) {
+    bytes += tensor_bytes(tensor);
+    if (bytes > kMostBytes) fail("INVALID_ARGUMENT", "the tensors have more than 2^53 bytes");
+  }
+  return bytes;
+}
+
 DType type_of(const CachePart& part, const ModelConfig& config) {
   return part.type == CachePartType::F32 ? DType::F32 : config.kv_type;
 }
@@ -84,12 +93,8 @@ void check(const ModelConfig& config) {
   }
   if (config.page_size % 16 != 0) fail("INVALID_ARGUMENT", "pageSize is %d; expected a multiple of 16", config.page_size);
   check_groups(config);
-  int64_t bytes = 0;
-  for (const TensorRow& tensor : config.tensors) {
-    check_tensor(config, tensor);
-    bytes += tensor_bytes(tensor);
-    if (bytes > kMostBytes) fail("INVALID_ARGUMENT", "the tensors have more than 2^53 bytes");
-  }
+  for (const TensorRow& tensor : config.tensors) check_tensor(config, tensor);
+  tensor_bytes(config);  // not too many
 }
 
 }  // namespace kvasir

@@ -95,6 +95,8 @@ struct ModelConfig {
   int max_context;
 };
 
+// Of all tensors; INVALID_ARGUMENT above 2^53.
+int64_t tensor_bytes(const ModelConfig& config);
 // The element type of a part of the cache.
 DType type_of(const CachePart& part, const ModelConfig& config);
 // Bytes of a page of a group: all parts of page_size tokens in each of its layers.

@@ -86,13 +86,12 @@ Vector upload(Backend& backend, std::span<const float> values) {
 }
 
 WeightSource::WeightSource(const ModelConfig& config, Backend& backend, const Progress& progress, const std::atomic<bool>& cancelled)
-    : backend_(backend), compute_(config.compute), progress_(progress), cancelled_(cancelled) {
+    : backend_(backend), compute_(config.compute), progress_(progress), cancelled_(cancelled), total_(tensor_bytes(config)) {
   for (const ModelFile& file : config.files) files_.emplace_back(file);
   for (const TensorRow& tensor : config.tensors) {
     if (!entries_.try_emplace(tensor.name, Entry{&tensor, false}).second) {
       fail("FILE_INVALID", "tensor %s is there twice", tensor.name.c_str());
     }
-    total_ += tensor_bytes(tensor);
   }
 }
 

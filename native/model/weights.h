@@ -50,7 +50,7 @@ class WeightSource {
   };
   std::map<std::string, Entry> entries_;
   int64_t done_ = 0;
-  int64_t total_ = 0;
+  const int64_t total_;
 };
 
 // The weights of one layer, by their names within it.

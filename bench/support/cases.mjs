@@ -1,0 +1,6 @@
+/** The names of cases that have `only` in them; throws if none has. */
+export function chooseCases(names, only) {
+  const chosen = names.filter((name) => name.includes(only));
+  if (chosen.length === 0) throw new Error(`--only is ${only}; expected a part of ${names.join(", ")}`);
+  return chosen;
+}
