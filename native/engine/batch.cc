@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/drafts.h"
 #include "tensor/status.h"
 
 namespace kvasir {
@@ -118,7 +119,7 @@ void check_tokens(std::span<const int32_t> tokens, int least, int vocab_size) {
   }
 }
 
-void check(const Batch& batch, const EngineConfig& config, int logit_rows) {
+std::vector<Batch> check(const Batch& batch, const EngineConfig& config, int logit_rows) {
   check_sizes(batch, config);
   if (batch.q_indptr[0] != 0 || batch.token_count() != static_cast<int64_t>(batch.tokens.size()) ||
       batch.token_count() > config.max_batch_tokens) {
@@ -133,6 +134,7 @@ void check(const Batch& batch, const EngineConfig& config, int logit_rows) {
     if (std::exchange(used[batch.slots[row]], 1)) fail("INVALID_ARGUMENT", "slot %d is in two rows", batch.slots[row]);
     check_row_pages(batch, config, row);
   }
+  return checked_drafts(batch, config);
 }
 
 }  // namespace kvasir

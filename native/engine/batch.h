@@ -1,6 +1,7 @@
 #pragma once
 // The checks that a step from outside has to pass.
 #include <span>
+#include <vector>
 
 #include "engine/config.h"
 #include "ops/step.h"
@@ -28,8 +29,8 @@ void check_row(const Batch& batch, const EngineConfig& config, int row);
 void check_tokens(std::span<const int32_t> tokens, int least, int vocab_size);
 
 // Throws INVALID_ARGUMENT for a batch that would read or write outside what it owns: sizes, order, ranges of slots, tokens, positions,
-// outputs and pages, and pages that do not cover the positions that the row reads and writes. `logit_rows`: how many the result has.
-// What the draft model runs, and with it the ids of tokens, is left to checked_drafts().
-void check(const Batch& batch, const EngineConfig& config, int logit_rows);
+// outputs and pages, and pages that do not cover the positions that the row reads and writes; likewise for what the draft model runs, whose
+// passes it returns. `logit_rows`: how many the result has.
+std::vector<Batch> check(const Batch& batch, const EngineConfig& config, int logit_rows);
 
 }  // namespace kvasir

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "engine/batch.h"
-#include "engine/drafts.h"
 #include "tensor/status.h"
 
 namespace kvasir {
@@ -63,8 +62,7 @@ void Engine::release() {
 
 void Engine::submit(Step& step) {
   if (!decoder_) fail("INVALID_ARGUMENT", "the engine is not loaded");
-  check(step.batch, config_, step.logit_rows);
-  std::vector<Batch> passes = checked_drafts(step.batch, config_);
+  std::vector<Batch> passes = check(step.batch, config_, step.logit_rows);
   check_slots(step.batch);
   note_outputs(step.batch);  // even if it fails: the step after it, which counts on its tokens, may have other rows
   step.result.reset(step.batch.output_count(), size_t(step.logit_rows) * config_.spec.vocab_size);
