@@ -77,6 +77,10 @@ __host__ __device__ constexpr int chunks_of(int cols) {
   return (cols + kChunk - 1) / kChunk;
 }
 
+__host__ __device__ constexpr int panels_of(int rows) {
+  return (rows + kPanelRows - 1) / kPanelRows;
+}
+
 // Bytes from one panel to the next.
 __host__ __device__ constexpr int64_t packed_panel_bytes(DType type, int cols) {
   const int groups = chunks_of(cols) / kGroupChunks, rest = chunks_of(cols) % kGroupChunks;

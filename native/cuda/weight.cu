@@ -111,7 +111,7 @@ std::unique_ptr<DeviceWeight> create_weight(DType type, Compute compute, int row
   weight->rows = rows;
   weight->cols = cols;
   weight->stride = is_packed(type) ? packed_panel_bytes(type, cols) : int64_t(cols) * info(type).bytes;
-  weight->bytes = static_cast<size_t>(weight->stride) * (is_packed(type) ? (rows + kPanelRows - 1) / kPanelRows : rows);
+  weight->bytes = static_cast<size_t>(weight->stride) * (is_packed(type) ? panels_of(rows) : rows);
   weight->data = std::make_unique<DeviceBuffer>(weight->bytes);
   return weight;
 }
@@ -124,7 +124,7 @@ void pack_rows(const DeviceWeight& weight, int first, int count, const uint8_t* 
     return;
   }
   const FileRows rows{file_rows, row_bytes, count, weight.cols};
-  const dim3 grid((weight.cols + kChunk - 1) / kChunk, (count + kPanelRows - 1) / kPanelRows);
+  const dim3 grid(chunks_of(weight.cols), panels_of(count));
   with_type(weight.type, [&](auto type) {
     if constexpr (is_packed(type)) pack<type><<<grid, 32, 0, stream>>>(rows, data + first / kPanelRows * weight.stride, weight.stride);
   });

@@ -27,7 +27,7 @@ const StepInputs& TeamSlots::begin_step(const Batch& batch) {
   const StepInputs& step = steps_.inputs(sizes, memory_.data());
   for (int t = 0; t < step.tokens; ++t) {
     int32_t& token = const_cast<int32_t&>(step.token_ids[t]);
-    if (token < 0) token = states_[step.slots[step.row_of_token[t]]].progress.last_token;
+    if (token < 0) token = cuda::token_of(states_[step.slots[step.row_of_token[t]]], token);
   }
   return step;
 }

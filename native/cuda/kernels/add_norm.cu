@@ -54,8 +54,7 @@ __device__ inline void store_four(const View& view, int row, int four, int cols,
 // `held`: fours of a thread, enough for the row.
 template <int held>
 __global__ void __launch_bounds__(kThreads) add_norm(AddNorm op) {
-  let_next_kernel_start();
-  wait_for_kernel_before();
+  wait_in_turn();
   const int row = blockIdx.x;
   float* x = row_of(op.x, row);
   float4 own[held];

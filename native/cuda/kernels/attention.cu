@@ -20,8 +20,7 @@ constexpr int kMostDims = 32;  // of a lane: heads of up to 1024
 template <class Element>
 __global__ void attention(Attention op, const int32_t* row_of_token, const int32_t* positions, PageTables tables, int tokens) {
   extern __shared__ float shared[];
-  let_next_kernel_start();
-  wait_for_kernel_before();
+  wait_in_turn();
   const int D = op.cache.head_size, P = op.cache.page_size, lane = threadIdx.x % kWarp;
   float* q = shared + threadIdx.x / kWarp * D;
   const int64_t index = int64_t(blockIdx.x) * kWarps + threadIdx.x / kWarp;

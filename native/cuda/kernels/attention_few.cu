@@ -16,7 +16,6 @@ namespace {
 
 constexpr int kWarps = 4;
 constexpr int kMostRanks = 8;
-constexpr int kQueries = 16;
 
 // A split's state as memory has it. Rows are 8 floats more than D apart: other banks.
 template <int D>
@@ -99,8 +98,7 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   extern __shared__ __align__(128) uint8_t memory[];
   auto& shared = *reinterpret_cast<Shared<Element, D>*>(memory);
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, rank = blockIdx.x % ranks, group = op.query_heads / op.cache.kv_heads;
-  const int first_head = blockIdx.z * heads_of_tile;
-  const int index = blockIdx.x / ranks;
+  const int first_head = blockIdx.z * heads_of_tile, index = blockIdx.x / ranks;
   const Tile tile =
       tile_of(step, index / tiles_of_row, index % tiles_of_row, blockIdx.y, first_head, min(heads_of_tile, group - first_head));
   let_next_kernel_start();
@@ -109,17 +107,18 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   const int first = range.first / kSplitKeys, last = range.last / kSplitKeys, stride = ranks * kWarps;
   Arrival& arrival = shared.arrivals[warp];
   if (lane == 0) {
-    init_barrier(&arrival.k, 1);
-    init_barrier(&arrival.v, 1);
+    arrival.init();
     fence_shared_for_async();
   }
   __syncwarp();
   int split = first + warp * ranks + rank;
-  const auto fetch = [&] { fetch_split<Element, D>(op, tables, tile.row, tile.kv_head, split, range, shared.splits[warp], arrival); };
+  const auto fetch = [&](int which) {
+    if (which <= last) fetch_split<Element, D>(op, tables, tile.row, tile.kv_head, which, range, shared.splits[warp], arrival);
+  };
   const bool is_old = (split + 1) * kSplitKeys <= step.starts[tile.row];  // no key of it is of this step
-  if (is_old) fetch();
+  if (is_old) fetch(split);
   wait_for_kernel_before();
-  if (!is_old && split <= last) fetch();
+  if (!is_old) fetch(split);
   uint32_t queries[D / 16][4];
   load_queries<Element, D>(op, tile, lane, queries);
   for (int round = 0, start = first; start <= last; ++round, start += stride, split += stride) {
@@ -128,9 +127,7 @@ __global__ void __launch_bounds__(kWarps* kWarp)
       attend_split<Element, D>(op, tile, queries, shared.splits[warp], arrival, round % 2, split, range, lane, state);
       keep<D>(state, tile.queries, lane, shared.states[round % 2][warp]);
       __syncwarp();
-      split += stride;
-      if (split <= last) fetch();
-      split -= stride;
+      fetch(split + stride);
     }
     sync_cluster();
     merge_round<Element, D>(op, tile, shared, round % 2, min(stride, last - start + 1), rank, ranks, round == 0, start + stride > last);

@@ -15,7 +15,6 @@ namespace {
 
 constexpr int kWarps = 8;
 constexpr int kStages = 3;
-constexpr int kQueries = 16;
 
 template <class Element, int D>
 struct Shared {
@@ -92,15 +91,13 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1)
   auto& shared = *reinterpret_cast<Shared<Element, D>*>(memory);
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < kStages; ++stage) {
-      init_barrier(&shared.full[stage].k, 1);
-      init_barrier(&shared.full[stage].v, 1);
+      shared.full[stage].init();
       init_barrier(&shared.empty[stage], kWarps);
     }
     fence_shared_for_async();
   }
   __syncthreads();
-  let_next_kernel_start();
-  wait_for_kernel_before();
+  wait_in_turn();
   const int group = op.query_heads / op.cache.kv_heads, tokens_of_block = kWarps * (kQueries / heads_of_tile);
   const int begin = (static_cast<int>(gridDim.x - 1 - blockIdx.x)) * tokens_of_block, end = min(tokens, begin + tokens_of_block);
   Turn turn;

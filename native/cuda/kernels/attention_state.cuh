@@ -17,6 +17,7 @@
 
 namespace kvasir::cuda {
 
+inline constexpr int kQueries = 16;  // of a tile
 inline constexpr int kPage = 16;
 inline constexpr int kSplitKeys = 64;
 inline constexpr int kSplitPages = kSplitKeys / kPage;
@@ -120,6 +121,11 @@ struct Split {
 };
 struct Arrival {
   uint64_t k, v;
+
+  __device__ void init() {
+    init_barrier(&k, 1);
+    init_barrier(&v, 1);
+  }
 };
 
 // Begins the copies of a split's pages that have keys of the range. By a whole warp.

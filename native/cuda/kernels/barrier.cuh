@@ -24,6 +24,12 @@ __device__ inline void let_next_kernel_start() {
 #endif
 }
 
+// Both, of kernels that have nothing to do before.
+__device__ inline void wait_in_turn() {
+  let_next_kernel_start();
+  wait_for_kernel_before();
+}
+
 __device__ inline void init_barrier(uint64_t* barrier, int arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
 }

@@ -10,8 +10,7 @@ namespace {
 
 template <DType type>
 __global__ void embed(const int32_t* token_ids, WeightView table, View y, float scale) {
-  let_next_kernel_start();
-  wait_for_kernel_before();
+  wait_in_turn();
   const int token = token_ids[blockIdx.x];
   float* to = row_of(y, blockIdx.x);
   for (int k = threadIdx.x; k < table.cols; k += blockDim.x) to[k] = element<type>(table, token, k) * scale;

@@ -8,8 +8,7 @@ namespace kvasir::cuda {
 namespace {
 
 __global__ void gather_rows(const int32_t* out_tokens, View x, View y, int cols) {
-  let_next_kernel_start();
-  wait_for_kernel_before();
+  wait_in_turn();
   const float* from = row_of(x, out_tokens[blockIdx.x]);
   float* to = row_of(y, blockIdx.x);
   for (int i = threadIdx.x; i < cols; i += blockDim.x) to[i] = from[i];

@@ -21,8 +21,7 @@ constexpr int kPlainRows = 8;
 
 template <DType type, bool round>
 __global__ void multiply(WeightView weight, View x, View bias, View y, int rows) {
-  let_next_kernel_start();
-  wait_for_kernel_before();
+  wait_in_turn();
   const int n = blockIdx.x * kWarps + threadIdx.x / kWarp, lane = threadIdx.x % kWarp, first = blockIdx.y * kPlainRows;
   if (n >= weight.rows) return;
   const int count = min(kPlainRows, rows - first);
@@ -42,8 +41,7 @@ __global__ void multiply(WeightView weight, View x, View bias, View y, int rows)
 }
 
 __global__ void multiply_gate(Activation activation, View gate, View up, int cols) {
-  let_next_kernel_start();
-  wait_for_kernel_before();
+  wait_in_turn();
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i < cols) store(gate, blockIdx.y, i, activate(activation, load(gate, blockIdx.y, i)) * load(up, blockIdx.y, i));
 }

@@ -43,9 +43,7 @@ template <bool gated>
 __device__ inline void write_out(const Launch& launch, const Part& part, int panel, int first_token, int i, float sum, float up) {
   const int n = (panel - part.first_panel) * kPanelRows + row_of_sum(i), token = first_token + token_of_sum(i);
   if (n >= part.weight.rows || token >= launch.rows) return;
-  float y = with_bias(sum, part.bias, n);
-  if (gated) y = activate(launch.activation, y) * with_bias(up, launch.parts[1].bias, n);
-  store(part.y, token, n, y);
+  store(part.y, token, n, gated ? gated_product(launch, sum, up, n) : with_bias(sum, part.bias, n));
 }
 
 __device__ inline void sync_consumers() {
@@ -80,7 +78,7 @@ __device__ inline void write_products(const Launch& launch, const Work& work, Pr
   }
   sync_consumers();
   if (warp >= 4) return;
-  const Part &gate = launch.parts[0], &up = launch.parts[1];
+  const Part& gate = launch.parts[0];
   const View tiles{shared.tiles, DType::BF16, kTileCols};
   if (gate.y.type != DType::BF16) {
 #pragma unroll
@@ -90,9 +88,8 @@ __device__ inline void write_products(const Launch& launch, const Work& work, Pr
 #pragma unroll
   for (int i = 0; i < width / 2; ++i) {
     const int n = panel * kPanelRows + row_of_sum(i);
-    const bool there = n < gate.weight.rows;
-    const float g = sums[i] + bias_of(gate.bias, n, there), u = shared.up[i][thread] + bias_of(up.bias, n, there);
-    store(tiles, token_of_sum(i), n % kTileCols, activate(launch.activation, g) * u);
+    const float y = n < gate.weight.rows ? gated_product(launch, sums[i], shared.up[i][thread], n) : 0.0f;
+    store(tiles, token_of_sum(i), n % kTileCols, y);
   }
   asm volatile("bar.sync 2, %0;" ::"n"(kGroupThreads) : "memory");
   auto* y = static_cast<uint8_t*>(gate.y.data) + work.row_tile * kTileBytes;

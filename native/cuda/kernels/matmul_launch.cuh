@@ -49,11 +49,20 @@ __device__ inline const Part& part_of(const Launch& launch, int panel) {
   return launch.parts[part];
 }
 
-__device__ inline float bias_of(const View& bias, int n, bool there) {
-  return bias.data && there ? static_cast<const float*>(bias.data)[n] : 0.0f;
+// The packed bytes of a panel of all parts, or where gated of gate (matrix 0) or up (1).
+template <bool gated>
+__device__ inline const uint8_t* panel_data(const Launch& launch, int panel, int matrix) {
+  const Part& part = gated ? launch.parts[matrix] : part_of(launch, panel);
+  return part.weight.data + (panel - part.first_panel) * part.weight.stride;
 }
+
 __device__ inline float with_bias(float sum, const View& bias, int n) {
   return bias.data ? sum + static_cast<const float*>(bias.data)[n] : sum;
+}
+
+// activation(gate) * up, of the sums without bias.
+__device__ inline float gated_product(const Launch& launch, float gate, float up, int n) {
+  return activate(launch.activation, with_bias(gate, launch.parts[0].bias, n)) * with_bias(up, launch.parts[1].bias, n);
 }
 
 // Chunks that a warp copies at once: a group, or half of one where that is 4 KiB already.

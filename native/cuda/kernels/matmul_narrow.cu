@@ -70,11 +70,12 @@ __device__ inline void write_out(const Launch& launch, const Part& own, const Su
   for (int i = threadIdx.x; i < 16 * tiles * 8; i += blockDim.x) {
     const int row = i % 16, column = i / 16, n = panel * kPanelRows + row, token = first_token + column;
     if (n >= own.weight.rows || token >= launch.rows) continue;
-    float y = with_bias(add_ranges<tiles>(sums[0], row, column), own.bias, n);
+    const float sum = add_ranges<tiles>(sums[0], row, column);
     if constexpr (gated) {
-      y = activate(launch.activation, y) * with_bias(add_ranges<tiles>(sums[1], row, column), launch.parts[1].bias, n);
+      store(own.y, token, n, gated_product(launch, sum, add_ranges<tiles>(sums[1], row, column), n));
+    } else {
+      store(own.y, token, n, with_bias(sum, own.bias, n));
     }
-    store(own.y, token, n, y);
   }
 }
 
@@ -88,14 +89,12 @@ __global__ void __launch_bounds__(kThreads*(gated ? 2 : 1)) narrow_matmul(const 
   int next = blockIdx.x;
   const auto next_panel = [&]() -> const uint8_t* {
     if (next >= launch.panels) return nullptr;
-    const Part& part = gated ? launch.parts[matrix] : part_of(launch, next);
-    const uint8_t* data = part.weight.data + (next - part.first_panel) * part.weight.stride;
+    const uint8_t* data = panel_data<gated>(launch, next, matrix);
     next += gridDim.x;
     return data;
   };
   WeightStream<type, decltype(next_panel)> weights(shared + warp * kRingBytes<type>, full[warp], begin, end, next_panel);
-  let_next_kernel_start();
-  wait_for_kernel_before();
+  wait_in_turn();
   int turn = 0;
   for (int panel = blockIdx.x; panel < launch.panels; panel += gridDim.x, turn ^= 1) {
     float own[tiles][4] = {};

@@ -11,10 +11,6 @@ namespace {
 
 constexpr int kNarrowRows = 16;  // up to so many tokens
 
-int panels_of(const Weight& weight) {
-  return (weight.rows + kPanelRows - 1) / kPanelRows;
-}
-
 void multiply(const Matmul& op, DType type, Launch& launch, cudaStream_t stream) {
   const bool wide = is_hopper() && op.rows > kNarrowRows && launch.cols % kTileCols == 0;
   (wide ? multiply_wide : multiply_narrow)(type, op.gate.has_value(), launch, stream);
@@ -24,7 +20,7 @@ void multiply(const Matmul& op, DType type, Launch& launch, cudaStream_t stream)
 void run_gated(const Matmul& op, Launch& launch, cudaStream_t stream) {
   for (int i = 0; i < 2; ++i) launch.parts[i] = {view_of(*op.outputs[i].weight), op.outputs[i].bias, op.outputs[i].y, 0};
   launch.count = 1;
-  launch.panels = panels_of(*op.outputs[0].weight);
+  launch.panels = panels_of(op.outputs[0].weight->rows);
   launch.activation = *op.gate;
   multiply(op, op.outputs[0].weight->type, launch, stream);
 }
@@ -35,7 +31,7 @@ void run_type(const Matmul& op, DType type, Launch& launch, cudaStream_t stream)
   for (const Projection& out : op.outputs) {
     if (out.weight == nullptr || out.weight->type != type) continue;
     launch.parts[launch.count++] = {view_of(*out.weight), out.bias, out.y, launch.panels};
-    launch.panels += panels_of(*out.weight);
+    launch.panels += panels_of(out.weight->rows);
   }
   multiply(op, type, launch, stream);
 }

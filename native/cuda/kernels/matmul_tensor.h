@@ -5,13 +5,13 @@
 
 namespace kvasir::cuda {
 
-// Whether all weights are packed, compute is bf16, and x is bfloat16 in rows of whole 16 bytes.
+// Whether all weights are packed, compute is bf16, and x is bfloat16 in whole tiles.
 bool can_run_tensor(const Matmul& op);
 void run_tensor(const Matmul& op, cudaStream_t stream);
 
 // mma.sync, every architecture.
 void multiply_narrow(DType type, bool gated, const Launch& launch, cudaStream_t stream);
-// wgmma: Hopper, more than 8 tokens.
+// wgmma: Hopper, K in whole chunks.
 void multiply_wide(DType type, bool gated, const Launch& launch, cudaStream_t stream);
 
 template <class Function>

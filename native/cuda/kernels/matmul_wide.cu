@@ -170,8 +170,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<width, ranks>) wide_matmul(c
     const auto next_panel = [&]() -> const uint8_t* {
       if (!left) return nullptr;
       left = false;
-      const Part& part = gated ? launch.parts[warp / 4] : part_of(launch, panel);
-      return part.weight.data + (panel - part.first_panel) * part.weight.stride;
+      return panel_data<gated>(launch, panel, warp / 4);
     };
     WeightStream<type, decltype(next_panel)> weights(shared.rings[warp], shared.full[warp], range_begin(launch.cols, work.range),
                                                      range_begin(launch.cols, work.end_range), next_panel);

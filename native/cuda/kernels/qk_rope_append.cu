@@ -39,8 +39,7 @@ __device__ void append_head(const float* head, Element* to, const KvLayer& cache
 
 template <class Element>
 __global__ void qk_rope_append(QkRopeAppend op, const int32_t* row_of_token, const int32_t* positions, PageTables tables, int tokens) {
-  let_next_kernel_start();
-  wait_for_kernel_before();
+  wait_in_turn();
   const int heads = op.query_heads + 2 * op.cache.kv_heads, D = op.cache.head_size;
   const int64_t index = int64_t(blockIdx.x) * kWarps + threadIdx.x / kWarp;
   const int token = static_cast<int>(index / heads);

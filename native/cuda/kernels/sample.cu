@@ -10,6 +10,7 @@
 
 #include <algorithm>
 
+#include "cuda/kernels/launch.h"
 #include "cuda/kernels/sample_rows.h"
 #include "cuda/kernels/sample_team.cuh"
 
@@ -65,19 +66,14 @@ __global__ void count_tokens(const SeenToken* seen, int count, int32_t* counts) 
 }
 
 // Blocks of either kernel that run at once.
-int resident_blocks() {
-  int device = 0, processors = 0, of_rows = 0, of_choice = 0;
-  check(cudaGetDevice(&device), "the device");
-  check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device), "the device's processors");
+int blocks_at_once() {
   void (*rows)(SampleJob, Teams) = sample_rows;
   void (*choice)(ChoiceJob, Teams) = choose_row;
-  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&of_rows, rows, kTeamThreads, 0), "the sampler's blocks");
-  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&of_choice, choice, kTeamThreads, 0), "the sampler's blocks");
-  return processors * std::min(of_rows, of_choice);
+  return std::min(resident_blocks(rows, kTeamThreads, 0), resident_blocks(choice, kTeamThreads, 0));
 }
 
 int blocks_of_row(int vocab) {
-  return std::min({(vocab + kPart - 1) / kPart, kMostBlocks, resident_blocks()});
+  return std::min({(vocab + kPart - 1) / kPart, kMostBlocks, blocks_at_once()});
 }
 
 template <class Job>
@@ -91,7 +87,7 @@ void launch(void (*kernel)(Job, Teams), Job job, Teams teams, int count, cudaStr
 
 SampleTeams::SampleTeams(int vocab, int rows)
     : blocks_(blocks_of_row(vocab)),
-      teams_(std::clamp(resident_blocks() / blocks_, 1, std::max(rows, 1))),
+      teams_(std::clamp(blocks_at_once() / blocks_, 1, std::max(rows, 1))),
       memory_(teams_ * sizeof(TeamMemory)),
       values_(size_t(teams_) * vocab * sizeof(float)),
       weights_(size_t(teams_) * vocab * sizeof(uint64_t)) {}

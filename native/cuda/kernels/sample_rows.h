@@ -29,6 +29,14 @@ KVASIR_TEAM void accept(Team& team, const Part& part, const SlotState& slot, Slo
   team.sync();
 }
 
+// The token of the slot's own parameters; its adjusted logits are the part's values, if they differ.
+template <class Team>
+KVASIR_TEAM int32_t choose_adjusted(Team& team, const Part& part, const float* own, const SlotState& slot, uint64_t place, int vocab) {
+  const bool changes = slot.counts != nullptr || slot.bias_count > 0 || bans(slot, place);
+  if (changes) adjust(team, part, own, slot, place);
+  return choose(team, part, changes ? part.values : own, slot, place, vocab);
+}
+
 template <class Team>
 KVASIR_TEAM void sample_token(Team& team, const float* logits, const SlotState& slot, SlotProgress& progress, int vocab,
                               SampledOutput* result) {
@@ -36,9 +44,7 @@ KVASIR_TEAM void sample_token(Team& team, const float* logits, const SlotState& 
   const float* own = logits + part.first;
   const int tops = smaller(slot.logprobs, vocab);
   const double log_sum = tops >= 0 ? log_probabilities(team, part, own, tops, result) : 0;
-  const bool changes = slot.counts != nullptr || slot.bias_count > 0 || bans(slot, progress.place);
-  if (changes) adjust(team, part, own, slot, progress.place);
-  const int32_t token = choose(team, part, changes ? part.values : own, slot, progress.place, vocab);
+  const int32_t token = choose_adjusted(team, part, own, slot, progress.place, vocab);
   const bool told = tops >= 0 && token >= 0;
   put_result(team, result, token, told ? static_cast<float>(value_of(logits[told ? token : 0]) - log_sum) : NAN, tops > 0 ? tops : 0);
   progress.sampled = token;
@@ -81,10 +87,7 @@ template <class Team>
 KVASIR_TEAM void sample_draft(Team& team, const float* logits, const SlotState& slot, SlotProgress& progress, int vocab,
                               SampledOutput* result) {
   const Part part = own_part(team, vocab);
-  const float* own = logits + part.first;
-  const bool changes = slot.counts != nullptr || slot.bias_count > 0 || bans(slot, progress.place);
-  if (changes) adjust(team, part, own, slot, progress.place);
-  progress.sampled = choose(team, part, changes ? part.values : own, slot, progress.place, vocab);
+  progress.sampled = choose_adjusted(team, part, logits + part.first, slot, progress.place, vocab);
   const int32_t token = progress.sampled < 0 ? 0 : progress.sampled;
   put_result(team, result, token, NAN, 0);
   accept_draft(team, part, slot, progress, token);
