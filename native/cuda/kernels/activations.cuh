@@ -16,7 +16,7 @@ inline constexpr int kTileBytes = kTileRows * kTileCols * 2;
 inline constexpr int kCoreBytes = kTileRows * 16;
 
 // Where an element of a bfloat16 view is.
-__device__ inline int64_t place_in_tiles(int64_t stride, int64_t row, int64_t col) {
+__host__ __device__ inline int64_t place_in_tiles(int64_t stride, int64_t row, int64_t col) {
   const int in_tile = static_cast<int>(col % kTileCols), core = in_tile / 32 * 4 + in_tile % 8 / 2,
             element = in_tile % 32 / 8 * 2 + in_tile % 2;
   return row / kTileRows * kTileRows * stride + col / kTileCols * (kTileRows * kTileCols) + core * 64 + row % kTileRows * 8 + element;
