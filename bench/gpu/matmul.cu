@@ -73,7 +73,7 @@ Matrix random_weight(DType type, int rows, int cols) {
 
 // Rows of bfloat16 as the back end keeps them; what is padding is NaN.
 std::vector<uint16_t> to_tiles(const uint16_t* rows, int count, int cols, int stride) {
-  std::vector<uint16_t> tiles(static_cast<size_t>((count + kTileRows - 1) / kTileRows * kTileRows) * stride, 0x7fff);
+  std::vector<uint16_t> tiles(matrix_bytes(count, stride, DType::BF16) / 2, 0x7fff);
   for (int row = 0; row < count; ++row) {
     for (int col = 0; col < cols; ++col) tiles[place_in_tiles(stride, row, col)] = rows[static_cast<size_t>(row) * cols + col];
   }

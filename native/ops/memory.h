@@ -17,12 +17,13 @@ struct View {
   explicit operator bool() const { return data != nullptr; }
 };
 
-// Rows of 16 bits are whole 64 columns apart, and their memory has whole eights of rows: a back end may keep them as tiles of 8 x 64.
+// Rows of 16 bits are whole 64 columns apart, and their memory has whole blocks of 128 rows: a back end may keep them as tiles.
 inline int64_t stride_of(int cols, DType type) {
   return info(type).bytes == 2 ? (cols + 63) / 64 * 64 : cols;
 }
 inline size_t matrix_bytes(int rows, int cols, DType type) {
-  return static_cast<size_t>((rows + 7) / 8 * 8) * stride_of(cols, type) * info(type).bytes;
+  const int padded = info(type).bytes == 2 ? (rows + 127) / 128 * 128 : rows;
+  return static_cast<size_t>(padded) * stride_of(cols, type) * info(type).bytes;
 }
 
 // Memory that frees itself; zero at birth. Large allocations are lazy where the back end can: pages that are never touched cost nothing.

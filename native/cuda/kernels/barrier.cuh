@@ -76,6 +76,16 @@ __device__ inline void copy_bulk(void* to, const void* from, uint32_t bytes, uin
 #endif
 }
 
+// The same into the same place of each block of the cluster whose bit is set in `blocks`; each block's own barrier must expect them.
+__device__ inline void copy_bulk_to_blocks(void* to, const void* from, uint32_t bytes, uint64_t* barrier, uint16_t blocks) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1], %2, [%3], %4;" ::"r"(
+                   shared_address(to)),
+               "l"(from), "r"(bytes), "r"(shared_address(barrier)), "h"(blocks)
+               : "memory");
+#endif
+}
+
 // The same before Hopper: by all lanes of a warp, each its own 16 bytes; a warp's copies come in the order of their groups.
 __device__ inline void copy_by_warp(uint8_t* to, const uint8_t* from, int bytes) {
   for (int i = static_cast<int>(threadIdx.x) % 32 * 16; i < bytes; i += 512) {
@@ -105,6 +115,12 @@ __device__ inline uint32_t address_in_block(const void* place, int block) {
   asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(shared_address(place)), "r"(block));
 #endif
   return address;
+}
+// Arrives at another block's barrier. Of what this thread read there is nothing to release: no cluster-wide fence, which costs more than a chunk.
+__device__ inline void arrive_in_block(uint64_t* barrier, int block) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(address_in_block(barrier, block)) : "memory");
+#endif
 }
 __device__ inline float load_from_block(const float* place, int block) {
   float value = 0;

@@ -35,24 +35,43 @@ int resident_blocks(Kernel* kernel, int threads, size_t shared) {
   return std::max(1, blocks * processors);
 }
 
+struct Launching {
+  cudaLaunchConfig_t config = {};
+  cudaLaunchAttribute attributes[2] = {};
+
+  template <class Kernel>
+  Launching(const char* name, Kernel* kernel, const Grid& grid, cudaStream_t stream) {
+    if (grid.shared > 48 << 10) {
+      check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.shared)), name);
+    }
+    attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[0].val.programmaticStreamSerializationAllowed = 1;
+    attributes[1].id = cudaLaunchAttributeClusterDimension;
+    attributes[1].val.clusterDim = {static_cast<unsigned>(grid.cluster), 1, 1};
+    config.gridDim = grid.blocks;
+    config.blockDim = dim3(grid.threads);
+    config.dynamicSmemBytes = grid.shared;
+    config.stream = stream;
+    config.attrs = attributes;
+    config.numAttrs = !is_hopper() ? 0 : grid.cluster > 1 ? 2 : 1;
+  }
+  Launching(const Launching&) = delete;
+};
+
+// Clusters that all multiprocessors can hold at once.
+template <class Kernel>
+int resident_clusters(const char* name, Kernel* kernel, Grid grid) {
+  grid.blocks = dim3(grid.cluster);
+  const Launching launching(name, kernel, grid, nullptr);
+  int clusters = 0;
+  check(cudaOccupancyMaxActiveClusters(&clusters, kernel, &launching.config), name);
+  return std::max(1, clusters);
+}
+
 template <class... Parameters, class... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), const Grid& grid, cudaStream_t stream, const Arguments&... arguments) {
-  if (grid.shared > 48 << 10) {
-    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.shared)), name);
-  }
-  cudaLaunchAttribute attributes[2] = {};
-  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attributes[0].val.programmaticStreamSerializationAllowed = 1;
-  attributes[1].id = cudaLaunchAttributeClusterDimension;
-  attributes[1].val.clusterDim = {static_cast<unsigned>(grid.cluster), 1, 1};
-  cudaLaunchConfig_t config = {};
-  config.gridDim = grid.blocks;
-  config.blockDim = dim3(grid.threads);
-  config.dynamicSmemBytes = grid.shared;
-  config.stream = stream;
-  config.attrs = attributes;
-  config.numAttrs = !is_hopper() ? 0 : grid.cluster > 1 ? 2 : 1;
-  check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), name);
+  const Launching launching(name, kernel, grid, stream);
+  check(cudaLaunchKernelEx(&launching.config, kernel, static_cast<Parameters>(arguments)...), name);
 }
 
 }  // namespace kvasir::cuda

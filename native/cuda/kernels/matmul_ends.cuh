@@ -1,6 +1,7 @@
 #pragma once
-// How a block of cuda/kernels/matmul_wide.cu ends: what of the sums is whose, and where they go.
+// What cuda/kernels/matmul_wide.cu and matmul_prompt.cu share: operands, and how a block ends: what of the sums is whose, and where they go.
 #include "cuda/kernels/matmul_launch.cuh"
+#include "cuda/kernels/wgmma.cuh"
 
 namespace kvasir::cuda {
 
@@ -21,6 +22,26 @@ struct Work {
 template <bool gated>
 __device__ inline int panel_of(const Work& work, int warp) {
   return gated ? work.row_tile * 4 + warp % 4 : work.row_tile * kPanels + warp;
+}
+
+// Operand A of a chunk: its four steps.
+using Chunk = uint32_t[4][4];
+
+// The next chunk of the warp's stream.
+template <DType type, class Weights>
+__device__ inline void take_chunk(Weights& weights, const uint8_t*& piece, int chunk, int end, int lane, Chunk& a) {
+  const int in_piece = chunk % kPiece<type>;
+  if (in_piece == 0) piece = weights.take();
+  Raw<type> raw;
+  load_chunk(piece, in_piece, lane, raw);
+  if (in_piece + 1 == kPiece<type> || chunk + 1 == end) weights.release();
+  unpack<type>(raw, 0, a[0], a[1]);
+  unpack<type>(raw, 1, a[2], a[3]);
+}
+
+// Operand B of 16 k: a step of a chunk of x, whose tiles lie one after the other.
+__device__ inline uint64_t operand_of_tiles(const uint8_t* tiles, int step) {
+  return describe_operand(tiles + step * 2 * kCoreBytes, kCoreBytes, kTileBytes);
 }
 
 template <int width>
@@ -50,54 +71,102 @@ __device__ inline void sync_consumers() {
   asm volatile("bar.sync 1, %0;" ::"n"(kConsumers * kGroupThreads) : "memory");
 }
 
+// The rows g and g + 8 of a lane in its panel: whether they are there, and their biases or 0.
+struct OwnRows {
+  int n;
+  bool present[2];
+  float bias[2];
+
+  __device__ OwnRows(const Part& part, int panel) : n((panel - part.first_panel) * kPanelRows + row_of_sum(0)) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      present[i] = n + 8 * i < part.weight.rows;
+      bias[i] = present[i] ? with_bias(0.0f, part.bias, n + 8 * i) : 0.0f;
+    }
+  }
+};
+
 // Whole: every warp has the sums of its panel.
 template <int width>
 __device__ inline void write_whole(const Launch& launch, const Work& work, int warp, const Sums<width>& sums) {
   const int panel = panel_of<false>(work, warp);
   if (panel >= launch.panels) return;
   const Part& part = part_of(launch, panel);
+  const OwnRows own(part, panel);
+  const int first = work.first_token + token_of_sum(0);
+  if (part.y.type != DType::F32) {
 #pragma unroll
-  for (int i = 0; i < width / 2; ++i) write_out<false>(launch, part, panel, work.first_token, i, sums[i], 0.0f);
-}
-
-// Shared memory of a gated block's end: its products are 64 columns of y, a tile for each 8 tokens.
-template <int width>
-struct Products {
-  float up[width / 2][kGroupThreads];
-  uint8_t tiles[width / kTileRows][kTileBytes];
-};
-
-// Whole and gated: the gate's warpgroup gets the sums of up and makes tiles of y.
-template <int width>
-__device__ inline void write_products(const Launch& launch, const Work& work, Products<width>& shared, int warp, const Sums<width>& sums) {
-  const int panel = panel_of<true>(work, warp), thread = threadIdx.x % kGroupThreads;
-  sync_consumers();  // no one reads x any more
-  if (warp >= 4) {
-#pragma unroll
-    for (int i = 0; i < width / 2; ++i) shared.up[i][thread] = sums[i];
-  }
-  sync_consumers();
-  if (warp >= 4) return;
-  const Part& gate = launch.parts[0];
-  const View tiles{shared.tiles, DType::BF16, kTileCols};
-  if (gate.y.type != DType::BF16) {
-#pragma unroll
-    for (int i = 0; i < width / 2; ++i) write_out<true>(launch, gate, panel, work.first_token, i, sums[i], shared.up[i][thread]);
+    for (int i = 0; i < width / 2; ++i) write_out<false>(launch, part, panel, work.first_token, i, sums[i], 0.0f);
     return;
   }
+  float* y = static_cast<float*>(part.y.data) + first * part.y.stride + own.n;
 #pragma unroll
   for (int i = 0; i < width / 2; ++i) {
-    const int n = panel * kPanelRows + row_of_sum(i);
-    const float y = n < gate.weight.rows ? gated_product(launch, sums[i], shared.up[i][thread], n) : 0.0f;
-    store(tiles, token_of_sum(i), n % kTileCols, y);
+    const int token = token_of_sum(i) - token_of_sum(0), half = i % 4 / 2;
+    if (own.present[half] && first + token < launch.rows) y[token * part.y.stride + 8 * half] = sums[i] + own.bias[half];
   }
-  asm volatile("bar.sync 2, %0;" ::"n"(kGroupThreads) : "memory");
-  auto* y = static_cast<uint8_t*>(gate.y.data) + work.row_tile * kTileBytes;
-  const int count = min(width, launch.rows - work.first_token + kTileRows - 1) / kTileRows;
-  for (int i = thread; i < count * (kTileBytes / 16); i += kGroupThreads) {
-    const int tile = i / (kTileBytes / 16), place = i % (kTileBytes / 16);
-    const int64_t from_start = (work.first_token / kTileRows + tile) * (gate.y.stride / kTileCols) * kTileBytes;
-    reinterpret_cast<uint4*>(y + from_start)[place] = reinterpret_cast<const uint4*>(shared.tiles[tile])[place];
+}
+
+// Shared memory of a gated block's end: of each warpgroup some tokens' sums for the other one, and tiles of y.
+struct Products {
+  static constexpr int kMostTokens = 32;
+  float sums[kConsumers][kMostTokens / 2][kGroupThreads];
+  uint8_t tiles[kConsumers][kMostTokens / kTileRows][kTileBytes];
+};
+
+// Values of row n and of the tokens 2 t and 2 t + 1 into a tile; lanes whose rows are neighbours exchange one of them, so that each stores a pair.
+__device__ inline void store_products(__nv_bfloat16* tile, float first, float second) {
+  const bool odd = threadIdx.x % 8 >= 4;
+  const float got = __shfl_xor_sync(0xffffffffu, odd ? first : second, 4);
+  *reinterpret_cast<__nv_bfloat162*>(tile) = odd ? __floats2bfloat162_rn(got, second) : __floats2bfloat162_rn(first, got);
+}
+
+// Whole and gated: the warpgroup of the gate finishes the first half of the tokens, that of up the second, some tokens after the other.
+template <int width>
+__device__ inline void write_products(const Launch& launch, const Work& work, Products& shared, int warp, const Sums<width>& sums) {
+  constexpr int kTokens = width / 2 < Products::kMostTokens ? width / 2 : Products::kMostTokens;
+  const int panel = panel_of<true>(work, warp), thread = threadIdx.x % kGroupThreads, group = warp / 4;
+  const OwnRows gate(launch.parts[0], panel), up(launch.parts[1], panel);
+  const View& y = launch.parts[0].y;
+  auto* tiles = reinterpret_cast<__nv_bfloat16*>(shared.tiles[group]);
+  auto* own_tile = tiles + place_in_tiles(kTileCols, token_of_sum(0) + thread / 4 % 2, gate.n % kTileCols & ~1);
+#pragma unroll
+  for (int part = 0; part < width / 2; part += kTokens) {
+    const int first = work.first_token + group * (width / 2) + part;
+    sync_consumers();  // no one reads what was here before
+#pragma unroll
+    for (int i = 0; i < kTokens / 2; ++i) {
+      const float low = sums[part / 2 + i], high = sums[width / 4 + part / 2 + i];
+      shared.sums[group][i][thread] = group == 0 ? high : low;
+    }
+    sync_consumers();
+    float products[kTokens / 2];
+#pragma unroll
+    for (int i = 0; i < kTokens / 2; ++i) {
+      const int half = i % 4 / 2;
+      const float low = sums[part / 2 + i], high = sums[width / 4 + part / 2 + i];
+      const float own = group == 0 ? low : high, other = shared.sums[1 - group][i][thread];
+      const float g = (group == 0 ? own : other) + gate.bias[half], u = (group == 0 ? other : own) + up.bias[half];
+      products[i] = gate.present[half] ? activate_fast(launch.activation, g) * u : 0.0f;
+    }
+    if (y.type != DType::BF16) {
+#pragma unroll
+      for (int i = 0; i < kTokens / 2; ++i) {
+        const int token = first + token_of_sum(i);
+        if (gate.present[i % 4 / 2] && token < launch.rows) store(y, token, gate.n + i % 4 / 2 * 8, products[i]);
+      }
+      continue;
+    }
+#pragma unroll
+    for (int i = 0; i < kTokens / 2; i += 2) {
+      store_products(own_tile + i / 4 * (kTileBytes / 2) + i % 4 / 2 * 2, products[i], products[i + 1]);  // 8 columns on: the next pair
+    }
+    if (group == 0) asm volatile("bar.sync 2, %0;" ::"n"(kGroupThreads) : "memory");
+    if (group == 1) asm volatile("bar.sync 3, %0;" ::"n"(kGroupThreads) : "memory");
+    const bool has_panels = work.row_tile * 4 < launch.panels;  // not so of a cluster's last blocks
+    const int count = has_panels ? min(kTokens, launch.rows - first + kTileRows - 1) / kTileRows : 0;
+    auto* to = reinterpret_cast<uint4*>(tile_address(y, first, work.row_tile));
+    for (int i = thread; i < count * (kTileBytes / 16); i += kGroupThreads) to[i] = reinterpret_cast<const uint4*>(tiles)[i];
   }
 }
 

@@ -62,7 +62,7 @@ __device__ inline float with_bias(float sum, const View& bias, int n) {
 
 // activation(gate) * up, of the sums without bias.
 __device__ inline float gated_product(const Launch& launch, float gate, float up, int n) {
-  return activate(launch.activation, with_bias(gate, launch.parts[0].bias, n)) * with_bias(up, launch.parts[1].bias, n);
+  return activate_fast(launch.activation, with_bias(gate, launch.parts[0].bias, n)) * with_bias(up, launch.parts[1].bias, n);
 }
 
 // Chunks that a warp copies at once: a group, or half of one where that is 4 KiB already.
@@ -78,7 +78,7 @@ inline constexpr int kRingBytes = kStages<type>* kPieceBytes<type>;
 
 // The chunks [begin, end) of one panel after another, a piece at a time, in the order in which a warp multiplies them. Lane 0 starts the copies
 // (before Hopper all lanes copy).
-template <DType type, class NextPanel>
+template <DType type, class NextPanel, int stages = kStages<type>>
 class WeightStream {
  public:
   // `next_panel()` gives the packed bytes of the warp's next panel, or null. `ring` and `full` are the warp's own.
@@ -86,11 +86,11 @@ class WeightStream {
       : ring_(ring), full_(full), begin_(begin), end_(end), chunk_(end), next_panel_(next_panel) {
     if (begin == end) return;
     if (threadIdx.x % kWarp == 0) {
-      for (int stage = 0; stage < kStages<type>; ++stage) init_barrier(&full_[stage], 1);
+      for (int stage = 0; stage < stages; ++stage) init_barrier(&full_[stage], 1);
       fence_shared_for_async();
     }
     __syncwarp();
-    for (int stage = 0; stage < kStages<type>; ++stage) fetch(stage);
+    for (int stage = 0; stage < stages; ++stage) fetch(stage);
   }
 
   // The next piece, when it has come.
@@ -98,7 +98,7 @@ class WeightStream {
 #if __CUDA_ARCH__ >= 900
     wait(&full_[stage_], phase_);
 #else
-    wait_for_copies<kStages<type> - 1>();
+    wait_for_copies<stages - 1>();
 #endif
     return ring_ + stage_ * kPieceBytes<type>;
   }
@@ -106,7 +106,7 @@ class WeightStream {
   __device__ void release() {
     __syncwarp();
     fetch(stage_);
-    if (++stage_ == kStages<type>) stage_ = 0, phase_ ^= 1;
+    if (++stage_ == stages) stage_ = 0, phase_ ^= 1;
   }
 
  private:

@@ -22,8 +22,8 @@ constexpr int kThreads = kRanges * kWarp;  // of one matrix
 // A token's 8 k of a block of 32 that this lane has; 0 beyond x.
 __device__ inline uint4 load_x(const Launch& launch, int token, int chunk, int block, int t) {
   if (token >= launch.rows || chunk * kChunk + block * 32 + t * 8 >= launch.cols) return {};
-  const auto* tile = static_cast<const uint8_t*>(launch.x.data) + (token / kTileRows * (launch.x.stride / kTileCols) + chunk) * kTileBytes;
-  const auto* word = reinterpret_cast<const uint32_t*>(tile + block * 4 * kCoreBytes + token % kTileRows * 16 + t * 4);
+  const auto* word =
+      reinterpret_cast<const uint32_t*>(tile_address(launch.x, token, chunk) + block * 4 * kCoreBytes + token % kTileRows * 16 + t * 4);
   constexpr int kApart = kCoreBytes / 4;
   return {word[0], word[kApart], word[2 * kApart], word[3 * kApart]};
 }

@@ -13,6 +13,8 @@ void run_tensor(const Matmul& op, cudaStream_t stream);
 void multiply_narrow(DType type, bool gated, const Launch& launch, cudaStream_t stream);
 // wgmma: Hopper, K in whole chunks.
 void multiply_wide(DType type, bool gated, const Launch& launch, cudaStream_t stream);
+// The same, for tiles of 128 tokens that keep all multiprocessors busy; multiply_wide hands them on.
+void multiply_prompt(DType type, bool gated, const Launch& launch, cudaStream_t stream);
 
 template <class Function>
 void with_packed_type(DType type, const Function& f) {

@@ -40,41 +40,18 @@ __device__ inline Work work_of_block() {
   return {static_cast<int>(blockIdx.x) / ranks, static_cast<int>(blockIdx.y) * width, rank, range, range + kRanges / ranks};
 }
 
-// Step after step of x into shared memory, by four warps: each has a quarter of the tiles copied.
+// Step after step of x into shared memory.
 template <DType type, int width>
 __device__ inline void bring_x(const Launch& launch, const Work& work, Shared<type, width>& shared) {
-  if (threadIdx.x % kWarp != 0) return;
-  constexpr int kShare = width / kTileRows / 4;
-  const int first = static_cast<int>(threadIdx.x) / kWarp % 4 * kShare;
-  const int count = min(kShare, (launch.rows - work.first_token + kTileRows - 1) / kTileRows - first);
-  const int64_t apart = launch.x.stride / kTileCols * kTileBytes;
-  const auto* from = static_cast<const uint8_t*>(launch.x.data) + (work.first_token / kTileRows + first) * apart;
+  if (threadIdx.x % kGroupThreads != 0) return;
+  const uint32_t bytes = min(width, launch.rows - work.first_token + kTileRows - 1) / kTileRows * kTileBytes;
   const int begin = range_begin(launch.cols, work.range), end = range_begin(launch.cols, work.end_range);
   for (int chunk = begin; chunk < end; ++chunk) {
     const int turn = chunk - begin, stage = turn % kSteps<width>;
     if (turn >= kSteps<width>) wait(&shared.x_empty[stage], (turn / kSteps<width> - 1) % 2);
-    expect_bytes(&shared.x_full[stage], max(count, 0) * kTileBytes);
-#pragma unroll
-    for (int i = 0; i < kShare; ++i) {
-      if (i < count)
-        copy_bulk(shared.x[stage][first + i], from + i * apart + int64_t(chunk) * kTileBytes, kTileBytes, &shared.x_full[stage]);
-    }
+    expect_bytes(&shared.x_full[stage], bytes);
+    copy_bulk(shared.x[stage], tile_address(launch.x, work.first_token, chunk), bytes, &shared.x_full[stage]);
   }
-}
-
-// Operand A of a chunk: its four steps.
-using Chunk = uint32_t[4][4];
-
-// The next chunk of the warp's stream.
-template <DType type, class Weights>
-__device__ inline void take_chunk(Weights& weights, const uint8_t*& piece, int chunk, int end, int lane, Chunk& a) {
-  const int in_piece = chunk % kPiece<type>;
-  if (in_piece == 0) piece = weights.take();
-  Raw<type> raw;
-  load_chunk(piece, in_piece, lane, raw);
-  if (in_piece + 1 == kPiece<type> || chunk + 1 == end) weights.release();
-  unpack<type>(raw, 0, a[0], a[1]);
-  unpack<type>(raw, 1, a[2], a[3]);
 }
 
 // Keeps the sums of a block's range: added to the total, or as they are.
@@ -115,8 +92,7 @@ __device__ inline void multiply_ranges(const Launch& launch, const Work& work, S
     wgmma_fence();
 #pragma unroll
     for (int step = 0; step < 4; ++step) {
-      const uint64_t x = describe_operand(shared.x[stage][0] + step * 2 * kCoreBytes, kCoreBytes, kTileBytes);
-      wgmma<width>(sums, a[step], x, !first || step > 0);
+      wgmma<width>(sums, a[step], operand_of_tiles(shared.x[stage][0], step), !first || step > 0);
     }
     wgmma_commit();
     if (present && chunk + 1 < end) take_chunk<type>(weights, piece, chunk + 1, end, lane, next);
@@ -127,16 +103,6 @@ __device__ inline void multiply_ranges(const Launch& launch, const Work& work, S
     hold(sums);
     if (ranks < kRanges) add_range<ranks>(sums, range - work.range, results);
   }
-}
-
-// Registers of a thread, which the warpgroups of a block share out among themselves.
-template <int count>
-__device__ inline void take_registers() {
-  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(count));
-}
-template <int count>
-__device__ inline void leave_registers() {
-  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count));
 }
 
 // Blocks of a multiprocessor, as registers allow.
@@ -152,7 +118,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<width, ranks>) wide_matmul(c
   const int warp = static_cast<int>(threadIdx.x) / kWarp, panel = panel_of<gated>(work, warp);
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < kSteps<width>; ++stage) {
-      init_barrier(&shared.x_full[stage], 4);
+      init_barrier(&shared.x_full[stage], 1);
       init_barrier(&shared.x_empty[stage], kPanels);
     }
     fence_shared_for_async();
@@ -189,7 +155,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<width, ranks>) wide_matmul(c
       write_split<width, ranks, gated>(launch, work, all, warp);
       sync_cluster();  // no block leaves while another reads its sums
     } else if constexpr (gated) {
-      write_products<width>(launch, work, *reinterpret_cast<Products<width>*>(memory), warp, sums[0]);
+      write_products<width>(launch, work, *reinterpret_cast<Products*>(memory), warp, sums[0]);
     } else {
       write_whole<width>(launch, work, warp, sums[0]);
     }
@@ -222,7 +188,7 @@ void launch_width(const Launch& launch, cudaStream_t stream) {
     if (blocks >= kTwoEach) return launch_kernel<type, 64, 1, gated>(launch, row_tiles, token_tiles, stream);
     return launch_kernel<type, 64, 8, gated>(launch, row_tiles, token_tiles, stream);
   }
-  if (blocks >= kOneEach) return launch_kernel<type, 128, 1, gated>(launch, row_tiles, token_tiles, stream);
+  if (blocks >= kOneEach) return multiply_prompt(type, gated, launch, stream);
   launch_kernel<type, 128, 8, gated>(launch, row_tiles, token_tiles, stream);
 }
 
