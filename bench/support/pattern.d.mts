@@ -6,5 +6,6 @@ export class Pattern implements Proposer {
   get most(): number;
   get drafts(): boolean;
   propose(sequence: Sequence, most: number): number;
+  lack(sequence: Sequence): number;
   ended(sequence: Sequence): void;
 }

@@ -32,6 +32,10 @@ export class Pattern {
     return count;
   }
 
+  lack(sequence) {
+    return this.#proposer.lack(sequence);
+  }
+
   ended(sequence) {
     this.#proposer.ended(sequence);
   }

@@ -106,6 +106,11 @@ export class StepCost {
     return passes === 0 ? 0 : passes * this.#draftShare * this.stepMs(rows);
   }
 
+  /** Of `tokens` tokens that the draft model lacks: as much for each as in a step of `size` tokens, more than it takes where they are many. */
+  lackMs(tokens: number, size: number): number {
+    return tokens === 0 ? 0 : (tokens * this.#draftShare * this.stepMs(size)) / size;
+  }
+
   /** Between a step and one that is planned from its results. */
   gapMs(): number {
     const gap = this.#gaps.at(0);

@@ -11,6 +11,9 @@ export interface Candidate {
   guesses: number;
   /** Whether the draft model makes them. */
   drafts: boolean;
+  /** Tokens that the draft model has to compute first, and those that the sequence will get, over which that is spread. */
+  lack: number;
+  left: number;
 }
 
 /** What a step costs, and the tokens that it runs at most. */
@@ -41,6 +44,8 @@ const MARGIN = 1.04;
  *     without    rows tokens                              in step(rows)
  *     with       what is expected of those who guess,     in drafts + step(rows + guesses) + step(others), or the gap if there are none
  *                and 2 of each other
+ *
+ * Drafts are the passes, and of what the draft model lacks the share that these tokens are of those that are left.
  */
 export function choose(candidates: readonly Candidate[], others: number, limits: StepLimits, isOn: boolean): boolean {
   const { cost } = limits;
@@ -57,21 +62,24 @@ export function choose(candidates: readonly Candidate[], others: number, limits:
 
 /** Tokens per millisecond; 0 where a step does not hold them. */
 function speedAt(reach: Reach, candidates: readonly Candidate[], others: number, { cost, maxBatchTokens }: StepLimits): number {
-  let [guessing, guesses, tokens, passes, drafting] = [0, 0, 0, 0, 0];
+  let [guessing, guesses, tokens, passes, drafting, lack] = [0, 0, 0, 0, 0, 0];
   for (const candidate of candidates) {
     const count = guessesAt(reach, candidate);
     if (count === 0) continue;
     guessing += 1;
     guesses += count;
-    tokens += expectedTokens(candidate.rate, count);
+    const expected = expectedTokens(candidate.rate, count);
+    tokens += expected;
     if (!candidate.drafts) continue;
     drafting += 1;
+    lack += candidate.lack * Math.min(1, expected / candidate.left);
     passes = Math.max(passes, count);
   }
   const rows = candidates.length + others;
   const plain = rows - guessing;
   if (rows + guesses > maxBatchTokens) return 0;
-  const ms = cost.draftMs(passes, drafting) + cost.stepMs(rows + guesses) + (plain > 0 ? cost.stepMs(plain) : cost.gapMs());
+  const drafts = cost.draftMs(passes, drafting) + cost.lackMs(lack, rows + guesses);
+  const ms = drafts + cost.stepMs(rows + guesses) + (plain > 0 ? cost.stepMs(plain) : cost.gapMs());
   return (tokens + 2 * plain) / ms;
 }
 

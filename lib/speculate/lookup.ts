@@ -37,6 +37,10 @@ export class Lookup implements Proposer {
     return own < 0 ? 0 : copy(tokens, own, sequence, most);
   }
 
+  lack(): number {
+    return 0;
+  }
+
   ended(sequence: Sequence): void {
     this.#indices.delete(sequence);
     const { cacheSalt } = sequence.options;

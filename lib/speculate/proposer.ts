@@ -11,6 +11,8 @@ export interface Proposer {
    * many; 0 where it knows nothing. Called once for each step that the sequence may guess in; the guesses need not be used.
    */
   propose(sequence: Sequence, most: number): number;
+  /** Tokens of the sequence that the draft model has to compute before it can guess; 0 where there is no such model. */
+  lack(sequence: Sequence): number;
   /** The sequence has ended: its tokens are complete, and nothing is kept for it. */
   ended(sequence: Sequence): void;
 }

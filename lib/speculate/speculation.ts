@@ -1,23 +1,30 @@
 import { countGuesses, type GuessCounts, pendingTokens, reserveTokens, type Sequence, tokensLeft } from "../schedule/sequence.ts";
 import type { Speculator } from "../schedule/speculator.ts";
 import { Acceptance, OVERALL_PACE, SEQUENCE_PACE } from "./acceptance.ts";
+import { Allowance } from "./allowance.ts";
 import { type Candidate, choose, type StepLimits } from "./decide.ts";
 import type { Proposer } from "./proposer.ts";
 
 /** Expected of a way of guessing before anything was tried. Chosen: high, so that it is tried. */
 const FIRST_RATE = 0.8;
 
-/** Tokens after which a sequence that does not guess tries again; twice as many after each try. Chosen: a try costs some two steps. */
-const FIRST_PAUSE = 64;
-const LONGEST_PAUSE = 1024;
+/**
+ * Share of the time that sequences may take which try to guess though it would not pay, and of what is spent to measure sizes of steps anew
+ * by guessing again. Chosen: both together under what measures vary by.
+ */
+const TRY_SHARE = 0.01;
+const REFRESH_SHARE = 0.01;
+
+/** Steps that it takes to measure a size anew. */
+const REFRESH_STEPS = 2;
 
 /** Tokens that a try guesses. */
 const TRY_GUESSES = 2;
 
-/** After so many decisions while nobody guesses, sizes of steps are measured anew by guessing again. Chosen: under 1 %. */
-const REFRESH_OFF = 512;
+/** Of the tokens that a sequence may still get, so many are counted on: most end before their limit. Chosen. */
+const EXPECTED_TOKENS = 256;
 
-/** After so many while some do, a step goes without, to measure it. Chosen: likewise, it costs a token or two. */
+/** After so many decisions while some guess, a step goes without, to measure it. Chosen: it costs a token or two. */
 const REFRESH_ON = 128;
 
 /** What is known of a sequence that may guess. */
@@ -29,9 +36,6 @@ interface State extends Candidate {
   unused: number;
   unusedAt: number;
   unusedBy: Proposer | undefined;
-  /** Tokens since it last tried to guess though it would not pay, and when it does next. */
-  waited: number;
-  pause: number;
 }
 
 /**
@@ -47,6 +51,8 @@ export class Speculation implements Speculator {
   readonly #counts: GuessCounts = { rows: 0, guessed: 0, right: 0 };
   #isOn = false;
   #decisions = 0;
+  readonly #tries = new Allowance(TRY_SHARE);
+  readonly #refreshes = new Allowance(REFRESH_SHARE);
 
   /** `proposers`: the first that knows something guesses. `always`: whatever it costs, for tests. */
   constructor(proposers: readonly Proposer[], limits: StepLimits, always: boolean = false) {
@@ -120,6 +126,8 @@ export class Speculation implements Speculator {
       if (state.offered === 0) continue;
       state.by = proposer;
       state.drafts = proposer.drafts;
+      state.lack = proposer.lack(sequence);
+      state.left = Math.min(tokensLeft(sequence), EXPECTED_TOKENS);
       state.rate = state.acceptance.get(proposer)!.rate(this.#overall.get(proposer)!.rate(FIRST_RATE));
       break;
     }
@@ -145,8 +153,8 @@ export class Speculation implements Speculator {
 
   #newState(sequence: Sequence): State {
     const acceptance = new Map(this.#proposers.map((proposer) => [proposer, new Acceptance(SEQUENCE_PACE)]));
-    const candidate = { offered: 0, rate: 0, guesses: 0, drafts: false };
-    const state = { ...candidate, acceptance, by: undefined, unused: -1, unusedAt: -1, unusedBy: undefined, waited: 0, pause: FIRST_PAUSE };
+    const candidate = { offered: 0, rate: 0, guesses: 0, drafts: false, lack: 0, left: 1 };
+    const state = { ...candidate, acceptance, by: undefined, unused: -1, unusedAt: -1, unusedBy: undefined };
     this.#states.set(sequence, state);
     return state;
   }
@@ -158,20 +166,37 @@ export class Speculation implements Speculator {
     }
     this.#decisions += 1;
     if (this.#isOn && this.#decisions % REFRESH_ON === 0) return;
-    if (!this.#isOn && this.#decisions % REFRESH_OFF === 0) this.#limits.cost.forgetAbove(candidates.length + others);
+    const rows = candidates.length + others;
+    if (!this.#isOn) this.#maybeRefresh(candidates, rows);
     this.#isOn = choose(candidates, others, this.#limits, this.#isOn);
-    for (const state of candidates) this.#maybeTry(state);
+    this.#maybeTry(candidates, rows);
   }
 
-  /** A sequence that is not to guess tries it once in a while. */
-  #maybeTry(state: State): void {
-    if (state.guesses > 0) {
-      state.waited = 0;
-      state.pause = FIRST_PAUSE;
-    } else if (++state.waited >= state.pause) {
-      state.waited = 0;
-      state.pause = Math.min(2 * state.pause, LONGEST_PAUSE);
-      state.guesses = Math.min(state.offered, TRY_GUESSES);
+  /** What made steps of more tokens slow may be over: what is known of them is forgotten, when the time to try them all has been saved up. */
+  #maybeRefresh(candidates: readonly State[], rows: number): void {
+    const { cost } = this.#limits;
+    if (!cost.knows(rows)) return;
+    this.#refreshes.earn(cost.stepMs(rows));
+    const size = rows + candidates.length;
+    const drafting = candidates.filter(({ drafts }) => drafts);
+    const lack = drafting.reduce((sum, state) => sum + state.lack, 0);
+    const drafts = cost.draftMs(drafting.length > 0 ? 1 : 0, drafting.length) + cost.lackMs(lack, size);
+    if (this.#refreshes.spend(REFRESH_STEPS * cost.stepMs(size) + drafts)) cost.forgetAbove(rows);
+  }
+
+  /** Of those who are not to guess, one tries it once in a while, when the time that it takes has been saved up. */
+  #maybeTry(candidates: readonly State[], rows: number): void {
+    const { cost } = this.#limits;
+    if (!cost.knows(rows)) return;
+    this.#tries.earn(cost.stepMs(rows));
+    for (const state of candidates) {
+      if (state.guesses > 0) continue;
+      const count = Math.min(state.offered, TRY_GUESSES);
+      const drafts = state.drafts ? cost.draftMs(count, 1) + cost.lackMs(state.lack, rows) : 0;
+      const ms = drafts + cost.stepMs(rows + count) - cost.stepMs(rows) + cost.stepMs(1) + cost.gapMs();
+      if (!this.#tries.spend(ms)) continue;
+      state.guesses = count;
+      return;
     }
   }
 }

@@ -43,7 +43,7 @@ function costOf(first: number, more: number, gap = 0): StepCost {
 }
 
 const candidates = (count: number, rate: number, drafts = false): Candidate[] =>
-  Array.from({ length: count }, () => ({ offered: 8, rate, guesses: -1, drafts }));
+  Array.from({ length: count }, () => ({ offered: 8, rate, guesses: -1, drafts, lack: 0, left: 100 }));
 
 /** Guesses of each. */
 function guessesOf(chosen: Candidate[], cost: StepCost, others = 0): number[] {

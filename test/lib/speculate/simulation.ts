@@ -14,6 +14,8 @@ export interface Machine {
   stepMs: (tokens: number) => number;
   /** A pass of the draft model over one token of so many rows. */
   passMs: (rows: number) => number;
+  /** A token that the draft model has to compute before its first pass. */
+  lackMs: number;
   /** JavaScript between a step's end and the next plan. */
   gapMs: number;
   /** Of the draft model's weights by the model's. */
@@ -25,6 +27,7 @@ export interface Load {
   /** Requests that guess, and that don't, one after the other in so many places each. */
   guessing: number;
   plain: number;
+  prompt: number;
   tokens: number;
   requests: number;
   drafts: boolean;
@@ -84,6 +87,10 @@ class Simulation implements Proposer {
     return most;
   }
 
+  lack({ length, sampling, draftComputed }: Sequence): number {
+    return this.drafts ? Math.max(0, length + sampling - 1 - draftComputed) : 0;
+  }
+
   ended(): void {}
 
   run(): { speed: number; guessed: number } {
@@ -102,7 +109,7 @@ class Simulation implements Proposer {
   #arrive(speculate: boolean): void {
     if (this.#arrived >= this.#load.requests) return;
     this.#arrived += 1;
-    this.#scheduler.add(options(4, { maxTokens: this.#load.tokens, speculate }));
+    this.#scheduler.add(options(this.#load.prompt, { maxTokens: this.#load.tokens, speculate }));
   }
 
   #submit(plan: Plan): { plan: Plan; submitted: number; end: number } {
@@ -110,7 +117,9 @@ class Simulation implements Proposer {
     const drafting = rows.filter(({ drafts }) => drafts > 0).length;
     const passes = Math.max(...rows.map(({ drafts }) => drafts));
     const noise = (this.#random.chance(this.#load.disturbed ?? 0) ? 3 : 1) * (1 + this.#random.below(10) / 100);
-    const ms = noise * (this.#machine.stepMs(plan.tokenCount) + (passes > 0 ? passes * this.#machine.passMs(drafting) : 0));
+    const drafts =
+      passes > 0 ? passes * this.#machine.passMs(drafting) + Math.max(0, plan.draftTokens - 2 * drafting) * this.#machine.lackMs : 0;
+    const ms = noise * (this.#machine.stepMs(plan.tokenCount) + drafts);
     const submitted = this.#now;
     this.#nativeFree = Math.max(this.#now, this.#nativeFree) + ms;
     return { plan, submitted, end: this.#nativeFree };
