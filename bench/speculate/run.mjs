@@ -1,5 +1,5 @@
 // Speculation against none, in the same process: npm run bench:speculate [-- --only draft] [-- --rounds 3] [-- --device cuda]
-// Writes bench/results/speculate.json; see bench/README.md for the method.
+// Writes bench/results/speculate.json, or speculate-gpu.json; see bench/README.md for the method.
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -88,8 +88,8 @@ const atLeast = (bars) => Object.fromEntries(Object.entries(bars).map(([batch, r
 const never = atLeast({ batch1: 0.97, batch8: 0.97, batch32: 0.97 });
 const all = [1, 8, 32];
 
-/** What is measured, and the bars of the ratios. */
-const CASES = {
+/** What is measured, and the bars of the ratios: on the CPU, and on a GPU, where models are larger. */
+const ON_CPU = {
   "draft 135m for 1b q8_0, acceptance 0.75": {
     run: async () => compare({ model: await LARGE(), speculate: { draft: await SMALL() }, rate: 0.75, batches: [1, 8] }),
     bars: atLeast({ batch1: 1.5, batch8: 1.1 }),
@@ -116,6 +116,39 @@ const CASES = {
   }),
 };
 
+const EIGHT = (type) => makeModel("llama-3.1-8b", type);
+const ON_GPU = {
+  "draft 1b for 8b q4_k, acceptance 0.75": {
+    run: async () =>
+      compare({
+        model: await EIGHT("q4_k"),
+        speculate: { draft: await makeModel("llama-3.2-1b", "q4_k") },
+        rate: 0.75,
+        batches: [1, 16, 128],
+      }),
+    bars: atLeast({ batch1: 1.6, batch16: 1.2, batch128: 0.98 }),
+  },
+  "lookup 8b bf16, acceptance 0.9": {
+    run: async () => compare({ model: await EIGHT("bf16"), speculate: { lookup: true }, rate: 0.9, batches: [1] }),
+    bars: atLeast({ batch1: 4 }),
+  },
+  "draft 1b for 8b q4_k, acceptance 0": {
+    run: async () =>
+      compare({
+        model: await EIGHT("q4_k"),
+        speculate: { draft: await makeModel("llama-3.2-1b", "q4_k") },
+        rate: 0,
+        batches: [1, 16, 128],
+      }),
+    bars: atLeast({ batch1: 0.97, batch16: 0.97, batch128: 0.97 }),
+  },
+  "lookup 8b bf16, acceptance 0": {
+    run: async () => compare({ model: await EIGHT("bf16"), speculate: { lookup: true }, rate: 0, batches: [1, 16, 128] }),
+    bars: atLeast({ batch1: 0.97, batch16: 0.97, batch128: 0.97 }),
+  },
+};
+
+const CASES = options.device === "cpu" ? ON_CPU : ON_GPU;
 const chosen = chooseCases(Object.keys(CASES), options.only);
 const results = {};
 for (const name of chosen) {
@@ -123,4 +156,8 @@ for (const name of chosen) {
   results[name] = await run();
   printCase(name, results[name], bars);
 }
-writeResults(at("../results/speculate.json"), { command: "npm run bench:speculate", device: options.device }, results);
+writeResults(
+  at(`../results/speculate${options.device === "cpu" ? "" : "-gpu"}.json`),
+  { command: "npm run bench:speculate", device: options.device },
+  results,
+);

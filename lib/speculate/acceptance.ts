@@ -9,6 +9,9 @@ export interface AcceptancePace {
 /** Of one sequence. Chosen: a text's nature changes within some ten rows. */
 export const SEQUENCE_PACE: AcceptancePace = { keep: 0.9, prior: 3 };
 
+/** What a token that is not guessed leaves of what was measured: a text that was hard to guess may no longer be. Chosen: half after 23. */
+const FADE = 0.97;
+
 /** Of all. Chosen: slow enough that a few unlucky rows at the start of an engine don't end all guessing. */
 export const OVERALL_PACE: AcceptancePace = { keep: 0.99, prior: 16 };
 
@@ -27,6 +30,12 @@ export class Acceptance {
     const { keep } = this.#pace;
     this.#right = this.#right * keep + right;
     this.#tried = this.#tried * keep + Math.min(right + 1, guessed);
+  }
+
+  /** A token came without a guess. */
+  fade(): void {
+    this.#right *= FADE;
+    this.#tried *= FADE;
   }
 
   /** The share that was right; near `expected` while little was tried. */

@@ -170,6 +170,7 @@ export class Speculation implements Speculator {
     if (!this.#isOn) this.#maybeRefresh(candidates, rows);
     this.#isOn = choose(candidates, others, this.#limits, this.#isOn);
     this.#maybeTry(candidates, rows);
+    for (const state of candidates) if (state.guesses === 0) state.acceptance.get(state.by!)!.fade();
   }
 
   /** What made steps of more tokens slow may be over: what is known of them is forgotten, when the time to try them all has been saved up. */
