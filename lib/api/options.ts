@@ -1,13 +1,14 @@
-import { availableParallelism, totalmem } from "node:os";
+import { totalmem } from "node:os";
 import { checkBoolean, checkFunction, checkInteger, checkKeys, checkOneOf, checkSignal, invalid, MAX_COUNT } from "../check.ts";
 import { KvasirError } from "../errors.ts";
 import type { CacheGroup, ModelSource } from "../model/spec.ts";
-import type { Compute, DeviceConfig, Isa, KvType } from "../native/addon.ts";
+import type { Compute, DeviceConfig, KvType } from "../native/addon.ts";
+import { chooseDevice, type Machine } from "./device.ts";
 import { type CheckedSpeculate, checkSpeculate, type SpeculateOptions } from "./speculate.ts";
 
 /** How an engine runs a model. Every field may be left out. */
 export interface EngineOptions {
-  /** `"cuda"` is the first NVIDIA GPU, `"cuda:1"` the second; only where kvasir was built for it. `"auto"` is the CPU as yet. */
+  /** `"auto"` is the first NVIDIA GPU with room for the model, else the CPU; `"cuda:1"` the second GPU. GPUs only where kvasir was built for them. */
   device?: "auto" | "cpu" | "cuda" | `cuda:${number}`;
   /** Threads that compute (as many as the machine runs at once, at most 64). */
   threads?: number;
@@ -19,9 +20,9 @@ export interface EngineOptions {
   kvType?: "f32" | "f16" | "bf16";
   /** Tokens that a request may have, prompt and output (what the model was trained for). Cut to what the cache holds; `stats().maxContext` says. */
   maxContext?: number;
-  /** Bytes of the KV cache (8 requests of `maxContext`, at most a quarter of the memory). */
+  /** Bytes of the KV cache (8 requests of `maxContext`, at most a quarter of the memory, or nine tenths of what a GPU has left). */
   kvCacheBytes?: number;
-  /** Tokens that one step runs at most (512). */
+  /** Tokens that one step runs at most (512; 1024 on a GPU). */
   maxBatchTokens?: number;
   /** Requests share the pages of equal prefixes, also after their end (true). */
   prefixCache?: boolean;
@@ -60,13 +61,7 @@ export const MAX_SLOTS = 256;
  * Default of `maxBatchTokens`. Chosen: enough rows for matrix products to be fast, and few enough that running streams, which wait for a
  * full step while a prompt is computed, do not stall.
  */
-const DEFAULT_BATCH_TOKENS = 512;
-
-/** Most threads: the native side's bound. */
-const MAX_THREADS = 256;
-
-/** Most threads that are taken unasked. Chosen: a machine with more cores has other work, too. */
-const DEFAULT_MAX_THREADS = 64;
+const DEFAULT_BATCH_TOKENS = { cpu: 512, cuda: 1024 } as const;
 
 const KEYS: readonly (keyof EngineOptions)[] = [
   "device",
@@ -89,20 +84,15 @@ export function draftOf(given: EngineOptions | undefined): string | undefined {
 }
 
 /**
- * Checks every option and fills in defaults that depend on the models and the machine. `isas` are the processor's, slowest first; `draft` is
+ * Checks every option and fills in defaults that depend on the models and the machine. `draft` is
  * the model of {@link draftOf}.
  */
-export function checkOptions(
-  given: EngineOptions | undefined,
-  source: ModelSource,
-  isas: readonly Isa[],
-  draft?: ModelSource,
-): CheckedOptions {
+export function checkOptions(given: EngineOptions | undefined, source: ModelSource, machine: Machine, draft?: ModelSource): CheckedOptions {
   const options = checkKeys<EngineOptions>("options", given, KEYS);
   const { signal, onProgress } = options;
   const kvType = checkOneOf("kvType", options.kvType ?? "f16", ["f32", "f16", "bf16"]);
-  const maxBatchTokens = checkInteger("maxBatchTokens", options.maxBatchTokens ?? DEFAULT_BATCH_TOKENS, 1, 65536);
-  const device = checkDevice(options, isas);
+  const { device, cacheBytes } = chooseDevice(options, machine, draft === undefined ? [source] : [source, draft]);
+  const maxBatchTokens = checkInteger("maxBatchTokens", options.maxBatchTokens ?? DEFAULT_BATCH_TOKENS[device.kind], 1, 65536);
   return {
     device,
     compute: checkCompute(options.compute ?? "auto", source, device),
@@ -112,6 +102,7 @@ export function checkOptions(
       asked: options.maxContext === undefined ? undefined : checkInteger("maxContext", options.maxContext, 1, 2 ** 30),
       trained: source.spec.contextLength,
       bytes: options.kvCacheBytes === undefined ? undefined : checkInteger("kvCacheBytes", options.kvCacheBytes, 1, totalmem()),
+      memory: cacheBytes,
       kvType,
       maxBatchTokens,
     }),
@@ -121,29 +112,6 @@ export function checkOptions(
     signal: signal === undefined ? undefined : checkSignal("signal", signal),
     onProgress: onProgress === undefined ? undefined : checkFunction("onProgress", onProgress),
   };
-}
-
-function checkDevice({ device = "auto", threads, isa = "auto" }: EngineOptions, isas: readonly Isa[]): DeviceConfig {
-  const cuda = typeof device === "string" ? /^cuda(?::(\d{1,3}))?$/.exec(device) : null;
-  if (cuda !== null) return { kind: "cuda", index: checkInteger("device", Number(cuda[1] ?? 0), 0, 255) };
-  if (device !== "auto" && device !== "cpu") throw invalid("device", device, "one of auto, cpu, cuda, cuda:N");
-  return {
-    kind: "cpu",
-    isa: checkIsa(isa, isas),
-    threads: checkInteger("threads", threads ?? Math.min(availableParallelism(), DEFAULT_MAX_THREADS), 1, MAX_THREADS),
-  };
-}
-
-function checkIsa(isa: unknown, isas: readonly Isa[]): Isa {
-  const named = checkOneOf("isa", isa, ["auto", "portable", "avx2", "avx512"]);
-  const found = named === "auto" ? isas.at(-1) : isas.find((candidate) => candidate === named);
-  if (found === undefined) {
-    throw new KvasirError(
-      "UNSUPPORTED_DEVICE",
-      `isa is "${named}", which this processor and build do not run; expected one of ${isas.join(", ")}`,
-    );
-  }
-  return found;
 }
 
 /** `"auto"` is the fastest that the quality gate allows on the device. */
@@ -164,6 +132,8 @@ export interface PoolRequest {
   trained: number;
   /** The caller's `kvCacheBytes`. */
   bytes: number | undefined;
+  /** What the device has for the cache: unasked, and at most. */
+  memory: { usual: number; most: number };
   kvType: KvType;
   maxBatchTokens: number;
 }
@@ -204,7 +174,7 @@ export function sizePools(groups: readonly CacheGroup[], request: PoolRequest): 
     const pages = pagesFor(tokenPages);
     return groups.reduce((sum, group, g) => sum + pages[g]! * pageBytes(group, request.kvType), 0);
   };
-  const budget = request.bytes ?? defaultBudget(bytesFor(most), bytesFor(most * DEFAULT_SEQUENCES), request.asked !== undefined);
+  const budget = request.bytes ?? defaultBudget(bytesFor(most), bytesFor(most * DEFAULT_SEQUENCES), request);
   if (bytesFor(1) > budget) {
     throw new KvasirError("INVALID_ARGUMENT", `kvCacheBytes is ${budget}; expected at least ${bytesFor(1)}, one page of each cache group`);
   }
@@ -219,12 +189,12 @@ function groupPages(group: CacheGroup, tokenPages: number, context: number, maxB
 }
 
 /**
- * Bytes of `DEFAULT_SEQUENCES` sequences, but at most a quarter of the memory. Where the caller asked for a context, at least those of one
- * sequence, up to half of the memory. Both shares are chosen: weights and other programs need the rest.
+ * Bytes of `DEFAULT_SEQUENCES` sequences, but at most what the device usually gives. Where the caller asked for a context, at least those of
+ * one sequence, up to all that the device has for it.
  */
-function defaultBudget(oneSequence: number, allSequences: number, asked: boolean): number {
-  const usual = Math.min(allSequences, Math.floor(totalmem() / 4));
-  return asked ? Math.max(usual, Math.min(oneSequence, Math.floor(totalmem() / 2))) : usual;
+function defaultBudget(oneSequence: number, allSequences: number, { memory, asked }: PoolRequest): number {
+  const usual = Math.min(allSequences, memory.usual);
+  return asked === undefined ? usual : Math.max(usual, Math.min(oneSequence, memory.most));
 }
 
 /** The largest n for which `fits` holds, which it has to for 1: by doubling and halving. The search ends at 2^40, more pages than any memory has. */

@@ -214,11 +214,23 @@ export interface NativeEngine {
   close(): Promise<void>;
 }
 
+/** A GPU that this build runs on. */
+export interface Gpu {
+  /** N of `"cuda:N"`. */
+  index: number;
+  name: string;
+  totalBytes: number;
+  /** Of the moment. */
+  freeBytes: number;
+}
+
 /** The addon's exports. */
 export interface NativeModule {
   Engine: new (config: NativeConfig) => NativeEngine;
   /** Instruction sets that this processor runs, slowest first. */
   isas(): Isa[];
+  /** Empty without a driver, or in a build without CUDA. Touches each card, which takes a while. */
+  gpus(): Gpu[];
 }
 
 let loaded: NativeModule | undefined;

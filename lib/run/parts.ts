@@ -32,7 +32,7 @@ export async function openParts(model: string, given: EngineOptions | undefined,
   const source = await openModel(modelPath(model));
   const draftPath = draftOf(given);
   const draft = draftPath === undefined ? undefined : await openModel(modelPath(draftPath));
-  const options = checkOptions(given, source, module.isas(), draft);
+  const options = checkOptions(given, source, { isas: module.isas(), gpus: () => module.gpus() }, draft);
   options.signal?.throwIfAborted();
   const native = createNative(module, nativeConfig(source, options, draft));
   const tokenizer = source.tokenizer === undefined ? Promise.resolve(undefined) : Tokenizer.open(source.tokenizer);

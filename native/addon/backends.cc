@@ -16,4 +16,12 @@ std::unique_ptr<Backend> create_backend(const DeviceConfig& device) {
   fail("UNSUPPORTED_DEVICE", "device is %s, which this build of kvasir does not have", device.kind.c_str());
 }
 
+std::vector<Gpu> list_gpus() {
+  std::vector<Gpu> gpus;
+#ifdef KVASIR_CUDA
+  for (const cuda::DeviceInfo& each : cuda::list_devices()) gpus.push_back({each.index, each.name, each.total_bytes, each.free_bytes});
+#endif
+  return gpus;
+}
+
 }  // namespace kvasir

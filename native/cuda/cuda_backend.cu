@@ -106,13 +106,44 @@ class CudaBackend : public Backend {
   Stream stream_;
 };
 
+__global__ void probe() {}
+
+// Whether the build has machine code or PTX for the device, which becomes the current one.
+cudaError_t make_current(int device) {
+  cudaError_t status = cudaSetDevice(device);
+  cudaFuncAttributes attributes;
+  if (status == cudaSuccess) status = cudaFuncGetAttributes(&attributes, probe);
+  cudaGetLastError();
+  return status;
+}
+
 }  // namespace
+
+std::vector<DeviceInfo> list_devices() {
+  int count = 0, before = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess) count = 0;
+  if (count > 0 && cudaGetDevice(&before) != cudaSuccess) before = 0;
+  std::vector<DeviceInfo> devices;
+  for (int device = 0; device < count; ++device) {
+    cudaDeviceProp properties;
+    size_t free = 0, total = 0;
+    if (make_current(device) != cudaSuccess || cudaGetDeviceProperties(&properties, device) != cudaSuccess) continue;
+    if (cudaMemGetInfo(&free, &total) != cudaSuccess) continue;
+    devices.push_back({device, properties.name, static_cast<int64_t>(total), static_cast<int64_t>(free)});
+  }
+  if (count > 0) cudaSetDevice(before);
+  cudaGetLastError();
+  return devices;
+}
 
 std::unique_ptr<Backend> create_backend(int device) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess || count == 0) fail("UNSUPPORTED_DEVICE", "no CUDA device can be used: %s", cudaGetErrorString(status));
   if (device < 0 || device >= count) fail("UNSUPPORTED_DEVICE", "device cuda:%d does not exist; expected one below %d", device, count);
+  if (const cudaError_t usable = make_current(device); usable != cudaSuccess) {
+    fail("UNSUPPORTED_DEVICE", "device cuda:%d cannot be used by this build: %s", device, cudaGetErrorString(usable));
+  }
   return std::make_unique<CudaBackend>(device);
 }
 

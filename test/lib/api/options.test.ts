@@ -1,12 +1,13 @@
 import { totalmem } from "node:os";
 import { expect, test } from "vitest";
+import type { Machine } from "../../../lib/api/device.ts";
 import { checkOptions, type EngineOptions, type PoolRequest, pageBytes, sizePools } from "../../../lib/api/options.ts";
 import type { CachePart } from "../../../lib/model/kinds.ts";
 import type { CacheGroup } from "../../../lib/model/spec.ts";
 import { fakeSource } from "../../support/fake-engine.ts";
 
-const isas = ["portable", "avx2"] as const;
-const check = (options: unknown) => checkOptions(options as EngineOptions, fakeSource(), isas);
+const machine: Machine = { isas: ["portable", "avx2"], gpus: () => [] };
+const check = (options: unknown) => checkOptions(options as EngineOptions, fakeSource(), machine);
 
 test.each<[string, unknown]>([
   ["device", "gpu"],
@@ -63,7 +64,7 @@ test("defaults follow the model and the processor", () => {
   });
   const quantized = fakeSource();
   quantized.tensors = [{ name: "embed", file: 0, offset: 0, type: "Q4_0", shape: [1, 32], plusOne: false }];
-  expect(checkOptions({}, quantized, isas).compute).toBe("int8");
+  expect(checkOptions({}, quantized, machine).compute).toBe("int8");
 });
 
 const parts: CachePart[] = [
@@ -74,7 +75,8 @@ const gemma: CacheGroup[] = [
   { kind: "window", window: 512, layers: [0, 1, 2, 3, 4], parts },
   { kind: "all", window: 0, layers: [5], parts },
 ];
-const request: PoolRequest = { asked: undefined, trained: 8192, bytes: undefined, kvType: "f16", maxBatchTokens: 512 };
+const memory = { usual: Math.floor(totalmem() / 4), most: Math.floor(totalmem() / 2) };
+const request: PoolRequest = { asked: undefined, trained: 8192, bytes: undefined, memory, kvType: "f16", maxBatchTokens: 512 };
 const bytesOf = (pages: number[]) => gemma.reduce((sum, group, g) => sum + pages[g]! * pageBytes(group, "f16"), 0);
 
 test("a page has every part of its 16 tokens in each layer; kv parts are of the cache's type", () => {

@@ -17,7 +17,7 @@ test("the specs of both have the cache groups of both; a group has the layers of
 
 test("the cache's bytes are shared: pages of a draft model as many as of layers that see all", () => {
   const given = { speculate: { draft: "small" }, kvCacheBytes: 100_000, maxContext: 128 } as const;
-  const { pages, draftCompute } = checkOptions(given, model, ["portable"], draft);
+  const { pages, draftCompute } = checkOptions(given, model, { isas: ["portable"], gpus: () => [] }, draft);
   expect([pages.length, pages[2], pages[3], draftCompute]).toEqual([4, pages[0], pages[0], "f32"]);
 });
 

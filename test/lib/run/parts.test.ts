@@ -19,7 +19,7 @@ function fakeModule(): { module: NativeModule; last: () => FakeNative } {
       last = this;
     }
   }
-  return { module: { Engine: FakeEngine, isas: () => ["portable", "avx2"] }, last: () => last! };
+  return { module: { Engine: FakeEngine, isas: () => ["portable", "avx2"], gpus: () => [] }, last: () => last! };
 }
 
 test("a model is opened with what the options say, and progress is told", async () => {

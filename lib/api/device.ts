@@ -1,0 +1,94 @@
+import { availableParallelism, totalmem } from "node:os";
+import { checkInteger, checkOneOf, invalid } from "../check.ts";
+import { KvasirError } from "../errors.ts";
+import { type ModelSource, TENSOR_TYPES } from "../model/spec.ts";
+import type { DeviceConfig, Gpu, Isa } from "../native/addon.ts";
+import type { EngineOptions } from "./options.ts";
+
+/** What a machine has to run models on. */
+export interface Machine {
+  /** The processor's, slowest first. */
+  isas: readonly Isa[];
+  /** Asked for only where a GPU may run the model: it takes a while. */
+  gpus: () => readonly Gpu[];
+}
+
+/** A device, and the memory that it has for the cache beside the weights. */
+export interface ChosenDevice {
+  device: DeviceConfig;
+  /** Bytes; at most a share of them is taken unasked. */
+  cacheBytes: { usual: number; most: number };
+}
+
+/** Most threads: the native side's bound. */
+const MAX_THREADS = 256;
+
+/** Most threads that are taken unasked. Chosen: a machine with more cores has other work, too. */
+const DEFAULT_MAX_THREADS = 64;
+
+/** What a GPU needs beside weights and cache: its context, activations, graphs. Chosen: three times what Llama-3.1-8B takes. */
+const GPU_RESERVE = 2 ** 30;
+
+/** Share of what is left on a GPU that the cache may take: a GPU is there for the model, but sizes are estimates. Chosen. */
+const GPU_SHARE = 0.9;
+
+/**
+ * The device that `options` ask for. `"auto"` is the first GPU that has room for the models' weights, or the CPU; always the CPU where `isa`,
+ * `threads` or int8 products are asked for, which are its own.
+ */
+export function chooseDevice(options: EngineOptions, machine: Machine, models: readonly ModelSource[]): ChosenDevice {
+  const { device = "auto" } = options;
+  const cuda = typeof device === "string" ? /^cuda(?::(\d{1,3}))?$/.exec(device) : null;
+  if (cuda === null && device !== "auto" && device !== "cpu") throw invalid("device", device, "one of auto, cpu, cuda, cuda:N");
+  const weights = models.reduce((sum, model) => sum + weightBytes(model), 0);
+  if (cuda !== null) {
+    const index = checkInteger("device", Number(cuda[1] ?? 0), 0, 255);
+    const free = machine.gpus().find((gpu) => gpu.index === index)?.freeBytes;
+    if (free !== undefined && free < weights + GPU_RESERVE) {
+      throw new KvasirError(
+        "OUT_OF_MEMORY",
+        `device cuda:${index} has ${free} bytes free; expected at least ${weights + GPU_RESERVE}: ${weights} of weights and ${GPU_RESERVE} beside them`,
+      );
+    }
+    return onGpu(index, free, weights);
+  }
+  const isForCpu = device === "cpu" || options.isa !== undefined || options.threads !== undefined || options.compute === "int8";
+  const gpu = isForCpu ? undefined : machine.gpus().find(({ freeBytes }) => freeBytes >= weights + 2 * GPU_RESERVE);
+  return gpu === undefined ? onCpu(options, machine.isas) : onGpu(gpu.index, gpu.freeBytes, weights);
+}
+
+/** Without `free` bytes there is no such GPU, which the native side says with its reason. */
+function onGpu(index: number, free: number | undefined, weights: number): ChosenDevice {
+  const left = Math.max(0, Math.floor(GPU_SHARE * ((free ?? totalmem()) - weights - GPU_RESERVE)));
+  return { device: { kind: "cuda", index }, cacheBytes: { usual: left, most: left } };
+}
+
+/** Of the memory a quarter, or up to half where it is needed for one sequence. Both are chosen: weights and other programs need the rest. */
+function onCpu({ threads, isa = "auto" }: EngineOptions, isas: readonly Isa[]): ChosenDevice {
+  const device: DeviceConfig = {
+    kind: "cpu",
+    isa: checkIsa(isa, isas),
+    threads: checkInteger("threads", threads ?? Math.min(availableParallelism(), DEFAULT_MAX_THREADS), 1, MAX_THREADS),
+  };
+  return { device, cacheBytes: { usual: Math.floor(totalmem() / 4), most: Math.floor(totalmem() / 2) } };
+}
+
+function checkIsa(isa: unknown, isas: readonly Isa[]): Isa {
+  const named = checkOneOf("isa", isa, ["auto", "portable", "avx2", "avx512"]);
+  const found = named === "auto" ? isas.at(-1) : isas.find((candidate) => candidate === named);
+  if (found === undefined) {
+    throw new KvasirError(
+      "UNSUPPORTED_DEVICE",
+      `isa is "${named}", which this processor and build do not run; expected one of ${isas.join(", ")}`,
+    );
+  }
+  return found;
+}
+
+/** Bytes of the tensors in the file: repacked they are as many, within a hundredth. */
+function weightBytes({ tensors }: ModelSource): number {
+  return tensors.reduce((sum, { type, shape }) => {
+    const { block, bytes } = TENSOR_TYPES[type];
+    return sum + (shape.reduce((product, size) => product * size, 1) / block) * bytes;
+  }, 0);
+}

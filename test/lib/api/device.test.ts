@@ -1,0 +1,42 @@
+import { expect, test } from "vitest";
+import { chooseDevice, type Machine } from "../../../lib/api/device.ts";
+import type { EngineOptions } from "../../../lib/api/options.ts";
+import { fakeSource } from "../../support/fake-engine.ts";
+
+const GIB = 2 ** 30;
+
+/** A model of 4 GiB of weights. */
+function large() {
+  const source = fakeSource();
+  source.tensors = [{ name: "embed", file: 0, offset: 0, type: "F16", shape: [2 ** 15, 2 ** 16], plusOne: false }];
+  return source;
+}
+
+/** GPUs with so many GiB free; -1: a card that this build does not run on, which is not listed. */
+function machineOf(...free: number[]): Machine {
+  const gpus = free.map((gib, index) => ({ index, name: "card", totalBytes: 80 * GIB, freeBytes: gib * GIB }));
+  return { isas: ["portable", "avx2"], gpus: () => gpus.filter(({ freeBytes }) => freeBytes > 0) };
+}
+
+const choose = (options: EngineOptions, machine: Machine) => chooseDevice(options, machine, [large()]);
+
+test("auto is the first GPU with room for the weights, else the CPU", () => {
+  expect(choose({}, machineOf()).device.kind).toBe("cpu");
+  expect(choose({}, machineOf(-1, 5)).device.kind).toBe("cpu");
+  expect(choose({}, machineOf(-1, 3, 20)).device).toEqual({ kind: "cuda", index: 2 });
+});
+
+test.each<EngineOptions>([{ device: "cpu" }, { threads: 2 }, { isa: "avx2" }, { compute: "int8" }])("%o is for the CPU", (options) => {
+  expect(choose(options, machineOf(80)).device.kind).toBe("cpu");
+});
+
+test("a GPU gives the cache most of what weights leave", () => {
+  expect(choose({ device: "cuda" }, machineOf(15)).cacheBytes.usual).toBe(9 * GIB);
+});
+
+test("a GPU that was asked for is never another device: no room is said with the numbers", () => {
+  expect(() => choose({ device: "cuda:1" }, machineOf(80, 3))).toThrow(
+    expect.objectContaining({ code: "OUT_OF_MEMORY", message: expect.stringContaining(`${3 * GIB} bytes free`) }),
+  );
+  expect(choose({ device: "cuda:7" }, machineOf(80)).device).toEqual({ kind: "cuda", index: 7 }); // the addon says why it is not there
+});
