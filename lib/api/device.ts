@@ -3,7 +3,14 @@ import { checkInteger, checkOneOf, invalid } from "../check.ts";
 import { KvasirError } from "../errors.ts";
 import { type ModelSource, TENSOR_TYPES } from "../model/spec.ts";
 import type { DeviceConfig, Gpu, Isa } from "../native/addon.ts";
-import type { EngineOptions } from "./options.ts";
+
+/** What `EngineOptions` say of the device. */
+interface DeviceRequest {
+  device?: unknown;
+  threads?: unknown;
+  isa?: unknown;
+  compute?: unknown;
+}
 
 /** What a machine has to run models on. */
 export interface Machine {
@@ -36,7 +43,7 @@ const GPU_SHARE = 0.9;
  * The device that `options` ask for. `"auto"` is the first GPU that has room for the models' weights, or the CPU; always the CPU where `isa`,
  * `threads` or int8 products are asked for, which are its own.
  */
-export function chooseDevice(options: EngineOptions, machine: Machine, models: readonly ModelSource[]): ChosenDevice {
+export function chooseDevice(options: DeviceRequest, machine: Machine, models: readonly ModelSource[]): ChosenDevice {
   const { device = "auto" } = options;
   const cuda = typeof device === "string" ? /^cuda(?::(\d{1,3}))?$/.exec(device) : null;
   if (cuda === null && device !== "auto" && device !== "cpu") throw invalid("device", device, "one of auto, cpu, cuda, cuda:N");
@@ -64,7 +71,7 @@ function onGpu(index: number, free: number | undefined, weights: number): Chosen
 }
 
 /** Of the memory a quarter, or up to half where it is needed for one sequence. Both are chosen: weights and other programs need the rest. */
-function onCpu({ threads, isa = "auto" }: EngineOptions, isas: readonly Isa[]): ChosenDevice {
+function onCpu({ threads, isa = "auto" }: DeviceRequest, isas: readonly Isa[]): ChosenDevice {
   const device: DeviceConfig = {
     kind: "cpu",
     isa: checkIsa(isa, isas),
