@@ -17,22 +17,25 @@ import { StepClock } from "./run/step-clock.ts";
 import { ChunkStream } from "./run/stream.ts";
 import { Scheduler } from "./schedule/scheduler.ts";
 import type { Speculation } from "./speculate/speculation.ts";
-import type { ChatInput, ChatMessage } from "./text/chat/template.ts";
+import type { ChatInput, ChatMessage, RenderedChat } from "./text/chat/template.ts";
 
-/**
- * What to continue: text, token ids (used as they are), or a conversation for the model's chat template. `addGenerationPrompt` (true) has
- * the template open the assistant's turn; `templateVars` are further variables of the template.
- */
-export type Prompt =
-  | string
-  | Int32Array
-  | readonly number[]
-  | {
-      messages: readonly ChatMessage[];
-      tools?: readonly unknown[];
-      templateVars?: Readonly<Record<string, unknown>>;
-      addGenerationPrompt?: boolean;
-    };
+/** A conversation, which the model's chat template makes a prompt of. */
+export interface Chat {
+  messages: readonly ChatMessage[];
+  /** Descriptions of tools, as the template expects them: mostly `{ type: "function", function: { name, description, parameters } }`. */
+  tools?: readonly unknown[];
+  /** Further variables of the template, such as `enable_thinking`. */
+  templateVars?: Readonly<Record<string, unknown>>;
+  /** Whether the template opens the assistant's turn. Default: true, or false with `continueFinalMessage`. */
+  addGenerationPrompt?: boolean;
+  /** Whether the last message, which has to be the assistant's, stays open, so that the model continues it. Default: false. */
+  continueFinalMessage?: boolean;
+  /** Which of the model's templates. Default: `"tool_use"` where tools are given and the model has one, else `"default"`. */
+  template?: string;
+}
+
+/** What to continue: text, token ids (used as they are), or a conversation. */
+export type Prompt = string | Int32Array | readonly number[] | Chat;
 
 /** Makes an engine of parts that are open; for tests. @internal */
 export let createEngine: (parts: EngineParts) => Engine;
@@ -111,6 +114,15 @@ export class Engine {
   }
 
   /**
+   * The prompt that a conversation becomes: its text, and the ids that the model is given. Special tokens are those that the template wrote;
+   * what messages carry is text, whatever it looks like.
+   */
+  async renderChat(chat: Chat): Promise<{ text: string; tokens: Int32Array }> {
+    const { rendered, tokenizer } = this.#render(chat, "chat");
+    return { text: rendered.text, tokens: await tokenizer.encodeChat(rendered) };
+  }
+
+  /**
    * Log-probabilities of a text's own tokens: `logprobs[t]` is token t's given those before it, `logprobs[0]` is NaN. With `logits`,
    * the raw logits [T, V], too, row t of which follows token t. Nothing is added to token ids.
    */
@@ -175,8 +187,7 @@ export class Engine {
   }
 
   async #close(): Promise<void> {
-    const { tokenizer, chat } = this.#parts;
-    await Promise.all([this.#loop.close(), tokenizer?.close(), chat?.close()]);
+    await Promise.all([this.#loop.close(), this.#parts.tokenizer?.close()]);
   }
 
   async #request(prompt: Prompt, given: GenerateParams | undefined): Promise<Request> {
@@ -194,12 +205,17 @@ export class Engine {
     }
     if (Array.isArray(prompt) || prompt instanceof Int32Array) return checkTokens("prompt", prompt, this.#model.vocabSize);
     if (typeof prompt !== "object" || prompt === null) throw invalid("prompt", prompt, "text, an array of token ids or { messages }");
-    const chat = checkKeys<Exclude<Prompt, string | Int32Array | readonly number[]>>("prompt", prompt, CHAT_KEYS);
+    const { rendered, tokenizer } = this.#render(prompt as Chat, "prompt");
+    return this.#known(await tokenizer.encodeChat(rendered));
+  }
+
+  #render(chat: Chat, name: string): { rendered: RenderedChat; tokenizer: TextTokenizer } {
+    const checked = checkKeys<Chat>(name, chat, CHAT_KEYS);
     const tokenizer = this.#tokenizer("messages");
     if (this.#parts.chat === undefined) {
       throw new KvasirError("NO_CHAT_TEMPLATE", `model ${this.#parts.source.name} has no chat template; expected a text prompt`);
     }
-    return this.#known(await tokenizer.encodeChat(await this.#parts.chat.render(chat as ChatInput)));
+    return { rendered: this.#parts.chat.render(checked as ChatInput), tokenizer };
   }
 
   /** A tokenizer may know more tokens than the model has embeddings. */
@@ -223,7 +239,7 @@ export class Engine {
   }
 }
 
-const CHAT_KEYS = ["messages", "tools", "templateVars", "addGenerationPrompt"];
+const CHAT_KEYS = ["messages", "tools", "templateVars", "addGenerationPrompt", "continueFinalMessage", "template"];
 
 function sum<T>(items: readonly T[], value: (item: T) => number): number {
   return items.reduce((total, item) => total + value(item), 0);

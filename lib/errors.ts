@@ -11,7 +11,7 @@
  * | `UNSUPPORTED_TOKENIZER` | a tokenizer, pre-tokenizer or decoder that kvasir does not know |
  * | `NO_TOKENIZER` | text was given to a model that came without a tokenizer |
  * | `NO_CHAT_TEMPLATE` | messages were given to a model that came without a chat template |
- * | `TEMPLATE_FAILED` | the chat template refused the messages, failed, or ran past its deadline |
+ * | `TEMPLATE_FAILED` | the chat template refused the messages, failed, or took too many steps or too much memory |
  * | `PROMPT_TOO_LONG` | the prompt does not fit the context |
  * | `PROMPT_EMPTY` | the prompt has no token |
  * | `PROCESSOR_FAILED` | a logits processor threw; its error is the `cause` |

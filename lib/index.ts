@@ -8,6 +8,6 @@ export type { EngineOptions } from "./api/options.ts";
 export type { GenerateParams } from "./api/params.ts";
 export type { SpeculateOptions } from "./api/speculate.ts";
 export type { EngineStats } from "./api/stats.ts";
-export { Engine, type Prompt } from "./engine.ts";
+export { type Chat, Engine, type Prompt } from "./engine.ts";
 export { ERROR_CODES, type ErrorCode, KvasirError } from "./errors.ts";
 export type { ChatMessage, ChatPart } from "./text/chat/template.ts";

@@ -29,7 +29,7 @@ describe("package.json", () => {
     for (const [name, version] of Object.entries({ ...PACKAGE.dependencies, ...PACKAGE.devDependencies })) {
       expect(version, name).toMatch(/^\d+\.\d+\.\d+$/);
     }
-    expect(Object.keys(PACKAGE.dependencies)).toEqual(["@huggingface/jinja", "@huggingface/tokenizers", "node-gyp-build"]);
+    expect(Object.keys(PACKAGE.dependencies)).toEqual(["@huggingface/tokenizers", "node-gyp-build"]);
   });
 
   it("has every package that lib imports among its dependencies", () => {

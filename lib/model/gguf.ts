@@ -7,6 +7,7 @@ import { familyOfGguf } from "./families/index.ts";
 import { endTokensFromGguf } from "./generation.ts";
 import { buildManifest } from "./manifest.ts";
 import type { ModelSource } from "./spec.ts";
+import { templatesOfGguf } from "./templates.ts";
 
 /** Opens a GGUF file. */
 export async function openGguf(path: string): Promise<ModelSource> {
@@ -25,7 +26,7 @@ export async function openGguf(path: string): Promise<ModelSource> {
     files: [{ path, size: file.size }],
     tensors: buildManifest(spec, layout, [file]),
     tokenizer: hasTokenizer ? { kind: "gguf", path } : undefined,
-    chatTemplate: tokenizer.has("chat_template") ? tokenizer.string("chat_template") : undefined,
+    chatTemplates: templatesOfGguf(file),
     endTokens: await endTokensFromGguf(file, section(file, "tokenizer.ggml."), vocabSize),
     defaults: {},
   };

@@ -1,7 +1,6 @@
 import { basename, join, resolve } from "node:path";
-import { KvasirError, show } from "../errors.ts";
-import { isJsonObject, readJson, readJsonIfPresent } from "../files/json.ts";
-import { fileSizeIfPresent, readText } from "../files/reader.ts";
+import { readJson, readJsonIfPresent } from "../files/json.ts";
+import { fileSizeIfPresent } from "../files/reader.ts";
 import { readSafetensorsDirectory } from "../files/safetensors.ts";
 import { Config } from "./config.ts";
 import { tensorNames } from "./families/family.ts";
@@ -9,6 +8,7 @@ import { familyOfModelType } from "./families/index.ts";
 import { endTokensFromConfigs, generationDefaults } from "./generation.ts";
 import { buildManifest } from "./manifest.ts";
 import type { ModelSource } from "./spec.ts";
+import { templatesOfDirectory } from "./templates.ts";
 
 /** Opens a directory as transformers' save_pretrained writes it. */
 export async function openHuggingFace(directory: string): Promise<ModelSource> {
@@ -26,7 +26,7 @@ export async function openHuggingFace(directory: string): Promise<ModelSource> {
     files: files.map(({ path, size }) => ({ path, size })),
     tensors: buildManifest(spec, layout, files),
     tokenizer: (await fileSizeIfPresent(join(directory, "tokenizer.json"))) === undefined ? undefined : { kind: "huggingface", directory },
-    chatTemplate: await chatTemplateOf(directory),
+    chatTemplates: await templatesOfDirectory(directory),
     endTokens: endTokensFromConfigs([generation, config, config.object("text_config")], spec.vocabSize),
     defaults: generation === undefined ? {} : generationDefaults(generation),
   };
@@ -36,28 +36,4 @@ async function generationConfigOf(directory: string): Promise<Config | undefined
   const path = join(directory, "generation_config.json");
   const object = await readJsonIfPresent(path);
   return object === undefined ? undefined : Config.of(`${path}: `, object);
-}
-
-/** A file of its own, today; before, a setting of the tokenizer, which may be a list of named templates. */
-async function chatTemplateOf(directory: string): Promise<string | undefined> {
-  const path = join(directory, "chat_template.jinja");
-  if ((await fileSizeIfPresent(path)) !== undefined) return readText(path);
-  for (const name of ["tokenizer_config.json", "chat_template.json"]) {
-    const settings = join(directory, name);
-    const template = (await readJsonIfPresent(settings))?.chat_template ?? undefined;
-    if (template === undefined) continue;
-    if (typeof template === "string") return template;
-    if (!Array.isArray(template) || !template.every(isNamedTemplate))
-      throw new KvasirError(
-        "FILE_INVALID",
-        `${settings}: chat_template is ${show(template)}; expected a string or a list of { name, template }`,
-      );
-    const found = template.find((entry) => entry.name === "default");
-    if (found !== undefined) return found.template;
-  }
-  return undefined;
-}
-
-function isNamedTemplate(value: unknown): value is { name: string; template: string } {
-  return isJsonObject(value) && typeof value.name === "string" && typeof value.template === "string";
 }

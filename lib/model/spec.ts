@@ -103,8 +103,8 @@ export interface ModelSource {
   files: { path: string; size: number }[];
   tensors: TensorRow[];
   tokenizer: TokenizerSource | undefined;
-  /** Jinja source; `undefined` when the model has none. */
-  chatTemplate: string | undefined;
+  /** Jinja sources by name: `"default"`, and such as `"tool_use"`. Empty when the model has none. */
+  chatTemplates: ReadonlyMap<string, string>;
   /** Ids at which generation ends. */
   endTokens: number[];
   defaults: GenerationDefaults;

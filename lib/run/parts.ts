@@ -22,7 +22,7 @@ export interface EngineParts {
   native: NativeEngine;
   info: NativeInfo;
   tokenizer: TextTokenizer | undefined;
-  chat: Pick<ChatTemplate, "render" | "close"> | undefined;
+  chat: Pick<ChatTemplate, "render"> | undefined;
   /** Of tests and benchmarks. */
   trial?: SpeculationTrial;
 }
@@ -105,8 +105,8 @@ function load(native: NativeEngine, { onProgress }: CheckedOptions): Promise<Nat
   });
 }
 
-function chatTemplate({ chatTemplate: template }: ModelSource, tokenizer: Tokenizer | undefined): ChatTemplate | undefined {
-  if (template === undefined || tokenizer === undefined) return undefined;
+function chatTemplate({ chatTemplates }: ModelSource, tokenizer: Tokenizer | undefined): ChatTemplate | undefined {
+  if (chatTemplates.size === 0 || tokenizer === undefined) return undefined;
   const { bosText, eosText } = tokenizer.vocabulary;
-  return new ChatTemplate(template, { bosText, eosText, specialTexts: tokenizer.specialTexts });
+  return new ChatTemplate(chatTemplates, { bosText, eosText });
 }

@@ -20,10 +20,7 @@ serve((source: TokenizerSource) => {
     opening ??= openCodec(source);
     const codec = await opening;
     if ("open" in call) return opened(codec);
-    const ids =
-      "chat" in call
-        ? encodeChat(codec, { ...call.chat, text: wellFormed(call.chat.text) })
-        : codec.encode(wellFormed(call.text), call.options);
+    const ids = "chat" in call ? encodeChat(codec, call.chat) : codec.encode(wellFormed(call.text), call.options);
     const result = Int32Array.from(ids);
     return { result, transfer: [result.buffer] };
   };

@@ -8,7 +8,7 @@ export type WorkerReply = { ready: true } | { result: unknown } | { error: { cod
 export interface WorkerSettings {
   /** Its module: see {@link workerUrl}. */
   module: URL;
-  /** As a thread or as a process. */
+  /** How it is started. */
   start: StartPeer;
   /** What it is made from: its first message. */
   data: unknown;

@@ -349,6 +349,9 @@ describe("prompts", () => {
     expect((await engine.generate({ messages: [{ role: "user", content: "ab" }] }, params)).tokens).toEqual(
       expectedTokens(model, ids("ab"), 5),
     );
+    const chat = { messages: [{ role: "user", content: "ab" }] };
+    expect(await engine.renderChat(chat)).toEqual({ text: "ab", tokens: Int32Array.from(ids("ab")) });
+    await expect(engine.renderChat({ chats: [] } as never)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
     expect([...(await engine.tokenize("ab"))]).toEqual([0, ...ids("ab")]);
     expect([...(await engine.tokenize("ab", { addSpecial: false }))]).toEqual(ids("ab"));
     expect(await engine.detokenize(ids("ab"))).toBe("ab");
@@ -365,6 +368,7 @@ describe("prompts", () => {
       engine.tokenize("a"),
       engine.detokenize([1]),
       engine.score("a"),
+      engine.renderChat({ messages: [{ role: "user", content: "a" }] }),
     ];
     for (const call of await Promise.allSettled(calls))
       expect(call).toMatchObject({ status: "rejected", reason: { code: "NO_TOKENIZER" } });

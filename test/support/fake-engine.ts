@@ -82,7 +82,7 @@ export function fakeSource(contextLength = 256): ModelSource {
     files: [],
     tensors: [],
     tokenizer: undefined,
-    chatTemplate: undefined,
+    chatTemplates: new Map(),
     endTokens: [EOS],
     defaults: { temperature: 0 },
   };
@@ -117,7 +117,7 @@ export function fakeEngine(
     info: { weightBytes: 100, kvCacheBytes: 1000, processor: "fake" },
     tokenizer: settings.tokenizer === null ? undefined : (settings.tokenizer ?? fakeTokenizer()),
     chat: settings.chat
-      ? { render: async ({ messages }) => ({ text: messages.map(({ content }) => content).join(" "), masks: [] }), close: async () => {} }
+      ? { render: ({ messages }) => ({ text: messages.map(({ content }) => content).join(" "), written: [] }) }
       : undefined,
   });
   return { engine, native, model };

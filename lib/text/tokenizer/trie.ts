@@ -19,28 +19,17 @@ export class TextTrie {
     this.maxLength = maxLength;
   }
 
-  /** Length of the longest text at `position`, or 0. */
-  longestAt(string: string, position: number): number {
+  /** Length of the longest text at `position` that ends at `end` or before, or 0. */
+  longestAt(string: string, position: number, end: number = string.length): number {
     let longest = 0;
     let node = this.#root;
-    for (let i = position; i < string.length; i++) {
+    for (let i = position; i < end; i++) {
       const next = node.children.get(string[i]!);
       if (next === undefined) break;
       if (next.end) longest = i + 1 - position;
       node = next;
     }
     return longest;
-  }
-
-  /** Whether string[position..] is a proper, non-empty prefix of some text. */
-  isPrefixAt(string: string, position: number): boolean {
-    let node = this.#root;
-    for (let i = position; i < string.length; i++) {
-      const next = node.children.get(string[i]!);
-      if (next === undefined) return false;
-      node = next;
-    }
-    return node !== this.#root && node.children.size > 0;
   }
 
   #add(text: string): void {

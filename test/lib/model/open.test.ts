@@ -167,7 +167,7 @@ describe("what comes beside the weights", () => {
     await expectError(openMetadata({ ...base, "tokenizer.ggml.eos_token_id": 48 }), "FILE_INVALID", "eos_token_id is 48");
     await expectError(openMetadata({ ...base, "tokenizer.ggml.tokens": tokens.slice(1) }), "FILE_INVALID", "47 tokens", "48");
     for (const model of [{}, { "tokenizer.ggml.model": "none" }])
-      expect(await openMetadata(model)).toMatchObject({ tokenizer: undefined, endTokens: [], chatTemplate: undefined });
+      expect(await openMetadata(model)).toMatchObject({ tokenizer: undefined, endTokens: [], chatTemplates: new Map() });
   });
 
   test("sampling defaults: the five keys of generation_config.json", async () => {
@@ -190,25 +190,32 @@ describe("what comes beside the weights", () => {
     }
   });
 
-  test("tokenizer and chat template", async () => {
-    expect(await openModel(directory)).toMatchObject({ tokenizer: undefined, chatTemplate: undefined });
+  test("tokenizer and chat templates", async () => {
+    const templates = async (): Promise<Record<string, string>> => Object.fromEntries((await openModel(directory)).chatTemplates);
+    expect(await openModel(directory)).toMatchObject({ tokenizer: undefined, chatTemplates: new Map() });
     await writeFile(join(directory, "tokenizer.json"), "{}");
     const settings = join(directory, "tokenizer_config.json");
     await writeJson(settings, { chat_template: "string", model_max_length: 1e30 });
-    expect(await openModel(directory)).toMatchObject({ tokenizer: { kind: "huggingface", directory }, chatTemplate: "string" });
+    expect((await openModel(directory)).tokenizer).toEqual({ kind: "huggingface", directory });
+    expect(await templates()).toEqual({ default: "string" });
+    await writeJson(join(directory, "chat_template.json"), { chat_template: "processor's" });
+    expect(await templates()).toEqual({ default: "string" });
     const list = [
       { name: "tool_use", template: "a" },
       { name: "default", template: "b" },
     ];
     await writeJson(settings, { chat_template: list });
-    expect((await openModel(directory)).chatTemplate).toBe("b");
-    await writeJson(settings, { chat_template: list.slice(0, 1) });
-    expect((await openModel(directory)).chatTemplate).toBe(undefined);
+    expect(await templates()).toEqual({ tool_use: "a", default: "b" });
     await writeJson(settings, { chat_template: 7 });
     await expectError(openModel(directory), "FILE_INVALID", "chat_template is 7");
     await writeFile(join(directory, "chat_template.jinja"), "file");
-    expect((await openModel(directory)).chatTemplate).toBe("file");
-    expect((await openMetadata({ "tokenizer.chat_template": "gguf" })).chatTemplate).toBe("gguf");
+    expect(await templates()).toEqual({ default: "file" });
+    await mkdir(join(directory, "additional_chat_templates"));
+    await writeFile(join(directory, "additional_chat_templates", "rag.jinja"), "more");
+    expect(await templates()).toEqual({ default: "file", rag: "more" });
+    const { chatTemplates } = await openMetadata({ "tokenizer.chat_template": "gguf", "tokenizer.chat_template.tool_use": "named" });
+    expect(Object.fromEntries(chatTemplates)).toEqual({ default: "gguf", tool_use: "named" });
+    await expectError(openMetadata({ "tokenizer.chat_template.x": 5 }), "FILE_INVALID", "tokenizer.chat_template.x is 5");
   });
 });
 
