@@ -20,7 +20,7 @@ export type Expression = { line: number } & (
   | { kind: "name"; name: string }
   | { kind: "tuple" | "list"; items: readonly Expression[] }
   | { kind: "dict"; items: readonly [key: Expression, value: Expression][] }
-  | { kind: "conditional"; test: Expression; then: Expression; otherwise: Expression | undefined }
+  | { kind: "conditional"; test: Expression; value: Expression; otherwise: Expression | undefined }
   | { kind: "or" | "and"; left: Expression; right: Expression }
   | { kind: "not" | "negative" | "positive"; operand: Expression }
   | { kind: "compare"; first: Expression; rest: readonly [Comparison, Expression][] }

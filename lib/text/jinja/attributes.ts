@@ -115,6 +115,7 @@ function sliceOf(meter: Meter, object: Value, length: number, slice: Slice): Val
   if (object instanceof IntegerRange) return new IntegerRange(object.at(start), object.at(stop), object.step * BigInt(step));
   const count = Math.max(0, step > 0 ? Math.ceil((stop - start) / step) : Math.ceil((start - stop) / -step));
   if (object instanceof Str && step === 1) {
+    meter.spend(typeof object.written === "boolean" ? 0 : object.written.length);
     if (count === 0) return object.slice(0, 0);
     meter.spend(object.length === object.text.length ? count >> 2 : object.text.length);
     return object.slice(object.offset(start), object.offset(start + count));

@@ -48,7 +48,7 @@ export class Importer {
   value(value: unknown, path: string, depth = 0): Value {
     this.size += ITEM;
     if (typeof value === "string") return this.#string(value);
-    if (typeof value === "number") return Number.isInteger(value) && Math.abs(value) < 1e21 ? BigInt(value) : value;
+    if (typeof value === "number") return Number.isInteger(value) && Math.abs(value) < 1e21 ? BigInt(String(value)) : value;
     if (value === null || value === undefined) return null;
     if (typeof value === "boolean" || typeof value === "bigint") return value;
     if (value instanceof JsonText) return this.#object(value.text);
@@ -83,7 +83,8 @@ export class Importer {
 }
 
 const SPACE = /[ \t\n\r]*/y;
-const STRING = /"[^"\\\0-\x1f]*(?:\\(?:["\\/bfnrt]|u[\da-fA-F]{4})[^"\\\0-\x1f]*)*"/y;
+const PLAIN = '[^"\\\\\\0-\\x1f]*';
+const STRING = new RegExp(`"${PLAIN}(?:\\\\(?:["\\\\/bfnrt]|u[\\da-fA-F]{4})${PLAIN})*"`, "y");
 const NUMBER = /(-?(?:0|[1-9]\d*))(\.\d+)?([eE][+-]?\d+)?/y;
 const WORD = /null|true|false|NaN|-?Infinity/y;
 

@@ -1,8 +1,7 @@
 import type { CallArguments, Expression } from "./ast.ts";
 import { getAttribute, getItem } from "./attributes.ts";
 import { FILTERS } from "./filters.ts";
-import { escapeHtml } from "./html.ts";
-import { type Meter, STEP, TemplateError } from "./meter.ts";
+import { ITEM, type Meter, STEP, TemplateError } from "./meter.ts";
 import { applyBinary, applyComparison, applySign } from "./operators.ts";
 import { toStr } from "./print.ts";
 import type { Runtime } from "./runtime.ts";
@@ -70,7 +69,7 @@ export class Evaluator implements Runtime {
       case "compare":
         return this.#compare(node, scope);
       case "conditional":
-        if (truth(this.evaluate(node.test, scope))) return this.evaluate(node.then, scope);
+        if (truth(this.evaluate(node.test, scope))) return this.evaluate(node.value, scope);
         if (node.otherwise !== undefined) return this.evaluate(node.otherwise, scope);
         return new Undefined(`the inline if-expression on line ${node.line} evaluated to false and no else section was defined.`);
       case "concat":
@@ -78,6 +77,7 @@ export class Evaluator implements Runtime {
       case "slice":
         return new Slice(node.bounds.map((bound) => (bound === undefined ? null : this.evaluate(bound, scope))));
       case "list":
+        this.meter.spend(ITEM);
         return new List(node.items.map((item) => this.evaluate(item, scope)));
       case "tuple":
         return new Tuple(node.items.map((item) => this.evaluate(item, scope)));
@@ -98,13 +98,11 @@ export class Evaluator implements Runtime {
     return true;
   }
 
-  /** `a ~ b`: what is joined with HTML is escaped. */
+  /** `a ~ b`. */
   #concat(values: readonly Value[]): Str {
-    const strings = values.map((value) => toStr(this.meter, value));
-    const markup = strings.some((string) => string.markup);
     const out = new Builder(this.meter);
-    for (const string of strings) out.add(markup ? escapeHtml(this.meter, string) : string);
-    return out.done(markup);
+    for (const value of values) out.add(toStr(this.meter, value));
+    return out.done();
   }
 
   #dict(items: readonly (readonly [Expression, Expression])[], scope: Scope): Dict {

@@ -23,7 +23,7 @@ export class ExpressionParser {
     for (let line = result.line; this.#tokens.skipWord("if"); line = this.#tokens.current.line) {
       const test = this.#or();
       const otherwise = this.#tokens.skipWord("else") ? this.expression() : undefined;
-      result = { kind: "conditional", test, then: result, otherwise, line };
+      result = { kind: "conditional", test, value: result, otherwise, line };
     }
     return result;
   }

@@ -11,6 +11,9 @@ import { inLoop, iterate, truth } from "./sequences.ts";
 import { Builder, type Str } from "./strings.ts";
 import { Lazy, NativeFunction, Thing, Undefined, type Value } from "./values.ts";
 
+/** What a macro's call costs beyond its steps: it has variables and an output of its own. */
+const CALL = 16 * STEP;
+
 /** How a block ended: `undefined` if it ran to its end. */
 type Signal = "break" | "continue" | undefined;
 
@@ -173,6 +176,7 @@ export class Interpreter {
   #macro(definition: MacroDefinition, scope: Scope): Macro {
     const { names, defaults } = definition.parameters;
     return new Macro(definition, (given) => {
+      this.#meter.spend(CALL);
       const bound = bindMacro(definition, given);
       const inner = new Scope(scope, bound);
       for (const [i, name] of names.entries()) {

@@ -34,7 +34,7 @@ class JsonWriter {
   }
 
   write(value: Value, depth: number): void {
-    this.#meter.spend(ITEM);
+    this.#meter.spend(2 * ITEM);
     if (value instanceof Str) this.#string(value);
     else if (value instanceof List || value instanceof Tuple) this.#list(value.items, depth);
     else if (value instanceof Dict) this.#dict(value, depth);
@@ -83,9 +83,8 @@ class JsonWriter {
   }
 
   #key(key: Value): void {
-    if (key instanceof Str) return this.#string(key);
-    const text = scalarJson(key) ?? typeError(`keys must be str, int, float, bool or None, not ${typeName(key)}`);
-    this.out.write(`"${text}"`);
+    if (key instanceof Str) this.#string(key);
+    else this.out.write(`"${scalarJson(key) ?? typeError(`keys must be str, int, float, bool or None, not ${typeName(key)}`)}"`);
   }
 
   #startItem(index: number, depth: number): void {

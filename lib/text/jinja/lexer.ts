@@ -18,12 +18,15 @@ const VARIABLE_END = new RegExp(`-\\}\\}[${SPACE}]*|\\}\\}`, "y");
 const SPACES = new RegExp(`[${SPACE}]+`, "y");
 const ONLY_SPACES = new RegExp(`^[${SPACE}]+$`);
 
+/** Longest template. Chosen: ten times the longest known. */
+const MAX_LENGTH = 1 << 18;
+
 /** What stands in a tag, in the order in which it is tried. */
 const TAG_TOKENS: [type: string, RegExp][] = [
   ["float", /(?<!\.)(?:\d+_)*\d+(?:(?:\.(?:\d+_)*\d+)?e[+-]?(?:\d+_)*\d+|\.(?:\d+_)*\d+)/iy],
   ["integer", /0b(?:_?[01])+|0o(?:_?[0-7])+|0x(?:_?[\da-f])+|[1-9](?:_?\d)*|0(?:_?0)*/iy],
   ["name", /[\p{L}\p{N}\p{M}_]+/uy],
-  ["string", /'[^'\\]*(?:\\[^][^'\\]*)*'|"[^"\\]*(?:\\[^][^"\\]*)*"/y],
+  ["string", /'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*"/sy],
   ["operator", /\/\/|\*\*|==|!=|>=|<=|[-+/*%~[\](){}<>=.:|,;]/y],
 ];
 const IDENTIFIER = /^[\p{XIDS}_]\p{XIDC}*$/u;
@@ -39,12 +42,11 @@ class Lexer {
   readonly #tokens: Token[] = [];
   #position = 0;
   #line = 1;
-  /** Up to where lines are counted. */
-  #counted = 0;
   /** Whether what was read last ended a line. */
   #lineStarts = true;
 
   constructor(template: string) {
+    if (template.length > MAX_LENGTH) throw new TemplateError(`it has ${template.length} characters; expected at most ${MAX_LENGTH}`);
     const source = template.replace(/\r\n?/g, "\n");
     // keep_trailing_newline is false.
     this.#source = source.endsWith("\n") ? source.slice(0, -1) : source;
@@ -143,13 +145,13 @@ class Lexer {
   /** A string's value: Python's escapes; what isn't one stays as it is. */
   #unescaped(text: string): string {
     if (!text.includes("\\")) return text;
-    const value = text.replace(ESCAPE, (escape: string, code: string) => {
+    const value = text.replace(ESCAPE, (whole: string, code: string) => {
       const simple = SIMPLE_ESCAPES[code[0]!];
       if (simple !== undefined) return simple;
       const digits = /^[xuU]/.test(code) ? code.slice(1) : code;
       const point = Number.parseInt(digits, /^[xuU]/.test(code) ? 16 : 8);
       if (Number.isNaN(point) || digits.length < (ESCAPE_DIGITS[code[0]!] ?? 1) || point > 0x10ffff) {
-        throw new TemplateError(`${escape} is no character`, this.#line);
+        throw new TemplateError(`${whole} is no character`, this.#line);
       }
       return String.fromCodePoint(point);
     });
@@ -167,9 +169,7 @@ class Lexer {
   }
 
   #moveTo(position: number): void {
-    for (let i = this.#source.indexOf("\n", this.#counted); i >= 0 && i < position; i = this.#source.indexOf("\n", i + 1)) this.#line++;
-    this.#counted = position;
-    this.#position = position;
+    for (; this.#position < position; this.#position++) if (this.#source[this.#position] === "\n") this.#line++;
     this.#lineStarts = this.#source[position - 1] === "\n";
   }
 }

@@ -12,7 +12,7 @@ export class TemplateError extends Error {
 export const STEP = 16;
 
 /** What an element of a list, or another small object, costs. */
-export const ITEM = 16;
+export const ITEM = 48;
 
 /**
  * Bounds a rendering's time and memory by one number: every step costs, and so does every character and element that an operation walks

@@ -97,6 +97,7 @@ function modulo(a: number, b: number): number {
 /** Of the exact quotient, not of the rounded one. */
 function floorQuotient(a: number, b: number): number {
   const quotient = (a - modulo(a, b)) / b;
+  if (quotient === 0) return Math.sign(a / b) < 0 || Object.is(a / b, -0) ? -0 : 0;
   const floor = Math.floor(quotient);
   return quotient - floor > 0.5 ? floor + 1 : floor;
 }

@@ -30,7 +30,7 @@ class StatementParser {
       ["filter", (line) => this.#filterBlock(line)],
       ["with", (line) => this.#with(line)],
       ["block", (line) => this.#block(line)],
-      ["print", (line) => ({ kind: "output", value: this.#expressions.tuple(), line })],
+      ["print", (line) => this.#print(line)],
       ["autoescape", (line) => this.#autoescape(line)],
       // What the model said, for training: a scope of its own.
       ["generation", (line) => ({ kind: "with", variables: [], body: this.#bodyUntil("endgeneration"), line })],
@@ -72,6 +72,12 @@ class StatementParser {
     const read = this.#tags.get(value);
     if (read === undefined) this.#tokens.fail(`unknown tag ${JSON.stringify(value)}`, line);
     return read(line);
+  }
+
+  #print(line: number): Statement {
+    const items = [this.#expressions.expression()];
+    while (this.#tokens.skip(",")) items.push(this.#expressions.expression());
+    return { kind: "output", value: { kind: "concat", items, line }, line };
   }
 
   #autoescape(line: number): Statement {

@@ -97,12 +97,12 @@ const SIMPLE_ESCAPES = new Map([
 
 function writeQuoted(out: Builder, string: Str): void {
   const quote = string.text.includes("'") && !string.text.includes('"') ? '"' : "'";
-  const escape = (letter: string): string => {
+  const escaped = (letter: string): string => {
     if (letter === "'" || letter === '"') return letter === quote ? `\\${letter}` : letter;
     return SIMPLE_ESCAPES.get(letter) ?? escapedPoint(letter.codePointAt(0)!);
   };
   out.write(string.markup ? `Markup(${quote}` : quote);
-  for (const part of string.parts()) out.write(part.text.replace(ESCAPED, escape), part.written === true);
+  for (const part of string.parts()) out.write(part.text.replace(ESCAPED, escaped), part.written === true);
   out.write(string.markup ? `${quote})` : quote);
 }
 

@@ -8,7 +8,7 @@ export class Scope {
   readonly #variables: Map<string, Value>;
   readonly #outer: Scope | undefined;
 
-  constructor(outer?: Scope, variables = new Map<string, Value>()) {
+  constructor(outer?: Scope, variables: Map<string, Value> = new Map()) {
     this.#outer = outer;
     this.#variables = variables;
   }

@@ -2,7 +2,7 @@ import { ITEM, type Meter, TemplateError } from "./meter.ts";
 import { Builder, EMPTY, ofTemplate, SPACE, type Str } from "./strings.ts";
 
 const IS_SPACE = new RegExp(`[${SPACE}]`);
-const LINE_END = /\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/g;
+const LINE_END = new RegExp("\\r\\n|[\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029]", "g");
 
 /** Whether a UTF-16 unit is white space to Python. */
 export function isSpace(unit: string): boolean {
@@ -108,7 +108,7 @@ export function replace(meter: Meter, string: Str, old: Str, by: Str, max: numbe
   const { text } = string;
   let [position, times] = [0, 0];
   for (let at = text.indexOf(old.text); at >= 0 && times < limit; at = nextMatch(text, old.text, at)) {
-    meter.spend(ITEM);
+    meter.spend(2 * ITEM);
     out.add(string.slice(position, at)).add(by);
     position = at + old.text.length;
     times++;

@@ -40,7 +40,7 @@ export class Str {
   }
 
   /** Between two UTF-16 offsets. */
-  slice(start: number, end = this.text.length): Str {
+  slice(start: number, end: number = this.text.length): Str {
     if (start === 0 && end === this.text.length) return this;
     return new Str(this.text.slice(start, end), cut(this.written, start, end), this.markup);
   }

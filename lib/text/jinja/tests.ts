@@ -1,5 +1,5 @@
 import type { Comparison } from "./ast.ts";
-import { binder, type Given, stringOf } from "./native.ts";
+import { binder, type Given } from "./native.ts";
 import { applyBinary, applyComparison } from "./operators.ts";
 import { toStr } from "./print.ts";
 import type { Runtime, Test } from "./runtime.ts";
@@ -35,8 +35,8 @@ export const TESTS: ReadonlyMap<string, Test> = new Map<string, Test>([
   ["callable", define("", (_runtime, value) => value instanceof Undefined || (value instanceof Thing && value.call !== undefined))],
   ["escaped", define("", (_runtime, value) => value instanceof Str && value.markup)],
   ["sameas", define("other", ({ meter }, value, other) => isSame(value, other!) && equal(meter, value, other!))],
-  ["filter", define("", (runtime, value) => runtime.hasFilter(stringOf(value).text))],
-  ["test", define("", (_runtime, value) => TESTS.has(stringOf(value).text))],
+  ["filter", define("", (runtime, value) => value instanceof Str && runtime.hasFilter(value.text))],
+  ["test", define("", (_runtime, value) => value instanceof Str && TESTS.has(value.text))],
   ["odd", define("", (runtime, value) => remainder(runtime, value, 2n) === 1)],
   ["even", define("", (runtime, value) => remainder(runtime, value, 2n) === 0)],
   ["divisibleby", define("num", (runtime, value, by) => remainder(runtime, value, by!) === 0)],

@@ -7,12 +7,12 @@ import { add } from "./operators.ts";
 import { percentFormat } from "./percent-format.ts";
 import { repr, toStr } from "./print.ts";
 import type { Filter, Runtime } from "./runtime.ts";
-import { listOf, truth } from "./sequences.ts";
+import { lengthOf, listOf, truth } from "./sequences.ts";
 import { replace, split, splitLines, strip } from "./string-cuts.ts";
 import { capitalize, lower } from "./string-kinds.ts";
 import { padded } from "./string-methods.ts";
-import { Builder, ofTemplate, Str } from "./strings.ts";
-import { type ArgumentValues, Dict, type Key, Tuple, Undefined, type Value } from "./values.ts";
+import { Builder, ofData, ofTemplate, Str } from "./strings.ts";
+import { type ArgumentValues, Dict, type Key, Tuple, typeError, typeName, Undefined, type Value } from "./values.ts";
 import { wordWrap } from "./word-wrap.ts";
 
 /** A filter of what prints as a string. */
@@ -78,13 +78,14 @@ function indent({ meter }: Runtime, value: Value, width: Given, first: Given, bl
   return out.done(text.markup);
 }
 
-function truncate({ meter }: Runtime, value: Value, length: Given, killWords: Given, end: Given, leeway: Given): Value {
-  const text = value instanceof Undefined ? ofTemplate("") : stringOf(value);
+function truncate({ meter }: Runtime, value: Value, most: Given, killWords: Given, end: Given, leeway: Given): Value {
   const tail = end === undefined ? ofTemplate("...") : stringOf(end);
-  const limit = integerOf(length, 255);
+  const limit = integerOf(most, 255);
   if (limit < tail.length) throw new TemplateError(`expected length >= ${tail.length}, got ${limit}`);
   if (integerOf(leeway, 5) < 0) throw new TemplateError(`expected leeway >= 0, got ${integerOf(leeway, 5)}`);
-  if (text.length <= limit + integerOf(leeway, 5)) return text;
+  const length = lengthOf(value) ?? typeError(`object of type '${typeName(value)}' has no len()`);
+  if (length <= limit + integerOf(leeway, 5)) return value;
+  const text = stringOf(value);
   const cut = text.slice(0, text.offset(limit - tail.length));
   return add(meter, isTrue(killWords) ? cut : split(meter, cut, ofTemplate(" "), 1, true)[0]!, tail);
 }
@@ -104,7 +105,7 @@ function json({ meter }: Runtime, value: Value, ensureAscii: Given, indention: G
   const level = jsonIndent(meter, indention);
   const options: JsonOptions = {
     indent: level,
-    separators: [item ?? ofTemplate(level === undefined ? ", " : ","), key ?? ofTemplate(": ")],
+    separators: [item ?? ofData(level === undefined ? ", " : ","), key ?? ofData(": ")],
     sortKeys: isTrue(sortKeys),
     ensureAscii: isTrue(ensureAscii),
   };

@@ -155,7 +155,7 @@ describe("who wrote what", () => {
 
   test.each([
     ["<s>{{ messages[0].content }}</s>", ["<s>", "</s>"]],
-    ["<s>{{ messages[0].content | upper | replace('A', '<b>') | trim }}</s>", ["<s>", "<b>", "</s>"]],
+    ["<s>{{ messages[0].content | upper | replace('A', '<b>') | trim }}</s>", ["<s><b><b></s>"]],
     ["{{ '<a>' + messages[0].content + '<c>' }}", ["<a>", "<c>"]],
     ["{{ ('<a>' + messages[0].content)[2:] }}", [">"]],
     ["{{ '<a>%s<c>' % messages[0].content }}", ["<a>", "<c>"]],

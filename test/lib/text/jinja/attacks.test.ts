@@ -39,7 +39,7 @@ const ATTACKS: [name: string, source: string][] = [
   ["many blocks", "{% if 1 %}".repeat(50_000) + "{% endif %}".repeat(50_000)],
   ["many operators", `{{ 1${"+1".repeat(200_000)} }}`],
   ["many filters", `{{ 1${"|string".repeat(200_000)} }}`],
-  ["a large power", "{{ 9 ** 9 ** 9 ** 9 }}"],
+  ["a large power", "{{ 9 ** 9 ** 99 ** 99 }}"],
   ["a power of a power", "{% set n = namespace(s=3) %}{% for i in range(100) %}{% set n.s = n.s ** 3 %}{% endfor %}"],
   ["a factorial", "{% set n = namespace(s=1) %}{% for i in range(1, 100000) %}{% set n.s = n.s * i %}{% endfor %}{{ n.s }}"],
   ["a string times 10^12", "{{ 'a' * 1000000000000 }}"],

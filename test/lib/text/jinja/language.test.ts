@@ -120,7 +120,7 @@ const PRINTED: Record<string, [template: string, text: string][]> = {
     ["{{ {'a': [1, {}], 'b': []} | tojson(indent=2) }}", '{\n  "a": [\n    1,\n    {}\n  ],\n  "b": []\n}'],
     ["{{ d | tojson(ensure_ascii=true, sort_keys=true, separators=(',', ':')) }}", '{"a":"\\u00e9","b":1,"n":null}'],
     ["{{ {1: 2, none: 3, true: 4, 1.5: 5} | tojson }}", '{"1": 4, "null": 3, "1.5": 5}'],
-    ["{{ '<a>' | e }} {{ ('<a>' | e) ~ '<' }} {{ '<b>x</b> y' | striptags }} {{ '<' | safe | e }}", "&lt;a&gt; &lt;a&gt;&lt; x y <"],
+    ["{{ '<a>' | e }} {{ ('<a>' | e) ~ '<' }} {{ '<b>x</b> y' | striptags }} {{ '<' | safe | e }}", "&lt;a&gt; &lt;a&gt;< x y <"],
   ],
   undefined: [
     ["{{ x }}|{{ x is defined }}|{{ x | default('d') }}|{{ x | length }}|{{ x | list }}|{{ x ~ 'a' }}|{{ not x }}", "|False|d|0|[]|a|True"],
@@ -238,7 +238,7 @@ const PRINTED: Record<string, [template: string, text: string][]> = {
     ],
     [
       "{% block b %}x{% endblock b %}{{ self.b() }}{% generation %}{% set q = 1 %}{{ q }}{% endgeneration %}{{ q is defined }}{% print 1, 2 %}",
-      "xx1False(1, 2)",
+      "xx1False12",
     ],
     [
       "{% if x %}a{% elif l %}b{% else %}c{% endif %}{{ 'a' if x else 'b' if l else 'c' }}{{ x or 'y' }}{{ 0 or [] or 'z' }}{{ 1 and '' and 2 }}",
