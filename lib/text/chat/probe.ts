@@ -49,7 +49,7 @@ function probeCalls(attempt: Attempt): Pick<Abilities, "arguments" | "nullConten
 
 /** An object is taken if its key and value are printed, though not as Python prints a dict; a text, if it is printed as it is. */
 function argumentsTaken(object: string | undefined, text: string | undefined): Abilities["arguments"] {
-  const printsObject = object !== undefined && object.includes("aKey") && object.includes("aValue");
+  const printsObject = object?.includes("aKey") === true && object.includes("aValue");
   const takesObject = printsObject && !object.includes("'aKey': 'aValue'");
   const takesText = text?.includes(TEXT) ?? false;
   if (takesObject === takesText) return takesObject ? "either" : printsObject ? "object" : object === undefined ? "text" : "either";

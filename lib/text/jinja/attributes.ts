@@ -18,6 +18,7 @@ import {
   Thing,
   Tuple,
   typeError,
+  typeName,
   Undefined,
   type Value,
 } from "./values.ts";
@@ -81,13 +82,13 @@ function methodsOf(object: Value): ReadonlyMap<string, Method> | undefined {
 }
 
 function itemOf(meter: Meter, object: Value, key: Value): Value | undefined {
+  if (key instanceof Slice) return sliceOf(meter, object, key);
   if (object instanceof Dict) {
     const found = keyOf(meter, key);
     return found === undefined ? undefined : object.entries.get(found)?.[1];
   }
   const length = object instanceof Str ? object.length : sizeOf(object);
   if (length === undefined) return undefined;
-  if (key instanceof Slice) return key.bounds.every(isBound) ? sliceOf(meter, object, length, key) : undefined;
   if (typeof key !== "bigint" && typeof key !== "boolean") return undefined;
   const index = toIndex(key) < 0 ? toIndex(key) + length : toIndex(key);
   return index < 0 || index >= length ? undefined : elementAt(meter, object, index);
@@ -110,7 +111,11 @@ function elementAt(meter: Meter, object: Value, index: number): Value | undefine
   return object instanceof Bytes ? BigInt(object.bytes[index]!) : undefined;
 }
 
-function sliceOf(meter: Meter, object: Value, length: number, slice: Slice): Value {
+/** Other than an item, a slice that there can't be is an error. */
+function sliceOf(meter: Meter, object: Value, slice: Slice): Value {
+  const length = object instanceof Str ? object.length : sizeOf(object);
+  if (length === undefined) return typeError(`'${typeName(object)}' object cannot be sliced`);
+  if (!slice.bounds.every(isBound)) typeError("slice indices must be integers or None");
   const [start, stop, step] = indicesOf(slice, length);
   if (object instanceof IntegerRange) return new IntegerRange(object.at(start), object.at(stop), object.step * BigInt(step));
   const count = Math.max(0, step > 0 ? Math.ceil((stop - start) / step) : Math.ceil((start - stop) / -step));

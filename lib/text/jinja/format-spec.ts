@@ -13,7 +13,12 @@ const MAX_WIDTH = 1 << 24;
 interface Spec {
   fill: string;
   align: string;
+  /** Without the "=" that a leading zero stands for. */
+  explicitAlign: string;
   sign: string;
+  hasSign: boolean;
+  /** Whether -0 loses its sign. */
+  withoutNegativeZero: boolean;
   alternate: boolean;
   grouping: string;
   width: number;
@@ -34,11 +39,14 @@ export function formatValue(meter: Meter, value: Value, text: string): Str {
 function parseSpec(text: string): Spec {
   const match = SPEC.exec(text);
   if (match === null) throw new TemplateError(`Invalid format specifier '${text}'`);
-  const [, fill, align, sign = "-", , alternate, zero, width = "0", grouping = "", precision, type = ""] = match;
+  const [, fill, align, sign, negativeZero, alternate, zero, width = "0", grouping = "", precision, type = ""] = match;
   return {
     fill: fill ?? (zero === undefined ? " " : "0"),
     align: align ?? (zero === undefined ? "" : "="),
-    sign,
+    explicitAlign: align ?? "",
+    sign: sign ?? "-",
+    hasSign: sign !== undefined,
+    withoutNegativeZero: negativeZero !== undefined,
     alternate: alternate !== undefined,
     grouping,
     width: Math.min(Number(width), MAX_WIDTH),
@@ -49,9 +57,11 @@ function parseSpec(text: string): Spec {
 
 function formatString(meter: Meter, string: Str, spec: Spec): Str {
   if (spec.type !== "" && spec.type !== "s") throw new TemplateError(`Unknown format code '${spec.type}' for object of type 'str'`);
-  if (spec.align === "=" || spec.sign !== "-") throw new TemplateError("a sign or '=' alignment is not allowed in string format specifier");
+  if (spec.explicitAlign === "=" || spec.hasSign || spec.grouping !== "" || spec.withoutNegativeZero) {
+    throw new TemplateError("'=', signs, 'z' and separators are not allowed in string format specifier");
+  }
   const cut = spec.precision === undefined ? string : string.slice(0, string.offset(Math.min(spec.precision, string.length)));
-  return pad(meter, cut, spec, "<");
+  return pad(meter, cut, { ...spec, align: spec.explicitAlign }, "<");
 }
 
 function pad(meter: Meter, string: Str, { fill, align, width }: Spec, standard: string): Str {
@@ -69,7 +79,8 @@ function pad(meter: Meter, string: Str, { fill, align, width }: Spec, standard: 
 /** A number with its sign, and zeros between sign and digits up to a width. */
 function formatNumber(value: boolean | bigint | number, spec: Spec, width: number): string {
   const isFloat = typeof value === "number" || "eEfFgG%".includes(spec.type || "d");
-  const negative = isFloat ? toFloat(value) < 0 || Object.is(value, -0) : BigInt(value as bigint) < 0n;
+  if (!isFloat && spec.withoutNegativeZero) throw new TemplateError("'z' is not allowed in integer format specifier");
+  const negative = isFloat ? toFloat(value) < 0 || (Object.is(value, -0) && !spec.withoutNegativeZero) : BigInt(value as bigint) < 0n;
   const [prefix, digits] = isFloat ? ["", floatDigits(Math.abs(toFloat(value)), spec)] : integerDigits(truncated(value), spec);
   const sign = (negative ? "-" : spec.sign === "-" ? "" : spec.sign) + prefix;
   const grouped = spec.grouping === "" ? digits : group(digits, spec.grouping, "bBoxX".includes(spec.type || "d") ? 4 : 3);

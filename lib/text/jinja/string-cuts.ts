@@ -2,7 +2,8 @@ import { ITEM, type Meter, TemplateError } from "./meter.ts";
 import { Builder, EMPTY, ofTemplate, SPACE, type Str } from "./strings.ts";
 
 const IS_SPACE = new RegExp(`[${SPACE}]`);
-const LINE_END = new RegExp("\\r\\n|[\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029]", "g");
+const LINE_ENDS = "\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029";
+const LINE_END = new RegExp(`\\r\\n|[${LINE_ENDS}]`, "g");
 
 /** Whether a UTF-16 unit is white space to Python. */
 export function isSpace(unit: string): boolean {
