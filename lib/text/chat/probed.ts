@@ -14,14 +14,14 @@ export interface TemplateTokens {
   eosText: string;
 }
 
-/** What any rendering may cost: about ten milliseconds, and 40,000 steps. */
-const BASE_UNITS = 640_000;
+/** What any rendering may cost: 20,000 steps, which is some milliseconds. */
+const BASE_UNITS = 320_000;
 
 /** What it may cost beyond that for each unit of what is given: templates walk over a message a few times. */
 const UNITS_FOR_INPUT = 32;
 
 /** What all probes together may cost: they are a few small messages. */
-const PROBE_UNITS = 400_000;
+const PROBE_UNITS = 250_000;
 
 /** One template, and what it can take. */
 export class ProbedTemplate {

@@ -12,7 +12,7 @@ import { Builder, type Str } from "./strings.ts";
 import { Lazy, NativeFunction, Thing, Undefined, type Value } from "./values.ts";
 
 /** What a macro's call costs beyond its steps: it has variables and an output of its own. */
-const CALL = 16 * STEP;
+const CALL = 24 * STEP;
 
 /** How a block ended: `undefined` if it ran to its end. */
 type Signal = "break" | "continue" | undefined;
@@ -55,9 +55,10 @@ export class Interpreter {
       return this.#dispatch(statement, scope);
     } catch (error) {
       if (error instanceof TemplateError) error.line ??= statement.line;
+      if (!(error instanceof RangeError)) throw error;
       // The stack is used up, or what is made exceeds what JavaScript can hold.
-      else if (error instanceof RangeError) throw new TemplateError("it is nested too deeply or makes too large a value", statement.line);
-      throw error;
+      this.#meter.drain();
+      throw new TemplateError("it is nested too deeply or makes too large a value", statement.line);
     }
   }
 

@@ -25,11 +25,13 @@ const MAX_LENGTH = 1 << 18;
 const TAG_TOKENS: [type: string, RegExp][] = [
   ["float", /(?<!\.)(?:\d+_)*\d+(?:(?:\.(?:\d+_)*\d+)?e[+-]?(?:\d+_)*\d+|\.(?:\d+_)*\d+)/iy],
   ["integer", /0b(?:_?[01])+|0o(?:_?[0-7])+|0x(?:_?[\da-f])+|[1-9](?:_?\d)*|0(?:_?0)*/iy],
-  ["name", /[\p{L}\p{N}\p{M}_]+/uy],
+  ["name", /[\w\u0080-\uffff]+/y],
   ["string", /'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*"/sy],
   ["operator", /\/\/|\*\*|==|!=|>=|<=|[-+/*%~[\](){}<>=.:|,;]/y],
 ];
-const IDENTIFIER = /^[\p{XIDS}_]\p{XIDC}*$/u;
+const ASCII_NAME = /^[a-zA-Z_]\w*$/;
+/** Takes milliseconds to compile: for other names only. */
+const NAME = /^[\p{XIDS}_]\p{XIDC}*$/u;
 const CLOSING: Record<string, string> = { "(": ")", "[": "]", "{": "}" };
 
 /** Cuts a template into tokens, with white space stripped as `trim_blocks`, `lstrip_blocks` and the tags' own signs ask. */
@@ -128,7 +130,8 @@ class Lexer {
       const text = this.#match(pattern, this.#position)?.[0];
       if (text === undefined) continue;
       if (type === "operator") this.#balance(text, open);
-      if (type === "name" && !IDENTIFIER.test(text)) throw new TemplateError("a name has an invalid character", this.#line);
+      if (type === "name" && !ASCII_NAME.test(text) && !NAME.test(text))
+        throw new TemplateError("a name has an invalid character", this.#line);
       this.#push(type === "operator" ? text : type, type === "string" ? this.#unescaped(text.slice(1, -1)) : text);
       this.#moveTo(this.#position + text.length);
       return;

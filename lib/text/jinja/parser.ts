@@ -17,6 +17,8 @@ class StatementParser {
   readonly #tokens: Tokens;
   readonly #expressions: ExpressionParser;
   readonly #tags: ReadonlyMap<string, (line: number) => Statement>;
+  /** How many loops are open. */
+  #loops = 0;
 
   constructor(tokens: Tokens) {
     this.#tokens = tokens;
@@ -34,8 +36,8 @@ class StatementParser {
       ["autoescape", (line) => this.#autoescape(line)],
       // What the model said, for training: a scope of its own.
       ["generation", (line) => ({ kind: "with", variables: [], body: this.#bodyUntil("endgeneration"), line })],
-      ["break", (line) => ({ kind: "break", line })],
-      ["continue", (line) => ({ kind: "continue", line })],
+      ["break", (line) => this.#jump("break", line)],
+      ["continue", (line) => this.#jump("continue", line)],
     ]);
   }
 
@@ -80,6 +82,11 @@ class StatementParser {
     return { kind: "output", value: { kind: "concat", items, line }, line };
   }
 
+  #jump(kind: "break" | "continue", line: number): Statement {
+    if (this.#loops === 0) this.#tokens.fail(`${kind} stands outside of a loop`, line);
+    return { kind, line };
+  }
+
   #autoescape(line: number): Statement {
     const value = this.#expressions.expression();
     return { kind: "autoescape", value, body: this.#bodyUntil("endautoescape"), line };
@@ -105,7 +112,9 @@ class StatementParser {
     const test = this.#tokens.skipWord("if") ? this.#expressions.expression() : undefined;
     const recursive = this.#tokens.skipWord("recursive");
     this.#tokens.expect("%}");
+    this.#loops++;
     const body = this.body("endfor", "else");
+    this.#loops--;
     const otherwise = this.#tokens.skipWord("else") ? this.#bodyUntil("endfor") : [];
     this.#tokens.skipWord("endfor");
     return { kind: "for", loop: { target, items, test, recursive, body, otherwise }, line };

@@ -29,7 +29,7 @@ function scalarText(meter: Meter, value: null | boolean | bigint | number): stri
 }
 
 function writeRepr(meter: Meter, out: Builder, value: Value): void {
-  meter.spend(ITEM);
+  meter.spend(2 * ITEM);
   if (value instanceof Str) writeQuoted(out, value);
   else if (value instanceof List) writeItems(meter, out, "[", value.items, "]");
   else if (value instanceof Tuple) writeItems(meter, out, "(", value.items, value.items.length === 1 ? ",)" : ")");

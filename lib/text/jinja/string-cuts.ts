@@ -55,7 +55,7 @@ export function splitSpaces(meter: Meter, string: Str, max: number, fromEnd: boo
   const pieces: Str[] = [];
   let rest = strip(string, undefined, !fromEnd, fromEnd);
   while (rest.text !== "" && pieces.length < max) {
-    meter.spend(ITEM);
+    meter.spend(2 * ITEM);
     const [start, end] = fromEnd ? lastSpaces(rest.text) : firstSpaces(rest.text);
     if (start < 0) break;
     pieces.push(fromEnd ? rest.slice(end) : rest.slice(0, start));
