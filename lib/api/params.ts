@@ -159,8 +159,11 @@ function checkBias(bias: unknown, vocabSize: number): { biasTokens: Int32Array; 
   if (bias !== undefined && (typeof bias !== "object" || bias === null || Array.isArray(bias))) {
     throw invalid("logitBias", bias, "an object or a Map from token id to number");
   }
+  // A key such as "" or "1e1" is no id, though Number makes one of it.
   const entries: [unknown, unknown][] =
-    bias instanceof Map ? [...bias] : Object.entries(bias ?? {}).map(([token, value]) => [Number(token), value]);
+    bias instanceof Map
+      ? [...bias]
+      : Object.entries(bias ?? {}).map(([key, value]) => [String(Number(key)) === key ? Number(key) : key, value]);
   const biasTokens = new Int32Array(entries.length);
   const biasValues = new Float32Array(entries.length);
   for (const [i, [token, value]] of entries.entries()) {
