@@ -2,7 +2,7 @@ import type { RenderedChat } from "../chat/messages.ts";
 import { TextTrie } from "./trie.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
-/** What {@link Codec.encode} adds and parses. */
+/** What is added to a text and parsed in it when it becomes ids. */
 export interface EncodeOptions {
   /** Whether the tokens that the tokenizer adds to a prompt (BOS, EOS) are added. Default: true. */
   addSpecial?: boolean;

@@ -1,6 +1,7 @@
 import { Tokenizer as Pipeline } from "@huggingface/tokenizers";
 import { KvasirError } from "../../errors.ts";
 import { type AddedToken, type Codec, type EncodeOptions, TokenSplitter } from "./codec.ts";
+import { endTokensOf } from "./ends.ts";
 import { pieceConverter } from "./piece-converter.ts";
 import type { Affixes } from "./post-processor.ts";
 import { type AddedTokenJson, type ComponentJson, flatten, type TokenizerJson } from "./tokenizer-json.ts";
@@ -124,9 +125,11 @@ function vocabularyOf(
   const specialIds = json.added_tokens.filter(({ special }) => special === true).map(({ id }) => id);
   const bosToken = idOf(bosText);
   const addsBos = bosToken >= 0 && affixes.before[0] === bosToken;
+  const eosToken = idOf(eosText);
   return buildVocabulary(pieces, specialIds, {
     bosToken,
-    eosToken: idOf(eosText),
+    eosToken,
+    endTokens: endTokensOf(eosToken, (text) => ids.get(text)),
     addsBos,
     prefixSpace: converter.prefixSpace,
     bosText,

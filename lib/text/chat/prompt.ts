@@ -1,0 +1,46 @@
+import { checkKeys } from "../../check.ts";
+import { KvasirError } from "../../errors.ts";
+import type { TokenizerClient } from "../tokenizer/tokenizer.ts";
+import type { ChatInput, ChatMessage, ChatTemplate, RenderedChat } from "./template.ts";
+
+/**
+ * A conversation for the model's chat template. `addGenerationPrompt` (true) has the template open the assistant's turn; `templateVars` are
+ * further variables of the template.
+ */
+export interface Chat {
+  messages: readonly ChatMessage[];
+  tools?: readonly unknown[];
+  templateVars?: Readonly<Record<string, unknown>>;
+  addGenerationPrompt?: boolean;
+}
+
+/** A conversation as the model is given it. */
+export interface ChatPrompt {
+  /** What the template made of it. */
+  text: string;
+  /** Its ids: special tokens are parsed in what the template wrote, and never in what it was given. */
+  tokens: Int32Array;
+}
+
+/** What renders a conversation. */
+export interface ChatRenderer {
+  /** The model's name, for messages. */
+  name: string;
+  tokenizer: Pick<TokenizerClient, "encodeChat">;
+  /** `undefined` if the model has none. */
+  template: Pick<ChatTemplate, "render"> | undefined;
+}
+
+const KEYS: readonly (keyof Chat)[] = ["messages", "tools", "templateVars", "addGenerationPrompt"];
+
+/** Renders and encodes a conversation, whoever asks for it. What is malformed is INVALID_ARGUMENT under the name `name`. */
+export async function renderChat(name: string, chat: unknown, { name: model, tokenizer, template }: ChatRenderer): Promise<ChatPrompt> {
+  const input = checkKeys<Chat>(name, chat, KEYS);
+  if (template === undefined) throw new KvasirError("NO_CHAT_TEMPLATE", `model ${model} has no chat template; expected a text prompt`);
+  const rendered = await template.render(input as ChatInput);
+  return { text: unmasked(rendered), tokens: await tokenizer.encodeChat(rendered) };
+}
+
+function unmasked({ text, masks }: RenderedChat): string {
+  return masks.reduce((whole, [sentinel, original]) => whole.replaceAll(sentinel, () => original), text);
+}
