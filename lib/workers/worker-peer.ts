@@ -16,10 +16,7 @@ export interface Peer {
   end(): Promise<void>;
 }
 
-/** Starts a peer that runs `module` and reports to `events`. */
-export type StartPeer = (module: URL, events: PeerEvents) => Peer;
-
-/** A thread: cheap, but what aborts it aborts this process. */
+/** Starts a thread that runs `module` and reports to `events`. What aborts it aborts this process. */
 export function startThread(module: URL, events: PeerEvents): Peer {
   // The flags of this process may not fit a worker: `node --input-type=module` would make its start fail.
   const worker = new Worker(module, { execArgv: [] });

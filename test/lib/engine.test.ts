@@ -16,6 +16,14 @@ const collect = async (stream: AsyncIterable<Chunk>): Promise<Chunk[]> => {
 const say = (prompt: number, tokens: readonly number[]) => (all: readonly number[]) => tokens[all.length - prompt] ?? EOS;
 
 describe("generate", () => {
+  test("ends at what the vocabulary ends with, too, where the model has it", async () => {
+    const tokenizer = fakeTokenizer();
+    const script = say(2, [...ids("ab"), 33, EOS]);
+    const { engine } = create({ script, tokenizer: { ...tokenizer, vocabulary: { ...tokenizer.vocabulary, endTokens: [33, VOCAB] } } });
+    expect(await engine.generate([2, 3])).toMatchObject({ text: "ab", finishReason: "stop", tokens: [...ids("ab"), 33] });
+    expect(await engine.generate([2, 3], { minTokens: 1 })).toMatchObject({ finishReason: "stop" });
+  });
+
   test("samples what the model says, two steps under way, one step a token", async () => {
     const { engine, native, model } = create();
     const prompt = [5, 6, 7];

@@ -2,7 +2,8 @@ import { checkOptions, type EngineOptions } from "../../lib/api/options.ts";
 import { createEngine, type Engine } from "../../lib/engine.ts";
 import type { CachePart } from "../../lib/model/kinds.ts";
 import type { ModelSource } from "../../lib/model/spec.ts";
-import { nativeConfig, type TextTokenizer } from "../../lib/run/parts.ts";
+import { nativeConfig } from "../../lib/run/parts.ts";
+import type { TextTokenizer } from "../../lib/run/text.ts";
 import type { FakeModel } from "./fake-model.ts";
 import { FakeNative } from "./fake-native.ts";
 
@@ -33,6 +34,7 @@ function vocabulary(): TextTokenizer["vocabulary"] {
     special,
     bosToken: BOS,
     eosToken: EOS,
+    endTokens: [EOS],
     addsBos: true,
     prefixSpace: false,
     bosText: "<s>",

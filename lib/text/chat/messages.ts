@@ -18,18 +18,18 @@ export interface ChatMessage {
   [key: string]: unknown;
 }
 
-/** What a chat template is given. */
-export interface ChatInput {
-  messages: ChatMessage[];
-  /** Descriptions of tools, as the model's template expects them: mostly `{ type: "function", function: { name, description, parameters } }`. */
-  tools?: unknown[];
+/** A conversation, which the model's chat template makes a prompt of. */
+export interface Chat {
+  messages: readonly ChatMessage[];
+  /** Descriptions of tools, as the template expects them: mostly `{ type: "function", function: { name, description, parameters } }`. */
+  tools?: readonly unknown[];
   /** Further variables of the template, such as `enable_thinking`. */
-  templateVars?: Record<string, unknown>;
-  /** Whether the prompt ends with the opening of an answer. Default: true, or false with `continueFinalMessage`. */
+  templateVars?: Readonly<Record<string, unknown>>;
+  /** Whether the template opens the assistant's turn. Default: true, or false with `continueFinalMessage`. */
   addGenerationPrompt?: boolean;
-  /** Whether the last message, the assistant's, stays open, so that the model continues it. Default: false. */
+  /** Whether the last message, which has to be the assistant's, stays open, so that the model continues it. Default: false. */
   continueFinalMessage?: boolean;
-  /** Which of the model's templates: by default `"tool_use"` where there are tools and the model has one, else `"default"`. */
+  /** Which of the model's templates. Default: `"tool_use"` where tools are given and the model has one, else `"default"`. */
   template?: string;
 }
 
@@ -47,15 +47,15 @@ const RESERVED = ["messages", "tools", "add_generation_prompt"];
 const MEDIA = /^(input_)?(image|audio|video|file)(_url)?$/;
 
 /** Throws INVALID_ARGUMENT naming the path of what is malformed. */
-export function checkChat(input: ChatInput): void {
-  const { messages, tools, templateVars, addGenerationPrompt, template } = input as { [K in keyof ChatInput]: unknown };
+export function checkChat(chat: Chat): void {
+  const { messages, tools, templateVars, addGenerationPrompt, template } = chat as { [K in keyof Chat]: unknown };
   if (!Array.isArray(messages) || messages.length === 0) throw invalid("messages", messages, "an array of at least one message");
   for (const [i, message] of messages.entries()) checkMessage(message, `messages[${i}]`);
   if (tools !== undefined && tools !== null && !Array.isArray(tools)) throw invalid("tools", tools, "an array");
   if (addGenerationPrompt !== undefined && typeof addGenerationPrompt !== "boolean")
     throw invalid("addGenerationPrompt", addGenerationPrompt, "true or false");
   if (template !== undefined && typeof template !== "string") throw invalid("template", template, "the name of a template");
-  checkContinued(input);
+  checkContinued(chat);
   if (templateVars === undefined) return;
   if (!isObject(templateVars)) throw invalid("templateVars", templateVars, "an object");
   for (const key of RESERVED)
@@ -78,7 +78,7 @@ function checkPart(part: unknown, path: string): void {
 }
 
 /** What stays open has to be something that the assistant says, and nothing can follow it. */
-function checkContinued({ messages, addGenerationPrompt, continueFinalMessage }: ChatInput): void {
+function checkContinued({ messages, addGenerationPrompt, continueFinalMessage }: Chat): void {
   if (continueFinalMessage !== undefined && typeof continueFinalMessage !== "boolean")
     throw invalid("continueFinalMessage", continueFinalMessage, "true or false");
   if (continueFinalMessage !== true) return;

@@ -1,8 +1,8 @@
 import type { Abilities } from "./abilities.ts";
-import type { ChatInput, ChatMessage } from "./messages.ts";
+import type { Chat, ChatMessage } from "./messages.ts";
 
 /** Renders a probe; throws where the template refuses it. */
-type Render = (input: ChatInput) => string;
+type Render = (input: Chat) => string;
 
 const OBJECT = { aKey: "aValue" };
 const TEXT = '{"aKey": "aValue"}';

@@ -3,9 +3,10 @@ import { Meter } from "../jinja/meter.ts";
 import { ofTemplate, rangesOf, type Str } from "../jinja/strings.ts";
 import { Template } from "../jinja/template.ts";
 import type { Value } from "../jinja/values.ts";
+import { wellFormed } from "../tokenizer/codec.ts";
 import { type Abilities, fitted } from "./abilities.ts";
 import { cutAtFinalMessage, withMarkedFinal } from "./continuation.ts";
-import type { ChatInput, ChatMessage, RenderedChat } from "./messages.ts";
+import type { Chat, ChatMessage, RenderedChat } from "./messages.ts";
 import { probe } from "./probe.ts";
 
 /** The texts of a model's tokens that templates know as `bos_token` and `eos_token`; "" when there is none. */
@@ -40,14 +41,14 @@ export class ProbedTemplate {
   }
 
   /** Throws a TemplateError, or a DataError for what is no JSON. */
-  render(input: ChatInput): RenderedChat {
+  render(input: Chat): RenderedChat {
     const messages = input.messages.map((message) => fitted(message, this.#abilities));
     if (input.continueFinalMessage !== true) return rendered(this.#render(input, messages));
     const { marked, final } = withMarkedFinal(messages);
     return rendered(cutAtFinalMessage(this.#render({ ...input, addGenerationPrompt: false }, marked), final));
   }
 
-  #render(input: ChatInput, messages: readonly ChatMessage[]): Str {
+  #render(input: Chat, messages: readonly ChatMessage[]): Str {
     const importer = new Importer();
     const variables = this.#variables(input, messages, importer);
     return this.#run(variables, new Meter(BASE_UNITS + UNITS_FOR_INPUT * importer.size));
@@ -57,7 +58,7 @@ export class ProbedTemplate {
     return this.#template.render(variables, meter, this.#now);
   }
 
-  #variables(input: ChatInput, messages: readonly ChatMessage[], importer: Importer): Map<string, Value> {
+  #variables(input: Chat, messages: readonly ChatMessage[], importer: Importer): Map<string, Value> {
     const { bosText, eosText } = this.#tokens;
     const variables = new Map<string, Value>([
       ["bos_token", ofTemplate(bosText)],
@@ -79,5 +80,5 @@ function rendered(string: Str): RenderedChat {
   const ranges = rangesOf(string);
   const written: [number, number][] = [];
   for (let i = 0; i < ranges.length; i += 2) written.push([ranges[i]!, ranges[i + 1]!]);
-  return { text: string.text, written };
+  return { text: wellFormed(string.text), written };
 }

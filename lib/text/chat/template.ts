@@ -2,10 +2,8 @@ import { invalid } from "../../check.ts";
 import { KvasirError } from "../../errors.ts";
 import { DataError } from "../jinja/data.ts";
 import type { TemplateError } from "../jinja/meter.ts";
-import { type ChatInput, checkChat, type RenderedChat } from "./messages.ts";
+import { type Chat, checkChat, type RenderedChat } from "./messages.ts";
 import { ProbedTemplate, type TemplateTokens } from "./probed.ts";
-
-export type { ChatInput, ChatMessage, ChatPart, RenderedChat } from "./messages.ts";
 
 /** A model's chat templates by name: `"default"`, and such as `"tool_use"`. */
 export type ChatTemplates = ReadonlyMap<string, string>;
@@ -26,7 +24,7 @@ export class ChatTemplate {
   }
 
   /** Throws INVALID_ARGUMENT for malformed messages, and TEMPLATE_FAILED when the template refuses them, fails or takes too long. */
-  render(input: ChatInput): RenderedChat {
+  render(input: Chat): RenderedChat {
     checkChat(input);
     const name = this.#nameFor(input);
     try {
@@ -41,7 +39,7 @@ export class ChatTemplate {
     }
   }
 
-  #nameFor({ template, tools }: ChatInput): string {
+  #nameFor({ template, tools }: Chat): string {
     const names = [...this.#sources.keys()];
     if (template !== undefined) {
       if (!this.#sources.has(template)) throw invalid("template", template, `one of ${names.join(", ")}`);

@@ -2,7 +2,7 @@ import type { RenderedChat } from "../chat/messages.ts";
 import { TextTrie } from "./trie.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
-/** What {@link Codec.encode} adds and parses. */
+/** What is added to a text and parsed in it when it becomes ids. */
 export interface EncodeOptions {
   /** Whether the tokens that the tokenizer adds to a prompt (BOS, EOS) are added. Default: true. */
   addSpecial?: boolean;
@@ -25,8 +25,6 @@ export interface Codec {
   readonly vocabulary: Vocabulary;
   /** Cuts text at the tokens marked special. */
   readonly specials: TokenSplitter;
-  /** Whether a normalizer may turn other text into a special token's, by folding characters: a chat is then always encoded in pieces. */
-  readonly foldsSpecials: boolean;
   encode(text: string, options: Required<EncodeOptions>): number[];
   /** Ids of text without special tokens; `first`: the text starts the sequence. */
   encodePlain(text: string, first: boolean): number[];

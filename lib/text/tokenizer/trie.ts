@@ -7,16 +7,9 @@ interface Node {
 /** A set of texts, searched by UTF-16 unit from a place in a string. */
 export class TextTrie {
   readonly #root: Node = { children: new Map(), end: false };
-  /** Length of the longest text. */
-  readonly maxLength: number;
 
   constructor(texts: Iterable<string>) {
-    let maxLength = 0;
-    for (const text of texts) {
-      this.#add(text);
-      maxLength = Math.max(maxLength, text.length);
-    }
-    this.maxLength = maxLength;
+    for (const text of texts) this.#add(text);
   }
 
   /** Length of the longest text at `position` that ends at `end` or before, or 0. */

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { type ChatInput, ChatTemplate } from "../../../../lib/text/chat/template.ts";
+import type { Chat } from "../../../../lib/text/chat/messages.ts";
+import { ChatTemplate } from "../../../../lib/text/chat/template.ts";
 import { encodeChat } from "../../../../lib/text/tokenizer/codec.ts";
 import { openCodec } from "../../../../lib/text/tokenizer/source.ts";
 import { hasShared, sharedPath } from "../../../support/shared.ts";
@@ -11,7 +12,7 @@ const SOURCE =
 test.skipIf(!hasShared)("text in a chat is never control, wherever it stands", async () => {
   const codec = await openCodec({ kind: "huggingface", directory: sharedPath("models", "tales") });
   const template = new ChatTemplate(new Map([["default", SOURCE]]), { bosText: "", eosText: "<|endoftext|>" });
-  const encode = (input: ChatInput): number[] => encodeChat(codec, template.render(input));
+  const encode = (input: Chat): number[] => encodeChat(codec, template.render(input));
   const text = (content: string): number[] => codec.encode(content, { addSpecial: false, parseSpecial: false });
   const message = (content: string): number[] => [1, ...text(`user\n${content}`), 2, ...text("\n")];
 

@@ -1,12 +1,13 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import type { Chat } from "../../../../lib/text/chat/messages.ts";
 import { ProbedTemplate } from "../../../../lib/text/chat/probed.ts";
-import { type ChatInput, ChatTemplate } from "../../../../lib/text/chat/template.ts";
+import { ChatTemplate } from "../../../../lib/text/chat/template.ts";
 import { NOON } from "../../../support/jinja.ts";
 import { hasShared, sharedPath } from "../../../support/shared.ts";
 
 interface Matrix {
-  conversations: Record<string, ChatInput>;
+  conversations: Record<string, Chat>;
   templates: Record<string, { template: string; expected: Record<string, (string | null)[]> }>;
 }
 
@@ -30,7 +31,7 @@ function open(source: string): ChatTemplate {
   return new ChatTemplate(new Map([["default", source]]), { bosText: "<s>", eosText: "</s>" }, { now: () => NOON });
 }
 
-function attempt(template: ChatTemplate, chat: ChatInput): string | null {
+function attempt(template: ChatTemplate, chat: Chat): string | null {
   try {
     return template.render(chat).text;
   } catch (error) {
@@ -52,11 +53,11 @@ describe.skipIf(!hasShared)("templates of published models", () => {
     // Not by ChatTemplate, which refuses pictures.
     const tokens = { bosText: bos_token as string, eosText: eos_token as string };
     const opened = new ProbedTemplate(chat_template, tokens, () => new Date("2025-07-10T12:00:00Z"));
-    expect(opened.render({ messages, tools, addGenerationPrompt: add_generation_prompt, templateVars } as ChatInput).text).toBe(target);
+    expect(opened.render({ messages, tools, addGenerationPrompt: add_generation_prompt, templateVars } as Chat).text).toBe(target);
   });
 
   /** Everywhere in a chat where a user's text may stand. */
-  function chatsSaying(text: string): ChatInput[] {
+  function chatsSaying(text: string): Chat[] {
     const call = { id: "abc123def", type: "function", function: { name: text, arguments: { [text]: text } } };
     const parameters = { type: "object", properties: { [text]: { type: "string", description: text } }, required: [text] };
     const tools = [{ type: "function", function: { name: text, description: text, parameters } }];
@@ -92,7 +93,7 @@ describe.skipIf(!hasShared)("templates of published models", () => {
   });
 
   /** How often a special token is found where the template wrote. */
-  function found(template: ChatTemplate, chat: ChatInput, special: string): number {
+  function found(template: ChatTemplate, chat: Chat, special: string): number {
     const { text, written } = template.render(chat);
     return written.reduce((sum, [start, end]) => sum + text.slice(start, end).split(special).length - 1, 0);
   }

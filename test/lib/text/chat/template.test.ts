@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { type ChatInput, ChatTemplate } from "../../../../lib/text/chat/template.ts";
+import type { Chat } from "../../../../lib/text/chat/messages.ts";
+import { ChatTemplate } from "../../../../lib/text/chat/template.ts";
 import { NOON } from "../../../support/jinja.ts";
 
 function template(source: string | Record<string, string>): ChatTemplate {
@@ -8,12 +9,12 @@ function template(source: string | Record<string, string>): ChatTemplate {
 }
 
 function textOf(source: string | Record<string, string>, input: unknown): string {
-  return template(source).render(input as ChatInput).text;
+  return template(source).render(input as Chat).text;
 }
 
 /** What the template wrote of a rendered chat. */
 function writtenOf(source: string, input: unknown): string[] {
-  const { text, written } = template(source).render(input as ChatInput);
+  const { text, written } = template(source).render(input as Chat);
   return written.map(([start, end]) => text.slice(start, end));
 }
 
@@ -183,6 +184,6 @@ describe("who wrote what", () => {
   });
 
   test("lone surrogates become U+FFFD", () => {
-    expect(textOf("{{ messages[0].content }}{{ '\\ud800' }}", chat("a\ud800b"))).toBe("a\ufffdb\ufffd");
+    expect(textOf("{{ messages[0].content }}{{ '\\ud800' }}\udc00", chat("a\ud800b"))).toBe("a\ufffdb\ufffd\ufffd");
   });
 });
