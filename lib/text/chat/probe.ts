@@ -39,9 +39,8 @@ function probeCalls(attempt: Attempt): Pick<Abilities, "arguments" | "nullConten
       return attempt([user, { role: "assistant", content, tool_calls: [call] }, ...answers], tools);
     };
     const withNull = { object: called(null, OBJECT), text: called(null, TEXT) };
-    const withEmpty = { object: called("", OBJECT), text: called("", TEXT) };
     const nullContent = [withNull.object, withNull.text].some((text) => text !== undefined && !text.includes("None"));
-    const { object, text } = nullContent ? withNull : withEmpty;
+    const { object, text } = nullContent ? withNull : { object: called("", OBJECT), text: called("", TEXT) };
     if (object !== undefined || text !== undefined) return { arguments: argumentsTaken(object, text), nullContent };
   }
   return { arguments: "either", nullContent: false };
@@ -68,10 +67,9 @@ function probeParts(attempt: Attempt): Pick<Abilities, "parts" | "onlyParts"> {
   for (const [role, before, after] of chats) {
     const said = (content: ChatMessage["content"]): string | undefined => attempt([...before, { role, content }, ...after]);
     const fromParts = said(PARTS.map((text) => ({ type: "text", text })));
-    const fromText = said(PARTS.join(""));
     if (fromParts === undefined || !PARTS.every((text) => fromParts.includes(text.trim())) || /['"]type['"]/.test(fromParts)) continue;
     parts.add(role);
-    if (fromText?.includes(PARTS[1]!) !== true) onlyParts.add(role);
+    if (said(PARTS.join(""))?.includes(PARTS[1]!) !== true) onlyParts.add(role);
   }
   return { parts, onlyParts };
 }

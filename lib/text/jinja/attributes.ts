@@ -33,14 +33,14 @@ export function getAttribute(meter: Meter, object: Value, name: string): Value {
   const attribute = attributeOf(meter, object, name);
   if (attribute !== undefined) return attribute;
   const entry = object instanceof Dict ? object.entries.get(name) : undefined;
-  return entry === undefined ? new Undefined(`${nameOfType(object)} has no attribute '${name}'`) : entry[1];
+  return entry === undefined ? new Undefined(() => `${nameOfType(object)} has no attribute '${name}'`) : entry[1];
 }
 
 /** `object | attr(name)`: the attribute or method alone. */
 export function getAttributeOnly(meter: Meter, object: Value, name: string): Value {
   if (object instanceof Undefined) object.fail();
   const attribute = attributeOf(meter, object, name);
-  return attribute === undefined ? new Undefined(`${nameOfType(object)} has no attribute '${name}'`) : attribute;
+  return attribute === undefined ? new Undefined(() => `${nameOfType(object)} has no attribute '${name}'`) : attribute;
 }
 
 /** `object[key]`: the item, else the attribute or method of that name. */
@@ -54,7 +54,7 @@ export function getItem(meter: Meter, object: Value, key: Value): Value {
 
 function lacking(meter: Meter, object: Value, key: Value): Undefined {
   const what = key instanceof Str ? "attribute" : "element";
-  return new Undefined(`${nameOfType(object)} has no ${what} ${repr(meter, key).text}`);
+  return new Undefined(() => `${nameOfType(object)} has no ${what} ${repr(meter, key).text}`);
 }
 
 function attributeOf(meter: Meter, object: Value, name: string): Value | undefined {
@@ -63,7 +63,8 @@ function attributeOf(meter: Meter, object: Value, name: string): Value | undefin
   if (method !== undefined) return new NativeFunction((given) => method(meter, object, given));
   if (name.startsWith("_")) return undefined;
   const mutating = object instanceof List ? LIST_MUTATING : object instanceof Dict ? DICT_MUTATING : undefined;
-  if (mutating?.has(name)) return new Undefined(`access to attribute '${name}' of ${nameOfType(object)} is unsafe: it would change it`);
+  if (mutating?.has(name))
+    return new Undefined(() => `access to attribute '${name}' of ${nameOfType(object)} is unsafe: it would change it`);
   return object instanceof Thing ? object.attribute(name) : undefined;
 }
 

@@ -1,6 +1,7 @@
 import { wellFormed } from "../tokenizer/codec.ts";
 import { type JsonOptions, toJson } from "./json.ts";
 import { ITEM, Meter } from "./meter.ts";
+import { MAX_DIGITS } from "./numbers.ts";
 import { ofData, type Str } from "./strings.ts";
 import { Dict, type Key, List, type Value } from "./values.ts";
 
@@ -96,9 +97,6 @@ const WORDS: ReadonlyMap<string, Value> = new Map<string, Value>([
   ["Infinity", Number.POSITIVE_INFINITY],
   ["-Infinity", Number.NEGATIVE_INFINITY],
 ]);
-
-/** Most digits of an integer, as in Python. */
-const MAX_DIGITS = 4300;
 
 /** Reads one JSON value; `undefined` from there on where the text is none. */
 class JsonReader {

@@ -48,7 +48,7 @@ export class Evaluator implements Runtime {
 
   #variable(name: string, scope: Scope): Value {
     const value = scope.get(name);
-    return value === undefined ? new Undefined(`'${name}' is undefined`) : value;
+    return value === undefined ? new Undefined(() => `'${name}' is undefined`) : value;
   }
 
   #evaluateOther(node: Expression, scope: Scope): Value {
@@ -71,7 +71,7 @@ export class Evaluator implements Runtime {
       case "conditional":
         if (truth(this.evaluate(node.test, scope))) return this.evaluate(node.value, scope);
         if (node.otherwise !== undefined) return this.evaluate(node.otherwise, scope);
-        return new Undefined(`the inline if-expression on line ${node.line} evaluated to false and no else section was defined.`);
+        return new Undefined(() => `the inline if-expression on line ${node.line} evaluated to false and no else section was defined.`);
       case "concat":
         return this.#concat(node.items.map((item) => this.evaluate(item, scope)));
       case "slice":

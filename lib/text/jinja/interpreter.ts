@@ -11,7 +11,7 @@ import { inLoop, iterate, truth } from "./sequences.ts";
 import { Builder, type Str } from "./strings.ts";
 import { Lazy, NativeFunction, Thing, Undefined, type Value } from "./values.ts";
 
-/** What a macro's call costs beyond its steps: it has variables and an output of its own. */
+/** What a call of a macro, or of a recursive loop, costs beyond its steps: it has variables and an output of its own. */
 const CALL = 24 * STEP;
 
 /** How a block ended: `undefined` if it ran to its end. */
@@ -141,7 +141,10 @@ export class Interpreter {
   }
 
   #for(loop: For, items: Value, scope: Scope, depth0: number): undefined {
-    const recurse = (inner: Value, depth: number): Value => this.#captured(() => this.#for(loop, inner, scope, depth));
+    const recurse = (inner: Value, depth: number): Value => {
+      this.#meter.spend(CALL);
+      return this.#captured(() => this.#for(loop, inner, scope, depth));
+    };
     const walked = loop.test === undefined ? items : new Lazy(this.#filtered(loop.target, loop.test, items, scope));
     const state = new Loop(this.#meter, walked, depth0, loop.recursive ? recurse : undefined);
     let item = state.next();
@@ -183,7 +186,7 @@ export class Interpreter {
       for (const [i, name] of names.entries()) {
         if (bound.has(name)) continue;
         const otherwise = defaults[i - (names.length - defaults.length)];
-        const missing = (): Value => new Undefined(`parameter '${name}' was not provided`);
+        const missing = (): Value => new Undefined(() => `parameter '${name}' was not provided`);
         inner.set(name, otherwise === undefined ? missing() : this.#evaluator.evaluate(otherwise, inner));
       }
       return this.#capture(definition.body, inner);

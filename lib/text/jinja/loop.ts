@@ -71,10 +71,10 @@ export class Loop extends Thing {
   #neighbourOrMethod(name: string): Value | undefined {
     switch (name) {
       case "previtem":
-        return this.#previous === undefined ? new Undefined("there is no previous item") : this.#previous;
+        return this.#previous === undefined ? new Undefined(() => "there is no previous item") : this.#previous;
       case "nextitem": {
         const item = this.#peek();
-        return item === DONE ? new Undefined("there is no next item") : item;
+        return item === DONE ? new Undefined(() => "there is no next item") : item;
       }
       case "cycle":
         return new NativeFunction(({ positional }) => this.#cycle(positional));

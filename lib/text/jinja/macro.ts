@@ -46,7 +46,7 @@ export function bindMacro(
     else variables.set(key, value);
   }
   if (catches.has("caller")) {
-    variables.set("caller", others.get("caller") ?? new Undefined("No caller defined"));
+    variables.set("caller", others.get("caller") ?? new Undefined(() => "No caller defined"));
     others.delete("caller");
   }
   const [unknown] = others.keys();

@@ -25,6 +25,11 @@ export class Meter {
     this.#left = units;
   }
 
+  /** Units that may still be spent; less than 0 when more was asked for. */
+  get left(): number {
+    return this.#left;
+  }
+
   /** Throws when nothing is left. */
   spend(units: number): void {
     this.#left -= units;

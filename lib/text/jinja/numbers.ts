@@ -1,8 +1,8 @@
 import { TemplateError } from "./meter.ts";
 import { typeError, typeName, type Value } from "./values.ts";
 
-/** Most digits of an integer: Python prints no more. */
-const MAX_DIGITS = 4300;
+/** Most digits of an integer: Python reads and prints no more. */
+export const MAX_DIGITS = 4300;
 const MAX_BITS = 14_284n;
 const MAX_INTEGER = 1n << MAX_BITS;
 

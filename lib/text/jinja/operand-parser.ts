@@ -1,4 +1,5 @@
 import type { CallArguments, Expression } from "./ast.ts";
+import { MAX_DIGITS } from "./numbers.ts";
 import { ofTemplate } from "./strings.ts";
 import type { Tokens } from "./tokens.ts";
 
@@ -29,7 +30,7 @@ export class OperandParser {
       case "string":
         return { kind: "constant", value: ofTemplate(value + this.#adjacentStrings()), line };
       case "integer":
-        return { kind: "constant", value: BigInt(value.replaceAll("_", "")), line };
+        return this.#integer(value, line);
       case "float":
         return { kind: "constant", value: Number(value.replaceAll("_", "")), line };
       case "(":
@@ -41,6 +42,12 @@ export class OperandParser {
       default:
         return this.#tokens.fail(`unexpected ${type === "end" ? "end of the template" : type}`, line);
     }
+  }
+
+  #integer(text: string, line: number): Expression {
+    const digits = text.replaceAll("_", "");
+    if (digits.length > MAX_DIGITS) this.#tokens.fail(`an integer has more than ${MAX_DIGITS} digits`, line);
+    return { kind: "constant", value: BigInt(digits), line };
   }
 
   #adjacentStrings(): string {
@@ -84,7 +91,7 @@ export class OperandParser {
     const { type, value } = this.#tokens.next();
     if (type === "name") return { kind: "attribute", object, name: value, line };
     if (type !== "integer") this.#tokens.fail("expected a name or a number behind the dot", line);
-    return { kind: "item", object, key: { kind: "constant", value: BigInt(value.replaceAll("_", "")), line }, line };
+    return { kind: "item", object, key: this.#integer(value, line), line };
   }
 
   #subscript(line: number): Expression {

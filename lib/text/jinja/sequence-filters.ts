@@ -44,7 +44,7 @@ function length(value: Value): Value {
 }
 
 function nothing(what: string): Undefined {
-  return new Undefined(`No ${what} item, sequence was empty.`);
+  return new Undefined(() => `No ${what} item, sequence was empty.`);
 }
 
 /** The first item, or what stands for none. */
@@ -161,7 +161,7 @@ function extreme({ meter }: Runtime, value: Value, [caseSensitive, attribute]: G
   const get = getter(meter, attribute ?? null);
   const key = (item: Value): Value => (isTrue(caseSensitive) ? get(item) : withoutCase(get(item)));
   const [first, ...rest] = listOf(meter, value);
-  if (first === undefined) return new Undefined("No aggregated item, sequence was empty.");
+  if (first === undefined) return new Undefined(() => "No aggregated item, sequence was empty.");
   let best = first;
   for (const item of rest) if (compare(meter, key(item), key(best), direction < 0 ? "<" : ">") * direction > 0) best = item;
   return best;

@@ -126,15 +126,27 @@ export function checkKey(meter: Meter, value: Value): Key {
 /** `a == b`. */
 export function equal(meter: Meter, a: Value, b: Value): boolean {
   if (a === b) return true;
-  if (a instanceof Str) return b instanceof Str && a.text === b.text;
+  if (a instanceof Str) return b instanceof Str && equalTexts(meter, a.text, b.text);
   if (isNumber(a)) return isNumber(b) && compareNumbers(a, b) === 0;
   if (a instanceof List) return b instanceof List && equalItems(meter, a.items, b.items);
   if (a instanceof Tuple) return b instanceof Tuple && equalItems(meter, a.items, b.items);
   if (a instanceof Dict) return b instanceof Dict && equalDicts(meter, a, b);
-  if (a instanceof DictView && a.part === "keys") return b instanceof DictView && b.part === "keys" && equalKeys(a.dict, b.dict);
+  if (a instanceof DictView && a.part === "keys") return b instanceof DictView && b.part === "keys" && equalKeys(meter, a.dict, b.dict);
   if (a instanceof Bytes) return b instanceof Bytes && Buffer.compare(a.bytes, b.bytes) === 0;
-  if (a instanceof IntegerRange) return b instanceof IntegerRange && equalItems(meter, [...integersOf(a)], [...integersOf(b)]);
+  if (a instanceof IntegerRange) return b instanceof IntegerRange && equalRanges(a, b);
   return a instanceof Undefined && b instanceof Undefined;
+}
+
+function equalTexts(meter: Meter, a: string, b: string): boolean {
+  if (a.length !== b.length) return false;
+  meter.spend(a.length >> 3);
+  return a === b;
+}
+
+/** Ranges are equal if their numbers are. */
+function equalRanges(a: IntegerRange, b: IntegerRange): boolean {
+  const last = a.length - 1;
+  return a.length === b.length && (last < 0 || (a.at(0) === b.at(0) && a.at(last) === b.at(last)));
 }
 
 function equalItems(meter: Meter, a: readonly Value[], b: readonly Value[]): boolean {
@@ -146,7 +158,7 @@ function equalItems(meter: Meter, a: readonly Value[], b: readonly Value[]): boo
 }
 
 function equalDicts(meter: Meter, a: Dict, b: Dict): boolean {
-  if (!equalKeys(a, b)) return false;
+  if (!equalKeys(meter, a, b)) return false;
   for (const [key, [, value]] of a.entries) {
     meter.spend(ITEM);
     if (!equal(meter, value, b.entries.get(key)![1])) return false;
@@ -154,7 +166,8 @@ function equalDicts(meter: Meter, a: Dict, b: Dict): boolean {
   return true;
 }
 
-function equalKeys(a: Dict, b: Dict): boolean {
+function equalKeys(meter: Meter, a: Dict, b: Dict): boolean {
+  meter.spend(ITEM * a.entries.size);
   return a.entries.size === b.entries.size && Array.from(a.entries.keys()).every((key) => b.entries.has(key));
 }
 

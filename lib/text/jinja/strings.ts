@@ -117,8 +117,9 @@ export class Builder {
 
   /** Appends `count` times. */
   repeat(piece: Str, count: number): this {
-    if (piece.text === "") return this;
-    this.#meter.spend(Math.max(0, count) * piece.text.length);
+    if (piece.text === "" || count <= 0) return this;
+    this.#meter.spend(count * piece.text.length);
+    if (typeof piece.written === "boolean") return this.write(piece.text.repeat(count), piece.written);
     for (let i = 0; i < count; i++) this.add(piece);
     return this;
   }

@@ -152,16 +152,17 @@ export class Slice extends Thing {
 /** What isn't there: empty where it is printed or walked, false, and an error in any other use. */
 export class Undefined extends Thing {
   readonly typeName = "Undefined";
-  readonly #reason: string;
+  readonly #reason: () => string;
 
-  constructor(reason: string) {
+  /** `reason` is asked for where it is used: most are only tested for. */
+  constructor(reason: () => string) {
     super();
     this.#reason = reason;
   }
 
   /** Throws what it lacks. */
   fail(): never {
-    throw new TemplateError(this.#reason);
+    throw new TemplateError(this.#reason());
   }
 }
 
