@@ -15,15 +15,15 @@ export interface TemplateTokens {
   eosText: string;
 }
 
-/** What any rendering may cost: 3,000 steps, which is a millisecond or two. Published templates take a tenth of it at most. */
+/** What any rendering may cost: 3,000 steps, which is a millisecond or two. Published templates take a fifth of it at most. */
 const BASE_UNITS = 50_000;
 
 /** What it may cost beyond that for each unit of what is given. Llama-3.2-Vision's template, which looks at each character, takes 145. */
 const UNITS_FOR_INPUT = 192;
 
-/** What one probe may cost, and all together: they are a few small messages. Command-A-Reasoning's template takes 14,000 and 187,000. */
+/** What one probe may cost, and all together: they are a few small messages. Command-A-Reasoning's template takes 16,000 and 209,000. */
 const PROBE_UNITS = 60_000;
-const ALL_PROBES_UNITS = 250_000;
+const ALL_PROBES_UNITS = 300_000;
 
 /** One template, and what it can take. */
 export class ProbedTemplate {

@@ -1,7 +1,7 @@
 import type { CallArguments, Expression } from "./ast.ts";
 import { getAttribute, getItem } from "./attributes.ts";
 import { FILTERS } from "./filters.ts";
-import { ITEM, type Meter, STEP, TemplateError } from "./meter.ts";
+import { CALL, ITEM, type Meter, STEP, TemplateError } from "./meter.ts";
 import { applyBinary, applyComparison, applySign } from "./operators.ts";
 import { toStr } from "./print.ts";
 import type { Runtime } from "./runtime.ts";
@@ -117,6 +117,7 @@ export class Evaluator implements Runtime {
   }
 
   #arguments({ positional, named, rest, more }: CallArguments, scope: Scope): ArgumentValues {
+    this.meter.spend(CALL);
     const values = positional.map((node) => this.evaluate(node, scope));
     const byName = new Map(named.map(([name, node]) => [name, this.evaluate(node, scope)]));
     if (rest !== undefined) values.push(...listOf(this.meter, this.evaluate(rest, scope)));

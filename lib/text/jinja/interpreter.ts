@@ -12,7 +12,7 @@ import { Builder, type Str } from "./strings.ts";
 import { Lazy, NativeFunction, Thing, Undefined, type Value } from "./values.ts";
 
 /** What a call of a macro, or of a recursive loop, costs beyond its steps: it has variables and an output of its own. */
-const CALL = 24 * STEP;
+const FRAME = 24 * STEP;
 
 /** How a block ended: `undefined` if it ran to its end. */
 type Signal = "break" | "continue" | undefined;
@@ -142,7 +142,7 @@ export class Interpreter {
 
   #for(loop: For, items: Value, scope: Scope, depth0: number): undefined {
     const recurse = (inner: Value, depth: number): Value => {
-      this.#meter.spend(CALL);
+      this.#meter.spend(FRAME);
       return this.#captured(() => this.#for(loop, inner, scope, depth));
     };
     const walked = loop.test === undefined ? items : new Lazy(this.#filtered(loop.target, loop.test, items, scope));
@@ -180,7 +180,7 @@ export class Interpreter {
   #macro(definition: MacroDefinition, scope: Scope): Macro {
     const { names, defaults } = definition.parameters;
     return new Macro(definition, (given) => {
-      this.#meter.spend(CALL);
+      this.#meter.spend(FRAME);
       const bound = bindMacro(definition, given);
       const inner = new Scope(scope, bound);
       for (const [i, name] of names.entries()) {

@@ -11,6 +11,9 @@ export class TemplateError extends Error {
 /** What one step of the interpreter costs. The unit is about what it takes to copy a character: a few nanoseconds, two bytes. */
 export const STEP = 16;
 
+/** What a call of a function, filter or test costs beyond its step: its arguments are gathered. */
+export const CALL: number = 4 * STEP;
+
 /** What an element of a list, or another small object, costs. */
 export const ITEM = 48;
 

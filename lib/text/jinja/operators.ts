@@ -11,11 +11,17 @@ type Numeric = boolean | bigint | number;
 
 /** `a operator b`. */
 export function applyBinary(meter: Meter, operator: BinaryOperator, a: Value, b: Value): Value {
-  if (isNumber(a) && isNumber(b)) return arithmetic(operator, a, b);
+  if (isNumber(a) && isNumber(b)) return paidFor(meter, arithmetic(operator, a, b));
   const result = a instanceof Undefined ? undefined : applyToObjects(meter, operator, a, b);
   if (result !== undefined) return result;
   for (const operand of [a, b]) if (operand instanceof Undefined) operand.fail();
   return typeError(`unsupported operand type(s) for ${operator}: '${typeName(a)}' and '${typeName(b)}'`);
+}
+
+/** Integers beyond what a double holds take longer. */
+function paidFor(meter: Meter, result: bigint | number): bigint | number {
+  if (typeof result === "bigint" && !Number.isSafeInteger(Number(result))) meter.spend(4 * ITEM);
+  return result;
 }
 
 function applyToObjects(meter: Meter, operator: BinaryOperator, a: Value, b: Value): Value | undefined {

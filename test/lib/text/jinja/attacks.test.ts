@@ -39,7 +39,7 @@ const ATTACKS: [name: string, source: string][] = [
   ["many blocks", "{% if 1 %}".repeat(50_000) + "{% endif %}".repeat(50_000)],
   ["many operators", `{{ 1${"+1".repeat(200_000)} }}`],
   ["many filters", `{{ 1${"|string".repeat(200_000)} }}`],
-  ["parentheses within the limit of tokens", `{{ ${"(".repeat(4_000)}1${")".repeat(4_000)} }}${"{{ 1 }}".repeat(60)}`],
+  ["parentheses within the limit of tokens", `{{ ${"(".repeat(2_900)}1${")".repeat(2_900)} }}${"{{ 1 }}".repeat(60)}`],
   ["tokens within the limit of length", "{{ a }}".repeat(18_000)],
   ["a long integer", `{{ ${"9".repeat(100_000)} }}`],
   ["a large power", "{{ 9 ** 9 ** 99 ** 99 }}"],
