@@ -2,37 +2,28 @@ import { acceptanceOf, type Chunk, type Completion } from "./api/completion.ts";
 import { cacheGroupsOf, type EngineOptions, MAX_SLOTS, PAGE_SIZE, pageBytes } from "./api/options.ts";
 import { checkParams, type GenerateParams } from "./api/params.ts";
 import type { EngineStats } from "./api/stats.ts";
-import { checkBoolean, checkKeys, checkSignal, checkString, checkTokens, invalid } from "./check.ts";
+import { checkBoolean, checkKeys, checkSignal, checkTokens, invalid } from "./check.ts";
 import { KvasirError } from "./errors.ts";
 import { native } from "./native/addon.ts";
 import { untilAborted } from "./run/abort.ts";
 import type { RequestModel } from "./run/choice.ts";
 import { bytesOfWeights } from "./run/draft.ts";
 import { StepLoop } from "./run/loop.ts";
-import { type EngineParts, openParts, type TextTokenizer } from "./run/parts.ts";
+import { type EngineParts, openParts } from "./run/parts.ts";
 import { Request } from "./run/request.ts";
 import { Score } from "./run/score.ts";
 import { createSpeculation } from "./run/speculate.ts";
 import { StepClock } from "./run/step-clock.ts";
 import { ChunkStream } from "./run/stream.ts";
+import { encodeText, type TextTokenizer } from "./run/text.ts";
 import { Scheduler } from "./schedule/scheduler.ts";
 import type { Speculation } from "./speculate/speculation.ts";
-import type { ChatInput, ChatMessage } from "./text/chat/template.ts";
+import type { Chat } from "./text/chat/messages.ts";
+import { type ChatPrompt, renderChat } from "./text/chat/prompt.ts";
+import type { EncodeOptions } from "./text/tokenizer/codec.ts";
 
-/**
- * What to continue: text, token ids (used as they are), or a conversation for the model's chat template. `addGenerationPrompt` (true) has
- * the template open the assistant's turn; `templateVars` are further variables of the template.
- */
-export type Prompt =
-  | string
-  | Int32Array
-  | readonly number[]
-  | {
-      messages: readonly ChatMessage[];
-      tools?: readonly unknown[];
-      templateVars?: Readonly<Record<string, unknown>>;
-      addGenerationPrompt?: boolean;
-    };
+/** What to continue: text, token ids (used as they are), or a conversation for the model's chat template. */
+export type Prompt = string | Int32Array | readonly number[] | Chat;
 
 /** Makes an engine of parts that are open; for tests. @internal */
 export let createEngine: (parts: EngineParts) => Engine;
@@ -71,7 +62,9 @@ export class Engine {
     const { vocabSize } = source.spec;
     const limits = { maxBatchTokens, maxSlots: MAX_SLOTS, groups: groups.length, vocabSize };
     this.#loop = new StepLoop(parts.native, this.#scheduler, limits, guessing && new StepClock(guessing.cost));
-    this.#model = { vocabSize, maxContext, endTokens: source.endTokens, vocabulary: tokenizer?.vocabulary, prefixCache };
+    const vocabulary = tokenizer?.vocabulary;
+    const endTokens = [...source.endTokens, ...(vocabulary?.endTokens ?? []).filter((token) => token < vocabSize)];
+    this.#model = { vocabSize, maxContext, endTokens, vocabulary, prefixCache };
   }
 
   /**
@@ -94,20 +87,18 @@ export class Engine {
   }
 
   /** Token ids of a text. `addSpecial` (true) adds what the tokenizer adds to a prompt, such as BOS; `parseSpecial` (true) parses special tokens. */
-  async tokenize(text: string, options?: { addSpecial?: boolean; parseSpecial?: boolean }): Promise<Int32Array> {
-    const { addSpecial = true, parseSpecial = true } = checkKeys<{ addSpecial: boolean; parseSpecial: boolean }>("options", options, [
-      "addSpecial",
-      "parseSpecial",
-    ]);
-    return this.#tokenizer("text").encode(checkString("text", text), {
-      addSpecial: checkBoolean("addSpecial", addSpecial),
-      parseSpecial: checkBoolean("parseSpecial", parseSpecial),
-    });
+  async tokenize(text: string, options?: EncodeOptions): Promise<Int32Array> {
+    return encodeText(this.#tokenizer("text"), text, options);
   }
 
   /** The raw text of token ids, special tokens kept, so that `detokenize(tokenize(text))` is the text. */
   async detokenize(tokens: Int32Array | readonly number[]): Promise<string> {
     return this.#tokenizer("the text of tokens").detokenize(checkTokens("tokens", tokens, this.#model.vocabSize));
+  }
+
+  /** A conversation as the model is given it, as text and as ids. */
+  async renderChat(chat: Chat): Promise<ChatPrompt> {
+    return this.#renderChat("chat", chat);
   }
 
   /**
@@ -175,8 +166,7 @@ export class Engine {
   }
 
   async #close(): Promise<void> {
-    const { tokenizer, chat } = this.#parts;
-    await Promise.all([this.#loop.close(), tokenizer?.close(), chat?.close()]);
+    await Promise.all([this.#loop.close(), this.#parts.tokenizer?.close()]);
   }
 
   async #request(prompt: Prompt, given: GenerateParams | undefined): Promise<Request> {
@@ -194,12 +184,12 @@ export class Engine {
     }
     if (Array.isArray(prompt) || prompt instanceof Int32Array) return checkTokens("prompt", prompt, this.#model.vocabSize);
     if (typeof prompt !== "object" || prompt === null) throw invalid("prompt", prompt, "text, an array of token ids or { messages }");
-    const chat = checkKeys<Exclude<Prompt, string | Int32Array | readonly number[]>>("prompt", prompt, CHAT_KEYS);
+    return this.#known((await this.#renderChat("prompt", prompt)).tokens);
+  }
+
+  async #renderChat(name: string, chat: unknown): Promise<ChatPrompt> {
     const tokenizer = this.#tokenizer("messages");
-    if (this.#parts.chat === undefined) {
-      throw new KvasirError("NO_CHAT_TEMPLATE", `model ${this.#parts.source.name} has no chat template; expected a text prompt`);
-    }
-    return this.#known(await tokenizer.encodeChat(await this.#parts.chat.render(chat as ChatInput)));
+    return renderChat(name, chat, { name: this.#parts.source.name, tokenizer, template: this.#parts.chat });
   }
 
   /** A tokenizer may know more tokens than the model has embeddings. */
@@ -222,8 +212,6 @@ export class Engine {
     );
   }
 }
-
-const CHAT_KEYS = ["messages", "tools", "templateVars", "addGenerationPrompt"];
 
 function sum<T>(items: readonly T[], value: (item: T) => number): number {
   return items.reduce((total, item) => total + value(item), 0);

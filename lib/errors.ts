@@ -11,7 +11,7 @@
  * | `UNSUPPORTED_TOKENIZER` | a tokenizer, pre-tokenizer or decoder that kvasir does not know |
  * | `NO_TOKENIZER` | text was given to a model that came without a tokenizer |
  * | `NO_CHAT_TEMPLATE` | messages were given to a model that came without a chat template |
- * | `TEMPLATE_FAILED` | the chat template refused the messages, failed, or ran past its deadline |
+ * | `TEMPLATE_FAILED` | the chat template refused the messages, failed, or took too many steps or too much memory |
  * | `PROMPT_TOO_LONG` | the prompt does not fit the context |
  * | `PROMPT_EMPTY` | the prompt has no token |
  * | `PROCESSOR_FAILED` | a logits processor threw; its error is the `cause` |
@@ -56,6 +56,35 @@ export class KvasirError extends Error {
     this.code = code;
   }
 }
+
+/**
+ * What kvasir tells of a model that it opens all the same, by code. What is computed is what other engines make of the same files.
+ *
+ * - `KVASIR_FILE_IRREGULAR`: a file breaks the rules of its format where it can be read in one way only: a byte-order mark, NaN in JSON,
+ *   a key that stands twice
+ * - `KVASIR_SETTING_IGNORED`: a setting that has no effect as it stands: an end token outside the vocabulary, a negative `top_k`
+ * - `KVASIR_UNKNOWN_TOKENS`: the tokenizer has tokens for which the model has no embedding
+ */
+export type WarningCode = "KVASIR_FILE_IRREGULAR" | "KVASIR_SETTING_IGNORED" | "KVASIR_UNKNOWN_TOKENS";
+
+/** A warning of kvasir, in the form that `process.emitWarning` takes: a {@link WarningCode | code}, a message for people. */
+export class KvasirWarning extends Error {
+  override readonly name: string = "KvasirWarning";
+  /** What is told, for programs. */
+  readonly code: WarningCode;
+
+  /** Made by kvasir alone. */
+  constructor(code: WarningCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** Where warnings go while a model is opened. What it throws ends the opening. */
+export type Warn = (warning: KvasirWarning) => void;
+
+/** Where they go if nobody asked for them. */
+export const emitWarning: Warn = (warning) => process.emitWarning(warning);
 
 /** `value` as it should stand in a message: JSON for what has one, short whatever it is. */
 export function show(value: unknown): string {

@@ -1,6 +1,6 @@
 import { totalmem } from "node:os";
 import { checkBoolean, checkFunction, checkInteger, checkKeys, checkOneOf, checkSignal, invalid, MAX_COUNT } from "../check.ts";
-import { KvasirError } from "../errors.ts";
+import { emitWarning, KvasirError, type KvasirWarning, type Warn } from "../errors.ts";
 import type { CacheGroup, ModelSource } from "../model/spec.ts";
 import type { Compute, DeviceConfig, KvType } from "../native/addon.ts";
 import { chooseDevice, type Machine } from "./device.ts";
@@ -32,6 +32,8 @@ export interface EngineOptions {
   signal?: AbortSignal;
   /** Called while weights are loaded. */
   onProgress?: (progress: { loadedBytes: number; totalBytes: number }) => void;
+  /** Called with what is read leniently, or left out, while the model is opened (`process.emitWarning`). */
+  onWarning?: (warning: KvasirWarning) => void;
 }
 
 /** {@link EngineOptions}, checked and complete for one model. */
@@ -76,16 +78,17 @@ const KEYS: readonly (keyof EngineOptions)[] = [
   "speculate",
   "signal",
   "onProgress",
+  "onWarning",
 ];
 
-/** The draft model that the options name, which is to be opened before {@link checkOptions}. */
-export function draftOf(given: EngineOptions | undefined): string | undefined {
-  return checkSpeculate(checkKeys<EngineOptions>("options", given, KEYS).speculate)?.draft;
+/** What is needed of the options while models are opened, before {@link checkOptions}: the draft model, and where warnings go. */
+export function optionsBeforeOpen(given: EngineOptions | undefined): { draft: string | undefined; warn: Warn } {
+  const { speculate, onWarning = emitWarning } = checkKeys<EngineOptions>("options", given, KEYS);
+  return { draft: checkSpeculate(speculate)?.draft, warn: checkFunction("onWarning", onWarning) };
 }
 
 /**
- * Checks every option and fills in defaults that depend on the models and the machine. `draft` is
- * the model of {@link draftOf}.
+ * Checks every option and fills in defaults that depend on the models and the machine. `draft` is the model of {@link optionsBeforeOpen}.
  */
 export function checkOptions(given: EngineOptions | undefined, source: ModelSource, machine: Machine, draft?: ModelSource): CheckedOptions {
   const options = checkKeys<EngineOptions>("options", given, KEYS);

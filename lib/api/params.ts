@@ -11,6 +11,7 @@ import {
   invalid,
   MAX_COUNT,
 } from "../check.ts";
+import { SAMPLING_RANGES } from "../model/generation.ts";
 import type { GenerationDefaults } from "../model/spec.ts";
 import { MAX_TOP_LOGPROBS, type SlotConfig } from "../native/addon.ts";
 
@@ -125,16 +126,18 @@ const KEYS: readonly (keyof GenerateParams)[] = [
 export function checkParams(given: GenerateParams | undefined, defaults: GenerationDefaults, vocabSize: number): CheckedParams {
   const params = checkKeys<GenerateParams>("params", given, KEYS);
   const { logitsProcessor, signal } = params;
+  const sampling = (name: keyof GenerationDefaults, absent: number): number =>
+    checkNumber(name, params[name] ?? defaults[name] ?? absent, SAMPLING_RANGES[name].min, SAMPLING_RANGES[name].max);
   const minTokens = checkInteger("minTokens", params.minTokens ?? 0, 0, MAX_COUNT);
   const maxTokens = checkInteger("maxTokens", params.maxTokens ?? MAX_COUNT, 1, MAX_COUNT);
   if (minTokens > maxTokens) throw invalid("minTokens", minTokens, `at most maxTokens (${maxTokens})`);
   return {
-    temperature: checkNumber("temperature", params.temperature ?? defaults.temperature ?? 1, 0, 1000),
-    topK: checkInteger("topK", params.topK ?? defaults.topK ?? 0, 0, MAX_COUNT),
-    topP: checkNumber("topP", params.topP ?? defaults.topP ?? 1, 0, 1),
-    minP: checkNumber("minP", params.minP ?? defaults.minP ?? 0, 0, 1),
+    temperature: sampling("temperature", 1),
+    topK: checkInteger("topK", params.topK ?? defaults.topK ?? 0, SAMPLING_RANGES.topK.min, SAMPLING_RANGES.topK.max),
+    topP: sampling("topP", 1),
+    minP: sampling("minP", 0),
     typicalP: checkNumber("typicalP", params.typicalP ?? 1, 0, 1),
-    repetitionPenalty: checkNumber("repetitionPenalty", params.repetitionPenalty ?? defaults.repetitionPenalty ?? 1, 0.001, 1000),
+    repetitionPenalty: sampling("repetitionPenalty", 1),
     presencePenalty: checkNumber("presencePenalty", params.presencePenalty ?? 0, -1000, 1000),
     frequencyPenalty: checkNumber("frequencyPenalty", params.frequencyPenalty ?? 0, -1000, 1000),
     ...checkBias(params.logitBias, vocabSize),
@@ -159,8 +162,11 @@ function checkBias(bias: unknown, vocabSize: number): { biasTokens: Int32Array; 
   if (bias !== undefined && (typeof bias !== "object" || bias === null || Array.isArray(bias))) {
     throw invalid("logitBias", bias, "an object or a Map from token id to number");
   }
+  // A key such as "" or "1e1" is no id, though Number makes one of it.
   const entries: [unknown, unknown][] =
-    bias instanceof Map ? [...bias] : Object.entries(bias ?? {}).map(([token, value]) => [Number(token), value]);
+    bias instanceof Map
+      ? [...bias]
+      : Object.entries(bias ?? {}).map(([key, value]) => [String(Number(key)) === key ? Number(key) : key, value]);
   const biasTokens = new Int32Array(entries.length);
   const biasValues = new Float32Array(entries.length);
   for (const [i, [token, value]] of entries.entries()) {

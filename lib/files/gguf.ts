@@ -10,11 +10,10 @@ export type GgufValue = string | number | boolean | GgufArray;
 /** Arrays hold values of one type and are not nested. */
 export type GgufArray = string[] | number[] | boolean[];
 
-/** A long array that was passed over: where its elements begin. */
+/** A long array that was passed over. */
 export interface SkippedArray {
   type: ValueType;
   length: number;
-  offset: number;
 }
 
 /** A tensor of a GGUF file. */
@@ -76,32 +75,6 @@ export function readGguf(path: string, options: { arrays?: boolean } = {}): Prom
   });
 }
 
-/** Where in a passed-over array of strings the given texts stand: their indices by text. The first wins. */
-export async function findStrings(file: GgufFile, key: string, texts: ReadonlySet<string>): Promise<Map<string, number>> {
-  const found = new Map<string, number>();
-  const array = file.skipped.get(key);
-  const kept = file.metadata.get(key);
-  if (Array.isArray(kept)) {
-    for (const [index, text] of kept.entries()) if (typeof text === "string" && texts.has(text) && !found.has(text)) found.set(text, index);
-  }
-  if (array?.type !== "string") return found;
-  const lengths = new Set([...texts].map((text) => Buffer.byteLength(text)));
-  return Reader.with(file.path, async (reader) => {
-    reader.seek(array.offset);
-    for (let index = 0; index < array.length; index++) {
-      const length = await reader.stringLength(key);
-      if (!lengths.has(length)) {
-        reader.skip(length, key);
-        continue;
-      }
-      if (!reader.has(length)) await reader.need(length, key);
-      const text = reader.bytes(length).toString();
-      if (texts.has(text) && !found.has(text)) found.set(text, index);
-    }
-    return found;
-  });
-}
-
 async function readPreamble(reader: Reader): Promise<{ version: number; tensorCount: number; entryCount: number }> {
   await reader.need(4, "the magic number");
   const magic = reader.bytes(4).toString("latin1");
@@ -149,10 +122,9 @@ async function readArray(reader: Reader, key: string, arrays: boolean): Promise<
   const most = Math.min(MAX_ELEMENTS, Math.floor(reader.remaining / VALUE_BYTES[type]));
   if (length > most) throw reader.invalid(`${key} has ${length} elements; expected at most ${most}, for ${reader.remaining} bytes left`);
   if (arrays || length <= SHORT_ARRAY) return readElements(reader, key, type, length);
-  const offset = reader.position;
   if (type !== "string") reader.skip(length * VALUE_BYTES[type], key);
   else for (let i = 0; i < length; i++) reader.skip(await reader.stringLength(key), key);
-  return { type, length, offset };
+  return { type, length };
 }
 
 async function readElements(reader: Reader, key: string, type: Exclude<ValueType, "array">, length: number): Promise<GgufArray> {

@@ -1,4 +1,4 @@
-import { KvasirError, show } from "../errors.ts";
+import { KvasirError, KvasirWarning, show, type Warn } from "../errors.ts";
 import { fileSizeIfPresent, readText } from "./reader.ts";
 
 /** JSON with exact numbers: an integer that a double doesn't hold is a bigint. Objects have no prototype. */
@@ -12,19 +12,19 @@ export interface JsonObject {
 /** Deepest nesting that is read. Chosen: beyond that of any model's files, and far from where recursion would exhaust the stack. */
 const MAX_DEPTH = 100;
 
-/** The object that a JSON file holds; typed errors for what is missing or malformed. */
-export async function readJson(path: string): Promise<JsonObject> {
-  return parseJsonObject(await readText(path), path);
+/** The object that a JSON file holds, read as {@link parseJson} does with `warn`; typed errors for what is missing or malformed. */
+export async function readJson(path: string, warn: Warn): Promise<JsonObject> {
+  return parseJsonObject(await readText(path), path, warn);
 }
 
 /** As {@link readJson}; `undefined` if there is no such file. */
-export async function readJsonIfPresent(path: string): Promise<JsonObject | undefined> {
-  return (await fileSizeIfPresent(path)) === undefined ? undefined : readJson(path);
+export async function readJsonIfPresent(path: string, warn: Warn): Promise<JsonObject | undefined> {
+  return (await fileSizeIfPresent(path)) === undefined ? undefined : readJson(path, warn);
 }
 
 /** Parses text that must be an object; `path` stands in the messages. */
-export function parseJsonObject(text: string, path: string): JsonObject {
-  const value = parseJson(text, path);
+export function parseJsonObject(text: string, path: string, warn?: Warn): JsonObject {
+  const value = parseJson(text, path, warn);
   if (!isJsonObject(value)) throw new KvasirError("FILE_INVALID", `${path} holds ${show(value)}; expected an object`);
   return value;
 }
@@ -37,9 +37,12 @@ export function isJsonObject(value: unknown): value is JsonObject {
 /**
  * Parses JSON as RFC 8259 has it, stricter than JSON.parse in two points where two readers of one file could see different things:
  * a key that stands twice is refused, and integers beyond 2^53 keep their value (as bigint).
+ *
+ * With `warn`, what Python's json writes or reads besides is read as it does, each kind told once: NaN and Infinity, fractions beyond the
+ * range of a double (Infinity), keys that stand twice (the last wins). So is a byte-order mark, which some editors write.
  */
-export function parseJson(text: string, path: string): JsonValue {
-  return new Parser(text, path).parse();
+export function parseJson(text: string, path: string, warn?: Warn): JsonValue {
+  return new Parser(text, path, warn).parse();
 }
 
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y;
@@ -48,18 +51,28 @@ const LITERALS: readonly [text: string, value: null | boolean][] = [
   ["true", true],
   ["false", false],
 ];
+/** Numbers that Python's json writes and RFC 8259 lacks. */
+const PYTHON_NUMBERS: readonly [text: string, value: number][] = [
+  ["NaN", Number.NaN],
+  ["Infinity", Number.POSITIVE_INFINITY],
+  ["-Infinity", Number.NEGATIVE_INFINITY],
+];
 
 class Parser {
   readonly #text: string;
   readonly #path: string;
+  readonly #warn: Warn | undefined;
+  readonly #told = new Set<string>();
   #at = 0;
 
-  constructor(text: string, path: string) {
+  constructor(text: string, path: string, warn: Warn | undefined) {
     this.#text = text;
     this.#path = path;
+    this.#warn = warn;
   }
 
   parse(): JsonValue {
+    if (this.#warn !== undefined && this.#skip("\ufeff")) this.#tell("begins with a byte-order mark", "it is passed over");
     const value = this.#value(0);
     this.#space();
     if (this.#at < this.#text.length) throw this.#error("the end");
@@ -74,7 +87,7 @@ class Parser {
     if (character === "[") return this.#array(depth);
     if (character === '"') return this.#string();
     for (const [literal, value] of LITERALS) if (this.#skip(literal)) return value;
-    return this.#number();
+    return this.#pythonNumber() ?? this.#number();
   }
 
   #object(depth: number): JsonObject {
@@ -86,7 +99,7 @@ class Parser {
       this.#space();
       if (this.#text[this.#at] !== '"') throw this.#error("a key");
       const key = this.#string();
-      if (key in object) throw new KvasirError("FILE_INVALID", `${this.#path}: key ${show(key)} stands twice in an object`);
+      if (key in object) this.#twice(key);
       this.#space();
       if (!this.#skip(":")) throw this.#error('":"');
       object[key] = this.#value(depth + 1);
@@ -126,6 +139,18 @@ class Parser {
     }
   }
 
+  #twice(key: string): void {
+    if (this.#warn === undefined) throw new KvasirError("FILE_INVALID", `${this.#path}: key ${show(key)} stands twice in an object`);
+    this.#tell("has keys that stand twice", `the last one counts, as for ${show(key)}`);
+  }
+
+  #pythonNumber(): number | undefined {
+    if (this.#warn === undefined) return undefined;
+    const found = PYTHON_NUMBERS.find(([literal]) => this.#skip(literal));
+    if (found !== undefined) this.#tell("has NaN or Infinity", "they are read as Python does");
+    return found?.[1];
+  }
+
   #number(): number | bigint {
     NUMBER.lastIndex = this.#at;
     const match = NUMBER.exec(this.#text);
@@ -133,9 +158,22 @@ class Parser {
     this.#at = NUMBER.lastIndex;
     const [literal, fraction, exponent] = match;
     const number = Number(literal);
-    if (!Number.isFinite(number)) throw new KvasirError("FILE_INVALID", `${this.#path}: ${show(literal)} is too large for a number`);
+    if (!Number.isFinite(number)) this.#tooLarge(literal, fraction !== undefined || exponent !== undefined);
     if (fraction !== undefined || exponent !== undefined || Number.isSafeInteger(number)) return number;
     return BigInt(literal);
+  }
+
+  #tooLarge(literal: string, isFraction: boolean): void {
+    if (this.#warn === undefined || !isFraction)
+      throw new KvasirError("FILE_INVALID", `${this.#path}: ${show(literal)} is too large for a number`);
+    this.#tell("has numbers beyond the range of a double", `they are infinite, as ${show(literal)}`);
+  }
+
+  /** Tells once of each kind. */
+  #tell(what: string, reading: string): void {
+    if (this.#told.has(what)) return;
+    this.#told.add(what);
+    this.#warn?.(new KvasirWarning("KVASIR_FILE_IRREGULAR", `${this.#path} ${what}; ${reading}`));
   }
 
   #space(): void {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { KvasirError, show } from "../errors.ts";
+import { KvasirError, show, type Warn } from "../errors.ts";
 import { checkedProduct } from "./checked.ts";
 import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject, readJson } from "./json.ts";
 import { decodeUtf8, fileSizeIfPresent, Reader } from "./reader.ts";
@@ -71,13 +71,13 @@ export function readSafetensors(path: string): Promise<SafetensorsFile> {
  * The weights of a Hugging Face directory: model.safetensors, or the shards that model.safetensors.index.json lists, each with the
  * tensors that the index places in it.
  */
-export async function readSafetensorsDirectory(directory: string): Promise<SafetensorsFile[]> {
+export async function readSafetensorsDirectory(directory: string, warn: Warn): Promise<SafetensorsFile[]> {
   const single = join(directory, "model.safetensors");
   if ((await fileSizeIfPresent(single)) !== undefined) return [await readSafetensors(single)];
   const index = join(directory, "model.safetensors.index.json");
   if ((await fileSizeIfPresent(index)) === undefined)
     throw new KvasirError("FILE_NOT_FOUND", `${directory} has neither model.safetensors nor model.safetensors.index.json`);
-  const shards = shardsOf(index, await readJson(index));
+  const shards = shardsOf(index, await readJson(index, warn));
   const files: SafetensorsFile[] = [];
   for (const [shard, names] of shards) {
     const file = await readSafetensors(join(directory, shard));

@@ -1,53 +1,66 @@
-import { show } from "../errors.ts";
-import { findStrings, type GgufFile } from "../files/gguf.ts";
+import { KvasirWarning, show, type Warn } from "../errors.ts";
 import type { Config, Range } from "./config.ts";
 import type { GenerationDefaults } from "./spec.ts";
 
-/** Ids at which generation ends, from the first of the configs that names any: `eos_token_id` is one id or a list. */
-export function endTokensFromConfigs(configs: readonly (Config | undefined)[], vocabSize: number): number[] {
-  const config = configs.find((candidate) => candidate?.has("eos_token_id"));
-  if (config === undefined) return [];
-  const value = config.value("eos_token_id");
-  const ids = Array.isArray(value) ? value : [value];
-  for (const id of ids)
-    if (!Number.isInteger(id) || id < 0 || id >= vocabSize)
-      throw config.invalid("eos_token_id", `has ${show(id)}; expected ids from 0 to ${vocabSize - 1}`);
+/** Ids that any of the configs names under any of the keys, as one id or a list. They may lie outside the vocabulary: {@link knownTokens}. */
+export function namedTokens(configs: readonly (Config | undefined)[], keys: readonly string[]): number[] {
+  const ids = configs.flatMap((config) => (config === undefined ? [] : keys.flatMap((key) => tokensAt(config, key))));
   return [...new Set(ids)];
 }
 
-// Where metadata does not name them, llama.cpp knows the tokens that end a turn or a message by their text. So do we.
-const END_OF_TURN = ["<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<EOT>"];
-const END_OF_MESSAGE = ["<|eom_id|>"];
-
-/** A GGUF file's end of sequence, turn and message. */
-export async function endTokensFromGguf(file: GgufFile, config: Config, vocabSize: number): Promise<number[]> {
-  const range = { min: 0, max: vocabSize - 1 };
-  const ids = new Set<number>();
-  const unnamed: string[] = [];
-  for (const [key, texts] of [
-    ["eos_token_id", []],
-    ["eot_token_id", END_OF_TURN],
-    ["eom_token_id", END_OF_MESSAGE],
-  ] as const) {
-    if (config.has(key)) ids.add(config.integer(key, range));
-    else unnamed.push(...texts);
-  }
-  for (const id of (await findStrings(file, "tokenizer.ggml.tokens", new Set(unnamed))).values()) ids.add(id);
-  return [...ids];
+function tokensAt(config: Config, key: string): number[] {
+  const value = config.value(key) ?? [];
+  // An integer that a double doesn't hold is a bigint here, and outside any vocabulary.
+  const ids = [value].flat().map((id: unknown) => (typeof id === "bigint" ? Number(id) : id));
+  const wrong = ids.find((id) => !Number.isInteger(id));
+  if (wrong !== undefined) throw config.invalid(key, `has ${show(wrong)}; expected token ids`);
+  return ids as number[];
 }
 
-const DEFAULTS: readonly [name: keyof GenerationDefaults, key: string, range: Range, integer: boolean][] = [
-  ["temperature", "temperature", { min: 0, max: 1e6 }, false],
-  ["topK", "top_k", { min: 0, max: 2 ** 31 - 1 }, true],
-  ["topP", "top_p", { min: 0, max: 1 }, false],
-  ["minP", "min_p", { min: 0, max: 1 }, false],
-  ["repetitionPenalty", "repetition_penalty", { min: 1e-6, max: 1e6 }, false],
-];
+/** The ids that are in the vocabulary; each other one is left out with a warning, in which `place` stands. */
+export function knownTokens(ids: readonly number[], vocabSize: number, place: string, warn: Warn): number[] {
+  const isKnown = (id: number): boolean => id >= 0 && id < vocabSize;
+  for (const id of ids)
+    if (!isKnown(id))
+      warn(
+        new KvasirWarning("KVASIR_SETTING_IGNORED", `${place} names token ${id}; expected ids from 0 to ${vocabSize - 1}: it is left out`),
+      );
+  return ids.filter(isKnown);
+}
+
+/** Ranges of the parameters for which a model may recommend values, whoever gives one. Chosen: beyond all sensible values, and finite in float32. */
+export const SAMPLING_RANGES: Readonly<Record<keyof GenerationDefaults, Range>> = {
+  temperature: { min: 0, max: 1000 },
+  topK: { min: 0, max: 2 ** 31 - 1 },
+  topP: { min: 0, max: 1 },
+  minP: { min: 0, max: 1 },
+  repetitionPenalty: { min: 0.001, max: 1000 },
+};
+
+const KEYS: Readonly<Record<keyof GenerationDefaults, string>> = {
+  temperature: "temperature",
+  topK: "top_k",
+  topP: "top_p",
+  minP: "min_p",
+  repetitionPenalty: "repetition_penalty",
+};
 
 /** The sampling parameters that a generation_config.json recommends. */
-export function generationDefaults(config: Config): GenerationDefaults {
+export function generationDefaults(config: Config, warn: Warn): GenerationDefaults {
   const defaults: GenerationDefaults = {};
-  for (const [name, key, range, integer] of DEFAULTS)
-    if (config.has(key)) defaults[name] = integer ? config.integer(key, range) : config.number(key, range);
+  for (const name of Object.keys(KEYS) as (keyof GenerationDefaults)[]) {
+    const key = KEYS[name];
+    if (!config.has(key)) continue;
+    defaults[name] = name === "topK" ? topKOf(config, key, warn) : config.number(key, SAMPLING_RANGES[name]);
+  }
   return defaults;
+}
+
+/** llama.cpp takes any negative number, vLLM -1, for no limit. */
+function topKOf(config: Config, key: string, warn: Warn): number {
+  const { min, max } = SAMPLING_RANGES.topK;
+  const topK = config.integer(key, { min: -max, max });
+  if (topK >= min) return topK;
+  warn(new KvasirWarning("KVASIR_SETTING_IGNORED", `${config.place}${key} is ${topK}; expected 0 or more: no limit is set`));
+  return 0;
 }

@@ -1,15 +1,16 @@
 import { basename } from "node:path";
-import { KvasirError, show } from "../errors.ts";
+import { KvasirError, show, type Warn } from "../errors.ts";
 import { type GgufFile, readGguf } from "../files/gguf.ts";
 import { readFloats } from "../files/reader.ts";
 import { Config, LIMITS } from "./config.ts";
 import { familyOfGguf } from "./families/index.ts";
-import { endTokensFromGguf } from "./generation.ts";
+import { knownTokens, namedTokens } from "./generation.ts";
 import { buildManifest } from "./manifest.ts";
-import type { ModelSource } from "./spec.ts";
+import type { ModelSource, TextSource } from "./spec.ts";
+import { templatesOfGguf } from "./templates.ts";
 
 /** Opens a GGUF file. */
-export async function openGguf(path: string): Promise<ModelSource> {
+export async function openGguf(path: string, warn: Warn): Promise<ModelSource> {
   const file = await readGguf(path);
   const general = section(file, "general.");
   const architecture = general.string("architecture");
@@ -17,18 +18,36 @@ export async function openGguf(path: string): Promise<ModelSource> {
   const vocabSize = vocabSizeOf(file);
   const config = section(file, `${architecture}.`);
   const { spec, layout } = family.fromGguf({ config, vocabSize, ropeDivisors: await ropeDivisorsOf(file) });
-  const tokenizer = section(file, "tokenizer.");
-  const hasTokenizer = tokenizer.string("ggml.model", "none") !== "none";
   return {
-    name: basename(path),
+    ...textOf(file, vocabSize, warn),
     spec,
     files: [{ path, size: file.size }],
     tensors: buildManifest(spec, layout, [file]),
-    tokenizer: hasTokenizer ? { kind: "gguf", path } : undefined,
-    chatTemplate: tokenizer.has("chat_template") ? tokenizer.string("chat_template") : undefined,
-    endTokens: await endTokensFromGguf(file, section(file, "tokenizer.ggml."), vocabSize),
     defaults: {},
   };
+}
+
+/** Opens what a GGUF file says about text; it need not hold more than a vocabulary. */
+export async function openGgufText(path: string, warn: Warn): Promise<TextSource> {
+  const file = await readGguf(path);
+  return textOf(file, tokenCount(file) ?? 0, warn);
+}
+
+function textOf(file: GgufFile, vocabSize: number, warn: Warn): TextSource & Pick<ModelSource, "endTokens"> {
+  // The tokenizer goes on without one that isn't there.
+  tokensOf(file, ["bos_token_id", "unknown_token_id"], vocabSize, warn);
+  const tokenizer = section(file, "tokenizer.");
+  const hasTokenizer = tokenizer.string("ggml.model", "none") !== "none";
+  return {
+    name: basename(file.path),
+    tokenizer: hasTokenizer ? { kind: "gguf", path: file.path } : undefined,
+    chatTemplates: templatesOfGguf(file),
+    endTokens: tokensOf(file, ["eos_token_id", "eot_token_id", "eom_token_id"], vocabSize, warn),
+  };
+}
+
+function tokensOf(file: GgufFile, keys: readonly string[], vocabSize: number, warn: Warn): number[] {
+  return knownTokens(namedTokens([section(file, "tokenizer.ggml.")], keys), vocabSize, `${file.path}: tokenizer.ggml`, warn);
 }
 
 /** The metadata below a prefix. Arrays that were passed over show as objects, which no setting is. */
@@ -43,14 +62,15 @@ function vocabSizeOf(file: GgufFile): number {
   if (embedding === undefined || size === undefined) throw invalid(file, "tensor token_embd.weight is missing");
   if (embedding.shape.length !== 2 || size > LIMITS.vocabSize)
     throw invalid(file, `tensor token_embd.weight is [${embedding.shape}]; expected [vocabulary up to ${LIMITS.vocabSize}, hidden size]`);
-  const tokens = file.skipped.get("tokenizer.ggml.tokens")?.length ?? shortLength(file.metadata.get("tokenizer.ggml.tokens"));
+  const tokens = tokenCount(file);
   if (tokens !== undefined && tokens !== size)
     throw invalid(file, `it has ${tokens} tokens; expected ${size}, the rows of token_embd.weight`);
   return size;
 }
 
-function shortLength(value: unknown): number | undefined {
-  return Array.isArray(value) ? value.length : undefined;
+function tokenCount({ skipped, metadata }: GgufFile): number | undefined {
+  const short = metadata.get("tokenizer.ggml.tokens");
+  return skipped.get("tokenizer.ggml.tokens")?.length ?? (Array.isArray(short) ? short.length : undefined);
 }
 
 /** rope_freqs.weight, by which the converter keeps llama3's scaling of frequencies. */

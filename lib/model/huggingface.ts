@@ -1,63 +1,59 @@
 import { basename, join, resolve } from "node:path";
-import { KvasirError, show } from "../errors.ts";
-import { isJsonObject, readJson, readJsonIfPresent } from "../files/json.ts";
-import { fileSizeIfPresent, readText } from "../files/reader.ts";
+import type { Warn } from "../errors.ts";
+import { readJson, readJsonIfPresent } from "../files/json.ts";
+import { fileSizeIfPresent } from "../files/reader.ts";
 import { readSafetensorsDirectory } from "../files/safetensors.ts";
 import { Config } from "./config.ts";
 import { tensorNames } from "./families/family.ts";
 import { familyOfModelType } from "./families/index.ts";
-import { endTokensFromConfigs, generationDefaults } from "./generation.ts";
+import { generationDefaults, knownTokens, namedTokens } from "./generation.ts";
 import { buildManifest } from "./manifest.ts";
-import type { ModelSource } from "./spec.ts";
+import type { ModelSource, TextSource } from "./spec.ts";
+import { templatesOfDirectory } from "./templates.ts";
 
 /** Opens a directory as transformers' save_pretrained writes it. */
-export async function openHuggingFace(directory: string): Promise<ModelSource> {
+export async function openHuggingFace(directory: string, warn: Warn): Promise<ModelSource> {
   const path = join(directory, "config.json");
-  const config = Config.of(`${path}: `, await readJson(path));
+  const config = Config.of(`${path}: `, await readJson(path, warn));
   const family = familyOfModelType(path, config.string("model_type"));
   // Before the files: weights quantized in a way that isn't read may lie under other names.
   config.refuse({ quantization_config: [] });
-  const files = await readSafetensorsDirectory(directory);
+  const files = await readSafetensorsDirectory(directory, warn);
   const { spec, layout } = family.fromHuggingFace({ config, hasTensor: tensorNames(files) });
-  const generation = await generationConfigOf(directory);
+  const generation = await configIfPresent(directory, "generation_config.json", warn);
+  const endTokens = endTokensOf(generation, config);
   return {
-    name: basename(resolve(directory)),
+    ...(await textOf(directory, endTokens, warn)),
     spec,
     files: files.map(({ path, size }) => ({ path, size })),
     tensors: buildManifest(spec, layout, files),
-    tokenizer: (await fileSizeIfPresent(join(directory, "tokenizer.json"))) === undefined ? undefined : { kind: "huggingface", directory },
-    chatTemplate: await chatTemplateOf(directory),
-    endTokens: endTokensFromConfigs([generation, config, config.object("text_config")], spec.vocabSize),
-    defaults: generation === undefined ? {} : generationDefaults(generation),
+    endTokens: knownTokens(endTokens, spec.vocabSize, `${directory}: eos_token_id`, warn),
+    defaults: generation === undefined ? {} : generationDefaults(generation, warn),
   };
 }
 
-async function generationConfigOf(directory: string): Promise<Config | undefined> {
-  const path = join(directory, "generation_config.json");
-  const object = await readJsonIfPresent(path);
+/** Opens what such a directory says about text, with or without a model beside it. */
+export async function openHuggingFaceText(directory: string, warn: Warn): Promise<TextSource> {
+  const generation = await configIfPresent(directory, "generation_config.json", warn);
+  const config = await configIfPresent(directory, "config.json", warn);
+  return textOf(directory, endTokensOf(generation, config), warn);
+}
+
+function endTokensOf(generation: Config | undefined, config: Config | undefined): number[] {
+  return namedTokens([generation, config, config?.object("text_config")], ["eos_token_id"]);
+}
+
+async function textOf(directory: string, endTokens: number[], warn: Warn): Promise<TextSource> {
+  const hasTokenizer = (await fileSizeIfPresent(join(directory, "tokenizer.json"))) !== undefined;
+  return {
+    name: basename(resolve(directory)),
+    tokenizer: hasTokenizer ? { kind: "huggingface", directory, endTokens } : undefined,
+    chatTemplates: await templatesOfDirectory(directory, warn),
+  };
+}
+
+async function configIfPresent(directory: string, name: string, warn: Warn): Promise<Config | undefined> {
+  const path = join(directory, name);
+  const object = await readJsonIfPresent(path, warn);
   return object === undefined ? undefined : Config.of(`${path}: `, object);
-}
-
-/** A file of its own, today; before, a setting of the tokenizer, which may be a list of named templates. */
-async function chatTemplateOf(directory: string): Promise<string | undefined> {
-  const path = join(directory, "chat_template.jinja");
-  if ((await fileSizeIfPresent(path)) !== undefined) return readText(path);
-  for (const name of ["tokenizer_config.json", "chat_template.json"]) {
-    const settings = join(directory, name);
-    const template = (await readJsonIfPresent(settings))?.chat_template ?? undefined;
-    if (template === undefined) continue;
-    if (typeof template === "string") return template;
-    if (!Array.isArray(template) || !template.every(isNamedTemplate))
-      throw new KvasirError(
-        "FILE_INVALID",
-        `${settings}: chat_template is ${show(template)}; expected a string or a list of { name, template }`,
-      );
-    const found = template.find((entry) => entry.name === "default");
-    if (found !== undefined) return found.template;
-  }
-  return undefined;
-}
-
-function isNamedTemplate(value: unknown): value is { name: string; template: string } {
-  return isJsonObject(value) && typeof value.name === "string" && typeof value.template === "string";
 }

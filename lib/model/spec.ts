@@ -83,8 +83,11 @@ export interface TensorRow {
   plusOne: boolean;
 }
 
-/** Where the tokenizer is: its worker reads the file itself, so that a vocabulary is parsed off the event loop and held once. */
-export type TokenizerSource = { kind: "huggingface"; directory: string } | { kind: "gguf"; path: string };
+/**
+ * Where the tokenizer is: its worker reads the file itself, so that a vocabulary is parsed off the event loop and held once. `endTokens` are
+ * ids of the configs beside it, which it takes for control tokens; a GGUF names its own.
+ */
+export type TokenizerSource = { kind: "huggingface"; directory: string; endTokens?: readonly number[] } | { kind: "gguf"; path: string };
 
 /** Defaults that a model's generation_config.json gives to sampling parameters. */
 export interface GenerationDefaults {
@@ -95,17 +98,21 @@ export interface GenerationDefaults {
   repetitionPenalty?: number;
 }
 
-/** A model as opened from its files: all that the engine needs to load it. */
-export interface ModelSource {
+/** What a model's files say about text; it can be had without the weights. */
+export interface TextSource {
   /** For people and logs: the directory's or file's base name. */
   name: string;
+  tokenizer: TokenizerSource | undefined;
+  /** Jinja sources by name: `"default"`, and such as `"tool_use"`. Empty when the model has none. */
+  chatTemplates: ReadonlyMap<string, string>;
+}
+
+/** A model as opened from its files: all that the engine needs to load it. */
+export interface ModelSource extends TextSource {
   spec: ModelSpec;
   files: { path: string; size: number }[];
   tensors: TensorRow[];
-  tokenizer: TokenizerSource | undefined;
-  /** Jinja source; `undefined` when the model has none. */
-  chatTemplate: string | undefined;
-  /** Ids at which generation ends. */
+  /** Ids at which generation ends, as configs and metadata name them; a tokenizer knows of more. */
   endTokens: number[];
   defaults: GenerationDefaults;
 }

@@ -1,56 +1,51 @@
-import { fileURLToPath } from "node:url";
-import { type CheckedOptions, checkOptions, draftOf, type EngineOptions, MAX_SLOTS, PAGE_SIZE } from "../api/options.ts";
-import { checkString } from "../check.ts";
+import { type CheckedOptions, checkOptions, type EngineOptions, MAX_SLOTS, optionsBeforeOpen, PAGE_SIZE } from "../api/options.ts";
+import { KvasirWarning, type Warn } from "../errors.ts";
 import { openModel } from "../model/open.ts";
 import type { ModelSource } from "../model/spec.ts";
 import { type NativeConfig, type NativeEngine, type NativeInfo, type NativeModule, nativeError } from "../native/addon.ts";
-import { ChatTemplate } from "../text/chat/template.ts";
-import { Tokenizer } from "../text/tokenizer/tokenizer.ts";
+import { TokenizerClient } from "../text/tokenizer/tokenizer.ts";
 import { untilAborted } from "./abort.ts";
 import { checkSameTokens, joinSpecs } from "./draft.ts";
 import type { SpeculationTrial } from "./speculate.ts";
-
-/** What an engine uses of the tokenizer. */
-export type TextTokenizer = Pick<Tokenizer, "vocabulary" | "encode" | "encodeChat" | "detokenize" | "close">;
+import { modelPath, openTextParts, type TextParts, type TextTokenizer } from "./text.ts";
 
 /** An opened model with its weights loaded: what an engine is made of. */
-export interface EngineParts {
+export interface EngineParts extends TextParts {
   source: ModelSource;
   /** The model that guesses for it. */
   draft: ModelSource | undefined;
   options: CheckedOptions;
   native: NativeEngine;
   info: NativeInfo;
-  tokenizer: TextTokenizer | undefined;
-  chat: Pick<ChatTemplate, "render" | "close"> | undefined;
   /** Of tests and benchmarks. */
   trial?: SpeculationTrial;
 }
 
 /** Opens a model's files, checks the options against it, and loads weights and tokenizer side by side. */
 export async function openParts(model: string, given: EngineOptions | undefined, module: NativeModule): Promise<EngineParts> {
-  const source = await openModel(modelPath(model));
-  const draftPath = draftOf(given);
-  const draft = draftPath === undefined ? undefined : await openModel(modelPath(draftPath));
+  const { draft: draftPath, warn } = optionsBeforeOpen(given);
+  const source = await openModel(modelPath(model), warn);
+  const draft = draftPath === undefined ? undefined : await openModel(modelPath(draftPath), warn);
   const options = checkOptions(given, source, { isas: module.isas(), gpus: () => module.gpus() }, draft);
   options.signal?.throwIfAborted();
   const native = createNative(module, nativeConfig(source, options, draft));
-  const tokenizer = source.tokenizer === undefined ? Promise.resolve(undefined) : Tokenizer.open(source.tokenizer);
+  const opening = openTextParts(source, warn);
   try {
-    const [info, opened] = await untilAborted(Promise.all([load(native, options), tokenizer]), options.signal);
-    if (opened !== undefined) warnOfUnknownTokens(source, opened);
-    if (opened !== undefined && draft?.tokenizer !== undefined) await checkDraftTokens(source, draft, opened);
-    return { source, draft, options, native, info, tokenizer: opened, chat: chatTemplate(source, opened) };
+    const [info, text] = await untilAborted(Promise.all([load(native, options), opening]), options.signal);
+    const { tokenizer } = text;
+    if (tokenizer !== undefined) warnOfUnknownTokens(source, tokenizer, warn);
+    if (tokenizer !== undefined && draft?.tokenizer !== undefined) await checkDraftTokens(source, draft, tokenizer, warn);
+    return { source, draft, options, native, info, ...text };
   } catch (error) {
     await native.close();
-    await tokenizer.then((opened) => opened?.close()).catch(() => {});
+    await opening.then(({ tokenizer }) => tokenizer?.close()).catch(() => {});
     throw error;
   }
 }
 
 /** Opens the draft model's tokenizer for as long as it takes to compare its tokens. */
-async function checkDraftTokens(source: ModelSource, draft: ModelSource, { vocabulary }: Tokenizer): Promise<void> {
-  const own = await Tokenizer.open(draft.tokenizer!);
+async function checkDraftTokens(source: ModelSource, draft: ModelSource, { vocabulary }: TextTokenizer, warn: Warn): Promise<void> {
+  const own = await TokenizerClient.open(draft.tokenizer!, warn);
   try {
     checkSameTokens(source, draft, vocabulary, own.vocabulary);
   } finally {
@@ -59,18 +54,11 @@ async function checkDraftTokens(source: ModelSource, draft: ModelSource, { vocab
 }
 
 /** Some fine-tunes add tokens (padding, most often) for which the model has no embedding. Requests with them are refused one by one. */
-function warnOfUnknownTokens({ name, spec }: ModelSource, { vocabulary }: Tokenizer): void {
-  if (vocabulary.size <= spec.vocabSize) return;
-  process.emitWarning(
-    `the tokenizer of ${name} has ${vocabulary.size} ids, the model ${spec.vocabSize}: prompts with a token from ${spec.vocabSize} on are refused`,
-    { type: "KvasirWarning", code: "KVASIR_UNKNOWN_TOKENS" },
-  );
-}
-
-/** `"tales"` is the bundled model; all else is a path. */
-function modelPath(model: unknown): string {
-  const path = checkString("model", model);
-  return path === "tales" ? fileURLToPath(new URL("../../models/tales-q4_0.gguf", import.meta.url)) : path;
+function warnOfUnknownTokens({ name, spec }: ModelSource, { vocabulary }: TextTokenizer, warn: Warn): void {
+  const { size } = vocabulary;
+  if (size <= spec.vocabSize) return;
+  const message = `the tokenizer of ${name} has ${size} ids, the model ${spec.vocabSize}: prompts with a token from ${spec.vocabSize} on are refused`;
+  warn(new KvasirWarning("KVASIR_UNKNOWN_TOKENS", message));
 }
 
 function createNative(module: NativeModule, config: NativeConfig): NativeEngine {
@@ -103,10 +91,4 @@ function load(native: NativeEngine, { onProgress }: CheckedOptions): Promise<Nat
     };
     native.load(report).then(resolve, (error) => reject(nativeError(error)));
   });
-}
-
-function chatTemplate({ chatTemplate: template }: ModelSource, tokenizer: Tokenizer | undefined): ChatTemplate | undefined {
-  if (template === undefined || tokenizer === undefined) return undefined;
-  const { bosText, eosText } = tokenizer.vocabulary;
-  return new ChatTemplate(template, { bosText, eosText, specialTexts: tokenizer.specialTexts });
 }

@@ -1,3 +1,4 @@
+import type { KvasirWarning, WarningCode } from "../errors.ts";
 import type { TokenizerSource } from "../model/spec.ts";
 import type { RenderedChat } from "../text/chat/messages.ts";
 import { type Codec, type EncodeOptions, encodeChat, wellFormed } from "../text/tokenizer/codec.ts";
@@ -11,27 +12,26 @@ export type TokenizerCall = { open: true } | { text: string; options: Required<E
 /** What it answers to `open`. */
 export interface OpenedTokenizer {
   vocabulary: Vocabulary;
-  specialTexts: string[];
+  warnings: { code: WarningCode; message: string }[];
 }
 
 serve((source: TokenizerSource) => {
+  const warnings: OpenedTokenizer["warnings"] = [];
+  const warn = ({ code, message }: KvasirWarning): void => void warnings.push({ code, message });
   let opening: Promise<Codec> | undefined;
   return async (call: TokenizerCall): Promise<Transferred> => {
-    opening ??= openCodec(source);
+    opening ??= openCodec(source, warn);
     const codec = await opening;
-    if ("open" in call) return opened(codec);
-    const ids =
-      "chat" in call
-        ? encodeChat(codec, { ...call.chat, text: wellFormed(call.chat.text) })
-        : codec.encode(wellFormed(call.text), call.options);
+    if ("open" in call) return opened(codec, warnings);
+    const ids = "chat" in call ? encodeChat(codec, call.chat) : codec.encode(wellFormed(call.text), call.options);
     const result = Int32Array.from(ids);
     return { result, transfer: [result.buffer] };
   };
 });
 
 /** The vocabulary's arrays move to the caller; encoding does not need them. */
-function opened({ vocabulary, specials }: Codec): Transferred {
-  const result: OpenedTokenizer = { vocabulary, specialTexts: specials.tokens.map(({ text }) => text) };
+function opened({ vocabulary }: Codec, warnings: OpenedTokenizer["warnings"]): Transferred {
+  const result: OpenedTokenizer = { vocabulary, warnings };
   const { offsets, bytes, special } = vocabulary;
   return { result, transfer: [offsets.buffer, bytes.buffer, special.buffer] as ArrayBuffer[] };
 }

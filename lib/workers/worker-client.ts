@@ -1,5 +1,5 @@
 import { type ErrorCode, KvasirError } from "../errors.ts";
-import type { Peer, StartPeer } from "./worker-peer.ts";
+import { type Peer, startThread } from "./worker-peer.ts";
 
 /** What a worker says: first that it is ready, then an answer to each call. */
 export type WorkerReply = { ready: true } | { result: unknown } | { error: { code: ErrorCode; message: string } };
@@ -8,8 +8,6 @@ export type WorkerReply = { ready: true } | { result: unknown } | { error: { cod
 export interface WorkerSettings {
   /** Its module: see {@link workerUrl}. */
   module: URL;
-  /** As a thread or as a process. */
-  start: StartPeer;
   /** What it is made from: its first message. */
   data: unknown;
   /** Milliseconds that a call may take once it runs; past them the worker is ended. Default: no limit. */
@@ -75,12 +73,12 @@ export class WorkerClient {
   }
 
   #start(): Peer {
-    const { start, module, data } = this.#settings;
+    const { module, data } = this.#settings;
     // A peer that was given up may still send something: it is ignored.
     const ifCurrent = (action: () => void): void => {
       if (this.#peer === peer) action();
     };
-    const peer: Peer = start(module, {
+    const peer: Peer = startThread(module, {
       message: (reply) => ifCurrent(() => this.#receive(reply as WorkerReply)),
       ended: (reason) => ifCurrent(() => this.#fail(reason)),
     });

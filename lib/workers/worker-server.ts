@@ -2,7 +2,7 @@ import { parentPort } from "node:worker_threads";
 import { KvasirError } from "../errors.ts";
 import type { WorkerReply } from "./worker-client.ts";
 
-/** A result whose buffers move to the caller instead of being copied, where this is a thread. */
+/** A result whose buffers move to the caller instead of being copied. */
 export interface Transferred {
   result: unknown;
   transfer: ArrayBuffer[];
@@ -11,10 +11,10 @@ export interface Transferred {
 /** Answers one call: returns (or promises) the result, or throws. Calls come one at a time. */
 export type Answer<Call> = (call: Call) => Transferred | Promise<Transferred>;
 
-/** Runs this thread or process as a worker: `make` is given the first message and returns the function that answers the calls. */
+/** Runs this thread as a worker: `make` is given the first message and returns the function that answers the calls. */
 export function serve<Data, Call>(make: (data: Data) => Answer<Call>): void {
   let answer: Answer<Call> | undefined;
-  onMessage(async (message) => {
+  parentPort!.on("message", async (message) => {
     if (answer === undefined) {
       answer = make(message as Data);
       reply({ ready: true });
@@ -30,18 +30,6 @@ export function serve<Data, Call>(make: (data: Data) => Answer<Call>): void {
   });
 }
 
-function onMessage(listener: (message: unknown) => void): void {
-  if (parentPort !== null) {
-    parentPort.on("message", listener);
-    return;
-  }
-  process.on("message", listener);
-  process.on("disconnect", () => process.exit());
-  // Ctrl-C reaches all processes of a terminal; this one ends with its parent.
-  process.on("SIGINT", () => {});
-}
-
 function reply(message: WorkerReply, transfer: ArrayBuffer[] = []): void {
-  if (parentPort !== null) parentPort.postMessage(message, transfer);
-  else process.send?.(message);
+  parentPort!.postMessage(message, transfer);
 }

@@ -16,6 +16,14 @@ const collect = async (stream: AsyncIterable<Chunk>): Promise<Chunk[]> => {
 const say = (prompt: number, tokens: readonly number[]) => (all: readonly number[]) => tokens[all.length - prompt] ?? EOS;
 
 describe("generate", () => {
+  test("ends at what the vocabulary ends with, too, where the model has it", async () => {
+    const tokenizer = fakeTokenizer();
+    const script = say(2, [...ids("ab"), 33, EOS]);
+    const { engine } = create({ script, tokenizer: { ...tokenizer, vocabulary: { ...tokenizer.vocabulary, endTokens: [33, VOCAB] } } });
+    expect(await engine.generate([2, 3])).toMatchObject({ text: "ab", finishReason: "stop", tokens: [...ids("ab"), 33] });
+    expect(await engine.generate([2, 3], { minTokens: 1 })).toMatchObject({ finishReason: "stop" });
+  });
+
   test("samples what the model says, two steps under way, one step a token", async () => {
     const { engine, native, model } = create();
     const prompt = [5, 6, 7];
@@ -349,6 +357,9 @@ describe("prompts", () => {
     expect((await engine.generate({ messages: [{ role: "user", content: "ab" }] }, params)).tokens).toEqual(
       expectedTokens(model, ids("ab"), 5),
     );
+    const chat = { messages: [{ role: "user", content: "ab" }] };
+    expect(await engine.renderChat(chat)).toEqual({ text: "ab", tokens: Int32Array.from(ids("ab")) });
+    await expect(engine.renderChat({ chats: [] } as never)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
     expect([...(await engine.tokenize("ab"))]).toEqual([0, ...ids("ab")]);
     expect([...(await engine.tokenize("ab", { addSpecial: false }))]).toEqual(ids("ab"));
     expect(await engine.detokenize(ids("ab"))).toBe("ab");
@@ -365,6 +376,7 @@ describe("prompts", () => {
       engine.tokenize("a"),
       engine.detokenize([1]),
       engine.score("a"),
+      engine.renderChat({ messages: [{ role: "user", content: "a" }] }),
     ];
     for (const call of await Promise.allSettled(calls))
       expect(call).toMatchObject({ status: "rejected", reason: { code: "NO_TOKENIZER" } });

@@ -2,7 +2,8 @@ import { checkOptions, type EngineOptions } from "../../lib/api/options.ts";
 import { createEngine, type Engine } from "../../lib/engine.ts";
 import type { CachePart } from "../../lib/model/kinds.ts";
 import type { ModelSource } from "../../lib/model/spec.ts";
-import { nativeConfig, type TextTokenizer } from "../../lib/run/parts.ts";
+import { nativeConfig } from "../../lib/run/parts.ts";
+import type { TextTokenizer } from "../../lib/run/text.ts";
 import type { FakeModel } from "./fake-model.ts";
 import { FakeNative } from "./fake-native.ts";
 
@@ -33,6 +34,7 @@ function vocabulary(): TextTokenizer["vocabulary"] {
     special,
     bosToken: BOS,
     eosToken: EOS,
+    endTokens: [EOS],
     addsBos: true,
     prefixSpace: false,
     bosText: "<s>",
@@ -82,7 +84,7 @@ export function fakeSource(contextLength = 256): ModelSource {
     files: [],
     tensors: [],
     tokenizer: undefined,
-    chatTemplate: undefined,
+    chatTemplates: new Map(),
     endTokens: [EOS],
     defaults: { temperature: 0 },
   };
@@ -117,7 +119,7 @@ export function fakeEngine(
     info: { weightBytes: 100, kvCacheBytes: 1000, processor: "fake" },
     tokenizer: settings.tokenizer === null ? undefined : (settings.tokenizer ?? fakeTokenizer()),
     chat: settings.chat
-      ? { render: async ({ messages }) => ({ text: messages.map(({ content }) => content).join(" "), masks: [] }), close: async () => {} }
+      ? { render: ({ messages }) => ({ text: messages.map(({ content }) => content).join(" "), written: [] }) }
       : undefined,
   });
   return { engine, native, model };

@@ -18,21 +18,26 @@ export interface ChatMessage {
   [key: string]: unknown;
 }
 
-/** What a chat template is given. */
-export interface ChatInput {
-  messages: ChatMessage[];
-  /** Descriptions of tools, as the model's template expects them: mostly `{ type: "function", function: { name, description, parameters } }`. */
-  tools?: unknown[];
+/** A conversation, which the model's chat template makes a prompt of. */
+export interface Chat {
+  messages: readonly ChatMessage[];
+  /** Descriptions of tools, as the template expects them: mostly `{ type: "function", function: { name, description, parameters } }`. */
+  tools?: readonly unknown[];
   /** Further variables of the template, such as `enable_thinking`. */
-  templateVars?: Record<string, unknown>;
-  /** Whether the prompt ends with the opening of an answer. Default: true. */
+  templateVars?: Readonly<Record<string, unknown>>;
+  /** Whether the template opens the assistant's turn. Default: true, or false with `continueFinalMessage`. */
   addGenerationPrompt?: boolean;
+  /** Whether the last message, which has to be the assistant's, stays open, so that the model continues it. Default: false. */
+  continueFinalMessage?: boolean;
+  /** Which of the model's templates. Default: `"tool_use"` where tools are given and the model has one, else `"default"`. */
+  template?: string;
 }
 
-/** A chat as text. Where what was given contains a special token's text, a sentinel stands for one of its characters, so that it isn't parsed. */
+/** A chat as text. Only what the template wrote, and not what it was given, may hold special tokens. */
 export interface RenderedChat {
   text: string;
-  masks: [sentinel: string, original: string][];
+  /** What the template wrote, in UTF-16 units: ascending, none empty, none touching the next. */
+  written: [start: number, end: number][];
 }
 
 /** Variables that are set from the other fields of the prompt. */
@@ -42,13 +47,15 @@ const RESERVED = ["messages", "tools", "add_generation_prompt"];
 const MEDIA = /^(input_)?(image|audio|video|file)(_url)?$/;
 
 /** Throws INVALID_ARGUMENT naming the path of what is malformed. */
-export function checkChat(input: ChatInput): void {
-  const { messages, tools, templateVars, addGenerationPrompt } = input as { [K in keyof ChatInput]: unknown };
+export function checkChat(chat: Chat): void {
+  const { messages, tools, templateVars, addGenerationPrompt, template } = chat as { [K in keyof Chat]: unknown };
   if (!Array.isArray(messages) || messages.length === 0) throw invalid("messages", messages, "an array of at least one message");
   for (const [i, message] of messages.entries()) checkMessage(message, `messages[${i}]`);
   if (tools !== undefined && tools !== null && !Array.isArray(tools)) throw invalid("tools", tools, "an array");
   if (addGenerationPrompt !== undefined && typeof addGenerationPrompt !== "boolean")
     throw invalid("addGenerationPrompt", addGenerationPrompt, "true or false");
+  if (template !== undefined && typeof template !== "string") throw invalid("template", template, "the name of a template");
+  checkContinued(chat);
   if (templateVars === undefined) return;
   if (!isObject(templateVars)) throw invalid("templateVars", templateVars, "an object");
   for (const key of RESERVED)
@@ -70,27 +77,17 @@ function checkPart(part: unknown, path: string): void {
   if (part.type === "text" && typeof part.text !== "string") throw invalid(`${path}.text`, part.text, "a string");
 }
 
-/** Tool calls' arguments as an object where they are JSON text (OpenAI's form): templates are written for objects. */
-export function withParsedArguments(messages: ChatMessage[]): ChatMessage[] {
-  return messages.map((message) => {
-    const calls = message.tool_calls;
-    return Array.isArray(calls) ? { ...message, tool_calls: calls.map(parsedCall) } : message;
-  });
+/** What stays open has to be something that the assistant says, and nothing can follow it. */
+function checkContinued({ messages, addGenerationPrompt, continueFinalMessage }: Chat): void {
+  if (continueFinalMessage !== undefined && typeof continueFinalMessage !== "boolean")
+    throw invalid("continueFinalMessage", continueFinalMessage, "true or false");
+  if (continueFinalMessage !== true) return;
+  if (addGenerationPrompt === true) throw invalid("addGenerationPrompt", true, "false with continueFinalMessage");
+  const role = messages.at(-1)!.role;
+  if (role !== "assistant") throw invalid(`messages[${messages.length - 1}].role`, role, '"assistant" with continueFinalMessage');
 }
 
-function parsedCall(call: unknown): unknown {
-  if (!isObject(call)) return call;
-  if (isObject(call.function)) return { ...call, function: parsedCall(call.function) };
-  const text = call.arguments;
-  if (typeof text !== "string") return call;
-  try {
-    const value: unknown = JSON.parse(text);
-    return isObject(value) ? { ...call, arguments: value } : call;
-  } catch {
-    return call;
-  }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
+/** Whether it is an object with keys, and no array. */
+export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

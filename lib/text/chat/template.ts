@@ -1,40 +1,60 @@
+import { invalid } from "../../check.ts";
 import { KvasirError } from "../../errors.ts";
-import { WorkerClient, workerUrl } from "../../workers/worker-client.ts";
-import { startProcess } from "../../workers/worker-peer.ts";
-import { type ChatInput, checkChat, type RenderedChat } from "./messages.ts";
-import type { TemplateSource } from "./renderer.ts";
+import { DataError } from "../jinja/data.ts";
+import type { TemplateError } from "../jinja/meter.ts";
+import { type Chat, checkChat, type RenderedChat } from "./messages.ts";
+import { ProbedTemplate, type TemplateTokens } from "./probed.ts";
 
-export type { ChatInput, ChatMessage, ChatPart, RenderedChat } from "./messages.ts";
+/** A model's chat templates by name: `"default"`, and such as `"tool_use"`. */
+export type ChatTemplates = ReadonlyMap<string, string>;
 
-/** Longest that rendering may take: templates have loops and come with model files. Chosen: far above what a long conversation takes. */
-const DEADLINE_MS = 2000;
-
-/** Heap of the process that renders. Chosen: Node's own needs and several texts of the greatest length that a renderer returns. */
-const HEAP_MEGABYTES = 256;
-
-/** A chat template, rendered in a process of its own: one that hangs or takes all memory is ended and costs only its request. */
+/** Renders chats by a model's own templates, which are programs: they are interpreted, and what they may cost is bounded. */
 export class ChatTemplate {
-  readonly #worker: WorkerClient;
+  readonly #sources: ChatTemplates;
+  readonly #tokens: TemplateTokens;
+  readonly #now: (() => Date) | undefined;
+  /** Those that were used. */
+  readonly #opened = new Map<string, ProbedTemplate>();
 
-  constructor(source: string, tokens: Omit<TemplateSource, "source">, options: { deadlineMs?: number } = {}) {
-    this.#worker = new WorkerClient({
-      module: workerUrl("template-worker"),
-      start: startProcess(HEAP_MEGABYTES),
-      data: { source, ...tokens } satisfies TemplateSource,
-      deadlineMs: options.deadlineMs ?? DEADLINE_MS,
-      failure: (reason) => new KvasirError("TEMPLATE_FAILED", `the chat template could not be rendered: ${reason}`),
-    });
+  /** `now` is the clock that templates read. */
+  constructor(sources: ChatTemplates, tokens: TemplateTokens, { now }: { now?: () => Date } = {}) {
+    this.#sources = sources;
+    this.#tokens = tokens;
+    this.#now = now;
   }
 
-  /** Rejects with INVALID_ARGUMENT for malformed messages, and with TEMPLATE_FAILED when the template refuses them, fails or takes too long. */
-  async render(input: ChatInput): Promise<RenderedChat> {
+  /** Throws INVALID_ARGUMENT for malformed messages, and TEMPLATE_FAILED when the template refuses them, fails or takes too long. */
+  render(input: Chat): RenderedChat {
     checkChat(input);
-    // Awaited here, so that this function is in the stack of errors.
-    return await this.#worker.call<RenderedChat>(input);
+    const name = this.#nameFor(input);
+    try {
+      let template = this.#opened.get(name);
+      if (template === undefined) {
+        template = new ProbedTemplate(this.#sources.get(name)!, this.#tokens, this.#now);
+        this.#opened.set(name, template);
+      }
+      return template.render(input);
+    } catch (error) {
+      throw reported(error as Error);
+    }
   }
 
-  /** Ends the worker; calls under way reject with CLOSED. */
-  close(): Promise<void> {
-    return this.#worker.close();
+  #nameFor({ template, tools }: Chat): string {
+    const names = [...this.#sources.keys()];
+    if (template !== undefined) {
+      if (!this.#sources.has(template)) throw invalid("template", template, `one of ${names.join(", ")}`);
+      return template;
+    }
+    if (tools !== undefined && tools !== null && this.#sources.has("tool_use")) return "tool_use";
+    if (this.#sources.has("default")) return "default";
+    throw new KvasirError("NO_CHAT_TEMPLATE", `the model has no default chat template; expected template to be one of ${names.join(", ")}`);
   }
+}
+
+function reported(error: Error): Error {
+  if (error instanceof KvasirError) return error;
+  if (error instanceof DataError) return invalid(error.path, error.value, error.message);
+  const { line } = error as Partial<TemplateError>;
+  const place = line === undefined ? "" : ` at line ${line}`;
+  return new KvasirError("TEMPLATE_FAILED", `the chat template failed${place}: ${error.message}`, { cause: error });
 }

@@ -2,7 +2,7 @@ import type { RenderedChat } from "../chat/messages.ts";
 import { TextTrie } from "./trie.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
-/** What {@link Codec.encode} adds and parses. */
+/** What is added to a text and parsed in it when it becomes ids. */
 export interface EncodeOptions {
   /** Whether the tokens that the tokenizer adds to a prompt (BOS, EOS) are added. Default: true. */
   addSpecial?: boolean;
@@ -25,27 +25,20 @@ export interface Codec {
   readonly vocabulary: Vocabulary;
   /** Cuts text at the tokens marked special. */
   readonly specials: TokenSplitter;
-  /** Whether a normalizer may turn other text into a special token's, by folding characters: a chat is then always encoded in pieces. */
-  readonly foldsSpecials: boolean;
   encode(text: string, options: Required<EncodeOptions>): number[];
   /** Ids of text without special tokens; `first`: the text starts the sequence. */
   encodePlain(text: string, first: boolean): number[];
 }
 
-/** Ids of a rendered chat: special tokens are parsed in what the template wrote, never in what it was given, which has their texts masked. */
-export function encodeChat(codec: Codec, { text, masks }: RenderedChat): number[] {
-  if (masks.length === 0 && !codec.foldsSpecials) return codec.encode(text, { addSpecial: false, parseSpecial: true });
+/** Ids of a rendered chat: special tokens are those that lie wholly inside what the template wrote; all else is text. */
+export function encodeChat(codec: Codec, { text, written }: RenderedChat): number[] {
   const ids: number[] = [];
   let first = true;
-  for (const piece of codec.specials.split(text)) {
-    for (const id of typeof piece === "string" ? codec.encodePlain(unmask(piece, masks), first) : [piece.id]) ids.push(id);
+  for (const piece of codec.specials.split(text, written)) {
+    for (const id of typeof piece === "string" ? codec.encodePlain(piece, first) : [piece.id]) ids.push(id);
     first = false;
   }
   return ids;
-}
-
-function unmask(text: string, masks: RenderedChat["masks"]): string {
-  return masks.reduce((unmasked, [sentinel, original]) => unmasked.replaceAll(sentinel, () => original), text);
 }
 
 /** Cuts text at added tokens, leftmost and longest first. */
@@ -60,22 +53,24 @@ export class TokenSplitter {
     this.#trie = new TextTrie(this.#byText.keys());
   }
 
-  /** The tokens in the text and what lies between; no piece is "". */
-  split(text: string): (string | AddedToken)[] {
+  /** The tokens in the text, each of which lies inside one of the ranges, and what lies between; no piece is "". */
+  split(text: string, ranges: readonly (readonly [start: number, end: number])[] = [[0, text.length]]): (string | AddedToken)[] {
     const pieces: (string | AddedToken)[] = [];
     let start = 0;
-    for (let i = 0; i < text.length; ) {
-      const length = this.#trie.longestAt(text, i);
-      if (length === 0) {
-        i++;
-        continue;
+    for (const [rangeStart, end] of ranges) {
+      for (let i = Math.max(start, rangeStart); i < end; ) {
+        const length = this.#trie.longestAt(text, i, end);
+        if (length === 0) {
+          i++;
+          continue;
+        }
+        const token = this.#byText.get(text.slice(i, i + length))!;
+        const before = text.slice(start, i);
+        pieces.push(token.lstrip ? before.trimEnd() : before, token);
+        i += length;
+        if (token.rstrip) i = skipSpace(text, i);
+        start = i;
       }
-      const token = this.#byText.get(text.slice(i, i + length))!;
-      const before = text.slice(start, i);
-      pieces.push(token.lstrip ? before.trimEnd() : before, token);
-      i += length;
-      if (token.rstrip) i = skipSpace(text, i);
-      start = i;
     }
     pieces.push(text.slice(start));
     return pieces.filter((piece) => piece !== "");

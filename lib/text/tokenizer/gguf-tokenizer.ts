@@ -2,6 +2,7 @@ import { KvasirError, show } from "../../errors.ts";
 import type { GgufValue } from "../../files/gguf.ts";
 import { byteTokenValue } from "./byte-level.ts";
 import type { AddedToken, Codec } from "./codec.ts";
+import { endTokensOf, isWellKnownEnd } from "./ends.ts";
 import { HuggingFaceCodec } from "./huggingface.ts";
 import type { Affixes } from "./post-processor.ts";
 import { byteTokenTable, SentencePieceCodec } from "./sentencepiece.ts";
@@ -90,6 +91,7 @@ function sentencePieceCodec(fields: Fields): Codec {
     {
       bosToken: bos,
       eosToken: eos,
+      endTokens: endTokensOf(eos, textIds(tokens)),
       addsBos: affixes.before.length > 0,
       prefixSpace: addSpacePrefix,
       bosText: tokens[bos]?.text ?? "",
@@ -111,18 +113,27 @@ function sentencePieceBytes({ text, type }: GgufToken, id: number, { file }: Fie
 
 /** Tokens that are found whole in the text; control tokens and the unknown token are special. */
 function addedTokens(tokens: GgufToken[]): AddedToken[] {
-  return tokens.flatMap(({ text, type, ends }, id) => {
+  return tokens.flatMap(({ text, type }, id) => {
     const special = type === TYPE.control || type === TYPE.unknown;
     if (text === "" || (!special && type !== TYPE.userDefined)) return [];
-    return [{ id, text, special: special || ends, lstrip: false, rstrip: false }];
+    return [{ id, text, special, lstrip: false, rstrip: false }];
   });
+}
+
+function textIds(tokens: readonly GgufToken[]): (text: string) => number | undefined {
+  const ids = new Map(tokens.map(({ text }, id) => [text, id]));
+  return (text) => ids.get(text);
+}
+
+/** Single characters are text, whatever the metadata names: nothing else could write them. */
+function isMarkup(text: string): boolean {
+  return [...text].length > 1;
 }
 
 interface GgufToken {
   text: string;
+  /** As in the file, but for {@link Fields.tokens}. */
   type: number;
-  /** Named by the metadata as one that begins or ends a text or turn: special even where its type says user-defined, as some converters have it. */
-  ends: boolean;
 }
 
 /** Typed reads of `tokenizer.ggml.*`. */
@@ -145,22 +156,25 @@ class Fields {
     return value;
   }
 
-  /** A token id; where the key is absent the default, if there is such a token, else -1. */
+  /** A token id; where the key is absent, or names no token, the default, if there is such a token, else -1. */
   token(name: string, absent: number, size: number): number {
     const value = this.get(name);
-    if (value === undefined) return absent < size ? absent : -1;
-    if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value >= size)
-      throw this.#invalid(name, value, `a whole number below ${size}`);
-    return value;
+    if (value !== undefined && (typeof value !== "number" || !Number.isInteger(value))) throw this.#invalid(name, value, "a whole number");
+    if (value !== undefined && value >= 0 && value < size) return value;
+    return absent < size ? absent : -1;
   }
 
+  /** Tokens that begin or end a text or turn are control tokens, whatever the file says of them: some converters type them otherwise. */
   tokens(): GgufToken[] {
     const texts = this.#array("tokens", "string", undefined) as string[];
     const types = (
       this.get("token_type") === undefined ? texts.map(() => TYPE.normal) : this.#array("token_type", "number", texts.length)
     ) as number[];
-    const ends = new Set(["bos", "eos", "eot", "eom"].map((name) => this.token(`${name}_token_id`, -1, texts.length)));
-    return texts.map((text, id) => ({ text, type: types[id]!, ends: ends.has(id) }));
+    const named = new Set(["bos", "eos", "eot", "eom"].map((name) => this.token(`${name}_token_id`, -1, texts.length)));
+    return texts.map((text, id) => {
+      const isControl = types[id] !== TYPE.byte && (isWellKnownEnd(text) || (named.has(id) && isMarkup(text)));
+      return { text, type: isControl ? TYPE.control : types[id]! };
+    });
   }
 
   scores(size: number): number[] {

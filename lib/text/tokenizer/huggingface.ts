@@ -1,9 +1,10 @@
 import { Tokenizer as Pipeline } from "@huggingface/tokenizers";
 import { KvasirError } from "../../errors.ts";
 import { type AddedToken, type Codec, type EncodeOptions, TokenSplitter } from "./codec.ts";
+import { endTokensOf } from "./ends.ts";
 import { pieceConverter } from "./piece-converter.ts";
 import type { Affixes } from "./post-processor.ts";
-import { type AddedTokenJson, type ComponentJson, flatten, type TokenizerJson } from "./tokenizer-json.ts";
+import type { AddedTokenJson, ComponentJson, TokenizerJson } from "./tokenizer-json.ts";
 import { buildVocabulary, type Vocabulary } from "./vocabulary.ts";
 
 /** What a {@link HuggingFaceCodec} is made of. */
@@ -24,7 +25,6 @@ export interface HuggingFaceParts {
 export class HuggingFaceCodec implements Codec {
   readonly vocabulary: Vocabulary;
   readonly specials: TokenSplitter;
-  readonly foldsSpecials: boolean;
   readonly #affixes: Affixes;
   readonly #full: Pipeline;
   readonly #plain: Pipeline;
@@ -41,8 +41,6 @@ export class HuggingFaceCodec implements Codec {
     this.#continuation = pipeline({ ...shell, pre_tokenizer: continuing(source.pre_tokenizer) }, file, this.#full.model);
     this.#affixes = affixes;
     this.specials = new TokenSplitter(special.map(addedToken));
-    const folds = flatten(json.normalizer, "normalizers").some(({ type }) => type !== "Prepend" && type !== "Replace");
-    this.foldsSpecials = folds && special.some((token) => token.normalized === true);
     this.vocabulary = vocabularyOf(json, affixes, { bosText, eosText, file });
   }
 
@@ -124,9 +122,11 @@ function vocabularyOf(
   const specialIds = json.added_tokens.filter(({ special }) => special === true).map(({ id }) => id);
   const bosToken = idOf(bosText);
   const addsBos = bosToken >= 0 && affixes.before[0] === bosToken;
+  const eosToken = idOf(eosText);
   return buildVocabulary(pieces, specialIds, {
     bosToken,
-    eosToken: idOf(eosText),
+    eosToken,
+    endTokens: endTokensOf(eosToken, (text) => ids.get(text)),
     addsBos,
     prefixSpace: converter.prefixSpace,
     bosText,

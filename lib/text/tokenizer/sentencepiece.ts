@@ -26,7 +26,6 @@ export interface SentencePieceParts {
 export class SentencePieceCodec implements Codec {
   readonly vocabulary: Vocabulary;
   readonly specials: TokenSplitter;
-  readonly foldsSpecials: boolean = false;
   readonly #parts: SentencePieceParts;
   readonly #all: TokenSplitter;
   readonly #others: TokenSplitter;

@@ -1,29 +1,30 @@
 import { basename, join } from "node:path";
-import { KvasirError, show } from "../../errors.ts";
+import { emitWarning, KvasirError, show, type Warn } from "../../errors.ts";
 import { readGguf } from "../../files/gguf.ts";
 import { readJson, readJsonIfPresent } from "../../files/json.ts";
 import type { TokenizerSource } from "../../model/spec.ts";
 import type { Codec } from "./codec.ts";
+import { withSpecialEnds } from "./ends.ts";
 import { ggufCodec } from "./gguf-tokenizer.ts";
 import { HuggingFaceCodec } from "./huggingface.ts";
 import { postProcessorAffixes } from "./post-processor.ts";
 import { checkTokenizerJson, type TokenizerJson } from "./tokenizer-json.ts";
 
 /** Reads a tokenizer from its files. */
-export async function openCodec(source: TokenizerSource): Promise<Codec> {
-  if (source.kind === "huggingface") return openHuggingFace(source.directory);
+export async function openCodec(source: TokenizerSource, warn: Warn = emitWarning): Promise<Codec> {
+  if (source.kind === "huggingface") return openHuggingFace(source.directory, source.endTokens ?? [], warn);
   const { metadata } = await readGguf(source.path, { arrays: true });
   return ggufCodec(metadata, basename(source.path));
 }
 
-async function openHuggingFace(directory: string): Promise<Codec> {
+async function openHuggingFace(directory: string, endTokens: readonly number[], warn: Warn): Promise<Codec> {
   const file = join(directory, "tokenizer.json");
-  const json = checkTokenizerJson(await readJson(file), file);
-  const config = (await readJsonIfPresent(join(directory, "tokenizer_config.json"))) ?? {};
+  const json = checkTokenizerJson(await readJson(file, warn), file);
+  const config = (await readJsonIfPresent(join(directory, "tokenizer_config.json"), warn)) ?? {};
   const affixes = postProcessorAffixes(json, file);
   const bosText = tokenText(config.bos_token, "bos_token", directory) ?? addedText(json, affixes.before[0]);
   const eosText = tokenText(config.eos_token, "eos_token", directory) ?? "";
-  return new HuggingFaceCodec({ json, affixes, bosText, eosText, file });
+  return new HuggingFaceCodec({ json: withSpecialEnds(json, eosText, endTokens), affixes, bosText, eosText, file });
 }
 
 /** A token in tokenizer_config.json: its text, or an object that has it as `content`. */

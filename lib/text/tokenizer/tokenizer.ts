@@ -1,8 +1,7 @@
-import { KvasirError } from "../../errors.ts";
+import { emitWarning, KvasirError, KvasirWarning, type Warn } from "../../errors.ts";
 import type { TokenizerSource } from "../../model/spec.ts";
 import type { OpenedTokenizer, TokenizerCall } from "../../workers/tokenizer-worker.ts";
 import { WorkerClient, workerUrl } from "../../workers/worker-client.ts";
-import { startThread } from "../../workers/worker-peer.ts";
 import type { RenderedChat } from "../chat/messages.ts";
 import { decodeTokens } from "../output/detokenizer.ts";
 import type { EncodeOptions } from "./codec.ts";
@@ -11,24 +10,23 @@ import type { Vocabulary } from "./vocabulary.ts";
 export type { EncodeOptions } from "./codec.ts";
 
 /** Text to tokens and back. Encoding runs in one worker, which holds the only copy of the tokenizer; this thread has the vocabulary's bytes. */
-export class Tokenizer {
+export class TokenizerClient {
   readonly vocabulary: Vocabulary;
-  /** Texts of the tokens marked special. */
-  readonly specialTexts: string[];
   readonly #worker: WorkerClient;
 
-  private constructor(worker: WorkerClient, { vocabulary, specialTexts }: OpenedTokenizer) {
+  private constructor(worker: WorkerClient, { vocabulary }: OpenedTokenizer) {
     this.#worker = worker;
     this.vocabulary = vocabulary;
-    this.specialTexts = specialTexts;
   }
 
   /** Starts the worker, which reads the files. */
-  static async open(source: TokenizerSource): Promise<Tokenizer> {
+  static async open(source: TokenizerSource, warn: Warn = emitWarning): Promise<TokenizerClient> {
     const failure = (reason: string): KvasirError => new KvasirError("INTERNAL", `the tokenizer's worker failed: ${reason}`);
-    const worker = new WorkerClient({ module: workerUrl("tokenizer-worker"), start: startThread, data: source, failure });
+    const worker = new WorkerClient({ module: workerUrl("tokenizer-worker"), data: source, failure });
     try {
-      return new Tokenizer(worker, await worker.call<OpenedTokenizer>({ open: true } satisfies TokenizerCall));
+      const opened = await worker.call<OpenedTokenizer>({ open: true } satisfies TokenizerCall);
+      for (const { code, message } of opened.warnings) warn(new KvasirWarning(code, message));
+      return new TokenizerClient(worker, opened);
     } catch (error) {
       await worker.close();
       throw error;

@@ -7,40 +7,22 @@ interface Node {
 /** A set of texts, searched by UTF-16 unit from a place in a string. */
 export class TextTrie {
   readonly #root: Node = { children: new Map(), end: false };
-  /** Length of the longest text. */
-  readonly maxLength: number;
 
   constructor(texts: Iterable<string>) {
-    let maxLength = 0;
-    for (const text of texts) {
-      this.#add(text);
-      maxLength = Math.max(maxLength, text.length);
-    }
-    this.maxLength = maxLength;
+    for (const text of texts) this.#add(text);
   }
 
-  /** Length of the longest text at `position`, or 0. */
-  longestAt(string: string, position: number): number {
+  /** Length of the longest text at `position` that ends at `end` or before, or 0. */
+  longestAt(string: string, position: number, end: number = string.length): number {
     let longest = 0;
     let node = this.#root;
-    for (let i = position; i < string.length; i++) {
+    for (let i = position; i < end; i++) {
       const next = node.children.get(string[i]!);
       if (next === undefined) break;
       if (next.end) longest = i + 1 - position;
       node = next;
     }
     return longest;
-  }
-
-  /** Whether string[position..] is a proper, non-empty prefix of some text. */
-  isPrefixAt(string: string, position: number): boolean {
-    let node = this.#root;
-    for (let i = position; i < string.length; i++) {
-      const next = node.children.get(string[i]!);
-      if (next === undefined) return false;
-      node = next;
-    }
-    return node !== this.#root && node.children.size > 0;
   }
 
   #add(text: string): void {

@@ -15,6 +15,8 @@ export interface Vocabulary {
   bosToken: number;
   /** -1: none. */
   eosToken: number;
+  /** Ids of all tokens that end a text, a turn or a message, `eosToken` among them. */
+  endTokens: number[];
   /** Whether the tokenizer itself puts BOS before a prompt. */
   addsBos: boolean;
   /** Whether it puts a space before a text, which decoding drops at the start of a sequence. */

@@ -29,6 +29,7 @@ const absurd: [string, unknown][] = [
   ["logitBias", [1]],
   ["logitBias", { 100: 1 }],
   ["logitBias", { a: 1 }],
+  ...["", " ", "1.0", "1e1", "0x10", "-0", "01"].map((key): [string, unknown] => ["logitBias", { [key]: 5 }]),
   ["logitBias", { 1: Number.NaN }],
   ["logitBias", { 1: Number.POSITIVE_INFINITY }],
   ["logitBias", new Map([["1", 1]])],

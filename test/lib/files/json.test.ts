@@ -1,4 +1,5 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { KvasirWarning } from "../../../lib/errors.ts";
 import { parseJson, parseJsonObject } from "../../../lib/files/json.ts";
 import { expectError } from "../../support/expect.ts";
 
@@ -51,4 +52,38 @@ test.each([
   ["[".repeat(200), "at most 100 levels"],
 ])("refuses %j", async (text, named) => {
   await expectError(() => parseJson(text, "file.json"), "FILE_INVALID", named, "file.json");
+});
+
+describe("what Python's json reads besides, told once of each kind", () => {
+  const read = (text: string): { value: unknown; messages: string[] } => {
+    const warnings: KvasirWarning[] = [];
+    const value = parseJson(text, "file.json", (warning) => warnings.push(warning));
+    expect(warnings.every((warning) => warning instanceof KvasirWarning && warning.code === "KVASIR_FILE_IRREGULAR")).toBe(true);
+    return { value, messages: warnings.map(({ message }) => message) };
+  };
+
+  test.each<[string, unknown, string]>([
+    ['\ufeff{"a":1}', { a: 1 }, "byte-order mark"],
+    ['{"a":[NaN,-Infinity,Infinity]}', { a: [Number.NaN, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY] }, "NaN or Infinity"],
+    ["[1e999,-1.5e400]", [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY], '"1e999"'],
+    ['{"a":1,"b":2,"a":{"c":3,"c":4}}', { a: { c: 4 }, b: 2 }, "stand twice"],
+    ['{"__proto__":1,"__proto__":2}', JSON.parse('{"__proto__":2}'), "stand twice"],
+  ])("%j", (text, value, named) => {
+    const found = read(text);
+    expect({ ...(found.value as object) }).toEqual({ ...(value as object) });
+    expect(found.messages).toEqual([expect.stringMatching(`^file.json .*${named}`)]);
+  });
+
+  test("nothing is told of what is regular, and nothing else is read", async () => {
+    expect(read('{"a":[1,null],"b":"NaN"}').messages).toEqual([]);
+    for (const text of ["nan", "+Infinity", "-NaN", "Infinity1", "{a:1}", "[1,]", " \ufeff1", `${"9".repeat(400)}`])
+      await expectError(() => read(text), "FILE_INVALID", "file.json");
+  });
+
+  test("what the receiver of warnings throws comes through", () => {
+    const stop = (): never => {
+      throw new Error("stop");
+    };
+    expect(() => parseJson("NaN", "t", stop)).toThrow("stop");
+  });
 });

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { KvasirError } from "../../../lib/errors.ts";
+import { emitWarning, KvasirError } from "../../../lib/errors.ts";
 import { readSafetensors, readSafetensorsDirectory } from "../../../lib/files/safetensors.ts";
 import { expectError } from "../../support/expect.ts";
 import { safetensorsBytes, safetensorsHeader, writeJson, writeSafetensors } from "../../support/files.ts";
@@ -99,20 +99,20 @@ test("a sharded index", async () => {
   const sharded = join(directory, "sharded");
   const index = join(sharded, "model.safetensors.index.json");
   await mkdir(sharded);
-  await expectError(readSafetensorsDirectory(sharded), "FILE_NOT_FOUND", "model.safetensors.index.json");
+  await expectError(readSafetensorsDirectory(sharded, emitWarning), "FILE_NOT_FOUND", "model.safetensors.index.json");
   await writeSafetensors(join(sharded, "one.safetensors"), tensors.slice(0, 1));
   await writeSafetensors(join(sharded, "two.safetensors"), tensors.slice(1));
   await writeJson(index, { weight_map: { a: "one.safetensors", c: "two.safetensors" } });
-  const files = await readSafetensorsDirectory(sharded);
+  const files = await readSafetensorsDirectory(sharded, emitWarning);
   expect(files.map((file) => file.tensors.map(({ name }) => name))).toEqual([["a"], ["c"]]);
   await writeJson(index, { weight_map: { a: "two.safetensors" } });
-  await expectError(readSafetensorsDirectory(sharded), "FILE_INVALID", '"a" in two.safetensors');
+  await expectError(readSafetensorsDirectory(sharded, emitWarning), "FILE_INVALID", '"a" in two.safetensors');
   await writeJson(index, { weight_map: { a: "three.safetensors" } });
-  await expectError(readSafetensorsDirectory(sharded), "FILE_NOT_FOUND", "three.safetensors");
+  await expectError(readSafetensorsDirectory(sharded, emitWarning), "FILE_NOT_FOUND", "three.safetensors");
   for (const shard of ["../one.safetensors", "/etc/passwd", "a\\b.safetensors", "pytorch_model.bin", "", 7]) {
     await writeJson(index, { weight_map: { a: shard } });
-    await expectError(readSafetensorsDirectory(sharded), "FILE_INVALID", "the name of a .safetensors file");
+    await expectError(readSafetensorsDirectory(sharded, emitWarning), "FILE_INVALID", "the name of a .safetensors file");
   }
   await writeJson(index, { weight_map: [] });
-  await expectError(readSafetensorsDirectory(sharded), "FILE_INVALID", "weight_map");
+  await expectError(readSafetensorsDirectory(sharded, emitWarning), "FILE_INVALID", "weight_map");
 });

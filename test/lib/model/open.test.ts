@@ -1,8 +1,8 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { KvasirError } from "../../../lib/errors.ts";
-import { openModel } from "../../../lib/model/open.ts";
+import { KvasirError, type KvasirWarning } from "../../../lib/errors.ts";
+import { openModel, openText } from "../../../lib/model/open.ts";
 import { expectError } from "../../support/expect.ts";
 import { encodeFloats, ggufBytes, type MetadataValue, writeGguf, writeJson, writeSafetensors } from "../../support/files.ts";
 import { type Architecture, configOf, ggufModel, huggingFaceTensors, type ModelShape, TINY, writeModel } from "../../support/models.ts";
@@ -22,6 +22,11 @@ beforeEach(async () => {
   await writeModel(directory, TINY);
 });
 
+/** What a call tells of, as messages. */
+const told = async <T>(call: (warn: (warning: KvasirWarning) => void) => Promise<T>): Promise<[result: T, messages: string[]]> => {
+  const messages: string[] = [];
+  return [await call(({ message }) => messages.push(message)), messages];
+};
 const openConfig = async (changes: Record<string, unknown>, shape: ModelShape = TINY) => {
   await writeModel(directory, shape);
   await writeJson(join(directory, "config.json"), { ...configOf(shape), ...changes });
@@ -139,35 +144,52 @@ describe("gemma3", () => {
       ]);
       const { tensors: rows, endTokens } = await openModel(directory);
       expect(rows.length).toBe(2 + 7 * 13);
-      expect(endTokens).toEqual([1, 3]);
+      expect(endTokens).toEqual([1, 3, 5]);
     }
   });
 });
 
 describe("what comes beside the weights", () => {
-  test("end tokens: generation_config.json before config.json", async () => {
+  test("end tokens: the union of generation_config.json and config.json, those left out that the model lacks", async () => {
     expect((await openModel(directory)).endTokens).toEqual([2]);
     await writeJson(join(directory, "generation_config.json"), { eos_token_id: [7, 2, 7] });
     expect((await openModel(directory)).endTokens).toEqual([7, 2]);
-    await writeJson(join(directory, "generation_config.json"), { eos_token_id: null });
-    expect((await openModel(directory)).endTokens).toEqual([2]);
-    for (const id of [48, -1, 1.5, "2", true]) {
+    for (const value of [null, []]) {
+      await writeJson(join(directory, "generation_config.json"), { eos_token_id: value });
+      expect((await openModel(directory)).endTokens).toEqual([2]);
+    }
+    await writeJson(join(directory, "generation_config.json"), { eos_token_id: [7] });
+    expect((await openModel(directory)).endTokens).toEqual([7, 2]);
+    await writeJson(join(directory, "generation_config.json"), { eos_token_id: [48, 5, -1, 2 ** 53] });
+    const [model, messages] = await told((warn) => openModel(directory, warn));
+    expect(model.endTokens).toEqual([5, 2]);
+    expect(messages).toEqual(
+      [48, -1, 2 ** 53].map((id) => expect.stringMatching(`eos_token_id names token ${id}; expected ids from 0 to 47`)),
+    );
+    for (const id of [1.5, "2", true]) {
       await writeJson(join(directory, "generation_config.json"), { eos_token_id: [id] });
-      await expectError(openModel(directory), "FILE_INVALID", "eos_token_id", String(id), "0 to 47");
+      await expectError(openModel(directory), "FILE_INVALID", "eos_token_id", String(id), "token ids");
     }
   });
 
-  test("end tokens of GGUF: eos, eot, eom, or those known by their text", async () => {
-    const tokens = Array.from({ length: 48 }, (_, id) => ({ 9: "<|im_end|>", 11: "<|eom_id|>" })[id] ?? `<${id}>`);
+  test("end tokens of GGUF: eos, eot and eom, those left out that the model lacks", async () => {
+    const tokens = Array.from({ length: 48 }, (_, id) => `<${id}>`);
     const base = { "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.eos_token_id": 3 };
-    expect((await openMetadata(base)).endTokens.sort()).toEqual([11, 3, 9]);
+    expect((await openMetadata(base)).endTokens).toEqual([3]);
     const named = { ...base, "tokenizer.ggml.eot_token_id": 4, "tokenizer.ggml.eom_token_id": 5 };
     expect((await openMetadata(named)).endTokens).toEqual([3, 4, 5]);
     expect((await openMetadata(named)).tokenizer).toEqual({ kind: "gguf", path: gguf });
-    await expectError(openMetadata({ ...base, "tokenizer.ggml.eos_token_id": 48 }), "FILE_INVALID", "eos_token_id is 48");
+    await openMetadata({ ...named, "tokenizer.ggml.eos_token_id": 48, "tokenizer.ggml.bos_token_id": 2 ** 32 - 1 });
+    const [model, messages] = await told((warn) => openModel(gguf, warn));
+    expect(model.endTokens).toEqual([4, 5]);
+    expect(messages).toEqual([
+      expect.stringContaining("token 4294967295;"),
+      expect.stringContaining("token 48; expected ids from 0 to 47"),
+    ]);
+    await expectError(openMetadata({ ...base, "tokenizer.ggml.eos_token_id": "3" }), "FILE_INVALID", 'eos_token_id has "3"');
     await expectError(openMetadata({ ...base, "tokenizer.ggml.tokens": tokens.slice(1) }), "FILE_INVALID", "47 tokens", "48");
     for (const model of [{}, { "tokenizer.ggml.model": "none" }])
-      expect(await openMetadata(model)).toMatchObject({ tokenizer: undefined, endTokens: [], chatTemplate: undefined });
+      expect(await openMetadata(model)).toMatchObject({ tokenizer: undefined, endTokens: [], chatTemplates: new Map() });
   });
 
   test("sampling defaults: the five keys of generation_config.json", async () => {
@@ -184,31 +206,82 @@ describe("what comes beside the weights", () => {
     expect((await openModel(directory)).defaults).toEqual({ temperature: 0.6, topK: 20, topP: 0.95, minP: 0, repetitionPenalty: 1.1 });
     await writeJson(join(directory, "generation_config.json"), { temperature: null });
     expect((await openModel(directory)).defaults).toEqual({});
-    for (const [key, value] of Object.entries({ temperature: -1, top_k: 1.5, top_p: 2, min_p: "0", repetition_penalty: 0 })) {
+    for (const [key, value] of [
+      ...Object.entries({ temperature: -1, top_k: 1.5, top_p: 2, min_p: "0", repetition_penalty: 0 }),
+      // What generate would refuse, whoever asked for it, is refused here, where its origin is known.
+      ...Object.entries({ temperature: 1001, repetition_penalty: 1e-4 }),
+    ]) {
       await writeJson(join(directory, "generation_config.json"), { [key]: value });
       await expectError(openModel(directory), "FILE_INVALID", "generation_config.json", key);
     }
   });
 
-  test("tokenizer and chat template", async () => {
-    expect(await openModel(directory)).toMatchObject({ tokenizer: undefined, chatTemplate: undefined });
+  test("a negative top_k sets no limit", async () => {
+    await writeJson(join(directory, "generation_config.json"), { top_k: -1, top_p: 0.9 });
+    const [{ defaults }, messages] = await told((warn) => openModel(directory, warn));
+    expect(defaults).toEqual({ topK: 0, topP: 0.9 });
+    expect(messages).toEqual([expect.stringContaining("generation_config.json: top_k is -1; expected 0 or more")]);
+  });
+
+  test("configurations are read as Python reads them, and what is irregular is told", async () => {
+    const text = JSON.stringify(configOf(TINY)).slice(1);
+    await writeFile(join(directory, "config.json"), `\ufeff{"hidden_size": 7, "initializer_range": NaN, ${text}`);
+    const [{ spec }, messages] = await told((warn) => openModel(directory, warn));
+    expect(spec.hiddenSize).toBe(TINY.hiddenSize);
+    expect(messages).toHaveLength(3);
+    await writeFile(join(directory, "config.json"), `{"rms_norm_eps": 1, ${text.replace(/"rms_norm_eps":[^,}]+/, '"rms_norm_eps":NaN')}`);
+    await expectError(
+      openModel(directory, () => {}),
+      "FILE_INVALID",
+      "rms_norm_eps is NaN",
+    );
+  });
+
+  test("text alone: a directory without a model, a GGUF that holds a vocabulary", async () => {
+    const config = { chat_template: "t" };
+    await rm(directory, { recursive: true });
+    await mkdir(directory);
+    await writeFile(join(directory, "tokenizer.json"), "{}");
+    await writeJson(join(directory, "tokenizer_config.json"), config);
+    const tokenizer = { kind: "huggingface", directory, endTokens: [] as number[] };
+    expect(await openText(directory)).toEqual({ name: "model", chatTemplates: new Map([["default", "t"]]), tokenizer });
+    await writeJson(join(directory, "generation_config.json"), { eos_token_id: [3, 900] });
+    expect(await openText(directory)).toMatchObject({ tokenizer: { ...tokenizer, endTokens: [3, 900] } });
+    await writeGguf(gguf, { metadata: { "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.tokens": ["a"], "tokenizer.chat_template": "u" } });
+    expect(await openText(gguf)).toMatchObject({
+      name: "model.gguf",
+      chatTemplates: new Map([["default", "u"]]),
+      tokenizer: { kind: "gguf", path: gguf },
+    });
+    await expectError(openText(join(root, "absent")), "FILE_NOT_FOUND", "absent", "tokenizer.json");
+  });
+
+  test("tokenizer and chat templates", async () => {
+    const templates = async (): Promise<Record<string, string>> => Object.fromEntries((await openModel(directory)).chatTemplates);
+    expect(await openModel(directory)).toMatchObject({ tokenizer: undefined, chatTemplates: new Map() });
     await writeFile(join(directory, "tokenizer.json"), "{}");
     const settings = join(directory, "tokenizer_config.json");
     await writeJson(settings, { chat_template: "string", model_max_length: 1e30 });
-    expect(await openModel(directory)).toMatchObject({ tokenizer: { kind: "huggingface", directory }, chatTemplate: "string" });
+    expect((await openModel(directory)).tokenizer).toMatchObject({ kind: "huggingface", directory });
+    expect(await templates()).toEqual({ default: "string" });
+    await writeJson(join(directory, "chat_template.json"), { chat_template: "processor's" });
+    expect(await templates()).toEqual({ default: "string" });
     const list = [
       { name: "tool_use", template: "a" },
       { name: "default", template: "b" },
     ];
     await writeJson(settings, { chat_template: list });
-    expect((await openModel(directory)).chatTemplate).toBe("b");
-    await writeJson(settings, { chat_template: list.slice(0, 1) });
-    expect((await openModel(directory)).chatTemplate).toBe(undefined);
+    expect(await templates()).toEqual({ tool_use: "a", default: "b" });
     await writeJson(settings, { chat_template: 7 });
     await expectError(openModel(directory), "FILE_INVALID", "chat_template is 7");
     await writeFile(join(directory, "chat_template.jinja"), "file");
-    expect((await openModel(directory)).chatTemplate).toBe("file");
-    expect((await openMetadata({ "tokenizer.chat_template": "gguf" })).chatTemplate).toBe("gguf");
+    expect(await templates()).toEqual({ default: "file" });
+    await mkdir(join(directory, "additional_chat_templates"));
+    await writeFile(join(directory, "additional_chat_templates", "rag.jinja"), "more");
+    expect(await templates()).toEqual({ default: "file", rag: "more" });
+    const { chatTemplates } = await openMetadata({ "tokenizer.chat_template": "gguf", "tokenizer.chat_template.tool_use": "named" });
+    expect(Object.fromEntries(chatTemplates)).toEqual({ default: "gguf", tool_use: "named" });
+    await expectError(openMetadata({ "tokenizer.chat_template.x": 5 }), "FILE_INVALID", "tokenizer.chat_template.x is 5");
   });
 });
 
@@ -324,7 +397,7 @@ async function survive(seeds: number, write: (seed: number) => Promise<string>):
     const path = await write(seed);
     const start = performance.now();
     try {
-      await openModel(path);
+      await openModel(path, () => {});
       opened++;
     } catch (error) {
       const known = error instanceof KvasirError && /^(FILE_|UNSUPPORTED_(FORMAT|MODEL))/.test(error.code);

@@ -28,7 +28,7 @@ test("bytes of weights, by their types", () => {
 });
 
 describe("tokens", () => {
-  const facts = { bosToken: -1, eosToken: -1, addsBos: false, prefixSpace: false, bosText: "", eosText: "" };
+  const facts = { bosToken: -1, eosToken: -1, endTokens: [], addsBos: false, prefixSpace: false, bosText: "", eosText: "" };
   const vocabularyOf = (pieces: string[], special: number[]): Vocabulary => {
     return buildVocabulary(pieces.map((piece) => Buffer.from(piece)), special, facts); // biome-ignore format: a line
   };

@@ -1,9 +1,12 @@
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Engine } from "../../../lib/engine.ts";
+import type { KvasirWarning } from "../../../lib/errors.ts";
 import type { NativeConfig, NativeModule } from "../../../lib/native/addon.ts";
 import { openParts } from "../../../lib/run/parts.ts";
 import { expectError } from "../../support/expect.ts";
 import { FakeNative } from "../../support/fake-native.ts";
+import { writeJson } from "../../support/files.ts";
 import { TINY, writeModel } from "../../support/models.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
@@ -57,6 +60,23 @@ test("what onProgress throws ends loading, too", async () => {
     throw mine;
   };
   await expect(openParts(directory, { onProgress }, module)).rejects.toBe(mine);
+});
+
+test("warnings go to onWarning; what it throws ends opening", async () => {
+  const { module } = fakeModule();
+  const warned = join(directory, "warned");
+  await writeModel(warned, TINY);
+  await writeJson(join(warned, "generation_config.json"), { eos_token_id: [2, 99], top_k: -1 });
+  const warnings: KvasirWarning[] = [];
+  const { source, native } = await openParts(warned, { onWarning: (warning) => warnings.push(warning) }, module);
+  expect(source).toMatchObject({ endTokens: [2], defaults: { topK: 0 } });
+  expect(warnings.map(({ code }) => code)).toEqual(["KVASIR_SETTING_IGNORED", "KVASIR_SETTING_IGNORED"]);
+  await native.close();
+  const stop = (): never => {
+    throw new Error("stop");
+  };
+  await expect(openParts(warned, { onWarning: stop }, module)).rejects.toThrow("stop");
+  await expectError(openParts(warned, { onWarning: 5 as never }, module), "INVALID_ARGUMENT", "onWarning");
 });
 
 test("paths and options that are wrong are typed errors", async () => {

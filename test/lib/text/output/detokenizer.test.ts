@@ -9,7 +9,15 @@ const HELLO = 257;
 function vocabulary(prefixSpace: boolean): Vocabulary {
   const pieces: Uint8Array[] = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte));
   pieces.push(Buffer.from("<s>"), Buffer.from(" hello"));
-  return buildVocabulary(pieces, [BOS], { bosToken: BOS, eosToken: -1, addsBos: true, prefixSpace, bosText: "<s>", eosText: "" });
+  return buildVocabulary(pieces, [BOS], {
+    bosToken: BOS,
+    eosToken: -1,
+    endTokens: [],
+    addsBos: true,
+    prefixSpace,
+    bosText: "<s>",
+    eosText: "",
+  });
 }
 
 function stream(tokens: Iterable<number>, options: { special: boolean; start: boolean }, prefixSpace = true): string[] {

@@ -113,7 +113,7 @@ test.each<[string, Map<string, GgufValue>, string, string]>([
   ["scores of another length", metadata("llama", spm, { scores: [1] }), "FILE_INVALID", "scores"],
   ["types of another type", metadata("llama", spm, { token_type: ["x"] }), "FILE_INVALID", "token_type"],
   ["tokens that are none", metadata("llama", spm, { tokens: 5 }), "FILE_INVALID", "tokens"],
-  ["an id beyond the vocabulary", metadata("llama", spm, { bos_token_id: 1e6 }), "FILE_INVALID", "1000000"],
+  ["an id that is none", metadata("llama", spm, { bos_token_id: 1.5 }), "FILE_INVALID", "1.5"],
   ["a flag that is a number", metadata("llama", spm, { add_bos_token: 1 }), "FILE_INVALID", "add_bos_token"],
   ["a byte token out of range", metadata("llama", [["<0x-1>", BYTE]]), "FILE_INVALID", "<0x-1>"],
   ["a merge of one token", metadata("gpt2", spm, { pre: "gpt-2", merges: ["ab"] }), "FILE_INVALID", "merges[0]"],

@@ -69,22 +69,42 @@ describe("tokenizer.json", () => {
     expect(whole.encode("<s>", PLAIN)).toEqual([8, 7]);
   });
 
-  test("a chat's text continues after its special tokens, and what is masked stays text", async () => {
+  test("a chat's text continues after its special tokens, and what the template didn't write stays text", async () => {
     const codec = await open(base);
-    expect(encodeChat(codec, { text: "<s>a<s>a", masks: [] })).toEqual([0, 2, 0, 2]);
-    expect(encodeChat(codec, { text: "<s>a\ue000s>a", masks: [["\ue000", "<"]] })).toEqual([0, 2, 8, 7, 2]);
+    expect(encodeChat(codec, { text: "<s>a<s>a", written: [[0, 8]] })).toEqual([0, 2, 0, 2]);
+    expect(encodeChat(codec, { text: "<s>a<s>a", written: [[0, 3]] })).toEqual([0, 2, 8, 7, 2]);
+    // Of which a part was given, is none.
+    expect(
+      encodeChat(codec, {
+        text: "<s>a<s>a",
+        written: [
+          [0, 4],
+          [5, 8],
+        ],
+      }),
+    ).toEqual([0, 2, 8, 7, 2]);
+    expect(
+      encodeChat(codec, {
+        text: "<s>a<s>a",
+        written: [
+          [0, 6],
+          [7, 8],
+        ],
+      }),
+    ).toEqual([0, 2, 8, 7, 2]);
+    expect(encodeChat(codec, { text: "<s>a<s>a", written: [] })).toEqual(codec.encodePlain("<s>a<s>a", true));
   });
 
   test("white space beside a token that strips it", async () => {
     const codec = await open({ ...base, added_tokens: [{ ...special, lstrip: true, rstrip: true }] });
-    expect(encodeChat(codec, { text: "a  <s> \n a\ue000", masks: [["\ue000", "<"]] })).toEqual([4, 0, 2, 5]);
+    expect(encodeChat(codec, { text: "a  <s> \n a<", written: [[3, 6]] })).toEqual([4, 0, 2, 5]);
     expect(codec.encode("a  <s> \n a<", { addSpecial: false, parseSpecial: true })).toEqual([4, 0, 2, 5]);
   });
 
   test("a normalizer that folds characters never makes control of a chat's content", async () => {
     const codec = await open({ ...base, normalizer: { type: "NFKC" }, added_tokens: [{ ...special, normalized: true }] });
     expect(codec.encode("＜s＞", { addSpecial: false, parseSpecial: true })).toEqual([0]);
-    expect(encodeChat(codec, { text: "<s>＜s＞", masks: [] })).toEqual([0, 8, 7]);
+    expect(encodeChat(codec, { text: "<s>＜s＞", written: [[0, 6]] })).toEqual([0, 8, 7]);
   });
 
   test("names of BOS and EOS come from tokenizer_config.json", async () => {

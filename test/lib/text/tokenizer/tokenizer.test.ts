@@ -1,26 +1,25 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
-import { Tokenizer } from "../../../../lib/text/tokenizer/tokenizer.ts";
+import { TokenizerClient } from "../../../../lib/text/tokenizer/tokenizer.ts";
 import { workerUrl } from "../../../../lib/workers/worker-client.ts";
 import { hasShared, sharedPath } from "../../../support/shared.ts";
 
 describe.skipIf(!hasShared)("the tokenizer in its worker", () => {
   test("text comes back from its tokens", async () => {
-    const tales = await Tokenizer.open({ kind: "gguf", path: sharedPath("models", "tales", "tales-q4_0.gguf") });
-    const spm = await Tokenizer.open({ kind: "gguf", path: sharedPath("tokenizers", "vocab", "ggml-vocab-llama-spm.gguf") });
+    const tales = await TokenizerClient.open({ kind: "gguf", path: sharedPath("models", "tales", "tales-q4_0.gguf") });
+    const spm = await TokenizerClient.open({ kind: "gguf", path: sharedPath("tokenizers", "vocab", "ggml-vocab-llama-spm.gguf") });
     for (const text of ["", " ", "  Once upon\n\n a time ", "é🙂\u200d", "\ufeffx", "\u0000", "<0x0A>▁x", "12345"]) {
       for (const tokenizer of [tales, spm])
         expect(tokenizer.detokenize(await tokenizer.encode(text))).toBe(text.replaceAll("▁", tokenizer === spm ? " " : "▁"));
     }
     expect(await tales.encode("a\ud800b")).toEqual(await tales.encode("a\ufffdb"));
-    expect(tales.specialTexts).toEqual(["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>"]);
-    expect(await tales.encodeChat({ text: "<|im_start|>", masks: [] })).toEqual(Int32Array.of(1));
+    expect(await tales.encodeChat({ text: "<|im_start|>", written: [[0, 12]] })).toEqual(Int32Array.of(1));
     await Promise.all([tales.close(), spm.close()]);
   });
 
   test("many calls at once, then close", async () => {
-    const tokenizer = await Tokenizer.open({ kind: "huggingface", directory: sharedPath("models", "tales") });
+    const tokenizer = await TokenizerClient.open({ kind: "huggingface", directory: sharedPath("models", "tales") });
     const texts = Array.from({ length: 100 }, (_, i) => `Text ${i}.`);
     const all = await Promise.all(texts.map((text) => tokenizer.encode(text)));
     expect(all.map((ids) => tokenizer.detokenize(ids))).toEqual(texts);
@@ -33,15 +32,15 @@ describe.skipIf(!hasShared)("the tokenizer in its worker", () => {
   test("an idle worker lets the process end", async () => {
     const module = new URL("../text/tokenizer/tokenizer.js", workerUrl("tokenizer-worker")).href;
     const source = JSON.stringify({ kind: "huggingface", directory: sharedPath("models", "tales") });
-    const program = `import { Tokenizer } from ${JSON.stringify(module)}; const t = await Tokenizer.open(${source}); console.log((await t.encode("Hi")).length);`;
+    const program = `import { TokenizerClient } from ${JSON.stringify(module)}; const t = await TokenizerClient.open(${source}); console.log((await t.encode("Hi")).length);`;
     const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", program], { timeout: 20_000 });
     expect(Number(stdout)).toBeGreaterThan(0);
   });
 
   test("errors of the files reach the caller", async () => {
-    await expect(Tokenizer.open({ kind: "huggingface", directory: "/nowhere" })).rejects.toMatchObject({ code: "FILE_NOT_FOUND" });
+    await expect(TokenizerClient.open({ kind: "huggingface", directory: "/nowhere" })).rejects.toMatchObject({ code: "FILE_NOT_FOUND" });
     const path = sharedPath("tokenizers", "vocab", "ggml-vocab-falcon.gguf");
-    await expect(Tokenizer.open({ kind: "gguf", path })).rejects.toMatchObject({
+    await expect(TokenizerClient.open({ kind: "gguf", path })).rejects.toMatchObject({
       code: "UNSUPPORTED_TOKENIZER",
       message: expect.stringContaining("falcon"),
     });

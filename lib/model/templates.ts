@@ -1,0 +1,61 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { KvasirError, show, type Warn } from "../errors.ts";
+import type { GgufFile } from "../files/gguf.ts";
+import { isJsonObject, readJsonIfPresent } from "../files/json.ts";
+import { fileSizeIfPresent, readText } from "../files/reader.ts";
+
+/** The name of a template that nothing else is asked for. */
+const DEFAULT = "default";
+
+/**
+ * A directory's chat templates by name: in files of their own, today; before, a setting of the tokenizer, which files replace. What is
+ * irregular about tokenizer_config.json is told by the tokenizer, which reads it, too.
+ */
+export async function templatesOfDirectory(directory: string, warn: Warn): Promise<Map<string, string>> {
+  const templates = await templatesInFiles(directory);
+  if (templates.size > 0) return templates;
+  for (const name of ["chat_template.json", "tokenizer_config.json"]) {
+    const path = join(directory, name);
+    const config = await readJsonIfPresent(path, name === "tokenizer_config.json" ? () => {} : warn);
+    const setting = config?.chat_template ?? undefined;
+    if (setting !== undefined) for (const entry of namedTemplates(path, setting)) templates.set(entry.name, entry.template);
+  }
+  return templates;
+}
+
+async function templatesInFiles(directory: string): Promise<Map<string, string>> {
+  const templates = new Map<string, string>();
+  const path = join(directory, "chat_template.jinja");
+  if ((await fileSizeIfPresent(path)) !== undefined) templates.set(DEFAULT, await readText(path));
+  const folder = join(directory, "additional_chat_templates");
+  // A folder that is absent or no folder has none.
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names.filter((file) => file.endsWith(".jinja")).sort()) {
+    templates.set(name.slice(0, -".jinja".length), await readText(join(folder, name)));
+  }
+  return templates;
+}
+
+function namedTemplates(path: string, setting: unknown): { name: string; template: string }[] {
+  if (typeof setting === "string") return [{ name: DEFAULT, template: setting }];
+  if (Array.isArray(setting) && setting.every(isNamedTemplate)) return setting;
+  throw new KvasirError("FILE_INVALID", `${path}: chat_template is ${show(setting)}; expected a string or a list of { name, template }`);
+}
+
+function isNamedTemplate(value: unknown): value is { name: string; template: string } {
+  return isJsonObject(value) && typeof value.name === "string" && typeof value.template === "string";
+}
+
+const GGUF_KEY = "tokenizer.chat_template";
+
+/** A GGUF file's chat templates: `tokenizer.chat_template`, and `tokenizer.chat_template.NAME`. */
+export function templatesOfGguf({ path, metadata }: GgufFile): Map<string, string> {
+  const templates = new Map<string, string>();
+  for (const [key, value] of metadata) {
+    if (key !== GGUF_KEY && !key.startsWith(`${GGUF_KEY}.`)) continue;
+    if (typeof value !== "string") throw new KvasirError("FILE_INVALID", `${path}: ${key} is ${show(value)}; expected a string`);
+    templates.set(key === GGUF_KEY ? DEFAULT : key.slice(GGUF_KEY.length + 1), value);
+  }
+  return templates;
+}

@@ -1,0 +1,39 @@
+import { fileURLToPath } from "node:url";
+import { checkBoolean, checkKeys, checkString } from "../check.ts";
+import type { Warn } from "../errors.ts";
+import type { TextSource } from "../model/spec.ts";
+import { ChatTemplate } from "../text/chat/template.ts";
+import { type EncodeOptions, TokenizerClient } from "../text/tokenizer/tokenizer.ts";
+
+/** What an engine uses of the tokenizer. */
+export type TextTokenizer = Pick<TokenizerClient, "vocabulary" | "encode" | "encodeChat" | "detokenize" | "close">;
+
+/** Ids of a text, whoever asks for them; the options are checked. */
+export function encodeText(tokenizer: TextTokenizer, text: string, options: EncodeOptions | undefined): Promise<Int32Array> {
+  const { addSpecial = true, parseSpecial = true } = checkKeys<EncodeOptions>("options", options, ["addSpecial", "parseSpecial"]);
+  return tokenizer.encode(checkString("text", text), {
+    addSpecial: checkBoolean("addSpecial", addSpecial),
+    parseSpecial: checkBoolean("parseSpecial", parseSpecial),
+  });
+}
+
+/** A model's text side, opened: what turns text and conversations into ids. */
+export interface TextParts {
+  tokenizer: TextTokenizer | undefined;
+  /** Of models that have a tokenizer. */
+  chat: Pick<ChatTemplate, "render"> | undefined;
+}
+
+/** Opens tokenizer and chat templates, for an engine or without one. */
+export async function openTextParts({ tokenizer: source, chatTemplates }: TextSource, warn: Warn): Promise<TextParts> {
+  if (source === undefined) return { tokenizer: undefined, chat: undefined };
+  const tokenizer = await TokenizerClient.open(source, warn);
+  const { bosText, eosText } = tokenizer.vocabulary;
+  return { tokenizer, chat: chatTemplates.size === 0 ? undefined : new ChatTemplate(chatTemplates, { bosText, eosText }) };
+}
+
+/** Where a model's files are: `"tales"` is the bundled model, all else a path. */
+export function modelPath(model: unknown): string {
+  const path = checkString("model", model);
+  return path === "tales" ? fileURLToPath(new URL("../../models/tales-q4_0.gguf", import.meta.url)) : path;
+}

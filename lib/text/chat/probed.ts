@@ -1,0 +1,98 @@
+import { Importer } from "../jinja/data.ts";
+import { Meter } from "../jinja/meter.ts";
+import { ofTemplate, rangesOf, type Str } from "../jinja/strings.ts";
+import { Template } from "../jinja/template.ts";
+import type { Value } from "../jinja/values.ts";
+import { wellFormed } from "../tokenizer/codec.ts";
+import { type Abilities, fitted } from "./abilities.ts";
+import { cutAtFinalMessage, withMarkedFinal } from "./continuation.ts";
+import type { Chat, ChatMessage, RenderedChat } from "./messages.ts";
+import { probe } from "./probe.ts";
+
+/** The texts of a model's tokens that templates know as `bos_token` and `eos_token`; "" when there is none. */
+export interface TemplateTokens {
+  bosText: string;
+  eosText: string;
+}
+
+/** What any rendering may cost: 3,000 steps, which is a millisecond or two. Published templates take a fifth of it at most. */
+const BASE_UNITS = 50_000;
+
+/** What it may cost beyond that for each unit of what is given. Llama-3.2-Vision's template, which looks at each character, takes 145. */
+const UNITS_FOR_INPUT = 192;
+
+/** What one probe may cost, and all together: they are a few small messages. Command-A-Reasoning's template takes 16,000 and 209,000. */
+const PROBE_UNITS = 60_000;
+const ALL_PROBES_UNITS = 300_000;
+
+/** One template, and what it can take. */
+export class ProbedTemplate {
+  readonly #template: Template;
+  readonly #tokens: TemplateTokens;
+  readonly #now: (() => Date) | undefined;
+  readonly #abilities: Abilities;
+
+  /** Throws a TemplateError for what is no template. */
+  constructor(source: string, tokens: TemplateTokens, now: (() => Date) | undefined) {
+    this.#template = new Template(source);
+    this.#tokens = tokens;
+    this.#now = now;
+    this.#abilities = this.#probe();
+  }
+
+  /** Throws a TemplateError, or a DataError for what is no JSON. */
+  render(input: Chat): RenderedChat {
+    const messages = input.messages.map((message) => fitted(message, this.#abilities));
+    if (input.continueFinalMessage !== true) return rendered(this.#render(input, messages));
+    const { marked, final } = withMarkedFinal(messages);
+    return rendered(cutAtFinalMessage(this.#render({ ...input, addGenerationPrompt: false }, marked), final));
+  }
+
+  /** What uses up a probe's fuel isn't probed further. */
+  #probe(): Abilities {
+    let left = ALL_PROBES_UNITS;
+    return probe((input) => {
+      const meter = new Meter(Math.min(left, PROBE_UNITS));
+      left -= meter.left;
+      try {
+        return this.#run(this.#variables(input, input.messages, new Importer()), meter).text;
+      } finally {
+        left = meter.left > 0 ? left + meter.left : 0;
+      }
+    });
+  }
+
+  #render(input: Chat, messages: readonly ChatMessage[]): Str {
+    const importer = new Importer();
+    const variables = this.#variables(input, messages, importer);
+    return this.#run(variables, new Meter(BASE_UNITS + UNITS_FOR_INPUT * importer.size));
+  }
+
+  #run(variables: ReadonlyMap<string, Value>, meter: Meter): Str {
+    return this.#template.render(variables, meter, this.#now);
+  }
+
+  #variables(input: Chat, messages: readonly ChatMessage[], importer: Importer): Map<string, Value> {
+    const { bosText, eosText } = this.#tokens;
+    const variables = new Map<string, Value>([
+      ["bos_token", ofTemplate(bosText)],
+      ["eos_token", ofTemplate(eosText)],
+      ["add_generation_prompt", input.addGenerationPrompt ?? true],
+      // Templates tell "none" from "undefined": Python passes None.
+      ["documents", null],
+    ]);
+    for (const [name, value] of Object.entries(input.templateVars ?? {})) {
+      if (value !== undefined) variables.set(name, importer.value(value, `templateVars.${name}`));
+    }
+    variables.set("messages", importer.value(messages, "messages"));
+    variables.set("tools", importer.value(input.tools ?? null, "tools"));
+    return variables;
+  }
+}
+
+function rendered(string: Str): RenderedChat {
+  const ranges = rangesOf(string);
+  const written: [number, number][] = [];
+  for (let i = 0; i < ranges.length; i += 2) written.push([ranges[i]!, ranges[i + 1]!]);
+  return { text: wellFormed(string.text), written };
+}
