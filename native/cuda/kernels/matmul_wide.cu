@@ -129,16 +129,6 @@ __device__ inline void multiply_ranges(const Launch& launch, const Work& work, S
   }
 }
 
-// Registers of a thread, which the warpgroups of a block share out among themselves.
-template <int count>
-__device__ inline void take_registers() {
-  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(count));
-}
-template <int count>
-__device__ inline void leave_registers() {
-  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count));
-}
-
 // Blocks of a multiprocessor, as registers allow.
 template <int width, int ranks>
 inline constexpr int kBlocks = width == 32 || (width == 64 && ranks == kRanges) ? 2 : 1;
