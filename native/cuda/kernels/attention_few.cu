@@ -7,7 +7,7 @@
 // Bytes: K and V of a row once a tile. Limited by latency at short contexts, by memory at long ones.
 #include <algorithm>
 
-#include "cuda/kernels/attention_state.cuh"
+#include "cuda/kernels/attention_split.cuh"
 #include "cuda/kernels/attention_tensor.h"
 #include "cuda/kernels/launch.h"
 

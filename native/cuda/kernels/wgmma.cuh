@@ -15,6 +15,11 @@ __device__ inline uint64_t describe_operand(const void* start, uint32_t along_k,
          static_cast<uint64_t>(along_tokens >> 4) << 32;
 }
 
+// The operand that begins so many bytes after another.
+__device__ inline uint64_t operand_at(uint64_t operand, uint32_t bytes) {
+  return (operand & 0xffffffff00000000u) | (static_cast<uint32_t>(operand) + (bytes >> 4));
+}
+
 // Registers written before this may be operands of the wgmmas after it.
 __device__ inline void wgmma_fence() {
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
@@ -37,6 +42,16 @@ template <int count>
 __device__ inline void hold(uint32_t (&a)[count][4]) {
 #pragma unroll
   for (int i = 0; i < count * 4; ++i) asm volatile("" ::"r"(a[i / 4][i % 4]) : "memory");
+}
+
+// Registers of a thread, which the warpgroups of a block share out among themselves.
+template <int count>
+__device__ inline void take_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(count));
+}
+template <int count>
+__device__ inline void leave_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count));
 }
 
 // Without `add`, c is overwritten.
@@ -90,14 +105,19 @@ __device__ inline void wgmma<128>(float (&c)[64], const uint32_t (&a)[4], uint64
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)));
 }
 
-// Registers of a thread, which the warpgroups of a block share out among themselves.
-template <int count>
-__device__ inline void take_registers() {
-  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(count));
-}
-template <int count>
-__device__ inline void leave_registers() {
-  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count));
+// The same with operand A in shared memory, in the order of operand B.
+__device__ inline void wgmma(float (&c)[32], uint64_t a, uint64_t b, bool add) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
+      "%32, %33, p, 1, 1, 0, 0;\n}"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]), "+f"(c[4]), "+f"(c[5]), "+f"(c[6]), "+f"(c[7]), "+f"(c[8]), "+f"(c[9]), "+f"(c[10]),
+        "+f"(c[11]), "+f"(c[12]), "+f"(c[13]), "+f"(c[14]), "+f"(c[15]), "+f"(c[16]), "+f"(c[17]), "+f"(c[18]), "+f"(c[19]), "+f"(c[20]),
+        "+f"(c[21]), "+f"(c[22]), "+f"(c[23]), "+f"(c[24]), "+f"(c[25]), "+f"(c[26]), "+f"(c[27]), "+f"(c[28]), "+f"(c[29]), "+f"(c[30]),
+        "+f"(c[31])
+      : "l"(a), "l"(b), "r"(static_cast<int>(add)));
 }
 
 }  // namespace kvasir::cuda
