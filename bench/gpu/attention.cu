@@ -2,7 +2,7 @@
 //
 // check  rows of prompts, guesses and decode in one step: against float64 softmax over the operands as rounded, and their bits against those of
 //        the other kernels and of any chunks. What no token has written is NaN, pages before a window are gone.
-// Then, without `check`: causal prefill and decode of Llama-3.1-8B's shape (32 heads of 128, 8 kv heads), of graphs of launches, medians of five.
+// Caches of float16 and bfloat16. Then, without `check`: causal prefill and decode of Llama-3.1-8B's shape (32 heads of 128, 8 kv heads), of graphs of launches, medians of five.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -41,6 +41,7 @@ std::vector<Element> download(const DeviceBuffer& buffer, size_t count) {
 
 struct Shape {
   int heads, kv_heads, head_size, window;
+  DType type = DType::F16;  // of the cache
 };
 
 // Tokens of a row: `count` from position `start` on.
@@ -56,13 +57,14 @@ __host__ __device__ inline float noise(uint32_t seed, uint64_t place) {
 }
 
 // Keys, or values, of the positions below `length`, block by block, in the row's pages.
+template <class Element>
 __global__ void fill_row(View part, KvLayer cache, const int32_t* pages, int first_page, bool is_key, int length, uint32_t seed) {
   const int position = first_page * kPage + blockIdx.x, head = blockIdx.y;
   if (position >= length) return;
-  auto* to = head_of<__nv_bfloat16>(part, cache, pages[blockIdx.x / kPage], head);
+  auto* to = head_of<Element>(part, cache, pages[blockIdx.x / kPage], head);
   for (int d = threadIdx.x; d < cache.head_size; d += blockDim.x) {
     const float value = noise(seed, (uint64_t(position) * cache.kv_heads + head) * cache.head_size + d);
-    to[is_key ? key_place(cache, position, d) : value_place(cache, position, d)] = __float2bfloat16_rn(value);
+    put(&to[is_key ? key_place(cache, position, d) : value_place(cache, position, d)], value);
   }
 }
 
@@ -87,8 +89,8 @@ class Cache {
       *part = std::make_unique<DeviceBuffer>(count * stride * 2);
       check(cudaMemset((*part)->address(), 0xff, count * stride * 2), "poison");
     }
-    layer_ = {.k = {k_->address(), DType::BF16, stride},
-              .v = {v_->address(), DType::BF16, stride},
+    layer_ = {.k = {k_->address(), shape.type, stride},
+              .v = {v_->address(), shape.type, stride},
               .kv_heads = shape.kv_heads,
               .head_size = shape.head_size,
               .page_size = kPage};
@@ -99,7 +101,10 @@ class Cache {
       const dim3 blocks(indptr_[row + 1] * kPage - indptr_[row] * kPage, shape.kv_heads);
       const auto* pages = static_cast<const int32_t*>(device_pages->address()) + indptr_[row];
       for (bool key : {true, false}) {
-        fill_row<<<blocks, 64>>>(key ? layer_.k : layer_.v, layer_, pages, first_[row], key, lengths[row], 2 * row + key);
+        with_element(shape.type, [&](auto element) {
+          fill_row<decltype(element)>
+              <<<blocks, 64>>>(key ? layer_.k : layer_.v, layer_, pages, first_[row], key, lengths[row], 2 * row + key);
+        });
       }
     }
     check_launch("cache");
@@ -206,7 +211,15 @@ void run_wide(const Attention& op, cudaStream_t stream) {
   attend_prompt(op, stream);
 }
 
+template <class Element>
+__device__ double as_operand(float x) {
+  Element rounded;
+  put(&rounded, x);
+  return double(to_float(rounded));
+}
+
 // A block a (token, head): the exact sums over operands as the tensor cores have them.
+template <class Element>
 __global__ void attend_exactly(Attention op, StepView step, PageTables tables, double* out) {
   extern __shared__ double weights[];
   const int token = blockIdx.x, head = blockIdx.y, D = op.cache.head_size, kv_head = head / (op.query_heads / op.cache.kv_heads);
@@ -215,10 +228,10 @@ __global__ void attend_exactly(Attention op, StepView step, PageTables tables, d
   const float scale = op.scale * kLog2E;
   __shared__ double total;
   for (int key = first + threadIdx.x; key <= position; key += blockDim.x) {
-    const auto* k = head_of<__nv_bfloat16>(op.cache.k, op.cache, page_of(tables, row, key, kPage), kv_head);
+    const auto* k = head_of<Element>(op.cache.k, op.cache, page_of(tables, row, key, kPage), kv_head);
     double score = 0;
     for (int d = 0; d < D; ++d) {
-      score += double(__bfloat162float(__float2bfloat16_rn(q[d] * scale))) * double(__bfloat162float(k[key_place(op.cache, key, d)]));
+      score += as_operand<Element>(q[d] * scale) * double(to_float(k[key_place(op.cache, key, d)]));
     }
     weights[key - first] = exp2(score);
   }
@@ -231,8 +244,8 @@ __global__ void attend_exactly(Attention op, StepView step, PageTables tables, d
   for (int d = threadIdx.x; d < D; d += blockDim.x) {
     double sum = 0;
     for (int key = first; key <= position; ++key) {
-      const auto* v = head_of<__nv_bfloat16>(op.cache.v, op.cache, page_of(tables, row, key, kPage), kv_head);
-      sum += weights[key - first] * double(__bfloat162float(v[value_place(op.cache, key, d)]));
+      const auto* v = head_of<Element>(op.cache.v, op.cache, page_of(tables, row, key, kPage), kv_head);
+      sum += weights[key - first] * double(to_float(v[value_place(op.cache, key, d)]));
     }
     out[int64_t(token) * op.query_heads * D + head * D + d] = sum / total;
   }
@@ -242,8 +255,10 @@ __global__ void attend_exactly(Attention op, StepView step, PageTables tables, d
 double worst_error(const Step& step, const std::vector<uint16_t>& out) {
   const Attention& op = step.op();
   const DeviceBuffer sums(out.size() * sizeof(double));
-  attend_exactly<<<dim3(step.tokens(), op.query_heads), 128, 4096 * sizeof(double)>>>(op, view_of(*op.step), op.step->tables[0],
-                                                                                      static_cast<double*>(sums.address()));
+  with_element(op.cache.k.type, [&](auto element) {
+    attend_exactly<decltype(element)><<<dim3(step.tokens(), op.query_heads), 128, 4096 * sizeof(double)>>>(
+        op, view_of(*op.step), op.step->tables[0], static_cast<double*>(sums.address()));
+  });
   check_launch("exact attention");
   const auto exact = download<double>(sums, out.size());
   const size_t D = op.cache.head_size;
@@ -299,17 +314,19 @@ bool check_shape(const Shape& shape, cudaStream_t stream) {
   for (size_t i = 0; i < whole.size(); i += step.columns()) differ_sync += std::memcmp(&whole[i], &other[i], step.columns() * 2) != 0;
   for (int most : {1, 16, 17, 50, 128}) differ += differing(cache, chunks, whole, most, stream);
   const bool right = worst < 0.015 && differ_sync == 0 && differ == 0;  // weights and results are rounded to bfloat16
-  std::printf("%2d heads of %-3d %2d kv heads window %-4d error %.4f, bits differ from mma.sync's in %d of %d tokens, in chunks in %d%s\n",
-              shape.heads, shape.head_size, shape.kv_heads, shape.window, worst, differ_sync, step.tokens(), differ,
+  std::printf("%-4s %2d heads of %-3d %2d kv heads window %-4d error %.4f, bits differ from mma.sync's in %d of %d tokens, in chunks in %d%s\n",
+              info(shape.type).name, shape.heads, shape.head_size, shape.kv_heads, shape.window, worst, differ_sync, step.tokens(), differ,
               right ? "" : "   WRONG");
   return right;
 }
 
 bool check_all(cudaStream_t stream) {
   bool right = true;
-  for (int head_size : {64, 128}) {
-    for (int group : {1, 3, 4, 8, 20}) {
-      for (int window : {0, 1, 100, 256}) right &= check_shape({2 * group, 2, head_size, window}, stream);
+  for (DType type : {DType::F16, DType::BF16}) {
+    for (int head_size : {64, 128}) {
+      for (int group : {1, 3, 4, 8, 20}) {
+        for (int window : {0, 1, 100, 256}) right &= check_shape({2 * group, 2, head_size, window, type}, stream);
+      }
     }
   }
   return right;
@@ -345,14 +362,14 @@ double time_launches(const Run& run, const Attention& op, int launches, cudaStre
   return times[times.size() / 2];
 }
 
-void time_prefill(int tokens, cudaStream_t stream) {
-  const Cache cache({32, 8, 128, 0}, {0}, {tokens});
+void time_prefill(DType type, int tokens, cudaStream_t stream) {
+  const Cache cache({32, 8, 128, 0, type}, {0}, {tokens});
   const Step step(cache, {{0, 0, tokens}}, 0);
   const double operations = 4.0 * 128 * 32 * tokens * (tokens + 1.0) / 2;
   const int launches = tokens > 8192 ? 6 : 24;
   const double sync = time_launches(attend_many, step.op(), launches, stream),
                wide = time_launches(attend_prompt, step.op(), launches, stream);
-  std::printf("prefill %6d  wgmma %8.1f us %4.0f TFLOP/s   mma.sync %8.1f us %4.0f TFLOP/s\n", tokens, wide, operations / wide / 1e6, sync,
+  std::printf("%-4s prefill %6d  wgmma %8.1f us %4.0f TFLOP/s   mma.sync %8.1f us %4.0f TFLOP/s\n", info(type).name, tokens, wide, operations / wide / 1e6, sync,
               operations / sync / 1e6);
 }
 
@@ -370,7 +387,9 @@ int main(const std::string& what) {
   check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream");
   if (!check_all(stream)) return 1;
   if (what == "check") return 0;
-  for (int tokens : {1024, 4096, 16384}) time_prefill(tokens, stream);
+  for (DType type : {DType::F16, DType::BF16}) {
+    for (int tokens : {1024, 4096, 16384}) time_prefill(type, tokens, stream);
+  }
   time_decode(64, 8192, stream);
   return 0;
 }

@@ -1,4 +1,4 @@
-// attention of rows with many tokens (prompts) by wgmma, over caches of bfloat16: see attention_state.cuh for the order of sums.
+// attention of rows with many tokens (prompts) by wgmma: see attention_state.cuh for the order of sums.
 //
 // Two warpgroups have a tile of 16 queries a warp, 128 in all; one more warp has pages copied into a ring of splits. While the tensor cores sum a
 // split's values, the warpgroup weighs the scores of the next one; while it weighs and merges, they are the other's. Later tokens see more keys:
@@ -24,8 +24,8 @@ using Place = Turn<kPromptStages>;
 }
 
 // A split that others of the block see.
-template <int D>
-__device__ inline void pass(PromptMemory<D>& shared, Place& turn, int lane) {
+template <class Element, int D>
+__device__ inline void pass(PromptMemory<Element, D>& shared, Place& turn, int lane) {
   wait(&shared.full[turn.stage()].k, turn.parity());  // a stage is not filled again before its copies have come
   wait(&shared.full[turn.stage()].v, turn.parity());
   __syncwarp();
@@ -33,35 +33,36 @@ __device__ inline void pass(PromptMemory<D>& shared, Place& turn, int lane) {
   ++turn.count;
 }
 
-[[maybe_unused]] __device__ inline void pack_all(const Scores& scores, Weights& weights) {
+template <class Element>
+__device__ inline void pack_all(const Scores& scores, Weights& weights) {
 #pragma unroll
-  for (int page = 0; page < kSplitPages; ++page) pack_weights<__nv_bfloat16>(scores, page, weights[page]);
+  for (int page = 0; page < kSplitPages; ++page) pack_weights<Element>(scores, page, weights[page]);
 }
 
 // The splits [split, last], by all warps of a warpgroup.
-template <int D>
+template <class Element, int D>
 __device__ inline void attend_splits(const Attention& op, const PromptPart& own, int split, int last, int group, int lane,
-                                     PromptMemory<D>& shared, Place& turn, State<D>& state) {
+                                     PromptMemory<Element, D>& shared, Place& turn, State<D>& state) {
   Scores scores;
   Weights weights;
   State<D> part;
   Factors factors[2];
   int stage = uniform(turn.stage());
   wait(&shared.full[stage].k, turn.parity());
-  begin_scores<D>(shared, group, stage, scores);
+  begin_scores<Element, D>(shared, group, stage, scores);
   wgmma_wait<0>();
   hold(flat(scores));
   weigh_split(op, own, split, lane, scores, part.largest, part.weight);
   wait(&shared.full[stage].v, turn.parity());
 #pragma unroll 1
   for (; split < last; ++split) {
-    pack_all(scores, weights);
+    pack_all<Element>(scores, weights);
     const Place next{turn.count + 1};
     const int next_stage = uniform(next.stage());
     wait(&shared.full[next_stage].k, next.parity());
-    begin_scores<D>(shared, group, next_stage, scores);
-    clear_unseen<D>(own.seen, split * kSplitKeys, group, shared.splits[stage]);
-    begin_values<D>(weights, shared, stage, part);
+    begin_scores<Element, D>(shared, group, next_stage, scores);
+    clear_unseen<Element, D>(own.seen, split * kSplitKeys, group, shared.splits[stage]);
+    begin_values<Element, D>(weights, shared, stage, part);
     join(state, part, factors);
     wgmma_wait<1>();
     hold(flat(scores));
@@ -75,9 +76,9 @@ __device__ inline void attend_splits(const Attention& op, const PromptPart& own,
     merge_values(state, part, factors);
     turn = next, stage = next_stage;
   }
-  pack_all(scores, weights);
-  clear_unseen<D>(own.seen, split * kSplitKeys, group, shared.splits[stage]);
-  begin_values<D>(weights, shared, stage, part);
+  pack_all<Element>(scores, weights);
+  clear_unseen<Element, D>(own.seen, split * kSplitKeys, group, shared.splits[stage]);
+  begin_values<Element, D>(weights, shared, stage, part);
   wgmma_wait<0>();
   hold(weights);
   hold(flat(part.values));
@@ -93,8 +94,8 @@ __device__ inline void attend_splits(const Attention& op, const PromptPart& own,
 }
 
 // A warp's part of a share.
-template <int D>
-__device__ inline void attend_share(const Attention& op, const Share& share, PromptMemory<D>& shared, Place& turn) {
+template <class Element, int D>
+__device__ inline void attend_share(const Attention& op, const Share& share, PromptMemory<Element, D>& shared, Place& turn) {
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, group = uniform(warp / kGroupWarps),
             tokens = kQueries / share.whole.heads;
   const Tile together = part_of(share, group * kGroupWarps * tokens, kGroupWarps * tokens), tile = part_of(share, warp * tokens, tokens);
@@ -104,38 +105,38 @@ __device__ inline void attend_share(const Attention& op, const Share& share, Pro
     const Range range = range_of(op, together);
     const int last = range.last / kSplitKeys;
     if (lane == 0) shared.parts[warp] = part_of(op, share, tile);
-    keep_queries<D>(op, tile, lane, shared.queries[warp]);
+    keep_queries<Element, D>(op, tile, lane, shared.queries[warp]);
     fence_shared_for_async();
     sync_group(group);
-    for (; split < range.first / kSplitKeys; ++split) pass<D>(shared, turn, lane);
+    for (; split < range.first / kSplitKeys; ++split) pass<Element, D>(shared, turn, lane);
     State<D> state;
     clear(state);
-    attend_splits<D>(op, shared.parts[warp], split, last, group, lane, shared, turn, state);
+    attend_splits<Element, D>(op, shared.parts[warp], split, last, group, lane, shared, turn, state);
     split = last + 1;
     write_out<D>(op, shared.parts[warp].tile, state, lane);
     sync_group(group);  // before queries and parts are others
   }
-  for (; split < end; ++split) pass<D>(shared, turn, lane);
+  for (; split < end; ++split) pass<Element, D>(shared, turn, lane);
 }
 
 // All splits of a share into the ring, by one warp.
-template <int D>
-__device__ inline void bring_share(const Attention& op, const PageTables& tables, const Share& share, PromptMemory<D>& shared,
+template <class Element, int D>
+__device__ inline void bring_share(const Attention& op, const PageTables& tables, const Share& share, PromptMemory<Element, D>& shared,
                                    Place& turn) {
   for (int split = first_split(share); split <= last_split(share); ++split, ++turn.count) {
     const int stage = turn.stage();
     if (turn.count >= kPromptStages) wait(&shared.empty[stage], turn.parity() ^ 1);
-    fetch_split<__nv_bfloat16, D>(op, tables, share.whole.row, share.whole.kv_head, split, share.range, shared.splits[stage],
+    fetch_split<Element, D>(op, tables, share.whole.row, share.whole.kv_head, split, share.range, shared.splits[stage],
                                   shared.full[stage]);
   }
 }
 
-template <int D>
+template <class Element, int D>
 __global__ void __launch_bounds__(kThreads, 1)
     attend_prompt(Attention op, StepView step, PageTables tables, int tokens, int heads_of_tile) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   extern __shared__ __align__(128) uint8_t memory[];
-  auto& shared = *reinterpret_cast<PromptMemory<D>*>(memory);
+  auto& shared = *reinterpret_cast<PromptMemory<Element, D>*>(memory);
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < kPromptStages; ++stage) {
       shared.full[stage].init();
@@ -152,28 +153,30 @@ __global__ void __launch_bounds__(kThreads, 1)
   Place turn;
   if (threadIdx.x >= kBlockWarps * kWarp) {
     leave_registers<24>();
-    if (threadIdx.x / kWarp == kBlockWarps) for_each([&](const Share& share) { bring_share<D>(op, tables, share, shared, turn); });
+    if (threadIdx.x / kWarp == kBlockWarps) for_each([&](const Share& share) { bring_share<Element, D>(op, tables, share, shared, turn); });
   } else {
     take_registers<240>();
-    for_each([&](const Share& share) { attend_share<D>(op, share, shared, turn); });
+    for_each([&](const Share& share) { attend_share<Element, D>(op, share, shared, turn); });
   }
 #endif
 }
 
-template <int D>
+template <class Element, int D>
 void launch_kernel(const Attention& op, cudaStream_t stream) {
   const StepInputs& step = *op.step;
   const int heads = std::min(kQueries, op.query_heads / op.cache.kv_heads), tokens_of_block = kBlockWarps * (kQueries / heads);
   const Grid grid{.blocks = dim3(op.cache.kv_heads, (step.tokens + tokens_of_block - 1) / tokens_of_block),
                   .threads = kThreads,
-                  .shared = sizeof(PromptMemory<D>)};
-  launch("attention of prompts", attend_prompt<D>, grid, stream, op, view_of(step), step.tables[op.group], step.tokens, heads);
+                  .shared = sizeof(PromptMemory<Element, D>)};
+  launch("attention of prompts", attend_prompt<Element, D>, grid, stream, op, view_of(step), step.tables[op.group], step.tokens, heads);
 }
 
 }  // namespace
 
 void attend_prompt(const Attention& op, cudaStream_t stream) {
-  op.cache.head_size == 64 ? launch_kernel<64>(op, stream) : launch_kernel<128>(op, stream);
+  with_tensor_shape(op, [&](auto element, auto size) {
+    if constexpr (size % 64 == 0) launch_kernel<decltype(element), size>(op, stream);
+  });
 }
 
 }  // namespace kvasir::cuda

@@ -7,9 +7,9 @@ namespace kvasir::cuda {
 
 namespace {
 
-// Whether attend_prompt is made for this cache and this device.
+// Whether attend_prompt is made for these heads and this device.
 bool can_run_wgmma(const Attention& op) {
-  return has_wgmma() && op.cache.k.type == DType::BF16 && op.cache.head_size % 64 == 0;
+  return has_wgmma() && op.cache.head_size % 64 == 0;
 }
 
 }  // namespace

@@ -17,13 +17,13 @@ struct PromptPart {
 };
 
 // A block's shared memory.
-template <int D>
+template <class Element, int D>
 struct PromptMemory {
-  Split<__nv_bfloat16, D> splits[kPromptStages];
+  Split<Element, D> splits[kPromptStages];
   Arrival full[kPromptStages];
   uint64_t empty[kPromptStages];
   PromptPart parts[kBlockWarps];
-  alignas(128) __nv_bfloat16 queries[kBlockWarps][kQueries * D];
+  alignas(128) Element queries[kBlockWarps][kQueries * D];
 };
 
 // Operand A of a split's values.
@@ -41,33 +41,33 @@ __device__ inline int uniform(int value) {
 }
 
 // The operand of keys, or queries: cores of 8 x 8, dimensions side by side.
-template <int D>
-__device__ inline uint64_t describe_rows(const __nv_bfloat16* rows) {
+template <class Element, int D>
+__device__ inline uint64_t describe_rows(const Element* rows) {
   return describe_operand(rows, kCoreBytes, D / 8 * kCoreBytes);
 }
 
 // Scores of a warpgroup's queries with a split's keys: under way.
-template <int D>
-__device__ inline void begin_scores(const PromptMemory<D>& shared, int group, int stage, Scores& scores) {
-  const uint64_t queries = operand_at(describe_rows<D>(shared.queries[0]), group * kGroupWarps * sizeof shared.queries[0]);
-  const uint64_t keys = operand_at(describe_rows<D>(shared.splits[0].k[0]), stage * sizeof shared.splits[0]);
+template <class Element, int D>
+__device__ inline void begin_scores(const PromptMemory<Element, D>& shared, int group, int stage, Scores& scores) {
+  const uint64_t queries = operand_at(describe_rows<Element, D>(shared.queries[0]), group * kGroupWarps * sizeof shared.queries[0]);
+  const uint64_t keys = operand_at(describe_rows<Element, D>(shared.splits[0].k[0]), stage * sizeof shared.splits[0]);
   wgmma_fence();
 #pragma unroll
   for (int step = 0; step < D / 16; ++step) {
-    wgmma(flat(scores), operand_at(queries, step * 2 * kCoreBytes), operand_at(keys, step * 2 * kCoreBytes), step > 0);
+    wgmma(Element(), flat(scores), operand_at(queries, step * 2 * kCoreBytes), operand_at(keys, step * 2 * kCoreBytes), step > 0);
   }
   wgmma_commit();
 }
 
 // Sums of its values with these weights: under way.
-template <int D>
-__device__ inline void begin_values(const Weights& weights, const PromptMemory<D>& shared, int stage, State<D>& part) {
+template <class Element, int D>
+__device__ inline void begin_values(const Weights& weights, const PromptMemory<Element, D>& shared, int stage, State<D>& part) {
   const uint64_t first = describe_operand(shared.splits[0].v[0], D / 8 * kCoreBytes, kCoreBytes);
   const uint64_t values = operand_at(first, stage * sizeof shared.splits[0]);
   wgmma_fence();
 #pragma unroll
   for (int page = 0; page < kSplitPages; ++page) {
-    wgmma<D>(flat(part.values), weights[page], operand_at(values, page * sizeof shared.splits[0].v[0]), page > 0);
+    wgmma(Element(), flat(part.values), weights[page], operand_at(values, page * sizeof shared.splits[0].v[0]), page > 0);
   }
   wgmma_commit();
 }
@@ -79,8 +79,8 @@ __device__ inline void sync_group(int group) {
 
 // What shared memory has for keys that no query of the share sees may be anything, and 0 * NaN is not 0: their values become 0. By a warpgroup;
 // the other one does the same, at any time.
-template <int D>
-__device__ inline void clear_unseen(const Range& seen, int start, int group, Split<__nv_bfloat16, D>& split) {
+template <class Element, int D>
+__device__ inline void clear_unseen(const Range& seen, int start, int group, Split<Element, D>& split) {
   if (start >= seen.first && start + kSplitKeys - 1 <= seen.last) return;
   auto* pairs = reinterpret_cast<uint32_t*>(split.v[0]);  // of keys, of one dimension
   for (int i = threadIdx.x % (kGroupWarps * kWarp); i < kSplitKeys / 2 * D; i += kGroupWarps * kWarp) {
@@ -93,10 +93,10 @@ __device__ inline void clear_unseen(const Range& seen, int start, int group, Spl
 }
 
 // The warp's queries, in shared memory: [2 eights][D / 8][8 queries][8 dimensions].
-template <int D>
-__device__ inline void keep_queries(const Attention& op, const Tile& tile, int lane, __nv_bfloat16* to) {
+template <class Element, int D>
+__device__ inline void keep_queries(const Attention& op, const Tile& tile, int lane, Element* to) {
   uint32_t queries[D / 16][4];
-  load_queries<__nv_bfloat16, D>(op, tile, lane, queries);
+  load_queries<Element, D>(op, tile, lane, queries);
 #pragma unroll
   for (int i = 0; i < D / 4; ++i) {
     reinterpret_cast<uint32_t*>(to)[(i % 2 * (D / 8) + i / 4 * 2 + i % 4 / 2) * kWarp + lane] = queries[i / 4][i % 4];
