@@ -58,23 +58,27 @@ __device__ inline void for_each_share(const Attention& op, const StepView& step,
 // Splits that all warps have run through so far: which stage is whose turn, over all shares of a block.
 template <int stages>
 struct Turn {
-  int count = 0;
+  unsigned count = 0;
   __device__ int stage() const { return count % stages; }
   __device__ int parity() const { return count / stages % 2; }
 };
 
-// The results of a warp's tile.
+// The results of a warp's tile, in bfloat16: what a lane has of 32 columns lies side by side (activations.cuh).
 template <int D>
 __device__ inline void write_out(const Attention& op, const Tile& tile, const State<D>& state, int lane) {
-  const int g = lane / 4, t = lane % 4;
 #pragma unroll
   for (int q = 0; q < 2; ++q) {
-    const int m = g + q * 8;
+    const int m = lane / 4 + q * 8;
     if (m >= tile.queries) continue;
+    const float scale = 1 / state.weight[q];
+    const int64_t row = tile.first_token + m / tile.heads, column = column_of(op, tile, m, D) + lane % 4 * 2;
 #pragma unroll
-    for (int i = 0; i < D / 8; ++i) {
-      store_pair(op.out, tile.first_token + m / tile.heads, column_of(op, tile, m, D) + i * 8 + 2 * t,
-                 state.values[i][2 * q] / state.weight[q], state.values[i][2 * q + 1] / state.weight[q]);
+    for (int i = 0; i < D / 8; i += 4) {
+      uint4 columns;
+      for (int j = 0; j < 4; ++j) {
+        (&columns.x)[j] = pack(__nv_bfloat16(), state.values[i + j][2 * q] * scale, state.values[i + j][2 * q + 1] * scale);
+      }
+      *reinterpret_cast<uint4*>(static_cast<__nv_bfloat16*>(op.out.data) + place_in_tiles(op.out.stride, row, column + i * 8)) = columns;
     }
   }
 }

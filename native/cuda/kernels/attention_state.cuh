@@ -122,18 +122,18 @@ __device__ inline Range range_of(const Attention& op, const Tile& tile) {
 // Operand A: the queries, scaled.
 template <class Element, int D>
 __device__ inline void load_queries(const Attention& op, const Tile& tile, int lane, uint32_t (&a)[D / 16][4]) {
-  const int g = lane / 4, t = lane % 4;
   const float scale = op.scale * kLog2E;
+  const float* from[2];
+  for (int q = 0; q < 2; ++q) {
+    const int m = lane / 4 + q * 8;
+    from[q] = row_of(op.q, tile.first_token + m / tile.heads) + column_of(op, tile, m, D) + lane % 4 * 2;
+    if (m >= tile.queries) from[q] = nullptr;
+  }
 #pragma unroll
-  for (int step = 0; step < D / 16; ++step) {
-    for (int reg = 0; reg < 4; ++reg) {
-      const int m = g + reg % 2 * 8, d = step * 16 + t * 2 + reg / 2 * 8;
-      float2 q = {};
-      if (m < tile.queries) {
-        q = *reinterpret_cast<const float2*>(row_of(op.q, tile.first_token + m / tile.heads) + column_of(op, tile, m, D) + d);
-      }
-      a[step][reg] = pack(Element(), q.x * scale, q.y * scale);
-    }
+  for (int i = 0; i < D / 4; ++i) {  // register i mod 4 of step i / 4
+    const int q = i % 2, d = i / 4 * 16 + i % 4 / 2 * 8;
+    const float2 pair = from[q] != nullptr ? *reinterpret_cast<const float2*>(from[q] + d) : float2{};
+    a[i / 4][i % 4] = pack(Element(), pair.x * scale, pair.y * scale);
   }
 }
 
