@@ -314,9 +314,10 @@ bool check_shape(const Shape& shape, cudaStream_t stream) {
   for (size_t i = 0; i < whole.size(); i += step.columns()) differ_sync += std::memcmp(&whole[i], &other[i], step.columns() * 2) != 0;
   for (int most : {1, 16, 17, 50, 128}) differ += differing(cache, chunks, whole, most, stream);
   const bool right = worst < 0.015 && differ_sync == 0 && differ == 0;  // weights and results are rounded to bfloat16
-  std::printf("%-4s %2d heads of %-3d %2d kv heads window %-4d error %.4f, bits differ from mma.sync's in %d of %d tokens, in chunks in %d%s\n",
-              info(shape.type).name, shape.heads, shape.head_size, shape.kv_heads, shape.window, worst, differ_sync, step.tokens(), differ,
-              right ? "" : "   WRONG");
+  std::printf(
+      "%-4s %2d heads of %-3d %2d kv heads window %-4d error %.4f, bits differ from mma.sync's in %d of %d tokens, in chunks in %d%s\n",
+      info(shape.type).name, shape.heads, shape.head_size, shape.kv_heads, shape.window, worst, differ_sync, step.tokens(), differ,
+      right ? "" : "   WRONG");
   return right;
 }
 
@@ -369,8 +370,8 @@ void time_prefill(DType type, int tokens, cudaStream_t stream) {
   const int launches = tokens > 8192 ? 6 : 24;
   const double sync = time_launches(attend_many, step.op(), launches, stream),
                wide = time_launches(attend_prompt, step.op(), launches, stream);
-  std::printf("%-4s prefill %6d  wgmma %8.1f us %4.0f TFLOP/s   mma.sync %8.1f us %4.0f TFLOP/s\n", info(type).name, tokens, wide, operations / wide / 1e6, sync,
-              operations / sync / 1e6);
+  std::printf("%-4s prefill %6d  wgmma %8.1f us %4.0f TFLOP/s   mma.sync %8.1f us %4.0f TFLOP/s\n", info(type).name, tokens, wide,
+              operations / wide / 1e6, sync, operations / sync / 1e6);
 }
 
 void time_decode(int rows, int length, cudaStream_t stream) {

@@ -126,8 +126,7 @@ __device__ inline void bring_share(const Attention& op, const PageTables& tables
   for (int split = first_split(share); split <= last_split(share); ++split, ++turn.count) {
     const int stage = turn.stage();
     if (turn.count >= kPromptStages) wait(&shared.empty[stage], turn.parity() ^ 1);
-    fetch_split<Element, D>(op, tables, share.whole.row, share.whole.kv_head, split, share.range, shared.splits[stage],
-                                  shared.full[stage]);
+    fetch_split<Element, D>(op, tables, share.whole.row, share.whole.kv_head, split, share.range, shared.splits[stage], shared.full[stage]);
   }
 }
 

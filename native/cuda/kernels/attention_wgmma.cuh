@@ -35,11 +35,6 @@ __device__ inline auto& flat(Array& array) {
   return reinterpret_cast<float(&)[sizeof(Array) / sizeof(float)]>(array);
 }
 
-// A value that is the same in all lanes, known as such: operands are described in uniform registers.
-__device__ inline int uniform(int value) {
-  return __shfl_sync(0xffffffffu, value, 0);
-}
-
 // The operand of keys, or queries: cores of 8 x 8, dimensions side by side.
 template <class Element, int D>
 __device__ inline uint64_t describe_rows(const Element* rows) {

@@ -67,34 +67,34 @@ __device__ inline void leave_registers() {
 #define KVASIR_SUMS_64 KVASIR_SUMS_32, KVASIR_SUMS(32), KVASIR_SUMS(40), KVASIR_SUMS(48), KVASIR_SUMS(56)
 #define KVASIR_NAMES_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
 #define KVASIR_NAMES_32 KVASIR_NAMES_16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-#define KVASIR_NAMES_64 \
-  KVASIR_NAMES_32       \
+#define KVASIR_NAMES_64                                                                \
+  KVASIR_NAMES_32                                                                      \
   ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
   "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-#define KVASIR_WGMMA(n, type, names, a, b, add, orders)                          \
-  "{\n.reg .pred p;\nsetp.ne.b32 p, " add ", 0;\n"                               \
-  "wgmma.mma_async.sync.aligned.m64n" n "k16.f32." type "." type " {" names "}, " \
-  a ", " b ", p, 1, 1, " orders ";\n}"
-#define KVASIR_DEFINE_WGMMA(Element, type)                                                                                        \
-  __device__ inline void wgmma(Element, float(&c)[16], const uint32_t(&a)[4], uint64_t b, bool add) {                             \
-    asm volatile(KVASIR_WGMMA("32", type, KVASIR_NAMES_16, "{%16, %17, %18, %19}", "%20", "%21", "0")                             \
-                 : KVASIR_SUMS_16                                                                                                 \
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)));                               \
-  }                                                                                                                               \
-  __device__ inline void wgmma(Element, float(&c)[32], const uint32_t(&a)[4], uint64_t b, bool add) {                             \
-    asm volatile(KVASIR_WGMMA("64", type, KVASIR_NAMES_32, "{%32, %33, %34, %35}", "%36", "%37", "0")                             \
-                 : KVASIR_SUMS_32                                                                                                 \
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)));                               \
-  }                                                                                                                               \
-  __device__ inline void wgmma(Element, float(&c)[64], const uint32_t(&a)[4], uint64_t b, bool add) {                             \
-    asm volatile(KVASIR_WGMMA("128", type, KVASIR_NAMES_64, "{%64, %65, %66, %67}", "%68", "%69", "0")                            \
-                 : KVASIR_SUMS_64                                                                                                 \
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)));                               \
-  }                                                                                                                               \
-  __device__ inline void wgmma(Element, float(&c)[32], uint64_t a, uint64_t b, bool add) {                                        \
-    asm volatile(KVASIR_WGMMA("64", type, KVASIR_NAMES_32, "%32", "%33", "%34", "0, 0")                                           \
-                 : KVASIR_SUMS_32                                                                                                 \
-                 : "l"(a), "l"(b), "r"(static_cast<int>(add)));                                                                   \
+#define KVASIR_WGMMA(n, type, names, a, b, add, orders) \
+  "{\n.reg .pred p;\nsetp.ne.b32 p, " add               \
+  ", 0;\n"                                              \
+  "wgmma.mma_async.sync.aligned.m64n" n "k16.f32." type "." type " {" names "}, " a ", " b ", p, 1, 1, " orders ";\n}"
+#define KVASIR_DEFINE_WGMMA(Element, type)                                                             \
+  __device__ inline void wgmma(Element, float(&c)[16], const uint32_t(&a)[4], uint64_t b, bool add) {  \
+    asm volatile(KVASIR_WGMMA("32", type, KVASIR_NAMES_16, "{%16, %17, %18, %19}", "%20", "%21", "0")  \
+                 : KVASIR_SUMS_16                                                                      \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)));    \
+  }                                                                                                    \
+  __device__ inline void wgmma(Element, float(&c)[32], const uint32_t(&a)[4], uint64_t b, bool add) {  \
+    asm volatile(KVASIR_WGMMA("64", type, KVASIR_NAMES_32, "{%32, %33, %34, %35}", "%36", "%37", "0")  \
+                 : KVASIR_SUMS_32                                                                      \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)));    \
+  }                                                                                                    \
+  __device__ inline void wgmma(Element, float(&c)[64], const uint32_t(&a)[4], uint64_t b, bool add) {  \
+    asm volatile(KVASIR_WGMMA("128", type, KVASIR_NAMES_64, "{%64, %65, %66, %67}", "%68", "%69", "0") \
+                 : KVASIR_SUMS_64                                                                      \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)));    \
+  }                                                                                                    \
+  __device__ inline void wgmma(Element, float(&c)[32], uint64_t a, uint64_t b, bool add) {             \
+    asm volatile(KVASIR_WGMMA("64", type, KVASIR_NAMES_32, "%32", "%33", "%34", "0, 0")                \
+                 : KVASIR_SUMS_32                                                                      \
+                 : "l"(a), "l"(b), "r"(static_cast<int>(add)));                                        \
   }
 
 KVASIR_DEFINE_WGMMA(__nv_bfloat16, "bf16")
