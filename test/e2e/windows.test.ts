@@ -17,7 +17,7 @@ function fullBytes({ groups }: EngineStats, tokens: number): number {
 test("five of six layers see 512 tokens: at 8k the cache holds at most 0.3 of a full one, at its peak, at its end and in its pools", async () => {
   const directory = join(temporaryDirectory(), "windows");
   await writeModel(directory, SHAPE);
-  const engine = await openEngine(directory);
+  const engine = await openEngine(directory, { maxBatchTokens: 512 });
   const random = new Random(1);
   const prompt = Int32Array.from({ length: CONTEXT - 8 }, () => random.int(SHAPE.vocabSize));
   const [usedBytes, fullShares]: [number[], number[]] = [[], []];

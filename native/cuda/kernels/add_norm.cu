@@ -54,20 +54,28 @@ __device__ inline void store_four(const View& view, int row, int four, int cols,
 // `held`: fours of a thread, enough for the row.
 template <int held>
 __global__ void __launch_bounds__(kThreads) add_norm(AddNorm op) {
-  wait_in_turn();
+  let_next_kernel_start();
   const int row = blockIdx.x;
+  float4 own[held], norm[held];  // y's weight is on its way while the kernel before still runs
+  if (op.y.data) {
+#pragma unroll
+    for (int i = 0; i < held; ++i) norm[i] = load_four(static_cast<const float*>(op.weight.data), threadIdx.x + i * kThreads, op.cols);
+  }
+  wait_for_kernel_before();
   float* x = row_of(op.x, row);
-  float4 own[held];
+#pragma unroll
   for (int i = 0; i < held; ++i) own[i] = load_four(x, threadIdx.x + i * kThreads, op.cols);
   if (op.delta.data) {
     const float *delta = row_of(op.delta, row), *weight = static_cast<const float*>(op.post_weight.data);
     float4 added[held];
     float squares = 0;
+#pragma unroll
     for (int i = 0; i < held; ++i) {
       added[i] = load_four(delta, threadIdx.x + i * kThreads, op.cols);
       squares = squares_of(added[i], squares);
     }
     const float scale = weight ? scale_of(squares, op) : 1.0f;
+#pragma unroll
     for (int i = 0; i < held; ++i) {
       const int four = threadIdx.x + i * kThreads;
       const float4 w = weight ? load_four(weight, four, op.cols) : float4{1, 1, 1, 1}, d = added[i];
@@ -77,11 +85,13 @@ __global__ void __launch_bounds__(kThreads) add_norm(AddNorm op) {
   }
   if (!op.y.data) return;
   float squares = 0;
+#pragma unroll
   for (int i = 0; i < held; ++i) squares = squares_of(own[i], squares);
   const float scale = scale_of(squares, op);
+#pragma unroll
   for (int i = 0; i < held; ++i) {
     const int four = threadIdx.x + i * kThreads;
-    const float4 w = load_four(static_cast<const float*>(op.weight.data), four, op.cols), v = own[i];
+    const float4 w = norm[i], v = own[i];
     store_four(op.y, row, four, op.cols, {v.x * scale * w.x, v.y * scale * w.y, v.z * scale * w.z, v.w * scale * w.w});
   }
 }

@@ -7,7 +7,7 @@
 // Bytes: K and V of a row once a tile. Limited by latency at short contexts, by memory at long ones.
 #include <algorithm>
 
-#include "cuda/kernels/attention_state.cuh"
+#include "cuda/kernels/attention_split.cuh"
 #include "cuda/kernels/attention_tensor.h"
 #include "cuda/kernels/launch.h"
 
@@ -73,8 +73,8 @@ __device__ inline void merge_round(const Attention& op, const Tile& tile, Shared
       merged.second = merge_value(merged.second, part.y, factors);
     }
     if (last) {
-      store_pair(op.out, tile.first_token + m / tile.heads, column_of(op, tile, m, D) + d, merged.first / merged.weight,
-                 merged.second / merged.weight);
+      const float scale = 1 / merged.weight;
+      store_pair(op.out, tile.first_token + m / tile.heads, column_of(op, tile, m, D) + d, merged.first * scale, merged.second * scale);
     } else {
       shared.merged[k][threadIdx.x] = merged;
     }

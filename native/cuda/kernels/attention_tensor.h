@@ -32,6 +32,8 @@ void run_tensor(const Attention& op, cudaStream_t stream);
 // Each for the rows that are its own; the other rows' results stay.
 void attend_few(const Attention& op, cudaStream_t stream);
 void attend_many(const Attention& op, cudaStream_t stream);
+// As attend_many, by wgmma: heads of 64 or 128.
+void attend_prompt(const Attention& op, cudaStream_t stream);
 
 // f(element, head size) of a cache for which can_run_tensor.
 template <class Function>

@@ -13,15 +13,25 @@ struct Grid {
   int cluster = 1;    // blocks, along x
 };
 
-// Whether the current device has compute capability 9 or more.
-inline bool is_hopper() {
-  static const bool hopper = [] {
+// The first number of the current device's compute capability.
+inline int device_generation() {
+  static const int generation = [] {
     int device = 0, major = 0;
     check(cudaGetDevice(&device), "the device");
     check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "the device's compute capability");
-    return major >= 9;
+    return major;
   }();
-  return hopper;
+  return generation;
+}
+
+// Whether the current device has compute capability 9 or more.
+inline bool is_hopper() {
+  return device_generation() >= 9;
+}
+
+// Whether it has wgmma, too, which later ones lack.
+inline bool has_wgmma() {
+  return device_generation() == 9;
 }
 
 // Blocks that all multiprocessors can hold at once.

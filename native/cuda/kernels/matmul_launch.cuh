@@ -83,8 +83,8 @@ class WeightStream {
  public:
   // `next_panel()` gives the packed bytes of the warp's next panel, or null. `ring` and `full` are the warp's own.
   __device__ WeightStream(uint8_t* ring, uint64_t* full, int begin, int end, NextPanel next_panel)
-      : ring_(ring), full_(full), begin_(begin), end_(end), chunk_(end), next_panel_(next_panel) {
-    if (begin == end) return;
+      : ring_(ring), full_(full), begin_(begin), count_(end - begin), next_panel_(next_panel) {
+    if (count_ == 0) return;
     if (threadIdx.x % kWarp == 0) {
       for (int stage = 0; stage < stages; ++stage) init_barrier(&full_[stage], 1);
       fence_shared_for_async();
@@ -111,29 +111,28 @@ class WeightStream {
 
  private:
   __device__ void fetch(int stage) {
-    if (chunk_ >= end_) {
-      panel_ = next_panel_();
-      chunk_ = panel_ != nullptr ? begin_ : end_;
+    if (left_ == 0) {
+      const uint8_t* panel = next_panel_();
+      if (panel != nullptr) from_ = panel + int64_t(begin_ / kPiece<type>) * kPieceBytes<type>, left_ = count_;
     }
-    const int bytes = chunk_ < end_ ? min(kPiece<type>, end_ - chunk_) * chunk_bytes(type) + packed_sizes(type).supers : 0;
+    const int chunks = min(kPiece<type>, left_), bytes = chunks > 0 ? chunks * chunk_bytes(type) + packed_sizes(type).supers : 0;
     uint8_t* to = ring_ + stage * kPieceBytes<type>;
-    const uint8_t* from = panel_ + int64_t(chunk_ / kPiece<type>) * kPieceBytes<type>;
 #if __CUDA_ARCH__ >= 900
     if (bytes > 0 && threadIdx.x % kWarp == 0) {
       expect_bytes(&full_[stage], bytes);
-      copy_bulk(to, from, bytes, &full_[stage]);
+      copy_bulk(to, from_, bytes, &full_[stage]);
     }
 #else
-    copy_by_warp(to, from, bytes);  // a group even where there is nothing left, so that as many are under way
+    copy_by_warp(to, from_, bytes);  // a group even where there is nothing left, so that as many are under way
 #endif
-    chunk_ += bytes > 0 ? kPiece<type> : 0;
+    left_ -= chunks, from_ += kPieceBytes<type>;
   }
 
   uint8_t* ring_;
   uint64_t* full_;
-  const int begin_, end_;
-  int chunk_, stage_ = 0, phase_ = 0;
-  const uint8_t* panel_ = nullptr;
+  const int begin_, count_;
+  int left_ = 0, stage_ = 0, phase_ = 0;  // left: chunks of the panel that have not been asked for
+  const uint8_t* from_ = nullptr;
   NextPanel next_panel_;
 };
 

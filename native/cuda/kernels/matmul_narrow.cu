@@ -4,44 +4,21 @@
 //
 // mma.sync m16n8k16: the 16 rows of a panel are the M, 8 tokens the N. The 8 warps of a block have the 8 ranges of k of one panel (16 warps:
 // of gate and up); weights stream into shared memory by bulk copies, some 8 KiB a warp under way, panel after panel without a pause, and are
-// made bfloat16 in registers. x comes from L1 and L2. For the order of sums see matmul_launch.cuh.
+// made bfloat16 in registers. x comes from L1 and L2 (Fetch). For the order of sums see matmul_launch.cuh.
 //
-// Bytes: the weights, once for each 8 * tiles tokens; x from L2 once a panel. Operations: 2 * rows * N * K. Limited by memory.
+// Bytes: the weights, once for each 8 * tiles tokens; x from L2 once a panel. Operations: 2 * rows * N * K. Limited by memory at 16 and 8 bits,
+// at 4 by instructions: some 95 for 1024 weights.
 #include <algorithm>
 
 #include "cuda/kernels/formats.cuh"
 #include "cuda/kernels/launch.h"
-#include "cuda/kernels/matmul_launch.cuh"
+#include "cuda/kernels/matmul_range.cuh"
 #include "cuda/kernels/matmul_tensor.h"
 
 namespace kvasir::cuda {
 namespace {
 
 constexpr int kThreads = kRanges * kWarp;  // of one matrix
-
-// A token's 8 k of a block of 32 that this lane has; 0 beyond x.
-__device__ inline uint4 load_x(const Launch& launch, int token, int chunk, int block, int t) {
-  if (token >= launch.rows || chunk * kChunk + block * 32 + t * 8 >= launch.cols) return {};
-  const auto* word =
-      reinterpret_cast<const uint32_t*>(tile_address(launch.x, token, chunk) + block * 4 * kCoreBytes + token % kTileRows * 16 + t * 4);
-  constexpr int kApart = kCoreBytes / 4;
-  return {word[0], word[kApart], word[2 * kApart], word[3 * kApart]};
-}
-
-// sums[tile] += W x over one chunk; x[block][tile].
-template <DType type, int tiles>
-__device__ inline void multiply_chunk(const Raw<type>& raw, const uint4 (&x)[2][tiles], float (&sums)[tiles][4]) {
-#pragma unroll
-  for (int block = 0; block < 2; ++block) {
-    uint32_t even[4], odd[4];
-    unpack<type>(raw, block, even, odd);
-#pragma unroll
-    for (int tile = 0; tile < tiles; ++tile) {
-      mma(__nv_bfloat16(), sums[tile], even, x[block][tile].x, x[block][tile].y);
-      mma(__nv_bfloat16(), sums[tile], odd, x[block][tile].z, x[block][tile].w);
-    }
-  }
-}
 
 // The range's sums of a panel: [row][token], for the block's other warps to add.
 template <int tiles>
@@ -79,12 +56,12 @@ __device__ inline void write_out(const Launch& launch, const Part& own, const Su
   }
 }
 
-template <DType type, int tiles, bool gated>
+template <DType type, int tiles, bool gated, Fetch fetch>
 __global__ void __launch_bounds__(kThreads*(gated ? 2 : 1)) narrow_matmul(const __grid_constant__ Launch launch) {
   extern __shared__ __align__(128) uint8_t shared[];  // a ring for each warp
   __shared__ Sums<tiles> sums[2][gated ? 2 : 1];
   __shared__ uint64_t full[kRanges * (gated ? 2 : 1)][kStages<type>];
-  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, matrix = warp / kRanges, range = warp % kRanges;
+  const int warp = uniform(threadIdx.x / kWarp), lane = threadIdx.x % kWarp, matrix = warp / kRanges, range = warp % kRanges;
   const int begin = range_begin(launch.cols, range), end = range_begin(launch.cols, range + 1), first_token = blockIdx.y * tiles * 8;
   int next = blockIdx.x;
   const auto next_panel = [&]() -> const uint8_t* {
@@ -94,27 +71,14 @@ __global__ void __launch_bounds__(kThreads*(gated ? 2 : 1)) narrow_matmul(const 
     return data;
   };
   WeightStream<type, decltype(next_panel)> weights(shared + warp * kRingBytes<type>, full[warp], begin, end, next_panel);
+  const uint32_t* rows[tiles];
+  find_rows<tiles>(launch, first_token, lane, rows);
   wait_in_turn();
+  Range<type, tiles, fetch> of_x(launch, rows, begin, end);
   int turn = 0;
   for (int panel = blockIdx.x; panel < launch.panels; panel += gridDim.x, turn ^= 1) {
     float own[tiles][4] = {};
-    for (int piece = begin; piece < end; piece += kPiece<type>) {
-      uint4 x[kPiece<type>][2][tiles];  // on its way while the weights are
-#pragma unroll
-      for (int i = 0; i < kPiece<type> * 2 * tiles; ++i) {
-        const int chunk = i / tiles / 2, block = i / tiles % 2, tile = i % tiles;
-        x[chunk][block][tile] = load_x(launch, first_token + tile * 8 + lane / 4, piece + chunk, block, lane % 4);
-      }
-      const uint8_t* bytes = weights.take();
-#pragma unroll
-      for (int i = 0; i < kPiece<type>; ++i) {
-        if (piece + i >= end) break;
-        Raw<type> raw;
-        load_chunk(bytes, i, lane, raw);
-        multiply_chunk<type, tiles>(raw, x[i], own);
-      }
-      weights.release();
-    }
+    of_x.multiply(lane, weights, own);
     put_sums<tiles>(sums[turn][matrix][range], lane, own);
     __syncthreads();  // the other turn's sums have been read before any warp comes here again
     const Part& part = gated ? launch.parts[0] : part_of(launch, panel);
@@ -122,15 +86,28 @@ __global__ void __launch_bounds__(kThreads*(gated ? 2 : 1)) narrow_matmul(const 
   }
 }
 
-template <DType type, int tiles, bool gated>
+template <DType type, int tiles, bool gated, Fetch fetch>
 void launch_kernel(const Launch& launch, cudaStream_t stream) {
   constexpr int kMatrices = gated ? 2 : 1;
   const size_t shared = size_t(kMatrices) * kRanges * kRingBytes<type>;
-  static const int resident = resident_blocks(narrow_matmul<type, tiles, gated>, kMatrices * kThreads, shared);
+  static const int resident = resident_blocks(narrow_matmul<type, tiles, gated, fetch>, kMatrices * kThreads, shared);
   const Grid grid{.blocks = dim3(std::min(launch.panels, resident), (launch.rows + tiles * 8 - 1) / (tiles * 8)),
                   .threads = kMatrices * kThreads,
                   .shared = shared};
-  cuda::launch("matmul of few tokens", narrow_matmul<type, tiles, gated>, grid, stream, launch);
+  cuda::launch("matmul of few tokens", narrow_matmul<type, tiles, gated, fetch>, grid, stream, launch);
+}
+
+// Measured: where weights are quantized and tokens few, what is long waits for x, and gate and up, of which a multiprocessor has one block, hold it.
+template <DType type, int tiles, bool gated>
+void choose_kernel(const Launch& launch, cudaStream_t stream) {
+  if constexpr (!is_half(type) && tiles == 1) {
+    if (launch.cols % kGroup == 0) {
+      const bool long_ranges = groups_of(launch.cols) * kGroupChunks > kRanges * kHeldChunks;
+      if (long_ranges) return launch_kernel<type, tiles, gated, Fetch::Ahead>(launch, stream);
+      if constexpr (gated) return launch_kernel<type, tiles, gated, Fetch::Held>(launch, stream);
+    }
+  }
+  launch_kernel<type, tiles, gated, Fetch::Each>(launch, stream);
 }
 
 template <class Kernel>
@@ -144,8 +121,8 @@ void with_tiles(int rows, const Kernel& kernel) {
 void multiply_narrow(DType type, bool gated, const Launch& launch, cudaStream_t stream) {
   with_packed_type(type, [&](auto constant) {
     with_tiles(launch.rows, [&](auto tiles) {
-      if (gated) return launch_kernel<constant, tiles, true>(launch, stream);
-      launch_kernel<constant, tiles, false>(launch, stream);
+      if (gated) return choose_kernel<constant, tiles, true>(launch, stream);
+      choose_kernel<constant, tiles, false>(launch, stream);
     });
   });
 }

@@ -112,7 +112,7 @@ struct Pairs {
     wgmma_fence();
 #pragma unroll
     for (int step = 0; step < 4 * kPair; ++step) {
-      wgmma<kWidth>(sums, a[step / 4][step % 4], operand_of_tiles(shared.x[stage][step / 4][0], step % 4), add || step > 0);
+      wgmma(__nv_bfloat16(), sums, a[step / 4][step % 4], operand_of_tiles(shared.x[stage][step / 4][0], step % 4), add || step > 0);
     }
     wgmma_commit();
     if (++stage == kPairs<type>) stage = 0, parity ^= 1;

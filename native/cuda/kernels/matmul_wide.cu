@@ -91,7 +91,7 @@ __device__ inline void multiply_ranges(const Launch& launch, const Work& work, S
     wgmma_fence();
 #pragma unroll
     for (int step = 0; step < 4; ++step) {
-      wgmma<width>(sums, a[step], operand_of_tiles(shared.x[stage][0], step), !first || step > 0);
+      wgmma(__nv_bfloat16(), sums, a[step], operand_of_tiles(shared.x[stage][0], step), !first || step > 0);
     }
     wgmma_commit();
     if (present && chunk + 1 < end) take_chunk<type>(weights, piece, chunk + 1, end, lane, next);

@@ -1,5 +1,6 @@
 // qk_rope_append: see ops/qk_rope_append.h. One warp a head of a token: q heads, then k heads, then v heads.
-// Order of a norm: lane i sums the squares of the dimensions i mod 32, ascending, then the lanes pairwise. Limited by latency.
+// Order of a norm: lane i sums the squares of the dimensions i mod 32, ascending, then the lanes pairwise. Limited by latency: what depends
+// on the step's inputs alone is done before the kernel before has ended.
 #include "cuda/kernels.h"
 #include "cuda/kernels/barrier.cuh"
 #include "cuda/kernels/kv.cuh"
@@ -18,16 +19,43 @@ __device__ void norm_head(float* head, const View& weight, int size, float epsil
   __syncwarp();
 }
 
-__device__ void rotate_head(float* head, const Rope& rope, int position) {
-  for (int i = threadIdx.x % kWarp; i < rope.pairs; i += kWarp) {
-    const float angle = static_cast<float>(position) * static_cast<const float*>(rope.frequencies.data)[i];
-    float c, s;
-    sincosf(angle, &s, &c);
-    c *= rope.scale, s *= rope.scale;
-    float *a = head + (rope.interleaved ? 2 * i : i), *b = head + (rope.interleaved ? 2 * i + 1 : i + rope.pairs);
-    const float x = *a, y = *b;
-    *a = __fsub_rn(__fmul_rn(x, c), __fmul_rn(y, s));
-    *b = __fadd_rn(__fmul_rn(x, s), __fmul_rn(y, c));
+struct Rotation {
+  float cos, sin;
+};
+__device__ Rotation rotation_of(const Rope& rope, int position, int pair) {
+  const float angle = static_cast<float>(position) * static_cast<const float*>(rope.frequencies.data)[pair];
+  Rotation rotation;
+  sincosf(angle, &rotation.sin, &rotation.cos);
+  return {rotation.cos * rope.scale, rotation.sin * rope.scale};
+}
+
+__device__ void rotate_pair(float* head, const Rope& rope, int pair, Rotation by) {
+  float *a = head + (rope.interleaved ? 2 * pair : pair), *b = head + (rope.interleaved ? 2 * pair + 1 : pair + rope.pairs);
+  const float x = *a, y = *b;
+  *a = __fsub_rn(__fmul_rn(x, by.cos), __fmul_rn(y, by.sin));
+  *b = __fadd_rn(__fmul_rn(x, by.sin), __fmul_rn(y, by.cos));
+}
+
+// The rotations of a lane's first pairs, made before the kernel before has ended.
+constexpr int kEarly = 2;
+using Rotations = Rotation[kEarly];
+
+__device__ void prepare(const Rope& rope, int position, Rotations& early) {
+#pragma unroll
+  for (int i = 0; i < kEarly; ++i) {
+    const int pair = threadIdx.x % kWarp + i * kWarp;
+    if (pair < rope.pairs) early[i] = rotation_of(rope, position, pair);
+  }
+}
+
+__device__ void rotate_head(float* head, const Rope& rope, int position, const Rotations& early) {
+  const int lane = threadIdx.x % kWarp;
+#pragma unroll
+  for (int i = 0; i < kEarly; ++i) {
+    if (lane + i * kWarp < rope.pairs) rotate_pair(head, rope, lane + i * kWarp, early[i]);
+  }
+  for (int pair = lane + kEarly * kWarp; pair < rope.pairs; pair += kWarp) {
+    rotate_pair(head, rope, pair, rotation_of(rope, position, pair));
   }
   __syncwarp();
 }
@@ -39,25 +67,29 @@ __device__ void append_head(const float* head, Element* to, const KvLayer& cache
 
 template <class Element>
 __global__ void qk_rope_append(QkRopeAppend op, const int32_t* row_of_token, const int32_t* positions, PageTables tables, int tokens) {
-  wait_in_turn();
+  let_next_kernel_start();
   const int heads = op.query_heads + 2 * op.cache.kv_heads, D = op.cache.head_size;
   const int64_t index = int64_t(blockIdx.x) * kWarps + threadIdx.x / kWarp;
   const int token = static_cast<int>(index / heads);
   int head = static_cast<int>(index % heads);
-  if (token >= tokens || row_of_token[token] < 0) return;  // padding
-  const int row = row_of_token[token], position = positions[token];
+  const int row = token < tokens ? row_of_token[token] : -1;
+  if (row < 0) return wait_for_kernel_before();  // padding
+  const int position = positions[token];
+  const int64_t page = page_of(tables, row, position, op.cache.page_size);
+  Rotations early;
+  prepare(op.rope, position, early);
+  wait_for_kernel_before();
   if (head < op.query_heads) {
     float* q = row_of(op.q, token) + int64_t(head) * D;
     norm_head(q, op.q_norm, D, op.epsilon);
-    rotate_head(q, op.rope, position);
+    rotate_head(q, op.rope, position, early);
     return;
   }
   head -= op.query_heads;
-  const int64_t page = page_of(tables, row, position, op.cache.page_size);
   if (head < op.cache.kv_heads) {
     float* k = row_of(op.k, token) + int64_t(head) * D;
     norm_head(k, op.k_norm, D, op.epsilon);
-    rotate_head(k, op.rope, position);
+    rotate_head(k, op.rope, position, early);
     append_head(k, head_of<Element>(op.cache.k, op.cache, page, head), op.cache, position, key_place);
     return;
   }

@@ -51,9 +51,18 @@ __device__ inline uint32_t bits_of(__nv_bfloat162 pair) {
 __device__ inline float2 half_pair(uint32_t bits) {
   return __half22float2(*reinterpret_cast<const __half2*>(&bits));
 }
-// Byte i of a word as a float: 2^23 + u has u in its low byte.
-__device__ inline float byte_of(uint32_t word, int i) {
-  return __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7650u + static_cast<uint32_t>(i))) - 8388608.0f;
+// Byte i of a word, times d, exactly where the product has 24 bits: 2^23 + u has u in its low byte.
+__device__ inline float times_byte(float d, uint32_t word, int i) {
+  return fmaf(d, __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7650u + static_cast<uint32_t>(i))), d * -0x1p23f);
+}
+// (word & mask) | rest in one instruction; the compiler makes two of it where mask and rest are constants.
+__device__ inline uint32_t pick(uint32_t word, uint32_t mask, uint32_t rest) {
+  uint32_t picked;
+  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(picked) : "r"(word), "r"(mask), "r"(rest));
+  return picked;
+}
+__device__ inline uint32_t shift_right(uint32_t word, int by) {
+  return by >= 0 ? word >> by : word << -by;
 }
 
 // Scales and mins of rows g and g + 8 in a block of 32 k, each twice.
@@ -68,21 +77,23 @@ __device__ inline BlockScale block_scale(const Raw<type>& raw, int block) {
   float2 scale, least = {};
   if constexpr (type == DType::Q4_K) {
     const float2 first = half_pair(raw.supers[0]), second = half_pair(raw.supers[1]);  // d, dmin
-    scale = {first.x * byte_of(s, 0), second.x * byte_of(s, 2)};
-    least = {-first.y * byte_of(s, 1), -second.y * byte_of(s, 3)};
+    scale = {times_byte(first.x, s, 0), times_byte(second.x, s, 2)};
+    least = {times_byte(-first.y, s, 1), times_byte(-second.y, s, 3)};
   } else if constexpr (type == DType::Q6_K) {
     const float2 d = half_pair(raw.supers[0]);
     scale = {d.x * static_cast<float>(static_cast<int8_t>(s & 255)), d.y * static_cast<float>(static_cast<int8_t>(s >> 8))};
   } else {
     scale = half_pair(s);
   }
-  return {{__float2bfloat162_rn(scale.x), __float2bfloat162_rn(scale.y)}, {__float2bfloat162_rn(least.x), __float2bfloat162_rn(least.y)}};
+  const __nv_bfloat162 scales = __floats2bfloat162_rn(scale.x, scale.y), mins = __floats2bfloat162_rn(least.x, least.y);
+  return {{__low2bfloat162(scales), __high2bfloat162(scales)}, {__low2bfloat162(mins), __high2bfloat162(mins)}};
 }
 
 // 128 + level is a bfloat16 whose low bits are the level; less 128 + offset it is the level less its offset, exactly.
+inline constexpr uint32_t kLevelBase = 0x43004300;
 template <int offset>
 __device__ inline __nv_bfloat162 level_pair(uint32_t bits) {
-  return __hsub2(as_bf16x2(bits | 0x43004300u), as_bf16x2(static_cast<uint32_t>(0x4300 + offset) * 0x10001u));
+  return __hsub2(as_bf16x2(bits), as_bf16x2(kLevelBase + offset * 0x10001u));
 }
 
 // Operand A of a block of 32 k: two steps of 16 rows by 16 k.
@@ -120,14 +131,14 @@ __device__ inline void unpack(const Raw<type>& raw, int block, uint32_t (&even)[
     for (int i = 0; i < 8; ++i) {
       const int step = i / 4, reg = i % 4;
       uint32_t& a = (step == 0 ? even : odd)[reg];
-      uint32_t bits = words[step] >> 4 * reg & 0x000f000fu;
+      uint32_t bits = pick(words[step] >> 4 * reg, 0x000f000fu, kLevelBase);
       if constexpr (type == DType::Q4_K) {
         a = bits_of(__hfma2(level_pair<0>(bits), own.scale[reg % 2], own.min[reg % 2]));
       } else if constexpr (type == DType::Q5_0) {
-        bits |= (raw.high[0] >> (reg + 4 * (2 * block + step)) & 0x00010001u) << 4;
+        bits = pick(shift_right(raw.high[0], reg + 4 * (2 * block + step) - 4), 0x00100010u, bits);
         a = bits_of(__hmul2(level_pair<16>(bits), own.scale[reg % 2]));
       } else if constexpr (type == DType::Q6_K) {
-        bits |= (raw.high[block] >> (2 * reg + 8 * step) & 0x00030003u) << 4;
+        bits = pick(shift_right(raw.high[block], 2 * reg + 8 * step - 4), 0x00300030u, bits);
         a = bits_of(__hmul2(level_pair<32>(bits), own.scale[reg % 2]));
       } else {
         a = bits_of(__hmul2(level_pair<8>(bits), own.scale[reg % 2]));

@@ -28,4 +28,9 @@ __device__ inline float* row_of(const View& view, int64_t index) {
   return static_cast<float*>(view.data) + index * view.stride;
 }
 
+// A value that is the same in all lanes, known as such to the compiler: addresses of copies and operands are in uniform registers then.
+__device__ inline int uniform(int value) {
+  return __shfl_sync(0xffffffffu, value, 0);
+}
+
 }  // namespace kvasir::cuda

@@ -1,0 +1,408 @@
+// Paged attention on the tensor cores, by itself: npm run bench:gpu:attention [-- check]
+//
+// check  rows of prompts, guesses and decode in one step: against float64 softmax over the operands as rounded, and their bits against those of
+//        the other kernels and of any chunks. What no token has written is NaN, pages before a window are gone.
+// Caches of float16 and bfloat16. Then, without `check`: causal prefill and decode of Llama-3.1-8B's shape (32 heads of 128, 8 kv heads), of graphs of launches, medians of five.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "cuda/kernels/attention_state.cuh"
+#include "cuda/kernels/attention_tensor.h"
+#include "cuda/runtime.h"
+
+namespace kvasir::cuda {
+namespace {
+
+std::mt19937 generator(1);
+
+template <class Element>
+std::unique_ptr<DeviceBuffer> upload(const std::vector<Element>& from) {
+  auto buffer = std::make_unique<DeviceBuffer>(from.size() * sizeof(Element));
+  check(cudaMemcpy(buffer->address(), from.data(), from.size() * sizeof(Element), cudaMemcpyHostToDevice), "upload");
+  check(cudaDeviceSynchronize(), "upload");
+  return buffer;
+}
+
+template <class Element>
+std::vector<Element> download(const DeviceBuffer& buffer, size_t count) {
+  std::vector<Element> to(count);
+  check(cudaMemcpy(to.data(), buffer.address(), count * sizeof(Element), cudaMemcpyDeviceToHost), "download");
+  return to;
+}
+
+struct Shape {
+  int heads, kv_heads, head_size, window;
+  DType type = DType::F16;  // of the cache
+};
+
+// Tokens of a row: `count` from position `start` on.
+struct Chunk {
+  int row, start, count;
+};
+
+// Uniform in [-1, 1), of a place.
+__host__ __device__ inline float noise(uint32_t seed, uint64_t place) {
+  uint64_t x = (place + 1) * 0x9e3779b97f4a7c15ull + seed * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull, x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+  return static_cast<float>((x ^ x >> 31) >> 40) * 0x1p-23f - 1;
+}
+
+// Keys, or values, of the positions below `length`, block by block, in the row's pages.
+template <class Element>
+__global__ void fill_row(View part, KvLayer cache, const int32_t* pages, int first_page, bool is_key, int length, uint32_t seed) {
+  const int position = first_page * kPage + blockIdx.x, head = blockIdx.y;
+  if (position >= length) return;
+  auto* to = head_of<Element>(part, cache, pages[blockIdx.x / kPage], head);
+  for (int d = threadIdx.x; d < cache.head_size; d += blockDim.x) {
+    const float value = noise(seed, (uint64_t(position) * cache.kv_heads + head) * cache.head_size + d);
+    put(&to[is_key ? key_place(cache, position, d) : value_place(cache, position, d)], value);
+  }
+}
+
+// The caches of some rows with as many positions written, and queries for all of them.
+class Cache {
+ public:
+  // Of row b the pages from the one on that position starts[b] sees.
+  Cache(const Shape& shape, const std::vector<int>& starts, const std::vector<int>& lengths) : shape_(shape) {
+    std::vector<std::vector<int32_t>> tables(starts.size());
+    int count = 0;
+    for (size_t row = 0; row < starts.size(); ++row) {
+      const int seen = shape.window > 0 ? std::max(0, starts[row] - shape.window + 1) : 0;
+      first_.push_back(seen / kPage);
+      tables[row].resize((lengths[row] + kPage - 1) / kPage - first_[row]);
+      count += static_cast<int>(tables[row].size());
+    }
+    std::vector<int32_t> order(count);
+    std::iota(order.begin(), order.end(), 0);
+    std::ranges::shuffle(order, generator);
+    const int64_t stride = int64_t(shape.kv_heads) * shape.head_size * kPage;
+    for (auto* part : {&k_, &v_}) {
+      *part = std::make_unique<DeviceBuffer>(count * stride * 2);
+      check(cudaMemset((*part)->address(), 0xff, count * stride * 2), "poison");
+    }
+    layer_ = {.k = {k_->address(), shape.type, stride},
+              .v = {v_->address(), shape.type, stride},
+              .kv_heads = shape.kv_heads,
+              .head_size = shape.head_size,
+              .page_size = kPage};
+    for (size_t row = 0; row < starts.size(); ++row) indptr_.push_back(indptr_.back() + static_cast<int>(tables[row].size()));
+    pages_ = order;
+    const auto device_pages = upload(order);
+    for (size_t row = 0; row < starts.size(); ++row) {
+      const dim3 blocks(indptr_[row + 1] * kPage - indptr_[row] * kPage, shape.kv_heads);
+      const auto* pages = static_cast<const int32_t*>(device_pages->address()) + indptr_[row];
+      for (bool key : {true, false}) {
+        with_element(shape.type, [&](auto element) {
+          fill_row<decltype(element)>
+              <<<blocks, 64>>>(key ? layer_.k : layer_.v, layer_, pages, first_[row], key, lengths[row], 2 * row + key);
+        });
+      }
+    }
+    check_launch("cache");
+    check(cudaDeviceSynchronize(), "cache");
+  }
+
+  const Shape& shape() const { return shape_; }
+  const KvLayer& layer() const { return layer_; }
+  const std::vector<int32_t>& indptr() const { return indptr_; }
+  const std::vector<int32_t>& first() const { return first_; }
+  const std::vector<int32_t>& pages() const { return pages_; }
+
+ private:
+  Shape shape_;
+  KvLayer layer_;
+  std::unique_ptr<DeviceBuffer> k_, v_;
+  std::vector<int32_t> indptr_ = {0}, first_, pages_;
+};
+
+float query_value(const Shape& shape, int row, int position, int col) {
+  return 6 * noise(1000 + row, uint64_t(position) * shape.heads * shape.head_size + col);
+}
+
+// A step over the chunks, with `padding` tokens more and a row without tokens.
+class Step {
+ public:
+  Step(const Cache& cache, const std::vector<Chunk>& chunks, int padding) : shape_(cache.shape()) {
+    std::vector<int32_t> rows, positions, q_indptr = {0}, starts, indptr = {0}, first, pages;
+    std::vector<float> q;
+    for (size_t b = 0; b < chunks.size(); ++b) {
+      const Chunk& chunk = chunks[b];
+      for (int i = 0; i < chunk.count; ++i) {
+        rows.push_back(static_cast<int>(b)), positions.push_back(chunk.start + i);
+        for (int col = 0; col < columns(); ++col) q.push_back(query_value(shape_, chunk.row, chunk.start + i, col));
+      }
+      starts.push_back(chunk.start), q_indptr.push_back(static_cast<int>(rows.size())), first.push_back(cache.first()[chunk.row]);
+      pages.insert(pages.end(), &cache.pages()[cache.indptr()[chunk.row]], cache.pages().data() + cache.indptr()[chunk.row + 1]);
+      indptr.push_back(static_cast<int>(pages.size()));
+    }
+    tokens_ = static_cast<int>(rows.size());
+    rows.resize(tokens_ + padding, -1), positions.resize(tokens_ + padding), q.resize(size_t(tokens_ + padding) * columns(), NAN);
+    starts.push_back(0), q_indptr.push_back(tokens_), first.push_back(0), indptr.push_back(static_cast<int>(pages.size()));
+    q_ = upload(q);
+    out_ = std::make_unique<DeviceBuffer>(matrix_bytes(tokens_ + padding, columns(), DType::BF16));
+    tables_ = {add(indptr), add(first), add(pages)};
+    inputs_ = {.rows = static_cast<int>(starts.size()),
+               .tokens = tokens_ + padding,
+               .positions = add(positions),
+               .row_of_token = add(rows),
+               .q_indptr = add(q_indptr),
+               .starts = add(starts),
+               .tables = {&tables_, 1}};
+    op_ = {.step = &inputs_,
+           .q = {q_->address(), DType::F32, columns()},
+           .out = {out_->address(), DType::BF16, columns()},
+           .cache = cache.layer(),
+           .group = 0,
+           .query_heads = shape_.heads,
+           .scale = 1 / std::sqrt(static_cast<float>(shape_.head_size)),
+           .window = shape_.window};
+  }
+  Step(const Step&) = delete;
+  Step& operator=(const Step&) = delete;
+
+  const Attention& op() const { return op_; }
+  int tokens() const { return tokens_; }
+  int columns() const { return shape_.heads * shape_.head_size; }
+
+  // What a kernel makes of it, [tokens, columns] in bfloat16; what it leaves out is NaN.
+  template <class Run>
+  std::vector<uint16_t> results(const Run& run, cudaStream_t stream) const {
+    const size_t bytes = matrix_bytes(inputs_.tokens, columns(), DType::BF16);
+    check(cudaMemsetAsync(out_->address(), 0xff, bytes, stream), "poison");
+    run(op_, stream);
+    check(cudaStreamSynchronize(stream), "attention");
+    const auto tiles = download<uint16_t>(*out_, bytes / 2);
+    std::vector<uint16_t> out(size_t(tokens_) * columns());
+    for (size_t i = 0; i < out.size(); ++i) out[i] = tiles[place_in_tiles(columns(), i / columns(), i % columns())];
+    return out;
+  }
+
+ private:
+  const int32_t* add(const std::vector<int32_t>& values) {
+    arrays_.push_back(upload(values));
+    return static_cast<const int32_t*>(arrays_.back()->address());
+  }
+
+  Shape shape_;
+  int tokens_;
+  std::unique_ptr<DeviceBuffer> q_, out_;
+  std::vector<std::unique_ptr<DeviceBuffer>> arrays_;
+  PageTables tables_;
+  StepInputs inputs_;
+  Attention op_;
+};
+
+// The kernels of a step: those for few tokens, and for many by mma.sync, or by wgmma.
+void run_sync(const Attention& op, cudaStream_t stream) {
+  attend_few(op, stream);
+  attend_many(op, stream);
+}
+void run_wide(const Attention& op, cudaStream_t stream) {
+  attend_few(op, stream);
+  attend_prompt(op, stream);
+}
+
+template <class Element>
+__device__ double as_operand(float x) {
+  Element rounded;
+  put(&rounded, x);
+  return double(to_float(rounded));
+}
+
+// A block a (token, head): the exact sums over operands as the tensor cores have them.
+template <class Element>
+__global__ void attend_exactly(Attention op, StepView step, PageTables tables, double* out) {
+  extern __shared__ double weights[];
+  const int token = blockIdx.x, head = blockIdx.y, D = op.cache.head_size, kv_head = head / (op.query_heads / op.cache.kv_heads);
+  const int row = step.row_of_token[token], position = step.positions[token], first = first_seen(op.window, position);
+  const float* q = static_cast<const float*>(op.q.data) + token * op.q.stride + head * D;
+  const float scale = op.scale * kLog2E;
+  __shared__ double total;
+  for (int key = first + threadIdx.x; key <= position; key += blockDim.x) {
+    const auto* k = head_of<Element>(op.cache.k, op.cache, page_of(tables, row, key, kPage), kv_head);
+    double score = 0;
+    for (int d = 0; d < D; ++d) {
+      score += as_operand<Element>(q[d] * scale) * double(to_float(k[key_place(op.cache, key, d)]));
+    }
+    weights[key - first] = exp2(score);
+  }
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    total = 0;
+    for (int i = 0; i <= position - first; ++i) total += weights[i];
+  }
+  __syncthreads();
+  for (int d = threadIdx.x; d < D; d += blockDim.x) {
+    double sum = 0;
+    for (int key = first; key <= position; ++key) {
+      const auto* v = head_of<Element>(op.cache.v, op.cache, page_of(tables, row, key, kPage), kv_head);
+      sum += weights[key - first] * double(to_float(v[value_place(op.cache, key, d)]));
+    }
+    out[int64_t(token) * op.query_heads * D + head * D + d] = sum / total;
+  }
+}
+
+// |out - exact| / |exact| of the worst token and head.
+double worst_error(const Step& step, const std::vector<uint16_t>& out) {
+  const Attention& op = step.op();
+  const DeviceBuffer sums(out.size() * sizeof(double));
+  with_element(op.cache.k.type, [&](auto element) {
+    attend_exactly<decltype(element)><<<dim3(step.tokens(), op.query_heads), 128, 4096 * sizeof(double)>>>(
+        op, view_of(*op.step), op.step->tables[0], static_cast<double*>(sums.address()));
+  });
+  check_launch("exact attention");
+  const auto exact = download<double>(sums, out.size());
+  const size_t D = op.cache.head_size;
+  double worst = 0;
+  for (size_t begin = 0; begin < out.size(); begin += D) {
+    double error = 0, size = 0;
+    for (size_t i = begin; i < begin + D; ++i) {
+      const double value = std::bit_cast<float>(uint32_t(out[i]) << 16);
+      error += (value - exact[i]) * (value - exact[i]), size += exact[i] * exact[i];
+    }
+    worst = std::max(worst, std::isfinite(error) ? std::sqrt(error / size) : INFINITY);
+  }
+  return worst;
+}
+
+// Tokens whose bits differ from `whole` where the chunks are cut into pieces of up to `most` tokens, one of each chunk a step.
+int differing(const Cache& cache, const std::vector<Chunk>& chunks, const std::vector<uint16_t>& whole, int most, cudaStream_t stream) {
+  int differ = 0;
+  for (int from = 0;; from += most) {
+    std::vector<Chunk> pieces;
+    std::vector<int> places;  // in `whole`
+    int place = 0;
+    for (const Chunk& chunk : chunks) {
+      if (from < chunk.count) {
+        pieces.push_back({chunk.row, chunk.start + from, std::min(most, chunk.count - from)});
+        for (int i = 0; i < pieces.back().count; ++i) places.push_back(place + from + i);
+      }
+      place += chunk.count;
+    }
+    if (pieces.empty()) return differ;
+    const Step step(cache, pieces, static_cast<int>(generator() % 20));
+    const auto out = step.results(run_wide, stream);
+    const size_t columns = step.columns();
+    for (size_t i = 0; i < places.size(); ++i) differ += std::memcmp(&out[i * columns], &whole[places[i] * columns], columns * 2) != 0;
+  }
+}
+
+// Whether a shape gives right values and a token the same bits in every step; says so.
+bool check_shape(const Shape& shape, cudaStream_t stream) {
+  std::vector<Chunk> chunks;
+  std::vector<int> starts, lengths;
+  for (int count : {300, 1, 77, 9, 17, 400}) {
+    const int row = static_cast<int>(chunks.size()), start = row == 0 ? 0 : static_cast<int>(generator() % 700);
+    chunks.push_back({row, start, count});
+    starts.push_back(start), lengths.push_back(start + count);
+  }
+  const Cache cache(shape, starts, lengths);
+  const Step step(cache, chunks, 13);
+  const auto whole = step.results(run_wide, stream);
+  const double worst = worst_error(step, whole);
+  const auto other = step.results(run_sync, stream);
+  int differ_sync = 0, differ = 0;
+  for (size_t i = 0; i < whole.size(); i += step.columns()) differ_sync += std::memcmp(&whole[i], &other[i], step.columns() * 2) != 0;
+  for (int most : {1, 16, 17, 50, 128}) differ += differing(cache, chunks, whole, most, stream);
+  const bool right = worst < 0.015 && differ_sync == 0 && differ == 0;  // weights and results are rounded to bfloat16
+  std::printf(
+      "%-4s %2d heads of %-3d %2d kv heads window %-4d error %.4f, bits differ from mma.sync's in %d of %d tokens, in chunks in %d%s\n",
+      info(shape.type).name, shape.heads, shape.head_size, shape.kv_heads, shape.window, worst, differ_sync, step.tokens(), differ,
+      right ? "" : "   WRONG");
+  return right;
+}
+
+bool check_all(cudaStream_t stream) {
+  bool right = true;
+  for (DType type : {DType::F16, DType::BF16}) {
+    for (int head_size : {64, 128}) {
+      for (int group : {1, 3, 4, 8, 20}) {
+        for (int window : {0, 1, 100, 256}) right &= check_shape({2 * group, 2, head_size, window, type}, stream);
+      }
+    }
+  }
+  return right;
+}
+
+// Microseconds of a launch.
+template <class Run>
+double time_launches(const Run& run, const Attention& op, int launches, cudaStream_t stream) {
+  cudaGraph_t graph;
+  cudaGraphExec_t executable;
+  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capture");
+  for (int i = 0; i < launches; ++i) run(op, stream);
+  check(cudaStreamEndCapture(stream, &graph), "capture");
+  check(cudaGraphInstantiate(&executable, graph, 0), "graph");
+  cudaEvent_t begin, end;
+  check(cudaEventCreate(&begin), "event");
+  check(cudaEventCreate(&end), "event");
+  std::vector<float> times;
+  for (int turn = 0; turn < 6; ++turn) {
+    float ms = 0;
+    check(cudaEventRecord(begin, stream), "event");
+    check(cudaGraphLaunch(executable, stream), "graph");
+    check(cudaEventRecord(end, stream), "event");
+    check(cudaEventSynchronize(end), "graph");
+    check(cudaEventElapsedTime(&ms, begin, end), "event");
+    if (turn > 0) times.push_back(ms * 1000 / static_cast<float>(launches));
+  }
+  cudaEventDestroy(begin);
+  cudaEventDestroy(end);
+  cudaGraphExecDestroy(executable);
+  cudaGraphDestroy(graph);
+  std::ranges::sort(times);
+  return times[times.size() / 2];
+}
+
+void time_prefill(DType type, int tokens, cudaStream_t stream) {
+  const Cache cache({32, 8, 128, 0, type}, {0}, {tokens});
+  const Step step(cache, {{0, 0, tokens}}, 0);
+  const double operations = 4.0 * 128 * 32 * tokens * (tokens + 1.0) / 2;
+  const int launches = tokens > 8192 ? 6 : 24;
+  const double sync = time_launches(attend_many, step.op(), launches, stream),
+               wide = time_launches(attend_prompt, step.op(), launches, stream);
+  std::printf("%-4s prefill %6d  wgmma %8.1f us %4.0f TFLOP/s   mma.sync %8.1f us %4.0f TFLOP/s\n", info(type).name, tokens, wide,
+              operations / wide / 1e6, sync, operations / sync / 1e6);
+}
+
+void time_decode(int rows, int length, cudaStream_t stream) {
+  const Cache cache({32, 8, 128, 0}, std::vector<int>(rows, length - 1), std::vector<int>(rows, length));
+  std::vector<Chunk> chunks;
+  for (int row = 0; row < rows; ++row) chunks.push_back({row, length - 1, 1});
+  const Step step(cache, chunks, 0);
+  const double bytes = 2.0 * 2 * 8 * 128 * rows * length, us = time_launches(attend_few, step.op(), 6, stream);
+  std::printf("decode %d rows x %d  %8.1f us %5.0f GB/s\n", rows, length, us, bytes / us / 1e3);
+}
+
+int main(const std::string& what) {
+  cudaStream_t stream;
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream");
+  if (!check_all(stream)) return 1;
+  if (what == "check") return 0;
+  for (DType type : {DType::F16, DType::BF16}) {
+    for (int tokens : {1024, 4096, 16384}) time_prefill(type, tokens, stream);
+  }
+  time_decode(64, 8192, stream);
+  return 0;
+}
+
+}  // namespace
+}  // namespace kvasir::cuda
+
+int main(int count, char** arguments) {
+  try {
+    return kvasir::cuda::main(count > 1 ? arguments[1] : "");
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+}
