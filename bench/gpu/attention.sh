@@ -11,3 +11,4 @@ nvcc -O3 -std=c++20 --threads 4 -gencode arch=compute_90a,code=sm_90a -I native 
   bench/gpu/attention.cu native/cuda/kernels/attention_few.cu native/cuda/kernels/attention_many.cu native/cuda/kernels/attention_prompt.cu \
   native/cuda/runtime.cc
 .cache/attention "$@"
+if [ "$1" != check ] && python3 -c "import torch" 2>/dev/null; then python3 bench/gpu/peers.py attention; fi

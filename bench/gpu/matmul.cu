@@ -244,6 +244,19 @@ void time_type(DType type, const DeviceBuffer& x, const DeviceBuffer& y, cudaStr
   std::printf("   floor %.2f\n", floor / 1000);
 }
 
+// gate and up of 8B, 28672 rows, in bfloat16.
+void time_gemm(int tokens, cudaStream_t stream) {
+  const Shape shape{"gate_up", 14336, 4096, 2, 1};
+  std::vector<Matrix> weights;
+  for (int i = 0; i < shape.matrices; ++i) weights.push_back(random_weight(DType::BF16, shape.rows, shape.cols));
+  std::vector<uint16_t> values(size_t(tokens) * shape.cols);
+  for (uint16_t& value : values) value = to_bf16(uniform(-2, 2));
+  const auto x = upload(values);
+  const DeviceBuffer y(size_t(tokens) * shape.rows * sizeof(uint16_t));
+  const double us = time_shape(shape, weights, tokens, *x, y, stream);
+  std::printf("kvasir bf16 %d x (28672, 4096), gated  %8.1f us %4.0f TFLOP/s\n", tokens, us, 2.0 * tokens * 28672 * 4096 / us / 1e6);
+}
+
 int main(const std::string& what) {
   cudaStream_t stream;
   check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream");
@@ -254,6 +267,7 @@ int main(const std::string& what) {
   const auto x = upload(values);
   const DeviceBuffer y(size_t(2048) * 14336 * sizeof(float));
   for (DType type : {DType::Q8_0, DType::Q4_0, DType::Q4_K, DType::BF16}) time_type(type, *x, y, stream);
+  for (int tokens : {2048, 8192}) time_gemm(tokens, stream);
   return 0;
 }
 

@@ -6,13 +6,24 @@ import { fileURLToPath } from "node:url";
 import { readGguf } from "../../dist/files/gguf.js";
 
 /**
- * Shapes: SmolLM2-135M and Llama-3.2-1B, both with tied embeddings, and Llama-3.1-8B, tied here, too; and Llama-3.2-1B with the vocabulary of
- * SmolLM2, which can draft for it then.
+ * Shapes: SmolLM2-135M, Llama-3.2-1B and Qwen3-0.6B, all with tied embeddings, and Llama-3.1-8B, tied here, too; and Llama-3.2-1B with the
+ * vocabulary of SmolLM2, which can draft for it then. Llamas, where it is not said; heads have hidden / heads dimensions, where it is not said.
  */
 export const SHAPES = {
   "smollm2-135m": { layers: 30, hidden: 576, heads: 9, kvHeads: 3, ffn: 1536, vocab: 49152, context: 16384 },
   "llama-3.2-1b": { layers: 16, hidden: 2048, heads: 32, kvHeads: 8, ffn: 8192, vocab: 128256, context: 8192 },
   "llama-3.2-1b-49k": { layers: 16, hidden: 2048, heads: 32, kvHeads: 8, ffn: 8192, vocab: 49152, context: 8192 },
+  "qwen3-0.6b": {
+    architecture: "qwen3",
+    layers: 28,
+    hidden: 1024,
+    heads: 16,
+    kvHeads: 8,
+    headSize: 128,
+    ffn: 3072,
+    vocab: 151936,
+    context: 40960,
+  },
   "llama-3.1-8b": { layers: 32, hidden: 4096, heads: 32, kvHeads: 8, ffn: 14336, vocab: 128256, context: 8192 },
 };
 
@@ -83,15 +94,17 @@ async function writeModel(path, name, shape, type) {
   await file.close();
 }
 
-function tensorsOf({ layers, hidden, heads, kvHeads, ffn, vocab }) {
-  const kv = (hidden / heads) * kvHeads;
+function tensorsOf({ architecture, layers, hidden, heads, kvHeads, headSize = hidden / heads, ffn, vocab }) {
+  const [q, kv] = [headSize * heads, headSize * kvHeads];
+  const headNorms = ["attn_q_norm", "attn_k_norm"].map((name) => [name, 0, headSize]);
   const layer = (i) =>
     [
       ["attn_norm", 0, hidden],
-      ["attn_q", hidden, hidden],
+      ["attn_q", q, hidden],
       ["attn_k", kv, hidden],
       ["attn_v", kv, hidden],
-      ["attn_output", hidden, hidden],
+      ["attn_output", hidden, q],
+      ...(architecture === "qwen3" ? headNorms : []),
       ["ffn_norm", 0, hidden],
       ["ffn_gate", ffn, hidden],
       ["ffn_up", ffn, hidden],
@@ -104,23 +117,26 @@ function tensorsOf({ layers, hidden, heads, kvHeads, ffn, vocab }) {
   ];
 }
 
-async function metadataOf(name, { layers, hidden, heads, kvHeads, ffn, vocab, context }) {
+async function metadataOf(name, shape) {
+  const { architecture = "llama", layers, hidden, heads, kvHeads, headSize = hidden / heads, ffn, vocab, context } = shape;
   const { metadata } = await readGguf(fileURLToPath(new URL("../../models/tales-q4_0.gguf", import.meta.url)), { arrays: true });
   const pad = (values, padded) => [...values, ...Array.from({ length: vocab - values.length }, (_, i) => padded(i))];
   const [tokens, types, merges] = ["tokens", "token_type", "merges"].map((key) => metadata.get(`tokenizer.ggml.${key}`));
   return [
-    ["general.architecture", TYPES.string("llama")],
+    ["general.architecture", TYPES.string(architecture)],
     ["general.name", TYPES.string(name)],
-    ["llama.context_length", TYPES.u32(context)],
-    ["llama.embedding_length", TYPES.u32(hidden)],
-    ["llama.block_count", TYPES.u32(layers)],
-    ["llama.feed_forward_length", TYPES.u32(ffn)],
-    ["llama.attention.head_count", TYPES.u32(heads)],
-    ["llama.attention.head_count_kv", TYPES.u32(kvHeads)],
-    ["llama.rope.dimension_count", TYPES.u32(hidden / heads)],
-    ["llama.attention.layer_norm_rms_epsilon", TYPES.f32(1e-5)],
-    ["llama.rope.freq_base", TYPES.f32(10000)],
-    ["llama.vocab_size", TYPES.u32(vocab)],
+    [`${architecture}.context_length`, TYPES.u32(context)],
+    [`${architecture}.embedding_length`, TYPES.u32(hidden)],
+    [`${architecture}.block_count`, TYPES.u32(layers)],
+    [`${architecture}.feed_forward_length`, TYPES.u32(ffn)],
+    [`${architecture}.attention.head_count`, TYPES.u32(heads)],
+    [`${architecture}.attention.head_count_kv`, TYPES.u32(kvHeads)],
+    [`${architecture}.attention.key_length`, TYPES.u32(headSize)],
+    [`${architecture}.attention.value_length`, TYPES.u32(headSize)],
+    [`${architecture}.rope.dimension_count`, TYPES.u32(headSize)],
+    [`${architecture}.attention.layer_norm_rms_epsilon`, TYPES.f32(1e-5)],
+    [`${architecture}.rope.freq_base`, TYPES.f32(10000)],
+    [`${architecture}.vocab_size`, TYPES.u32(vocab)],
     ["tokenizer.ggml.model", TYPES.string("gpt2")],
     ["tokenizer.ggml.pre", TYPES.string("llama-bpe")],
     ["tokenizer.ggml.tokens", TYPES.strings(pad(tokens, (i) => `[PAD${i}]`))],
