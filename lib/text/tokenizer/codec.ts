@@ -1,5 +1,6 @@
+import { KvasirError, show } from "../../errors.ts";
 import type { RenderedChat } from "../chat/messages.ts";
-import { TextTrie } from "./trie.ts";
+import type { TokenSplitter } from "./token-splitter.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
 /** What {@link Codec.encode} adds and parses. */
@@ -10,16 +11,6 @@ export interface EncodeOptions {
   parseSpecial?: boolean;
 }
 
-/** A token that is found as a whole in the text, before the tokenizer proper sees what lies between. */
-export interface AddedToken {
-  id: number;
-  text: string;
-  special: boolean;
-  /** Whether white space before or after the token is dropped. */
-  lstrip: boolean;
-  rstrip: boolean;
-}
-
 /** A tokenizer proper, in one thread: text to ids. It runs in the worker; tests call it directly. */
 export interface Codec {
   readonly vocabulary: Vocabulary;
@@ -27,6 +18,8 @@ export interface Codec {
   readonly specials: TokenSplitter;
   /** Whether a normalizer may turn other text into a special token's, by folding characters: a chat is then always encoded in pieces. */
   readonly foldsSpecials: boolean;
+  /** No token stands for more bytes of text than this; Infinity where text may vanish. */
+  readonly bytesPerToken: number;
   encode(text: string, options: Required<EncodeOptions>): number[];
   /** Ids of text without special tokens; `first`: the text starts the sequence. */
   encodePlain(text: string, first: boolean): number[];
@@ -48,48 +41,13 @@ function unmask(text: string, masks: RenderedChat["masks"]): string {
   return masks.reduce((unmasked, [sentinel, original]) => unmasked.replaceAll(sentinel, () => original), text);
 }
 
-/** Cuts text at added tokens, leftmost and longest first. */
-export class TokenSplitter {
-  readonly tokens: readonly AddedToken[];
-  readonly #byText: Map<string, AddedToken>;
-  readonly #trie: TextTrie;
-
-  constructor(tokens: readonly AddedToken[]) {
-    this.tokens = tokens;
-    this.#byText = new Map(tokens.map((token) => [token.text, token]));
-    this.#trie = new TextTrie(this.#byText.keys());
-  }
-
-  /** The tokens in the text and what lies between; no piece is "". */
-  split(text: string): (string | AddedToken)[] {
-    const pieces: (string | AddedToken)[] = [];
-    let start = 0;
-    for (let i = 0; i < text.length; ) {
-      const length = this.#trie.longestAt(text, i);
-      if (length === 0) {
-        i++;
-        continue;
-      }
-      const token = this.#byText.get(text.slice(i, i + length))!;
-      const before = text.slice(start, i);
-      pieces.push(token.lstrip ? before.trimEnd() : before, token);
-      i += length;
-      if (token.rstrip) i = skipSpace(text, i);
-      start = i;
-    }
-    pieces.push(text.slice(start));
-    return pieces.filter((piece) => piece !== "");
-  }
-}
-
-function skipSpace(text: string, position: number): number {
-  const space = /\s*/y;
-  space.lastIndex = position;
-  space.test(text);
-  return space.lastIndex;
-}
-
 /** Lone surrogates, which UTF-8 cannot hold, become U+FFFD. */
 export function wellFormed(text: string): string {
   return text.replace(/\p{Surrogate}/gu, "\ufffd");
+}
+
+/** The error for a character that has no token, where there is none for unknown text: it would vanish. */
+export function noToken(character: string): KvasirError {
+  const code = character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0");
+  return new KvasirError("TOKENIZER_FAILED", `the tokenizer has no token for ${show(character)} (U+${code}) and none for unknown text`);
 }

@@ -1,7 +1,7 @@
-import { byteTokenValue } from "./byte-level.ts";
-import { type AddedToken, type Codec, type EncodeOptions, TokenSplitter } from "./codec.ts";
+import { type Codec, type EncodeOptions, noToken } from "./codec.ts";
 import { MergeQueue } from "./merge-queue.ts";
 import type { Affixes } from "./post-processor.ts";
+import { type AddedToken, TokenSplitter } from "./token-splitter.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
 /** What a {@link SentencePieceCodec} is made of. */
@@ -12,7 +12,7 @@ export interface SentencePieceParts {
   pieces: Map<string, { id: number; score: number }>;
   /** [256] id of each byte token; -1 where there is none. */
   byteTokens: Int32Array;
-  /** -1: what can't be encoded is left out. */
+  /** -1: text that can't be encoded is refused. */
   unknownToken: number;
   addedTokens: AddedToken[];
   /** Whether a space is put before text at the start and after each added token. */
@@ -27,9 +27,14 @@ export class SentencePieceCodec implements Codec {
   readonly vocabulary: Vocabulary;
   readonly specials: TokenSplitter;
   readonly foldsSpecials: boolean = false;
+  readonly bytesPerToken: number;
   readonly #parts: SentencePieceParts;
   readonly #all: TokenSplitter;
   readonly #others: TokenSplitter;
+  /** The pieces with the rank of their score: 0 is the highest. */
+  readonly #pieces: ReadonlyMap<string, { id: number; rank: number }>;
+  readonly #queue: MergeQueue = new MergeQueue();
+  /** UTF-16 units of the longest piece. */
   readonly #longest: number;
 
   constructor(parts: SentencePieceParts) {
@@ -38,6 +43,11 @@ export class SentencePieceCodec implements Codec {
     this.#all = new TokenSplitter(parts.addedTokens);
     this.#others = new TokenSplitter(parts.addedTokens.filter(({ special }) => !special));
     this.specials = new TokenSplitter(parts.addedTokens.filter(({ special }) => special));
+    this.#pieces = rankedPieces(parts.pieces);
+    this.bytesPerToken = [...parts.pieces.keys(), ...parts.addedTokens.map(({ text }) => text)].reduce(
+      (most, text) => Math.max(most, Buffer.byteLength(text)),
+      4,
+    );
     this.#longest = [...parts.pieces.keys()].reduce((most, { length }) => Math.max(most, length), 0);
   }
 
@@ -68,24 +78,30 @@ export class SentencePieceCodec implements Codec {
     const count = starts.length - 1;
     const next = Int32Array.from(starts, (_, i) => i + 1);
     const previous = Int32Array.from(starts, (_, i) => i - 1);
-    const queue = new MergeQueue();
+    // [count] rank of the merge that is in the queue for a symbol and the one after it; -1: none, so that what else is in the queue is stale.
+    const proposed = new Int32Array(count).fill(-1);
+    const queue = this.#queue;
     const propose = (left: number): void => {
-      const right = left < 0 ? count : next[left]!;
+      if (left < 0) return;
+      proposed[left] = -1;
+      const right = next[left]!;
       if (right >= count) return;
       const end = starts[next[right]!]!;
       if (end - starts[left]! > this.#longest) return;
-      const piece = this.#parts.pieces.get(text.slice(starts[left], end));
-      if (piece !== undefined) queue.push({ left, end, score: piece.score });
+      const piece = this.#pieces.get(text.slice(starts[left], end));
+      if (piece === undefined) return;
+      proposed[left] = piece.rank;
+      queue.push(piece.rank, left);
     };
+    queue.clear();
     for (let i = 0; i < count; i++) propose(i);
-    for (let merge = queue.pop(); merge !== undefined; merge = queue.pop()) {
-      const { left, end } = merge;
+    while (queue.pop()) {
+      const left = queue.position;
+      if (proposed[left] !== queue.rank) continue;
       const right = next[left]!;
-      // Stale when either side has changed since: a symbol that was merged away is marked by next = 0.
-      if (right === 0 || right >= count || starts[next[right]!] !== end) continue;
       next[left] = next[right]!;
       previous[next[right]!] = left;
-      next[right] = 0;
+      proposed[right] = -1;
       propose(previous[left]!);
       propose(left);
     }
@@ -93,8 +109,8 @@ export class SentencePieceCodec implements Codec {
   }
 
   #emit(symbol: string, ids: number[]): void {
-    const { pieces, byteTokens, unknownToken } = this.#parts;
-    const piece = pieces.get(symbol);
+    const { byteTokens, unknownToken } = this.#parts;
+    const piece = this.#pieces.get(symbol);
     if (piece !== undefined) {
       ids.push(piece.id);
       return;
@@ -102,7 +118,14 @@ export class SentencePieceCodec implements Codec {
     const bytes = [...Buffer.from(symbol)].map((byte) => byteTokens[byte]!);
     if (bytes.every((id) => id >= 0)) ids.push(...bytes);
     else if (unknownToken >= 0) ids.push(unknownToken);
+    else throw noToken(symbol);
   }
+}
+
+function rankedPieces(pieces: SentencePieceParts["pieces"]): ReadonlyMap<string, { id: number; rank: number }> {
+  const scores = [...new Set([...pieces.values()].map(({ score }) => score))].sort((a, b) => b - a);
+  const ranks = new Map(scores.map((score, rank) => [score, rank]));
+  return new Map([...pieces].map(([text, { id, score }]) => [text, { id, rank: ranks.get(score)! }]));
 }
 
 /** Where each character begins, and the end. */
@@ -112,14 +135,4 @@ function characterStarts(text: string): Int32Array {
   for (let i = 0; i < text.length; i += text.codePointAt(i)! > 0xffff ? 2 : 1) starts[count++] = i;
   starts[count] = text.length;
   return starts.slice(0, count + 1);
-}
-
-/** [256] ids of the byte tokens among some pieces. */
-export function byteTokenTable(pieces: Iterable<[text: string, id: number]>): Int32Array {
-  const table = new Int32Array(256).fill(-1);
-  for (const [text, id] of pieces) {
-    const byte = byteTokenValue(text);
-    if (byte !== undefined) table[byte] = id;
-  }
-  return table;
 }

@@ -6,7 +6,7 @@ import type { TokenizerSource } from "../../model/spec.ts";
 import type { Codec } from "./codec.ts";
 import { ggufCodec } from "./gguf-tokenizer.ts";
 import { HuggingFaceCodec } from "./huggingface.ts";
-import { postProcessorAffixes } from "./post-processor.ts";
+import { configuredAffixes, postProcessorAffixes } from "./post-processor.ts";
 import { checkTokenizerJson, type TokenizerJson } from "./tokenizer-json.ts";
 
 /** Reads a tokenizer from its files. */
@@ -20,10 +20,13 @@ async function openHuggingFace(directory: string): Promise<Codec> {
   const file = join(directory, "tokenizer.json");
   const json = checkTokenizerJson(await readJson(file), file);
   const config = (await readJsonIfPresent(join(directory, "tokenizer_config.json"))) ?? {};
-  const affixes = postProcessorAffixes(json, file);
-  const bosText = tokenText(config.bos_token, "bos_token", directory) ?? addedText(json, affixes.before[0]);
+  const processed = postProcessorAffixes(json, file);
+  const bosText = tokenText(config.bos_token, "bos_token", directory) ?? addedText(json, processed.before[0]);
   const eosText = tokenText(config.eos_token, "eos_token", directory) ?? "";
-  return new HuggingFaceCodec({ json, affixes, bosText, eosText, file });
+  const affixes = configuredAffixes(json, processed, { config, bosText, eosText, file: join(directory, "tokenizer_config.json") });
+  const codec = new HuggingFaceCodec({ json, affixes, bosText, eosText, file });
+  codec.checkComplete(json, file);
+  return codec;
 }
 
 /** A token in tokenizer_config.json: its text, or an object that has it as `content`. */

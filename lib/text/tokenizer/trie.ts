@@ -19,11 +19,11 @@ export class TextTrie {
     this.maxLength = maxLength;
   }
 
-  /** Length of the longest text at `position`, or 0. */
-  longestAt(string: string, position: number): number {
+  /** Length of the longest text at `position` that ends at `end` or before, or 0. */
+  longestAt(string: string, position: number, end: number = string.length): number {
     let longest = 0;
     let node = this.#root;
-    for (let i = position; i < string.length; i++) {
+    for (let i = position; i < end; i++) {
       const next = node.children.get(string[i]!);
       if (next === undefined) break;
       if (next.end) longest = i + 1 - position;
