@@ -1,4 +1,5 @@
 import { type ErrorCode, KvasirError } from "../errors.ts";
+import { onAbort } from "../run/abort.ts";
 import type { Peer, StartPeer } from "./worker-peer.ts";
 
 /** What a worker says: first that it is ready, then an answer to each call. */
@@ -12,22 +13,34 @@ export interface WorkerSettings {
   start: StartPeer;
   /** What it is made from: its first message. */
   data: unknown;
-  /** Milliseconds that a call may take once it runs; past them the worker is ended. Default: no limit. */
-  deadlineMs?: number;
   /** The error for a call during which the worker ended, `reason` being why. */
   failure(reason: string): KvasirError;
 }
 
-type Settled = { result: unknown } | { error: KvasirError };
+/** What limits one call. */
+export interface CallOptions {
+  /** Milliseconds that it may take once it runs; past them the worker is ended. Default: no limit. */
+  deadlineMs?: number;
+  /** Ends the call: it rejects with the signal's reason at once. */
+  signal?: AbortSignal | undefined;
+}
 
-interface Call {
+/** Milliseconds that a worker may take to get ready. Chosen: reading the largest vocabularies takes seconds on a slow machine. */
+const START_MS = 60_000;
+
+/** Milliseconds after which an aborted call's worker is ended; most calls end sooner by themselves, which saves starting it anew. */
+const ABORT_MS = 20;
+
+type Settled = { result: unknown } | { error: unknown };
+
+interface Call extends CallOptions {
   argument: unknown;
   settle(settled: Settled): void;
 }
 
 /**
  * A worker that answers one call after the other. It starts with the first call, does not keep the process alive while idle,
- * and when it ends (past a deadline, out of memory) only the call that it ran fails: the next one starts it anew.
+ * and when it ends (past a deadline, out of memory, for an aborted call) only the call that it ran fails: the next one starts it anew.
  */
 export class WorkerClient {
   readonly #settings: WorkerSettings;
@@ -42,15 +55,23 @@ export class WorkerClient {
     this.#settings = settings;
   }
 
-  /** Rejects with the worker's error, with CLOSED, or with what `failure` makes of the worker's end. */
-  async call<T>(argument: unknown): Promise<T> {
+  /** Rejects with the worker's error, with CLOSED, with the signal's reason, or with what `failure` makes of the worker's end. */
+  async call<T>(argument: unknown, options: CallOptions = {}): Promise<T> {
+    const { signal } = options;
+    signal?.throwIfAborted();
+    let stop = (): void => {};
     const settled = await new Promise<Settled>((settle) => {
-      this.#waiting.push({ argument, settle });
+      const call: Call = { ...options, argument, settle };
+      stop = () => this.#abort(call);
+      if (signal !== undefined) onAbort(signal, stop);
+      this.#waiting.push(call);
       this.#advance();
     });
+    signal?.removeEventListener("abort", stop);
     if ("result" in settled) return settled.result as T;
+    const { error } = settled;
     // Made here, after the await, so that its stack leads to the caller.
-    throw new KvasirError(settled.error.code, settled.error.message, { cause: settled.error });
+    throw error instanceof KvasirError ? new KvasirError(error.code, error.message, { cause: error }) : error;
   }
 
   /** Ends the worker; calls that wait or come later reject with CLOSED. */
@@ -85,21 +106,41 @@ export class WorkerClient {
       ended: (reason) => ifCurrent(() => this.#fail(reason)),
     });
     peer.post(data);
+    this.#endAfter(START_MS);
     return peer;
   }
 
+  /** The call is over for its caller at once; where it runs, its worker gets a moment to end it. */
+  #abort(call: Call): void {
+    const waiting = this.#waiting.indexOf(call);
+    if (waiting >= 0) this.#waiting.splice(waiting, 1);
+    else if (call === this.#current && this.#ready) this.#endAfter(ABORT_MS);
+    call.settle({ error: call.signal?.reason });
+  }
+
   #send(): void {
-    if (this.#current === undefined) return;
+    clearTimeout(this.#deadline);
+    const call = this.#current;
+    if (call === undefined) return;
+    if (call.signal?.aborted) {
+      this.#current = undefined;
+      this.#advance();
+      return;
+    }
     try {
-      this.#peer?.post(this.#current.argument);
+      this.#peer?.post(call.argument);
     } catch (error) {
       // What structured clone refuses: functions, symbols.
       this.#settle({ error: new KvasirError("INVALID_ARGUMENT", `expected JSON values: ${(error as Error).message}`) });
       this.#advance();
       return;
     }
-    const { deadlineMs } = this.#settings;
-    if (deadlineMs !== undefined) this.#deadline = setTimeout(() => this.#fail(`it ran past its deadline of ${deadlineMs} ms`), deadlineMs);
+    if (call.deadlineMs !== undefined) this.#endAfter(call.deadlineMs);
+  }
+
+  #endAfter(milliseconds: number): void {
+    clearTimeout(this.#deadline);
+    this.#deadline = setTimeout(() => this.#fail(`it ran past its deadline of ${milliseconds} ms`), milliseconds);
   }
 
   #receive(reply: WorkerReply): void {
@@ -108,6 +149,8 @@ export class WorkerClient {
       this.#send();
       return;
     }
+    // What can't get ready is started anew for the next call: its files may have changed by then.
+    if ("error" in reply && !this.#ready) void this.#end();
     this.#settle("result" in reply ? reply : { error: new KvasirError(reply.error.code, reply.error.message) });
     this.#advance();
   }

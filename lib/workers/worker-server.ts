@@ -11,16 +11,16 @@ export interface Transferred {
 /** Answers one call: returns (or promises) the result, or throws. Calls come one at a time. */
 export type Answer<Call> = (call: Call) => Transferred | Promise<Transferred>;
 
-/** Runs this thread or process as a worker: `make` is given the first message and returns the function that answers the calls. */
-export function serve<Data, Call>(make: (data: Data) => Answer<Call>): void {
+/** Runs this thread or process as a worker: `make` is given the first message and returns (or promises) the function that answers the calls. */
+export function serve<Data, Call>(make: (data: Data) => Answer<Call> | Promise<Answer<Call>>): void {
   let answer: Answer<Call> | undefined;
   onMessage(async (message) => {
-    if (answer === undefined) {
-      answer = make(message as Data);
-      reply({ ready: true });
-      return;
-    }
     try {
+      if (answer === undefined) {
+        answer = await make(message as Data);
+        reply({ ready: true });
+        return;
+      }
       const { result, transfer } = await answer(message as Call);
       reply({ result }, transfer);
     } catch (error) {

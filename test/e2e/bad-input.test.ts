@@ -106,6 +106,12 @@ async function renderFailing(): Promise<unknown> {
   return (await openEngine(at("template.gguf"))).generate({ messages: [{ role: "user", content: "hi" }] });
 }
 
+/** A GGUF vocabulary without most bytes. */
+async function tokenizeUnknown(): Promise<unknown> {
+  await writeGguf(at("unknown.gguf"), { metadata: { ...ggufModel(TINY).metadata, ...tokenizer }, tensors: ggufModel(TINY).tensors });
+  return (await openEngine(at("unknown.gguf"))).tokenize("é");
+}
+
 const pieces = Array.from({ length: TINY.vocabSize }, (_, id) => (id < 3 ? `<${id}>` : String.fromCharCode(62 + id)));
 const tokenizer = {
   "tokenizer.ggml.model": "gpt2",
@@ -125,6 +131,7 @@ const PROVOKED: Record<ErrorCode, () => Promise<unknown>> = {
   NO_TOKENIZER: () => engine.generate("text"),
   NO_CHAT_TEMPLATE: renderWithout,
   TEMPLATE_FAILED: renderFailing,
+  TOKENIZER_FAILED: tokenizeUnknown,
   PROMPT_TOO_LONG: () => engine.generate(new Int32Array(TINY.contextLength)),
   PROMPT_EMPTY: () => engine.generate([]),
   PROCESSOR_FAILED: () => engine.generate([1], { logitsProcessor: () => new Float32Array(1) }),

@@ -1,4 +1,5 @@
 import { KvasirError } from "../../errors.ts";
+import { wellFormed } from "../tokenizer/codec.ts";
 
 /** One stop string and how much of it the text so far ends with (Knuth, Morris and Pratt 1977: each character costs constant time). */
 interface Pattern {
@@ -18,7 +19,9 @@ export class StopMatcher {
   #stopped = false;
 
   constructor(stops: readonly string[]) {
-    this.#patterns = stops.map((text) => ({ text, failure: failureTable(text), matched: 0 }));
+    // One with half a surrogate pair is in no text, but may be in the middle of a character, which must not be cut.
+    const possible = stops.filter((text) => text === wellFormed(text));
+    this.#patterns = possible.map((text) => ({ text, failure: failureTable(text), matched: 0 }));
   }
 
   /** The text that is now certain; with `stopped` it ends before the stop string, and what came after is dropped. */
