@@ -121,7 +121,7 @@ export class Engine {
     const { logits = false, signal } = checkKeys<{ logits: boolean; signal: AbortSignal }>("options", options, ["logits", "signal"]);
     checkBoolean("logits", logits);
     if (signal !== undefined) checkSignal("signal", signal);
-    const tokens = await untilAborted(this.#encode(prompt, true), signal);
+    const tokens = await untilAborted(this.#encode(prompt, true, signal), signal);
     const task = new Score(this.#loop, tokens, this.#model.vocabSize, logits);
     try {
       return await untilAborted(task.scores, signal);
@@ -183,14 +183,15 @@ export class Engine {
     const arrived = performance.now();
     const params = checkParams(given, this.#parts.source.defaults, this.#model.vocabSize);
     if (params.stop.length > 0) this.#tokenizer("stop");
-    const tokens = await untilAborted(this.#encode(prompt, params.parseSpecial), params.signal);
+    const tokens = await untilAborted(this.#encode(prompt, params.parseSpecial, params.signal), params.signal);
     return new Request(this.#loop, this.#model, params, tokens, arrived);
   }
 
-  async #encode(prompt: Prompt, parseSpecial: boolean): Promise<Int32Array> {
+  async #encode(prompt: Prompt, parseSpecial: boolean, signal: AbortSignal | undefined): Promise<Int32Array> {
     this.#loop.check();
+    const limits = { maxTokens: this.#model.maxContext, ...(signal !== undefined && { signal }) };
     if (typeof prompt === "string") {
-      return this.#known(await this.#tokenizer("a text prompt").encode(prompt, { addSpecial: true, parseSpecial }));
+      return this.#known(await this.#tokenizer("a text prompt").encode(prompt, { addSpecial: true, parseSpecial, ...limits }));
     }
     if (Array.isArray(prompt) || prompt instanceof Int32Array) return checkTokens("prompt", prompt, this.#model.vocabSize);
     if (typeof prompt !== "object" || prompt === null) throw invalid("prompt", prompt, "text, an array of token ids or { messages }");
@@ -199,7 +200,7 @@ export class Engine {
     if (this.#parts.chat === undefined) {
       throw new KvasirError("NO_CHAT_TEMPLATE", `model ${this.#parts.source.name} has no chat template; expected a text prompt`);
     }
-    return this.#known(await tokenizer.encodeChat(await this.#parts.chat.render(chat as ChatInput)));
+    return this.#known(await tokenizer.encodeChat(await this.#parts.chat.render(chat as ChatInput), limits));
   }
 
   /** A tokenizer may know more tokens than the model has embeddings. */

@@ -12,13 +12,13 @@ export type TokenizerCall = { open: true } | { text: string; options: Required<E
 export interface OpenedTokenizer {
   vocabulary: Vocabulary;
   specialTexts: string[];
+  /** No token stands for more bytes of text: see {@link Codec}. */
+  bytesPerToken: number;
 }
 
-serve((source: TokenizerSource) => {
-  let opening: Promise<Codec> | undefined;
-  return async (call: TokenizerCall): Promise<Transferred> => {
-    opening ??= openCodec(source);
-    const codec = await opening;
+serve(async (source: TokenizerSource) => {
+  const codec = await openCodec(source);
+  return (call: TokenizerCall): Transferred => {
     if ("open" in call) return opened(codec);
     const ids =
       "chat" in call
@@ -30,8 +30,8 @@ serve((source: TokenizerSource) => {
 });
 
 /** The vocabulary's arrays move to the caller; encoding does not need them. */
-function opened({ vocabulary, specials }: Codec): Transferred {
-  const result: OpenedTokenizer = { vocabulary, specialTexts: specials.tokens.map(({ text }) => text) };
+function opened({ vocabulary, specials, bytesPerToken }: Codec): Transferred {
+  const result: OpenedTokenizer = { vocabulary, specialTexts: specials.tokens.map(({ text }) => text), bytesPerToken };
   const { offsets, bytes, special } = vocabulary;
   return { result, transfer: [offsets.buffer, bytes.buffer, special.buffer] as ArrayBuffer[] };
 }
