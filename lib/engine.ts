@@ -189,9 +189,9 @@ export class Engine {
 
   async #encode(prompt: Prompt, parseSpecial: boolean, signal: AbortSignal | undefined): Promise<Int32Array> {
     this.#loop.check();
-    const limits = { maxTokens: this.#model.maxContext, signal };
+    const limits = { maxTokens: this.#model.maxContext, ...(signal !== undefined && { signal }) };
     if (typeof prompt === "string") {
-      return this.#known(await this.#tokenizer("a text prompt").encode(prompt, { addSpecial: true, parseSpecial }, limits));
+      return this.#known(await this.#tokenizer("a text prompt").encode(prompt, { addSpecial: true, parseSpecial, ...limits }));
     }
     if (Array.isArray(prompt) || prompt instanceof Int32Array) return checkTokens("prompt", prompt, this.#model.vocabSize);
     if (typeof prompt !== "object" || prompt === null) throw invalid("prompt", prompt, "text, an array of token ids or { messages }");

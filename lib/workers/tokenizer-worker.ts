@@ -1,4 +1,3 @@
-import { KvasirError } from "../errors.ts";
 import type { TokenizerSource } from "../model/spec.ts";
 import type { RenderedChat } from "../text/chat/messages.ts";
 import { type Codec, type EncodeOptions, encodeChat, wellFormed } from "../text/tokenizer/codec.ts";
@@ -9,10 +8,11 @@ import { serve, type Transferred } from "./worker-server.ts";
 /** What the tokenizer's worker is asked. */
 export type TokenizerCall = { open: true } | { text: string; options: Required<EncodeOptions> } | { chat: RenderedChat };
 
-/** What it answers to `open`, which is asked once. */
+/** What it answers to `open`. */
 export interface OpenedTokenizer {
   vocabulary: Vocabulary;
   specialTexts: string[];
+  /** No token stands for more bytes of text: see {@link Codec}. */
   bytesPerToken: number;
 }
 
@@ -20,21 +20,14 @@ serve(async (source: TokenizerSource) => {
   const codec = await openCodec(source);
   return (call: TokenizerCall): Transferred => {
     if ("open" in call) return opened(codec);
-    const ids = Int32Array.from(idsOf(codec, call));
-    return { result: ids, transfer: [ids.buffer] };
+    const ids =
+      "chat" in call
+        ? encodeChat(codec, { ...call.chat, text: wellFormed(call.chat.text) })
+        : codec.encode(wellFormed(call.text), call.options);
+    const result = Int32Array.from(ids);
+    return { result, transfer: [result.buffer] };
   };
 });
-
-function idsOf(codec: Codec, call: Exclude<TokenizerCall, { open: true }>): number[] {
-  try {
-    if ("chat" in call) return encodeChat(codec, { ...call.chat, text: wellFormed(call.chat.text) });
-    return codec.encode(wellFormed(call.text), call.options);
-  } catch (error) {
-    // Regular expressions of the file that run out of stack.
-    if (error instanceof RangeError) throw new KvasirError("TOKENIZER_FAILED", `the tokenizer could not read the text: ${error.message}`);
-    throw error;
-  }
-}
 
 /** The vocabulary's arrays move to the caller; encoding does not need them. */
 function opened({ vocabulary, specials, bytesPerToken }: Codec): Transferred {

@@ -13,25 +13,23 @@ export interface WorkerSettings {
   start: StartPeer;
   /** What it is made from: its first message. */
   data: unknown;
+  /** Milliseconds until it has to be ready; past them it is ended. Default: no limit. */
+  startDeadlineMs?: number | undefined;
+  /** Milliseconds that a call may take once it runs, unless the call says otherwise; past them the worker is ended. Default: no limit. */
+  deadlineMs?: number;
   /** The error for a call during which the worker ended, `reason` being why. */
   failure(reason: string): KvasirError;
 }
 
-/** What limits one call. */
+/** How one call is made. */
 export interface CallOptions {
-  /** Milliseconds that it may take once it runs; past them the worker is ended. Default: no limit. */
+  /** Ends the call at once, and the worker if it runs it. */
+  signal?: AbortSignal;
+  /** See {@link WorkerSettings}. */
   deadlineMs?: number;
-  /** Ends the call: it rejects with the signal's reason at once. */
-  signal?: AbortSignal | undefined;
 }
 
-/** Milliseconds that a worker may take to get ready. Chosen: reading the largest vocabularies takes seconds on a slow machine. */
-const START_MS = 60_000;
-
-/** Milliseconds after which an aborted call's worker is ended; most calls end sooner by themselves, which saves starting it anew. */
-const ABORT_MS = 20;
-
-type Settled = { result: unknown } | { error: unknown };
+type Settled = { result: unknown } | { error: KvasirError } | { aborted: unknown };
 
 interface Call extends CallOptions {
   argument: unknown;
@@ -40,7 +38,7 @@ interface Call extends CallOptions {
 
 /**
  * A worker that answers one call after the other. It starts with the first call, does not keep the process alive while idle,
- * and when it ends (past a deadline, out of memory, for an aborted call) only the call that it ran fails: the next one starts it anew.
+ * and when it ends (past a deadline, out of memory, its call aborted) only the call that it ran fails: the next one starts it anew.
  */
 export class WorkerClient {
   readonly #settings: WorkerSettings;
@@ -55,23 +53,40 @@ export class WorkerClient {
     this.#settings = settings;
   }
 
-  /** Rejects with the worker's error, with CLOSED, with the signal's reason, or with what `failure` makes of the worker's end. */
+  /** Calls that run or wait. */
+  get pending(): number {
+    return this.#waiting.length + (this.#current === undefined ? 0 : 1);
+  }
+
+  /** Whether a call would run at once. */
+  get idle(): boolean {
+    return this.#ready && this.pending === 0;
+  }
+
+  /** Starts it before its first call. */
+  warm(): void {
+    if (this.#closed !== undefined || this.#peer !== undefined) return;
+    this.#start();
+    this.#peer!.hold(false);
+  }
+
+  /** Rejects with the worker's error, with CLOSED, with what `failure` makes of the worker's end, or with the signal's reason. */
   async call<T>(argument: unknown, options: CallOptions = {}): Promise<T> {
     const { signal } = options;
     signal?.throwIfAborted();
-    let stop = (): void => {};
+    let abort: (() => void) | undefined;
     const settled = await new Promise<Settled>((settle) => {
-      const call: Call = { ...options, argument, settle };
-      stop = () => this.#abort(call);
-      if (signal !== undefined) onAbort(signal, stop);
+      const call: Call = { argument, ...options, settle };
+      abort = () => this.#abort(call, signal?.reason);
+      if (signal !== undefined) onAbort(signal, abort);
       this.#waiting.push(call);
       this.#advance();
     });
-    signal?.removeEventListener("abort", stop);
+    signal?.removeEventListener("abort", abort!);
     if ("result" in settled) return settled.result as T;
-    const { error } = settled;
+    if ("aborted" in settled) throw settled.aborted;
     // Made here, after the await, so that its stack leads to the caller.
-    throw error instanceof KvasirError ? new KvasirError(error.code, error.message, { cause: error }) : error;
+    throw new KvasirError(settled.error.code, settled.error.message, { cause: settled.error });
   }
 
   /** Ends the worker; calls that wait or come later reject with CLOSED. */
@@ -90,13 +105,25 @@ export class WorkerClient {
     }
     if (this.#current !== undefined || this.#closed !== undefined) return;
     this.#current = this.#waiting.shift();
-    if (this.#current !== undefined) this.#peer ??= this.#start();
+    if (this.#current !== undefined && this.#peer === undefined) this.#start();
     this.#peer?.hold(this.#current !== undefined);
     if (this.#ready) this.#send();
   }
 
-  #start(): Peer {
-    const { start, module, data } = this.#settings;
+  #abort(call: Call, reason: unknown): void {
+    const place = this.#waiting.indexOf(call);
+    if (place >= 0) this.#waiting.splice(place, 1);
+    else if (call === this.#current) {
+      void this.#end();
+      this.#settle({ aborted: reason });
+      this.#advance();
+      return;
+    }
+    call.settle({ aborted: reason });
+  }
+
+  #start(): void {
+    const { start, module, data, startDeadlineMs } = this.#settings;
     // A peer that was given up may still send something: it is ignored.
     const ifCurrent = (action: () => void): void => {
       if (this.#peer === peer) action();
@@ -105,52 +132,40 @@ export class WorkerClient {
       message: (reply) => ifCurrent(() => this.#receive(reply as WorkerReply)),
       ended: (reason) => ifCurrent(() => this.#fail(reason)),
     });
+    this.#peer = peer;
+    this.#limit(startDeadlineMs);
     peer.post(data);
-    this.#endAfter(START_MS);
-    return peer;
-  }
-
-  /** The call is over for its caller at once; where it runs, its worker gets a moment to end it. */
-  #abort(call: Call): void {
-    const waiting = this.#waiting.indexOf(call);
-    if (waiting >= 0) this.#waiting.splice(waiting, 1);
-    else if (call === this.#current && this.#ready) this.#endAfter(ABORT_MS);
-    call.settle({ error: call.signal?.reason });
   }
 
   #send(): void {
-    clearTimeout(this.#deadline);
-    const call = this.#current;
-    if (call === undefined) return;
-    if (call.signal?.aborted) {
-      this.#current = undefined;
-      this.#advance();
-      return;
-    }
+    if (this.#current === undefined) return;
     try {
-      this.#peer?.post(call.argument);
+      this.#peer?.post(this.#current.argument);
     } catch (error) {
       // What structured clone refuses: functions, symbols.
       this.#settle({ error: new KvasirError("INVALID_ARGUMENT", `expected JSON values: ${(error as Error).message}`) });
       this.#advance();
       return;
     }
-    if (call.deadlineMs !== undefined) this.#endAfter(call.deadlineMs);
+    this.#limit(this.#current.deadlineMs ?? this.#settings.deadlineMs);
   }
 
-  #endAfter(milliseconds: number): void {
+  /** Ends the worker if it takes longer than this for what it does now. */
+  #limit(deadlineMs: number | undefined): void {
     clearTimeout(this.#deadline);
-    this.#deadline = setTimeout(() => this.#fail(`it ran past its deadline of ${milliseconds} ms`), milliseconds);
+    if (deadlineMs === undefined) return;
+    this.#deadline = setTimeout(() => this.#fail(`it ran past its deadline of ${deadlineMs} ms`), deadlineMs);
+    // The peer keeps the process alive, if anything has to.
+    this.#deadline.unref();
   }
 
   #receive(reply: WorkerReply): void {
     if ("ready" in reply) {
       this.#ready = true;
+      clearTimeout(this.#deadline);
       this.#send();
       return;
     }
-    // What can't get ready is started anew for the next call: its files may have changed by then.
-    if ("error" in reply && !this.#ready) void this.#end();
     this.#settle("result" in reply ? reply : { error: new KvasirError(reply.error.code, reply.error.message) });
     this.#advance();
   }
@@ -168,6 +183,7 @@ export class WorkerClient {
   }
 
   async #end(): Promise<void> {
+    clearTimeout(this.#deadline);
     const peer = this.#peer;
     this.#peer = undefined;
     this.#ready = false;

@@ -106,12 +106,6 @@ async function renderFailing(): Promise<unknown> {
   return (await openEngine(at("template.gguf"))).generate({ messages: [{ role: "user", content: "hi" }] });
 }
 
-/** A GGUF vocabulary without most bytes. */
-async function tokenizeUnknown(): Promise<unknown> {
-  await writeGguf(at("unknown.gguf"), { metadata: { ...ggufModel(TINY).metadata, ...tokenizer }, tensors: ggufModel(TINY).tensors });
-  return (await openEngine(at("unknown.gguf"))).tokenize("é");
-}
-
 const pieces = Array.from({ length: TINY.vocabSize }, (_, id) => (id < 3 ? `<${id}>` : String.fromCharCode(62 + id)));
 const tokenizer = {
   "tokenizer.ggml.model": "gpt2",
@@ -119,6 +113,12 @@ const tokenizer = {
   "tokenizer.ggml.tokens": pieces,
   "tokenizer.ggml.merges": ["A B"],
 };
+
+/** The vocabulary has no token for these bytes. */
+async function encodeWithoutToken(): Promise<unknown> {
+  await writeGguf(at("pieces.gguf"), { metadata: { ...ggufModel(TINY).metadata, ...tokenizer }, tensors: ggufModel(TINY).tensors });
+  return (await openEngine(at("pieces.gguf"))).generate("é");
+}
 
 /** What provokes each code, from outside where it can be: INTERNAL takes a defect. */
 const PROVOKED: Record<ErrorCode, () => Promise<unknown>> = {
@@ -130,8 +130,8 @@ const PROVOKED: Record<ErrorCode, () => Promise<unknown>> = {
   UNSUPPORTED_TOKENIZER: () => openGguf("tokenizer.gguf", { "tokenizer.ggml.model": "an-unknown-one" }),
   NO_TOKENIZER: () => engine.generate("text"),
   NO_CHAT_TEMPLATE: renderWithout,
+  TOKENIZER_FAILED: encodeWithoutToken,
   TEMPLATE_FAILED: renderFailing,
-  TOKENIZER_FAILED: tokenizeUnknown,
   PROMPT_TOO_LONG: () => engine.generate(new Int32Array(TINY.contextLength)),
   PROMPT_EMPTY: () => engine.generate([]),
   PROCESSOR_FAILED: () => engine.generate([1], { logitsProcessor: () => new Float32Array(1) }),

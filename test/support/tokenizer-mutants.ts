@@ -1,5 +1,5 @@
 import { mutateJson, randomIntegers } from "./mutants.ts";
-import { BYTES, byteLevelJson, metaspaceJson } from "./tokenizers.ts";
+import { BYTES, byteLevelJson, metaspaceJson } from "./tokenizer-json.ts";
 
 /** A broken or odd tokenizer.json, named by its seed. */
 export interface TokenizerMutant {

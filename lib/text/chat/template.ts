@@ -15,14 +15,13 @@ const HEAP_MEGABYTES = 256;
 /** A chat template, rendered in a process of its own: one that hangs or takes all memory is ended and costs only its request. */
 export class ChatTemplate {
   readonly #worker: WorkerClient;
-  readonly #deadlineMs: number;
 
   constructor(source: string, tokens: Omit<TemplateSource, "source">, options: { deadlineMs?: number } = {}) {
-    this.#deadlineMs = options.deadlineMs ?? DEADLINE_MS;
     this.#worker = new WorkerClient({
       module: workerUrl("template-worker"),
       start: startProcess(HEAP_MEGABYTES),
       data: { source, ...tokens } satisfies TemplateSource,
+      deadlineMs: options.deadlineMs ?? DEADLINE_MS,
       failure: (reason) => new KvasirError("TEMPLATE_FAILED", `the chat template could not be rendered: ${reason}`),
     });
   }
@@ -31,7 +30,7 @@ export class ChatTemplate {
   async render(input: ChatInput): Promise<RenderedChat> {
     checkChat(input);
     // Awaited here, so that this function is in the stack of errors.
-    return await this.#worker.call<RenderedChat>(input, { deadlineMs: this.#deadlineMs });
+    return await this.#worker.call<RenderedChat>(input);
   }
 
   /** Ends the worker; calls under way reject with CLOSED. */

@@ -18,10 +18,9 @@ export class StopMatcher {
   #held = "";
   #stopped = false;
 
+  /** A lone surrogate in a stop string is U+FFFD, as in any text: it never cuts a character in two. */
   constructor(stops: readonly string[]) {
-    // One with half a surrogate pair is in no text, but may be in the middle of a character, which must not be cut.
-    const possible = stops.filter((text) => text === wellFormed(text));
-    this.#patterns = possible.map((text) => ({ text, failure: failureTable(text), matched: 0 }));
+    this.#patterns = stops.map(wellFormed).map((text) => ({ text, failure: failureTable(text), matched: 0 }));
   }
 
   /** The text that is now certain; with `stopped` it ends before the stop string, and what came after is dropped. */

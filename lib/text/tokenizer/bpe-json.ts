@@ -1,4 +1,4 @@
-import type { BpeParts } from "./bpe.ts";
+import type { BpeParts, Merge } from "./bpe.ts";
 import { byteTokenTable } from "./byte-level.ts";
 import { Component } from "./component.ts";
 import { malformed, type TokenizerJson } from "./tokenizer-json.ts";
@@ -12,18 +12,35 @@ export function bpeParts({ model, added_tokens }: TokenizerJson, writesBytes: bo
   const ids = new Map(Object.entries(model.vocab));
   const unknownToken = unknownTokenOf(component!, ids);
   refuseVariants(component!);
-  checkMerges(model.merges, ids, file);
   const byteTokens = component!.boolean("byte_fallback", false) ? byteTokenTable(ids) : undefined;
-  for (const { content, special } of added_tokens) if (special === true && [...content].length > 1) ids.delete(content);
+  const hidden = added_tokens.filter(({ content, special }) => special === true && [...content].length > 1).map(({ content }) => content);
+  const merges = mergesOf(model.merges, ids, new Set(hidden.map((text) => ids.get(text) ?? -1)), file);
+  for (const text of hidden) ids.delete(text);
   return {
     ids,
-    merges: model.merges.filter(([left, right]) => ids.has(left) && ids.has(right) && ids.has(left + right)),
+    merges,
     unknownToken,
     fusesUnknown: unknownToken >= 0 && component!.boolean("fuse_unk", false),
     byteTokens,
     ignoresMerges: component!.boolean("ignore_merges", false),
     writesBytes,
   };
+}
+
+/** Merges as ids, but for those with hidden tokens. Text that was merged into no token would vanish: such a file is refused. */
+function mergesOf(merges: TokenizerJson["model"]["merges"], ids: ReadonlyMap<string, number>, hidden: ReadonlySet<number>, file: string): Merge[] {
+  const known: Merge[] = [];
+  merges.forEach(([leftText, rightText], i) => {
+    const left = ids.get(leftText);
+    const right = ids.get(rightText);
+    const result = ids.get(leftText + rightText);
+    if (left === undefined || right === undefined || result === undefined) {
+      const missing = left === undefined ? leftText : right === undefined ? rightText : leftText + rightText;
+      throw malformed(file, `a piece of model.merges[${i}]`, missing, "a token of the vocabulary");
+    }
+    if (!hidden.has(left) && !hidden.has(right) && !hidden.has(result)) known.push({ left, right, result });
+  });
+  return known;
 }
 
 function unknownTokenOf(model: Component, ids: ReadonlyMap<string, number>): number {
@@ -40,12 +57,4 @@ function refuseVariants(model: Component): void {
   if ((dropout ?? 0) !== 0) throw model.invalid("dropout", dropout, "null: kvasir's ids are never random");
   if ((prefix ?? "") !== "") throw model.invalid("continuing_subword_prefix", prefix, "null, which is all that kvasir reads");
   if ((suffix ?? "") !== "") throw model.invalid("end_of_word_suffix", suffix, "null, which is all that kvasir reads");
-}
-
-/** Text that was merged into no token would vanish. */
-function checkMerges(merges: TokenizerJson["model"]["merges"], ids: ReadonlyMap<string, number>, file: string): void {
-  merges.forEach(([left, right], i) => {
-    const missing = [left, right, left + right].find((piece) => !ids.has(piece));
-    if (missing !== undefined) throw malformed(file, `a piece of model.merges[${i}]`, missing, "a token of the vocabulary");
-  });
 }

@@ -2,13 +2,22 @@ import { toByteLevel } from "./byte-level.ts";
 import { noToken } from "./codec.ts";
 import { MergeQueue } from "./merge-queue.ts";
 import { PairTable } from "./pair-table.ts";
+import { SpacedWords } from "./spaced-words.ts";
+import { WordCache } from "./word-cache.ts";
+
+/** Two neighbouring pieces and the one that they make. */
+export interface Merge {
+  left: number;
+  right: number;
+  result: number;
+}
 
 /** What a {@link Bpe} is made of. */
 export interface BpeParts {
   /** Ids of the pieces that text may become. */
   ids: ReadonlyMap<string, number>;
-  /** Pairs in the order in which they are merged; both, and what they make, are pieces. */
-  merges: readonly (readonly [left: string, right: string])[];
+  /** In the order in which they are made. */
+  merges: readonly Merge[];
   /** What a character without a piece becomes; -1: such text is refused. */
   unknownToken: number;
   /** Whether neighbouring unknown characters become one token. */
@@ -21,10 +30,6 @@ export interface BpeParts {
   writesBytes: boolean;
 }
 
-/** Longest word, in UTF-16 units, and number of words that are remembered with their ids. Chosen: some megabytes. */
-const MAX_CACHED_LENGTH = 64;
-const MAX_CACHED_WORDS = 50_000;
-
 /**
  * Byte-pair encoding as Hugging Face's `tokenizers` does it: characters become pieces, bytes or the unknown token; then neighbours are merged by
  * the rank of their pair, leftmost first. Time grows with n log n, whatever the text repeats.
@@ -34,7 +39,9 @@ export class Bpe {
   readonly #ranks: PairTable;
   /** [merges] the piece that a merge makes. */
   readonly #results: Int32Array;
-  readonly #cache = new Map<string, Int32Array>();
+  /** `undefined` where words are already short, or may be pieces as they are. */
+  readonly #words: SpacedWords | undefined;
+  readonly #cache: WordCache = new WordCache();
   readonly #queue = new MergeQueue();
   /** A word's symbols as a linked list, which merging shortens: a symbol that was merged away has id -1. Kept from word to word. */
   #symbols = new Int32Array(64);
@@ -45,24 +52,19 @@ export class Bpe {
   constructor(parts: BpeParts) {
     const { ids, merges } = parts;
     this.#parts = parts;
+    if (!parts.ignoresMerges && !parts.writesBytes) this.#words = new SpacedWords(ids.keys());
     this.#ranks = new PairTable(merges.length);
-    this.#results = Int32Array.from(merges, ([left, right]) => ids.get(left + right)!);
-    merges.forEach(([left, right], rank) => {
-      this.#ranks.set(ids.get(left)!, ids.get(right)!, rank);
+    this.#results = Int32Array.from(merges, ({ result }) => result);
+    merges.forEach(({ left, right }, rank) => {
+      this.#ranks.set(left, right, rank);
     });
   }
 
   /** Appends a word's ids. Throws TOKENIZER_FAILED for a character that has no token, where there is none for unknown ones. */
   encode(word: string, ids: number[]): void {
-    let encoded = this.#cache.get(word);
-    if (encoded === undefined) {
-      encoded = this.#encode(this.#parts.writesBytes ? toByteLevel(word) : word);
-      if (word.length <= MAX_CACHED_LENGTH) {
-        if (this.#cache.size >= MAX_CACHED_WORDS) this.#cache.clear();
-        this.#cache.set(word, encoded);
-      }
-    }
-    for (let i = 0; i < encoded.length; i++) ids.push(encoded[i]!);
+    const encode = (part: string): Int32Array => this.#encode(this.#parts.writesBytes ? toByteLevel(part) : part);
+    if (this.#words === undefined) this.#cache.append(word, ids, encode);
+    else for (const part of this.#words.of(word)) this.#cache.append(part, ids, encode);
   }
 
   #encode(word: string): Int32Array {

@@ -1,7 +1,7 @@
-import { KvasirError, show } from "../../errors.ts";
-import { Bpe } from "./bpe.ts";
+import { KvasirError } from "../../errors.ts";
+import { Bpe, type BpeParts } from "./bpe.ts";
 import { bpeParts } from "./bpe-json.ts";
-import { byteLevelAlphabet } from "./byte-level.ts";
+import { byteLevelAlphabet, byteLevelBytes } from "./byte-level.ts";
 import type { Codec, EncodeOptions } from "./codec.ts";
 import { compileNormalizer, type Normalizer } from "./normalizers.ts";
 import { type PieceConverter, pieceConverter } from "./piece-converter.ts";
@@ -24,7 +24,7 @@ export interface HuggingFaceParts {
 
 /** What a text may grow to under a normalizer or as bytes, in UTF-16 units: NFKC makes 18 of 1 at most, bytes 3, a word gains a space. */
 function growthLimit(length: number): number {
-  return Math.min(64 * length + 65_536, 2 ** 23);
+  return Math.min(64 * length + 65_536, 2 ** 27);
 }
 
 /**
@@ -36,6 +36,8 @@ export class HuggingFaceCodec implements Codec {
   readonly specials: TokenSplitter;
   readonly foldsSpecials: boolean;
   readonly bytesPerToken: number;
+  /** Text that has no token, where there is none for unknown text; `undefined`: every text has tokens. */
+  readonly missing: string | undefined;
   readonly #affixes: Affixes;
   readonly #normalizer: Normalizer;
   readonly #preTokenizer: PreTokenizer;
@@ -63,17 +65,8 @@ export class HuggingFaceCodec implements Codec {
     this.foldsSpecials = normalized.some(({ special }) => special);
     this.vocabulary = vocabularyOf(json, affixes, texts, converter, { bosText, eosText, file });
     const loses = !this.#preTokenizer.keeps || model.fusesUnknown || tokens.some(({ lstrip, rstrip }) => lstrip || rstrip);
+    this.missing = this.#missingFrom(model);
     this.bytesPerToken = loses ? Number.POSITIVE_INFINITY : this.#normalizer.shrink * longestPiece(json, this.#writesBytes);
-  }
-
-  /** Throws UNSUPPORTED_TOKENIZER unless every text has tokens: what has none would be refused where it comes. */
-  checkComplete(json: TokenizerJson, file: string): void {
-    const { ids, byteTokens, unknownToken } = bpeParts(json, false, file);
-    if (unknownToken >= 0 || byteTokens?.every((token) => token >= 0)) return;
-    const missing = this.#writesBytes ? byteLevelAlphabet().find((character) => !ids.has(character)) : "all of Unicode";
-    if (missing === undefined) return;
-    const message = `${file}: the vocabulary has no token for ${show(missing)} and model.unk_token is null; kvasir reads none that lose text`;
-    throw new KvasirError("UNSUPPORTED_TOKENIZER", message);
   }
 
   encode(text: string, { addSpecial, parseSpecial }: Required<EncodeOptions>): number[] {
@@ -90,6 +83,13 @@ export class HuggingFaceCodec implements Codec {
     return ids;
   }
 
+  #missingFrom({ ids, byteTokens, unknownToken }: BpeParts): string | undefined {
+    if (unknownToken >= 0 || byteTokens?.every((token) => token >= 0)) return undefined;
+    if (!this.#writesBytes) return "most of Unicode";
+    const character = byteLevelAlphabet().find((byte) => !ids.has(byte));
+    return character && `the byte 0x${byteLevelBytes(character)[0]!.toString(16).toUpperCase().padStart(2, "0")}`;
+  }
+
   /** Whether the model sees each byte as a character. */
   get #writesBytes(): boolean {
     return this.#preTokenizer.bytes ?? this.#normalizer.bytes;
@@ -103,6 +103,16 @@ export class HuggingFaceCodec implements Codec {
   }
 
   #encode(text: string, first: boolean, parseSpecial: boolean, ids: number[]): void {
+    try {
+      this.#encodeSections(text, first, parseSpecial, ids);
+    } catch (cause) {
+      // A string too long for V8, or a regular expression that used up its stack.
+      if (!(cause instanceof RangeError)) throw cause;
+      throw new KvasirError("TOKENIZER_FAILED", `the tokenizer failed on the text: ${cause.message}`, { cause });
+    }
+  }
+
+  #encodeSections(text: string, first: boolean, parseSpecial: boolean, ids: number[]): void {
     const limit = growthLimit(text.length);
     const counts = ({ special }: AddedToken): boolean => parseSpecial || !special;
     this.#asGiven.split(text, undefined, counts).forEach((section, s) => {

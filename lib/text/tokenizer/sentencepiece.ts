@@ -1,8 +1,10 @@
 import { type Codec, type EncodeOptions, noToken } from "./codec.ts";
 import { MergeQueue } from "./merge-queue.ts";
 import type { Affixes } from "./post-processor.ts";
+import { SpacedWords } from "./spaced-words.ts";
 import { type AddedToken, TokenSplitter } from "./token-splitter.ts";
 import type { Vocabulary } from "./vocabulary.ts";
+import { WordCache } from "./word-cache.ts";
 
 /** What a {@link SentencePieceCodec} is made of. */
 export interface SentencePieceParts {
@@ -34,6 +36,8 @@ export class SentencePieceCodec implements Codec {
   /** The pieces with the rank of their score: 0 is the highest. */
   readonly #pieces: ReadonlyMap<string, { id: number; rank: number }>;
   readonly #queue: MergeQueue = new MergeQueue();
+  readonly #words: SpacedWords;
+  readonly #cache: WordCache = new WordCache();
   /** UTF-16 units of the longest piece. */
   readonly #longest: number;
 
@@ -44,6 +48,7 @@ export class SentencePieceCodec implements Codec {
     this.#others = new TokenSplitter(parts.addedTokens.filter(({ special }) => !special));
     this.specials = new TokenSplitter(parts.addedTokens.filter(({ special }) => special));
     this.#pieces = rankedPieces(parts.pieces);
+    this.#words = new SpacedWords(parts.pieces.keys());
     this.bytesPerToken = [...parts.pieces.keys(), ...parts.addedTokens.map(({ text }) => text)].reduce(
       (most, text) => Math.max(most, Buffer.byteLength(text)),
       4,
@@ -68,12 +73,15 @@ export class SentencePieceCodec implements Codec {
   #split(splitter: TokenSplitter, text: string, ids: number[]): void {
     for (const piece of splitter.split(text)) {
       if (typeof piece !== "string") ids.push(piece.id);
-      else this.#merge(`${this.#parts.addSpacePrefix ? " " : ""}${piece}`.replaceAll(" ", "▁"), ids);
+      else {
+        const text = `${this.#parts.addSpacePrefix ? " " : ""}${piece}`.replaceAll(" ", "▁");
+        for (const word of this.#words.of(text)) this.#cache.append(word, ids, (part) => this.#merge(part));
+      }
     }
   }
 
   /** Symbols are a linked list: symbol i is text[starts[i] .. starts[next[i]]). A merge extends the left one and unlinks the right one. */
-  #merge(text: string, ids: number[]): void {
+  #merge(text: string): Int32Array {
     const starts = characterStarts(text);
     const count = starts.length - 1;
     const next = Int32Array.from(starts, (_, i) => i + 1);
@@ -105,7 +113,9 @@ export class SentencePieceCodec implements Codec {
       propose(previous[left]!);
       propose(left);
     }
+    const ids: number[] = [];
     for (let i = 0; i < count; i = next[i]!) this.#emit(text.slice(starts[i], starts[next[i]!]), ids);
+    return Int32Array.from(ids);
   }
 
   #emit(symbol: string, ids: number[]): void {

@@ -25,7 +25,10 @@ async function openHuggingFace(directory: string): Promise<Codec> {
   const eosText = tokenText(config.eos_token, "eos_token", directory) ?? "";
   const affixes = configuredAffixes(json, processed, { config, bosText, eosText, file: join(directory, "tokenizer_config.json") });
   const codec = new HuggingFaceCodec({ json, affixes, bosText, eosText, file });
-  codec.checkComplete(json, file);
+  if (codec.missing !== undefined) {
+    const message = `${file}: the vocabulary has no token for ${codec.missing}, and model.unk_token is null; kvasir reads none that lose text`;
+    throw new KvasirError("UNSUPPORTED_TOKENIZER", message);
+  }
   return codec;
 }
 
