@@ -24,7 +24,7 @@ export interface HuggingFaceParts {
 
 /** What a text may grow to under a normalizer or as bytes, in UTF-16 units: NFKC makes 18 of 1 at most, bytes 3, a word gains a space. */
 function growthLimit(length: number): number {
-  return Math.min(64 * length + 65_536, 2 ** 27);
+  return Math.min(64 * length + 65_536, 2 ** 23);
 }
 
 /**
