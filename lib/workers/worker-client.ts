@@ -1,4 +1,5 @@
 import { type ErrorCode, KvasirError } from "../errors.ts";
+import { onAbort } from "../run/abort.ts";
 import { type Peer, startThread } from "./worker-peer.ts";
 
 /** What a worker says: first that it is ready, then an answer to each call. */
@@ -10,22 +11,30 @@ export interface WorkerSettings {
   module: URL;
   /** What it is made from: its first message. */
   data: unknown;
-  /** Milliseconds that a call may take once it runs; past them the worker is ended. Default: no limit. */
-  deadlineMs?: number;
+  /** Milliseconds until it has to be ready; past them it is ended. Default: no limit. */
+  startDeadlineMs?: number | undefined;
   /** The error for a call during which the worker ended, `reason` being why. */
   failure(reason: string): KvasirError;
 }
 
-type Settled = { result: unknown } | { error: KvasirError };
+/** How one call is made. */
+export interface CallOptions {
+  /** Ends the call at once, and the worker if it runs it. */
+  signal?: AbortSignal;
+  /** Milliseconds that it may take once it runs; past them the worker is ended. Default: no limit. */
+  deadlineMs?: number;
+}
 
-interface Call {
+type Settled = { result: unknown } | { error: KvasirError } | { aborted: unknown };
+
+interface Call extends CallOptions {
   argument: unknown;
   settle(settled: Settled): void;
 }
 
 /**
  * A worker that answers one call after the other. It starts with the first call, does not keep the process alive while idle,
- * and when it ends (past a deadline, out of memory) only the call that it ran fails: the next one starts it anew.
+ * and when it ends (past a deadline, out of memory, its call aborted) only the call that it ran fails: the next one starts it anew.
  */
 export class WorkerClient {
   readonly #settings: WorkerSettings;
@@ -40,13 +49,38 @@ export class WorkerClient {
     this.#settings = settings;
   }
 
-  /** Rejects with the worker's error, with CLOSED, or with what `failure` makes of the worker's end. */
-  async call<T>(argument: unknown): Promise<T> {
+  /** Calls that run or wait. */
+  get pending(): number {
+    return this.#waiting.length + (this.#current === undefined ? 0 : 1);
+  }
+
+  /** Whether a call would run at once. */
+  get idle(): boolean {
+    return this.#ready && this.pending === 0;
+  }
+
+  /** Starts it before its first call. */
+  warm(): void {
+    if (this.#closed !== undefined || this.#peer !== undefined) return;
+    this.#start();
+    this.#peer!.hold(false);
+  }
+
+  /** Rejects with the worker's error, with CLOSED, with what `failure` makes of the worker's end, or with the signal's reason. */
+  async call<T>(argument: unknown, options: CallOptions = {}): Promise<T> {
+    const { signal } = options;
+    signal?.throwIfAborted();
+    let abort: (() => void) | undefined;
     const settled = await new Promise<Settled>((settle) => {
-      this.#waiting.push({ argument, settle });
+      const call: Call = { argument, ...options, settle };
+      abort = () => this.#abort(call, signal?.reason);
+      if (signal !== undefined) onAbort(signal, abort);
+      this.#waiting.push(call);
       this.#advance();
     });
+    signal?.removeEventListener("abort", abort!);
     if ("result" in settled) return settled.result as T;
+    if ("aborted" in settled) throw settled.aborted;
     // Made here, after the await, so that its stack leads to the caller.
     throw new KvasirError(settled.error.code, settled.error.message, { cause: settled.error });
   }
@@ -67,13 +101,25 @@ export class WorkerClient {
     }
     if (this.#current !== undefined || this.#closed !== undefined) return;
     this.#current = this.#waiting.shift();
-    if (this.#current !== undefined) this.#peer ??= this.#start();
+    if (this.#current !== undefined && this.#peer === undefined) this.#start();
     this.#peer?.hold(this.#current !== undefined);
     if (this.#ready) this.#send();
   }
 
-  #start(): Peer {
-    const { module, data } = this.#settings;
+  #abort(call: Call, reason: unknown): void {
+    const place = this.#waiting.indexOf(call);
+    if (place >= 0) this.#waiting.splice(place, 1);
+    else if (call === this.#current) {
+      void this.#end();
+      this.#settle({ aborted: reason });
+      this.#advance();
+      return;
+    }
+    call.settle({ aborted: reason });
+  }
+
+  #start(): void {
+    const { module, data, startDeadlineMs } = this.#settings;
     // A peer that was given up may still send something: it is ignored.
     const ifCurrent = (action: () => void): void => {
       if (this.#peer === peer) action();
@@ -82,8 +128,9 @@ export class WorkerClient {
       message: (reply) => ifCurrent(() => this.#receive(reply as WorkerReply)),
       ended: (reason) => ifCurrent(() => this.#fail(reason)),
     });
+    this.#peer = peer;
+    this.#limit(startDeadlineMs);
     peer.post(data);
-    return peer;
   }
 
   #send(): void {
@@ -96,13 +143,22 @@ export class WorkerClient {
       this.#advance();
       return;
     }
-    const { deadlineMs } = this.#settings;
-    if (deadlineMs !== undefined) this.#deadline = setTimeout(() => this.#fail(`it ran past its deadline of ${deadlineMs} ms`), deadlineMs);
+    this.#limit(this.#current.deadlineMs);
+  }
+
+  /** Ends the worker if it takes longer than this for what it does now. */
+  #limit(deadlineMs: number | undefined): void {
+    clearTimeout(this.#deadline);
+    if (deadlineMs === undefined) return;
+    this.#deadline = setTimeout(() => this.#fail(`it ran past its deadline of ${deadlineMs} ms`), deadlineMs);
+    // The peer keeps the process alive, if anything has to.
+    this.#deadline.unref();
   }
 
   #receive(reply: WorkerReply): void {
     if ("ready" in reply) {
       this.#ready = true;
+      clearTimeout(this.#deadline);
       this.#send();
       return;
     }
@@ -123,6 +179,7 @@ export class WorkerClient {
   }
 
   async #end(): Promise<void> {
+    clearTimeout(this.#deadline);
     const peer = this.#peer;
     this.#peer = undefined;
     this.#ready = false;

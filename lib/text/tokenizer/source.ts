@@ -7,7 +7,7 @@ import type { Codec } from "./codec.ts";
 import { withSpecialEnds } from "./ends.ts";
 import { ggufCodec } from "./gguf-tokenizer.ts";
 import { HuggingFaceCodec } from "./huggingface.ts";
-import { postProcessorAffixes } from "./post-processor.ts";
+import { configuredAffixes, postProcessorAffixes } from "./post-processor.ts";
 import { checkTokenizerJson, type TokenizerJson } from "./tokenizer-json.ts";
 
 /** Reads a tokenizer from its files. */
@@ -21,10 +21,16 @@ async function openHuggingFace(directory: string, endTokens: readonly number[], 
   const file = join(directory, "tokenizer.json");
   const json = checkTokenizerJson(await readJson(file, warn), file);
   const config = (await readJsonIfPresent(join(directory, "tokenizer_config.json"), warn)) ?? {};
-  const affixes = postProcessorAffixes(json, file);
-  const bosText = tokenText(config.bos_token, "bos_token", directory) ?? addedText(json, affixes.before[0]);
+  const processed = postProcessorAffixes(json, file);
+  const bosText = tokenText(config.bos_token, "bos_token", directory) ?? addedText(json, processed.before[0]);
   const eosText = tokenText(config.eos_token, "eos_token", directory) ?? "";
-  return new HuggingFaceCodec({ json: withSpecialEnds(json, eosText, endTokens), affixes, bosText, eosText, file });
+  const affixes = configuredAffixes(json, processed, { config, bosText, eosText, file: join(directory, "tokenizer_config.json") });
+  const codec = new HuggingFaceCodec({ json: withSpecialEnds(json, eosText, endTokens), affixes, bosText, eosText, file });
+  if (codec.missing !== undefined) {
+    const message = `${file}: the vocabulary has no token for ${codec.missing}, and model.unk_token is null; kvasir reads none that lose text`;
+    throw new KvasirError("UNSUPPORTED_TOKENIZER", message);
+  }
+  return codec;
 }
 
 /** A token in tokenizer_config.json: its text, or an object that has it as `content`. */
