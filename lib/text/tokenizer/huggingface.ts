@@ -22,9 +22,12 @@ export interface HuggingFaceParts {
   file: string;
 }
 
-/** What a text may grow to under a normalizer or as bytes, in UTF-16 units: NFKC makes 18 of 1 at most, bytes 3, a word gains a space. */
+/**
+ * What a text may grow to under a normalizer or as bytes, in UTF-16 units: bytes are 3 of 1 at most, a word gains a space; NFKC makes up to 18
+ * of 1, for which short texts have room.
+ */
 function growthLimit(length: number): number {
-  return Math.min(64 * length + 65_536, 2 ** 27);
+  return 4 * length + 2 ** 20;
 }
 
 /**

@@ -2,12 +2,16 @@ import { basename, join } from "node:path";
 import { KvasirError, show } from "../../errors.ts";
 import { readGguf } from "../../files/gguf.ts";
 import { readJson, readJsonIfPresent } from "../../files/json.ts";
+import { fileSizeIfPresent } from "../../files/reader.ts";
 import type { TokenizerSource } from "../../model/spec.ts";
 import type { Codec } from "./codec.ts";
 import { ggufCodec } from "./gguf-tokenizer.ts";
 import { HuggingFaceCodec } from "./huggingface.ts";
 import { configuredAffixes, postProcessorAffixes } from "./post-processor.ts";
 import { checkTokenizerJson, type TokenizerJson } from "./tokenizer-json.ts";
+
+/** Of a tokenizer.json. Chosen: twice the largest, of 262,144 tokens. */
+const MAX_BYTES = 2 ** 26;
 
 /** Reads a tokenizer from its files. */
 export async function openCodec(source: TokenizerSource): Promise<Codec> {
@@ -18,6 +22,8 @@ export async function openCodec(source: TokenizerSource): Promise<Codec> {
 
 async function openHuggingFace(directory: string): Promise<Codec> {
   const file = join(directory, "tokenizer.json");
+  const size = await fileSizeIfPresent(file);
+  if (size !== undefined && size > MAX_BYTES) throw new KvasirError("FILE_INVALID", `${file} has ${size} bytes; expected at most ${MAX_BYTES}`);
   const json = checkTokenizerJson(await readJson(file), file);
   const config = (await readJsonIfPresent(join(directory, "tokenizer_config.json"))) ?? {};
   const processed = postProcessorAffixes(json, file);

@@ -37,6 +37,9 @@ export interface BpeJson {
 
 /** Ids are below this. Chosen: far above any vocabulary, and small enough to index arrays. */
 const MAX_TOKENS = 1 << 22;
+/** Most entries of a vocabulary, and of a list of merges: four times today's largest. What a file makes must fit a thread's heap. */
+const MAX_PIECES = 1 << 20;
+const MAX_MERGES = 1 << 21;
 
 /** Checks tokens and merges. `file` names it in messages. */
 export function checkTokenizerJson(value: unknown, file: string): TokenizerJson {
@@ -70,8 +73,11 @@ function checkAddedTokens(tokens: unknown, vocab: BpeJson["vocab"], file: string
 
 function checkVocab(vocab: unknown, file: string): BpeJson["vocab"] {
   if (!isObject(vocab)) throw malformed(file, "model.vocab", vocab, "an object of ids");
-  for (const [text, id] of Object.entries(vocab)) {
+  let count = 0;
+  for (const text in vocab) {
+    const id = vocab[text];
     if (!isId(id)) throw malformed(file, `the id of ${show(text)}`, id, `a whole number below ${MAX_TOKENS}`);
+    if (++count > MAX_PIECES) throw malformed(file, "the size of model.vocab", Object.keys(vocab).length, `at most ${MAX_PIECES}`);
   }
   return vocab as BpeJson["vocab"];
 }
@@ -79,6 +85,7 @@ function checkVocab(vocab: unknown, file: string): BpeJson["vocab"] {
 /** Pairs, in older files as one text with a space between. */
 function checkMerges(merges: unknown, file: string): BpeJson["merges"] {
   if (!Array.isArray(merges)) throw malformed(file, "model.merges", merges, "an array");
+  if (merges.length > MAX_MERGES) throw malformed(file, "the length of model.merges", merges.length, `at most ${MAX_MERGES}`);
   return merges.map((merge: unknown, i) => {
     const pair: unknown = typeof merge === "string" ? merge.split(" ") : merge;
     if (!Array.isArray(pair) || pair.length !== 2 || pair.some((piece) => typeof piece !== "string" || piece === "")) {
