@@ -28,7 +28,12 @@ export function bpeParts({ model, added_tokens }: TokenizerJson, writesBytes: bo
 }
 
 /** Merges as ids, but for those with hidden tokens. Text that was merged into no token would vanish: such a file is refused. */
-function mergesOf(merges: TokenizerJson["model"]["merges"], ids: ReadonlyMap<string, number>, hidden: ReadonlySet<number>, file: string): Merge[] {
+function mergesOf(
+  merges: TokenizerJson["model"]["merges"],
+  ids: ReadonlyMap<string, number>,
+  hidden: ReadonlySet<number>,
+  file: string,
+): Merge[] {
   const known: Merge[] = [];
   merges.forEach(([leftText, rightText], i) => {
     const left = ids.get(leftText);

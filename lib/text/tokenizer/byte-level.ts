@@ -16,7 +16,10 @@ export function byteLevelBytes(piece: string): Uint8Array {
 }
 
 /** [256] the character that stands for each byte. */
-const UNIT_OF: Uint16Array = Uint16Array.from([...BYTE_OF].sort(([, a], [, b]) => a - b), ([char]) => char.charCodeAt(0));
+const UNIT_OF: Uint16Array = Uint16Array.from(
+  [...BYTE_OF].sort(([, a], [, b]) => a - b),
+  ([char]) => char.charCodeAt(0),
+);
 
 /** A text's bytes, each as its printable character. */
 export function toByteLevel(text: string): string {

@@ -24,10 +24,10 @@ export interface HuggingFaceParts {
 
 /**
  * What a text may grow to under a normalizer or as bytes, in UTF-16 units: bytes are 3 of 1 at most, a word gains a space; NFKC makes up to 18
- * of 1, for which short texts have room.
+ * of 1, for which short texts have room. Capped, since pieces of more would overfill a thread's heap.
  */
 function growthLimit(length: number): number {
-  return 4 * length + 2 ** 20;
+  return Math.min(4 * length + 2 ** 20, 2 ** 23);
 }
 
 /**

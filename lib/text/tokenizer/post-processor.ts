@@ -94,7 +94,9 @@ export function configuredAffixes(json: TokenizerJson, processed: Affixes, { con
   const side = (name: string, flag: unknown, text: string): number[] => {
     if (typeof flag !== "boolean") throw malformed(file, name, flag, "true or false");
     if (!flag) return [];
-    const id = json.added_tokens.find(({ content }) => content === text)?.id ?? (Object.hasOwn(json.model.vocab, text) ? json.model.vocab[text] : undefined);
+    const id =
+      json.added_tokens.find(({ content }) => content === text)?.id ??
+      (Object.hasOwn(json.model.vocab, text) ? json.model.vocab[text] : undefined);
     if (id === undefined) throw malformed(file, name, flag, `false, since the vocabulary has no token ${show(text)}`);
     return [id];
   };

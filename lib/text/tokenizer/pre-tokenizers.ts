@@ -42,12 +42,7 @@ interface Compiled {
 const PRE_TOKENIZERS: Record<string, (component: Component) => Compiled> = {
   ByteLevel: byteLevel,
   Metaspace: metaspace,
-  Split: (component) =>
-    cutting(
-      patternOf(component),
-      component.oneOf("behavior", BEHAVIORS),
-      component.boolean("invert", false),
-    ),
+  Split: (component) => cutting(patternOf(component), component.oneOf("behavior", BEHAVIORS), component.boolean("invert", false)),
   Whitespace: () => cutting(WORD_OR_SIGNS, "Removed", true),
   WhitespaceSplit: () => cutting(SPACE, "Removed"),
   BertPreTokenizer: () => ({ steps: [splitStep(SPACE, "Removed"), splitStep(PUNCTUATION, "Isolated")], keeps: false }),

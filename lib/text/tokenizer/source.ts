@@ -23,7 +23,8 @@ export async function openCodec(source: TokenizerSource): Promise<Codec> {
 async function openHuggingFace(directory: string): Promise<Codec> {
   const file = join(directory, "tokenizer.json");
   const size = await fileSizeIfPresent(file);
-  if (size !== undefined && size > MAX_BYTES) throw new KvasirError("FILE_INVALID", `${file} has ${size} bytes; expected at most ${MAX_BYTES}`);
+  if (size !== undefined && size > MAX_BYTES)
+    throw new KvasirError("FILE_INVALID", `${file} has ${size} bytes; expected at most ${MAX_BYTES}`);
   const json = checkTokenizerJson(await readJson(file), file);
   const config = (await readJsonIfPresent(join(directory, "tokenizer_config.json"))) ?? {};
   const processed = postProcessorAffixes(json, file);

@@ -52,7 +52,14 @@ export function checkTokenizerJson(value: unknown, file: string): TokenizerJson 
   }
   const vocab = checkVocab(model.vocab, file);
   const bpe: BpeJson = { ...model, type: "BPE", vocab, merges: checkMerges(model.merges, file) };
-  return { added_tokens: checkAddedTokens(added_tokens ?? [], vocab, file), normalizer, pre_tokenizer, post_processor, decoder, model: bpe };
+  return {
+    added_tokens: checkAddedTokens(added_tokens ?? [], vocab, file),
+    normalizer,
+    pre_tokenizer,
+    post_processor,
+    decoder,
+    model: bpe,
+  };
 }
 
 const FLAGS = ["special", "normalized", "single_word", "lstrip", "rstrip"] as const;
