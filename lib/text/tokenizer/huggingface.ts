@@ -67,7 +67,9 @@ export class HuggingFaceCodec implements Codec {
     this.specials = new TokenSplitter(tokens.filter(({ special }) => special));
     this.foldsSpecials = normalized.some(({ special }) => special);
     this.vocabulary = vocabularyOf(json, affixes, texts, converter, { bosText, eosText, file });
-    const loses = !this.#preTokenizer.keeps || model.fusesUnknown || tokens.some(({ lstrip, rstrip }) => lstrip || rstrip);
+    // An unknown token may stand for any number of characters, if there can be one.
+    const fuses = model.fusesUnknown && !model.byteTokens?.every((token) => token >= 0);
+    const loses = !this.#preTokenizer.keeps || fuses || tokens.some(({ lstrip, rstrip }) => lstrip || rstrip);
     this.missing = this.#missingFrom(model);
     this.bytesPerToken = loses ? Number.POSITIVE_INFINITY : this.#normalizer.shrink * longestPiece(json, this.#writesBytes);
   }

@@ -38,11 +38,18 @@ function* literalMatches(literal: string, text: string): Matches {
   for (let at = text.indexOf(literal); at >= 0; at = text.indexOf(literal, at + literal.length)) yield [at, at + literal.length];
 }
 
+/** What the translation drops or means otherwise without a word, and what it is called. */
+const UNKNOWN: readonly (readonly [RegExp, string])[] = [
+  [/(?<!\\)(?:\\\\)*\\G/, "\\G"],
+  // A reference to a group that took no part fails in Oniguruma and is empty in JavaScript.
+  [/(?<!\\)(?:\\\\)*\\[1-9k]/, "a reference to a group"],
+  // Beyond ASCII: sharp s is ss, a ligature its letters, and so on.
+  [/\(\?i(?:\).*|:[^)]*)(?:ss|st|f[fil]|[^\0-\x7f]|\\[pP]\{\^?(?:L[ult]\b|Upper|Lower)|\[:\^?(?:upper|lower))/is, "these letters in (?i:"],
+];
+
 function regexPattern(source: string, component: Component): Pattern {
-  // Dropped in silence by the translation.
-  if (/(?<!\\)(?:\\\\)*\\G/.test(source)) throw component.unsupported("\\G in a regular expression is not known");
-  // Two characters that fold to one (ss and sharp s, ligatures) are beyond the translation.
-  if (/\(\?i[:)][^)]*(?:ss|st|f[fil])/i.test(source)) throw component.unsupported("letters that fold to one in (?i: are not known");
+  const unknown = UNKNOWN.find(([pattern]) => pattern.test(source));
+  if (unknown !== undefined) throw component.unsupported(`${unknown[1]} in a regular expression is not known`);
   return scriptPattern(translate(portable(source.replace(/^\(\?i\)(.*)$/s, "(?i:$1)")), component));
 }
 
