@@ -1,5 +1,6 @@
 import { Tokenizer as Library } from "@huggingface/tokenizers";
 import type { Component } from "./component.ts";
+import { REFUSALS } from "./refusals.ts";
 import { portable } from "./regex-dialect.ts";
 import { isObject } from "./tokenizer-json.ts";
 
@@ -38,18 +39,18 @@ function* literalMatches(literal: string, text: string): Matches {
   for (let at = text.indexOf(literal); at >= 0; at = text.indexOf(literal, at + literal.length)) yield [at, at + literal.length];
 }
 
-/** What the translation drops or means otherwise without a word, and what it is called. */
+/** What the translation drops or means otherwise without a word. */
 const UNKNOWN: readonly (readonly [RegExp, string])[] = [
-  [/(?<!\\)(?:\\\\)*\\G/, "\\G"],
+  [/(?<!\\)(?:\\\\)*\\G/, REFUSALS.lineStart],
   // A reference to a group that took no part fails in Oniguruma and is empty in JavaScript.
-  [/(?<!\\)(?:\\\\)*\\[1-9k]/, "a reference to a group"],
+  [/(?<!\\)(?:\\\\)*\\[1-9k]/, REFUSALS.references],
   // Beyond ASCII: sharp s is ss, a ligature its letters, and so on.
-  [/\(\?i(?:\).*|:[^)]*)(?:ss|st|f[fil]|[^\0-\x7f]|\\[pP]\{\^?(?:L[ult]\b|Upper|Lower)|\[:\^?(?:upper|lower))/is, "these letters in (?i:"],
+  [/\(\?i(?:\).*|:[^)]*)(?:ss|st|f[fil]|[^\0-\x7f]|\\[pP]\{\^?(?:L[ult]\b|Upper|Lower)|\[:\^?(?:upper|lower))/is, REFUSALS.foldedLetters],
 ];
 
 function regexPattern(source: string, component: Component): Pattern {
   const unknown = UNKNOWN.find(([pattern]) => pattern.test(source));
-  if (unknown !== undefined) throw component.unsupported(`${unknown[1]} in a regular expression is not known`);
+  if (unknown !== undefined) throw component.unsupported(unknown[1]);
   return scriptPattern(translate(portable(source.replace(/^\(\?i\)(.*)$/s, "(?i:$1)")), component));
 }
 

@@ -25,7 +25,7 @@ function stepAffixes(step: Component, json: TokenizerJson): Affixes {
   if (step.type === "BertProcessing" || step.type === "RobertaProcessing") {
     return { before: [pairId(step, "cls")], after: [pairId(step, "sep")] };
   }
-  throw step.unsupported("kvasir knows ByteLevel, TemplateProcessing, BertProcessing and RobertaProcessing");
+  throw step.unknown(["ByteLevel", "TemplateProcessing", "BertProcessing", "RobertaProcessing"]);
 }
 
 function templateAffixes(step: Component, json: TokenizerJson): Affixes {

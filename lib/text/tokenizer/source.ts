@@ -8,6 +8,7 @@ import type { Codec } from "./codec.ts";
 import { ggufCodec } from "./gguf-tokenizer.ts";
 import { HuggingFaceCodec } from "./huggingface.ts";
 import { configuredAffixes, postProcessorAffixes } from "./post-processor.ts";
+import { REFUSALS } from "./refusals.ts";
 import { checkTokenizerJson, type TokenizerJson } from "./tokenizer-json.ts";
 
 /** Of a tokenizer.json. Chosen: twice the largest, of 262,144 tokens. */
@@ -33,7 +34,7 @@ async function openHuggingFace(directory: string): Promise<Codec> {
   const affixes = configuredAffixes(json, processed, { config, bosText, eosText, file: join(directory, "tokenizer_config.json") });
   const codec = new HuggingFaceCodec({ json, affixes, bosText, eosText, file });
   if (codec.missing !== undefined) {
-    const message = `${file}: the vocabulary has no token for ${codec.missing}, and model.unk_token is null; kvasir reads none that lose text`;
+    const message = `${file}: the vocabulary has no token for ${codec.missing}: ${REFUSALS.losesText}`;
     throw new KvasirError("UNSUPPORTED_TOKENIZER", message);
   }
   return codec;

@@ -1,4 +1,5 @@
 import { KvasirError, show } from "../../errors.ts";
+import { refusalOf } from "./refusals.ts";
 
 /** A tokenizer.json with checked tokens and merges; components are checked where they are compiled. */
 export interface TokenizerJson {
@@ -47,8 +48,9 @@ export function checkTokenizerJson(value: unknown, file: string): TokenizerJson 
   const { added_tokens, normalizer = null, pre_tokenizer = null, post_processor = null, decoder = null, model } = value;
   if (!isObject(model)) throw malformed(file, "model", model, "an object");
   // Files from before 2020 leave the type out.
-  if ((model.type ?? "BPE") !== "BPE" || Array.isArray(model.vocab)) {
-    throw new KvasirError("UNSUPPORTED_TOKENIZER", `${file}: model.type is ${show(model.type)}; kvasir reads BPE`);
+  const type = model.type ?? (Array.isArray(model.vocab) ? "Unigram" : "BPE");
+  if (type !== "BPE") {
+    throw new KvasirError("UNSUPPORTED_TOKENIZER", `${file}: model.type is ${show(type)}; kvasir reads BPE${refusalOf(type)}`);
   }
   const vocab = checkVocab(model.vocab, file);
   const bpe: BpeJson = { ...model, type: "BPE", vocab, merges: checkMerges(model.merges, file) };

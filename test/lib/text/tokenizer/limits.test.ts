@@ -129,7 +129,7 @@ describe("long texts", () => {
     const tokenizer = await open("million", { ...changes, pre_tokenizer: BYTES });
     const { value, ms } = await timed(tokenizer.encode("a".repeat(1_000_000)));
     expect(value).toHaveLength(250_000);
-    expect(ms).toBeLessThan(3000);
+    expect(ms).toBeLessThan(8000);
     await tokenizer.close();
   });
 });
