@@ -21,10 +21,13 @@ export interface Peer {
 /** Starts a peer that runs `module` and reports to `events`. */
 export type StartPeer = (module: URL, events: PeerEvents) => Peer;
 
-/** Megabytes of a thread's heap. Chosen: thrice what a vocabulary of 262,144 tokens takes to open. */
+/**
+ * Megabytes of a thread's heap. Chosen: opening a vocabulary of 262,144 tokens takes some 300, the longest text under the oddest rules 900. That
+ * nothing comes near it is for the caller to see to: V8 doesn't always end the thread alone.
+ */
 const THREAD_HEAP = 1024;
 
-/** A thread: cheap, but what aborts it aborts this process. It ends alone when its heap is full, unless a single allocation overfills it. */
+/** A thread: cheap, but what aborts it aborts this process. */
 export function startThread(module: URL, events: PeerEvents): Peer {
   // The flags of this process may not fit a worker: `node --input-type=module` would make its start fail.
   const worker = new Worker(module, { execArgv: [], resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP } });

@@ -24,6 +24,12 @@ export interface EncodeLimits {
 /** Longest text, in UTF-16 units, that is no long call. Chosen: some 10 ms at worst. */
 const SHORT_TEXT = 16_384;
 
+/**
+ * Longest text, in UTF-16 units. Chosen, with what a text may grow to (`growthLimit`): the pieces of a text take less than a thread's heap. Where
+ * one call of a regular expression makes more, V8 ends the process instead of the thread, as was seen with 16 M characters.
+ */
+const MAX_TEXT = 1 << 22;
+
 /** A file that hangs costs its calls this many milliseconds; a file or text that is merely long gets more, far above what it takes. */
 const DEADLINE_MS = 1700;
 const BYTES_PER_MS = 500;
@@ -90,6 +96,7 @@ export class Tokenizer {
       throw new KvasirError("PROMPT_TOO_LONG", `the prompt has ${bytes} bytes, so at least ${least} tokens; expected at most ${maxTokens}`);
     }
     const deadlineMs = DEADLINE_MS + Math.ceil(text.length / CHARACTERS_PER_MS);
+    if (text.length > MAX_TEXT) throw new KvasirError("INVALID_ARGUMENT", `the text has ${text.length} characters; expected at most ${MAX_TEXT}`);
     return this.#workers.call<Int32Array>(call, { long: text.length > SHORT_TEXT, deadlineMs, ...(signal !== undefined && { signal }) });
   }
 }
