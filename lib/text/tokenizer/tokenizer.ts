@@ -96,7 +96,8 @@ export class Tokenizer {
       throw new KvasirError("PROMPT_TOO_LONG", `the prompt has ${bytes} bytes, so at least ${least} tokens; expected at most ${maxTokens}`);
     }
     const deadlineMs = DEADLINE_MS + Math.ceil(text.length / CHARACTERS_PER_MS);
-    if (text.length > MAX_TEXT) throw new KvasirError("INVALID_ARGUMENT", `the text has ${text.length} characters; expected at most ${MAX_TEXT}`);
+    if (text.length > MAX_TEXT)
+      throw new KvasirError("INVALID_ARGUMENT", `the text has ${text.length} characters; expected at most ${MAX_TEXT}`);
     return this.#workers.call<Int32Array>(call, { long: text.length > SHORT_TEXT, deadlineMs, ...(signal !== undefined && { signal }) });
   }
 }
