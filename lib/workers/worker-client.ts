@@ -49,14 +49,9 @@ export class WorkerClient {
     this.#settings = settings;
   }
 
-  /** Calls that run or wait. */
-  get pending(): number {
-    return this.#waiting.length + (this.#current === undefined ? 0 : 1);
-  }
-
-  /** Whether a call would run at once. */
-  get idle(): boolean {
-    return this.#ready && this.pending === 0;
+  /** Whether it has started. */
+  get ready(): boolean {
+    return this.#ready;
   }
 
   /** Starts it before its first call. */

@@ -1,19 +1,27 @@
 import { availableParallelism } from "node:os";
+import { untilAborted } from "../run/abort.ts";
 import { type CallOptions, WorkerClient, type WorkerSettings } from "./worker-client.ts";
 
 /** How a call is made of a {@link WorkerPool}. */
 export interface PoolCallOptions extends CallOptions {
-  /** Whether the call may take long: no other waits for it while there is a second worker. */
+  /** Whether the call may take long: no short one waits for it while there is a second worker. */
   long: boolean;
 }
 
-/** Two workers that answer the same calls, or one where there is one core: the first takes the long calls, so that the second never has one. */
+interface Waiting {
+  long: boolean;
+  start(worker: WorkerClient): void;
+}
+
+/** Two workers that answer the same calls, or one where there is one core: all take short calls, the last one takes long ones, too. */
 export class WorkerPool {
   readonly #workers: readonly WorkerClient[];
-  #longCalls = 0;
+  readonly #free: Set<WorkerClient>;
+  readonly #waiting: Waiting[] = [];
 
   constructor(settings: WorkerSettings) {
     this.#workers = Array.from({ length: Math.min(2, availableParallelism()) }, () => new WorkerClient(settings));
+    this.#free = new Set(this.#workers);
   }
 
   /** Starts all of them before their first call. */
@@ -21,16 +29,9 @@ export class WorkerPool {
     for (const worker of this.#workers) worker.warm();
   }
 
-  /** As {@link WorkerClient.call}. */
-  async call<T>(argument: unknown, { long, ...options }: PoolCallOptions): Promise<T> {
-    const worker = this.#pick(long);
-    if (!long) return worker.call<T>(argument, options);
-    this.#longCalls++;
-    try {
-      return await worker.call<T>(argument, options);
-    } finally {
-      this.#longCalls--;
-    }
+  /** As {@link WorkerClient.call}, by the first worker that is free for it. */
+  call<T>(argument: unknown, options: PoolCallOptions): Promise<T> {
+    return untilAborted(this.#call(argument, options), options.signal);
   }
 
   /** Ends all of them: see {@link WorkerClient.close}. */
@@ -38,10 +39,33 @@ export class WorkerPool {
     await Promise.all(this.#workers.map((worker) => worker.close()));
   }
 
-  #pick(long: boolean): WorkerClient {
-    const [first, second = first!] = this.#workers;
-    if (long) return first!;
-    if (this.#longCalls > 0) return second;
-    return !first!.idle && (second.idle || second.pending < first!.pending) ? second : first!;
+  async #call<T>(argument: unknown, { long, ...options }: PoolCallOptions): Promise<T> {
+    const worker = await new Promise<WorkerClient>((start) => {
+      this.#waiting.push({ long, start });
+      this.#advance();
+    });
+    try {
+      return await worker.call<T>(argument, options);
+    } finally {
+      this.#free.add(worker);
+      this.#advance();
+    }
+  }
+
+  #advance(): void {
+    for (const waiting of [...this.#waiting]) {
+      if (this.#free.size === 0) return;
+      const worker = this.#workerFor(waiting);
+      if (worker === undefined) continue;
+      this.#free.delete(worker);
+      this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+      waiting.start(worker);
+    }
+  }
+
+  /** One that has started, if there is one. */
+  #workerFor({ long }: Waiting): WorkerClient | undefined {
+    const able = (long ? this.#workers.slice(-1) : this.#workers).filter((worker) => this.#free.has(worker));
+    return able.find(({ ready }) => ready) ?? able[0];
   }
 }

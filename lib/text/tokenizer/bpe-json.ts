@@ -1,6 +1,7 @@
 import type { BpeParts, Merge } from "./bpe.ts";
 import { byteTokenTable } from "./byte-level.ts";
 import { Component } from "./component.ts";
+import { REFUSALS } from "./refusals.ts";
 import { malformed, type TokenizerJson } from "./tokenizer-json.ts";
 
 /**
@@ -59,7 +60,7 @@ function unknownTokenOf(model: Component, ids: ReadonlyMap<string, number>): num
 /** Settings of BPE that no tokenizer of a model that kvasir runs has. */
 function refuseVariants(model: Component): void {
   const { dropout, continuing_subword_prefix: prefix, end_of_word_suffix: suffix } = model.json;
-  if ((dropout ?? 0) !== 0) throw model.invalid("dropout", dropout, "null: kvasir's ids are never random");
-  if ((prefix ?? "") !== "") throw model.invalid("continuing_subword_prefix", prefix, "null, which is all that kvasir reads");
-  if ((suffix ?? "") !== "") throw model.invalid("end_of_word_suffix", suffix, "null, which is all that kvasir reads");
+  if ((dropout ?? 0) !== 0) throw model.invalid("dropout", dropout, REFUSALS.dropout);
+  if ((prefix ?? "") !== "") throw model.invalid("continuing_subword_prefix", prefix, REFUSALS.continuing_subword_prefix);
+  if ((suffix ?? "") !== "") throw model.invalid("end_of_word_suffix", suffix, REFUSALS.end_of_word_suffix);
 }

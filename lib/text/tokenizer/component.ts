@@ -1,5 +1,7 @@
+import { isObject } from "../../check.ts";
 import { KvasirError, show } from "../../errors.ts";
-import { type ComponentJson, isObject, malformed } from "./tokenizer-json.ts";
+import { refusalOf } from "./refusals.ts";
+import { type ComponentJson, malformed } from "./tokenizer-json.ts";
 
 /** One component of a tokenizer.json: typed reads of its arguments, whose errors name it. */
 export class Component {
@@ -59,6 +61,11 @@ export class Component {
   /** A FILE_INVALID error about one of the arguments. */
   invalid(name: string, value: unknown, expected: string): KvasirError {
     return malformed(this.#file, `${this.#place}.${name}`, value, expected);
+  }
+
+  /** The error for a component of another type than these. */
+  unknown(known: readonly string[]): KvasirError {
+    return this.unsupported(`kvasir knows ${known.join(", ")}${refusalOf(this.type)}`);
   }
 
   /** An UNSUPPORTED_TOKENIZER error about the component or one of its arguments. */

@@ -23,9 +23,12 @@ export interface HuggingFaceParts {
   file: string;
 }
 
-/** What a text may grow to under a normalizer or as bytes, in UTF-16 units: NFKC makes 18 of 1 at most, bytes 3, a word gains a space. */
+/**
+ * What a text may grow to under a normalizer or as bytes, in UTF-16 units: bytes are 3 of 1 at most, a word gains a space; NFKC makes up to 18
+ * of 1, for which short texts have room. Capped, since pieces of more would overfill a thread's heap.
+ */
 function growthLimit(length: number): number {
-  return Math.min(64 * length + 65_536, 2 ** 23);
+  return Math.min(4 * length + 2 ** 20, 2 ** 23);
 }
 
 /**
@@ -63,7 +66,9 @@ export class HuggingFaceCodec implements Codec {
     this.#normalized = new TokenSplitter(normalized, (token) => texts.get(token.id)!);
     this.specials = new TokenSplitter(tokens.filter(({ special }) => special));
     this.vocabulary = vocabularyOf(json, affixes, texts, converter, { bosText, eosText, file });
-    const loses = !this.#preTokenizer.keeps || model.fusesUnknown || tokens.some(({ lstrip, rstrip }) => lstrip || rstrip);
+    // An unknown token may stand for any number of characters, if there can be one.
+    const fuses = model.fusesUnknown && !model.byteTokens?.every((token) => token >= 0);
+    const loses = !this.#preTokenizer.keeps || fuses || tokens.some(({ lstrip, rstrip }) => lstrip || rstrip);
     this.missing = this.#missingFrom(model);
     this.bytesPerToken = loses ? Number.POSITIVE_INFINITY : this.#normalizer.shrink * longestPiece(json, this.#writesBytes);
   }

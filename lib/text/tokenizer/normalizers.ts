@@ -34,7 +34,7 @@ const NORMALIZERS: Record<string, (component: Component) => Step> = {
 export function compileNormalizer(json: unknown, file: string): Normalizer {
   const steps = Component.chain(json, "normalizers", "normalizer", file).map((component) => {
     const make = Object.hasOwn(NORMALIZERS, component.type) ? NORMALIZERS[component.type] : undefined;
-    if (make === undefined) throw component.unsupported(`kvasir knows ${Object.keys(NORMALIZERS).join(", ")}`);
+    if (make === undefined) throw component.unknown(Object.keys(NORMALIZERS));
     return make(component);
   });
   const apply = (text: string, limit: number): string =>

@@ -1,7 +1,8 @@
 import { Tokenizer as Library } from "@huggingface/tokenizers";
+import { isObject } from "../../check.ts";
 import type { Component } from "./component.ts";
+import { REFUSALS } from "./refusals.ts";
 import { portable } from "./regex-dialect.ts";
-import { isObject } from "./tokenizer-json.ts";
 
 /** Where a pattern matches: [start, end) in UTF-16 units, ascending. */
 export type Matches = Iterable<readonly [start: number, end: number]>;
@@ -38,11 +39,18 @@ function* literalMatches(literal: string, text: string): Matches {
   for (let at = text.indexOf(literal); at >= 0; at = text.indexOf(literal, at + literal.length)) yield [at, at + literal.length];
 }
 
+/** What the translation drops or means otherwise without a word. */
+const UNKNOWN: readonly (readonly [RegExp, string])[] = [
+  [/(?<!\\)(?:\\\\)*\\G/, REFUSALS.lineStart],
+  // A reference to a group that took no part fails in Oniguruma and is empty in JavaScript.
+  [/(?<!\\)(?:\\\\)*\\[1-9k]/, REFUSALS.references],
+  // Beyond ASCII: sharp s is ss, a ligature its letters, and so on.
+  [/\(\?i(?:\).*|:[^)]*)(?:ss|st|f[fil]|[^\0-\x7f]|\\[pP]\{\^?(?:L[ult]\b|Upper|Lower)|\[:\^?(?:upper|lower))/is, REFUSALS.foldedLetters],
+];
+
 function regexPattern(source: string, component: Component): Pattern {
-  // Dropped in silence by the translation.
-  if (/(?<!\\)(?:\\\\)*\\G/.test(source)) throw component.unsupported("\\G in a regular expression is not known");
-  // Two characters that fold to one (ss and sharp s, ligatures) are beyond the translation.
-  if (/\(\?i[:)][^)]*(?:ss|st|f[fil])/i.test(source)) throw component.unsupported("letters that fold to one in (?i: are not known");
+  const unknown = UNKNOWN.find(([pattern]) => pattern.test(source));
+  if (unknown !== undefined) throw component.unsupported(unknown[1]);
   return scriptPattern(translate(portable(source.replace(/^\(\?i\)(.*)$/s, "(?i:$1)")), component));
 }
 

@@ -15,7 +15,7 @@ export interface PieceConverter {
 export function pieceConverter(decoder: unknown, file: string): PieceConverter {
   const steps = Component.chain(decoder, "decoders", "decoder", file);
   if (steps.length === 1 && steps[0]!.type === "ByteLevel") return { bytesOf: byteLevelBytes, prefixSpace: false };
-  if (steps.length === 0) throw new KvasirError("UNSUPPORTED_TOKENIZER", `${file}: there is no decoder; ${KNOWN}`);
+  if (steps.length === 0) throw new KvasirError("UNSUPPORTED_TOKENIZER", `${file}: there is no decoder; kvasir knows ${KNOWN.join(", ")}`);
   const replacements: [string, string][] = [];
   let byteFallback = false;
   let prefixSpace = false;
@@ -26,12 +26,12 @@ export function pieceConverter(decoder: unknown, file: string): PieceConverter {
     else if (step.type === "Metaspace") {
       replacements.push([step.character("replacement", "▁"), " "]);
       prefixSpace ||= prependsSpace(step);
-    } else if (step.type !== "Fuse") throw step.unsupported(KNOWN);
+    } else if (step.type !== "Fuse") throw step.unknown(KNOWN);
   }
   return { bytesOf: (piece) => replaceBytes(piece, replacements, byteFallback), prefixSpace };
 }
 
-const KNOWN = "kvasir knows ByteLevel, Metaspace and sequences of Replace, ByteFallback, Fuse and Strip";
+const KNOWN = ["ByteLevel alone", "Metaspace", "Replace", "ByteFallback", "Fuse", "Strip"];
 
 function replaceBytes(piece: string, replacements: [string, string][], byteFallback: boolean): Uint8Array {
   const byte = byteFallback ? byteTokenValue(piece) : undefined;

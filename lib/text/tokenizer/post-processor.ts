@@ -1,6 +1,7 @@
+import { isObject } from "../../check.ts";
 import { show } from "../../errors.ts";
 import { Component } from "./component.ts";
-import { isObject, malformed, type TokenizerJson } from "./tokenizer-json.ts";
+import { malformed, type TokenizerJson } from "./tokenizer-json.ts";
 
 /** Ids that a tokenizer adds to a prompt. */
 export interface Affixes {
@@ -25,7 +26,7 @@ function stepAffixes(step: Component, json: TokenizerJson): Affixes {
   if (step.type === "BertProcessing" || step.type === "RobertaProcessing") {
     return { before: [pairId(step, "cls")], after: [pairId(step, "sep")] };
   }
-  throw step.unsupported("kvasir knows ByteLevel, TemplateProcessing, BertProcessing and RobertaProcessing");
+  throw step.unknown(["ByteLevel", "TemplateProcessing", "BertProcessing", "RobertaProcessing"]);
 }
 
 function templateAffixes(step: Component, json: TokenizerJson): Affixes {

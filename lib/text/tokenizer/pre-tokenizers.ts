@@ -2,6 +2,7 @@ import { toByteLevel } from "./byte-level.ts";
 import { Component } from "./component.ts";
 import { tooLong } from "./normalizers.ts";
 import { type Pattern, patternOf, scriptPattern } from "./patterns.ts";
+import { REFUSALS } from "./refusals.ts";
 import { BEHAVIORS, type Behavior, keepsText, split } from "./split.ts";
 
 /** Changes or cuts pieces of a text. `first`: the text begins the sequence. */
@@ -56,10 +57,9 @@ const PRE_TOKENIZERS: Record<string, (component: Component) => Compiled> = {
 export function compilePreTokenizer(json: unknown, normalizerKeeps: boolean, file: string): PreTokenizer {
   const parts = Component.chain(json, "pretokenizers", "pre_tokenizer", file).map((component, i) => {
     // Where the text began would have to be known of every piece, through all that was dropped or inserted.
-    if (component.json.prepend_scheme === "first" && (i > 0 || !normalizerKeeps))
-      throw component.unsupported('prepend_scheme "first" is not known behind what drops or cuts text');
+    if (component.json.prepend_scheme === "first" && (i > 0 || !normalizerKeeps)) throw component.unsupported(REFUSALS.firstBehindCuts);
     const make = Object.hasOwn(PRE_TOKENIZERS, component.type) ? PRE_TOKENIZERS[component.type] : undefined;
-    if (make === undefined) throw component.unsupported(`kvasir knows ${Object.keys(PRE_TOKENIZERS).join(", ")}`);
+    if (make === undefined) throw component.unknown(Object.keys(PRE_TOKENIZERS));
     return make(component);
   });
   const steps = parts.flatMap((part) => part.steps);

@@ -49,8 +49,10 @@ export class TokenSplitter {
           const to = token.rstrip ? skipSpace(text, end) : end;
           if (from > start) pieces.push(text.slice(start, from));
           // White space that the token before has taken may be all of this one.
-          if (from < to) pieces.push(token);
-          start = to;
+          if (from < to) {
+            pieces.push(token);
+            start = to;
+          }
         }
         i = Math.max(end, i + 1);
       }

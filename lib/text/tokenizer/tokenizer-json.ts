@@ -1,4 +1,6 @@
+import { isObject } from "../../check.ts";
 import { KvasirError, show } from "../../errors.ts";
+import { refusalOf } from "./refusals.ts";
 
 /** A tokenizer.json with checked tokens and merges; components are checked where they are compiled. */
 export interface TokenizerJson {
@@ -37,6 +39,9 @@ export interface BpeJson {
 
 /** Ids are below this. Chosen: far above any vocabulary, and small enough to index arrays. */
 const MAX_TOKENS = 1 << 22;
+/** Most entries of a vocabulary, and of a list of merges: four times today's largest. What a file makes must fit a thread's heap. */
+const MAX_PIECES = 1 << 20;
+const MAX_MERGES = 1 << 21;
 
 /** Checks tokens and merges. `file` names it in messages. */
 export function checkTokenizerJson(value: unknown, file: string): TokenizerJson {
@@ -44,8 +49,9 @@ export function checkTokenizerJson(value: unknown, file: string): TokenizerJson 
   const { added_tokens, normalizer = null, pre_tokenizer = null, post_processor = null, decoder = null, model } = value;
   if (!isObject(model)) throw malformed(file, "model", model, "an object");
   // Files from before 2020 leave the type out.
-  if ((model.type ?? "BPE") !== "BPE" || Array.isArray(model.vocab)) {
-    throw new KvasirError("UNSUPPORTED_TOKENIZER", `${file}: model.type is ${show(model.type)}; kvasir reads BPE`);
+  const type = model.type ?? (Array.isArray(model.vocab) ? "Unigram" : "BPE");
+  if (type !== "BPE") {
+    throw new KvasirError("UNSUPPORTED_TOKENIZER", `${file}: model.type is ${show(type)}; kvasir reads BPE${refusalOf(type)}`);
   }
   const vocab = checkVocab(model.vocab, file);
   const bpe: BpeJson = { ...model, type: "BPE", vocab, merges: checkMerges(model.merges, file) };
@@ -77,8 +83,11 @@ function checkAddedTokens(tokens: unknown, vocab: BpeJson["vocab"], file: string
 
 function checkVocab(vocab: unknown, file: string): BpeJson["vocab"] {
   if (!isObject(vocab)) throw malformed(file, "model.vocab", vocab, "an object of ids");
-  for (const [text, id] of Object.entries(vocab)) {
+  let count = 0;
+  for (const text in vocab) {
+    const id = vocab[text];
     if (!isId(id)) throw malformed(file, `the id of ${show(text)}`, id, `a whole number below ${MAX_TOKENS}`);
+    if (++count > MAX_PIECES) throw malformed(file, "the size of model.vocab", Object.keys(vocab).length, `at most ${MAX_PIECES}`);
   }
   return vocab as BpeJson["vocab"];
 }
@@ -86,6 +95,7 @@ function checkVocab(vocab: unknown, file: string): BpeJson["vocab"] {
 /** Pairs, in older files as one text with a space between. */
 function checkMerges(merges: unknown, file: string): BpeJson["merges"] {
   if (!Array.isArray(merges)) throw malformed(file, "model.merges", merges, "an array");
+  if (merges.length > MAX_MERGES) throw malformed(file, "the length of model.merges", merges.length, `at most ${MAX_MERGES}`);
   return merges.map((merge: unknown, i) => {
     const pair: unknown = typeof merge === "string" ? merge.split(" ") : merge;
     if (!Array.isArray(pair) || pair.length !== 2 || pair.some((piece) => typeof piece !== "string" || piece === "")) {
@@ -97,11 +107,6 @@ function checkMerges(merges: unknown, file: string): BpeJson["merges"] {
 
 function isId(value: unknown): value is number {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) < MAX_TOKENS;
-}
-
-/** Whether a value is an object: no array, no null. */
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** A FILE_INVALID error: `tokenizer.json: model is null; expected an object`. */

@@ -32,7 +32,7 @@ const MAX_TEXT = 1 << 22;
 /** A file that hangs costs its calls this many milliseconds; a file or text that is merely long gets more, far above what it takes. */
 const DEADLINE_MS = 1700;
 const BYTES_PER_MS = 500;
-const CHARACTERS_PER_MS = 250;
+const CHARACTERS_PER_MS = 100;
 
 /**
  * Text to tokens and back. Encoding runs in threads, two where there are cores, each with its own copy of the tokenizer: long texts take turns in one.

@@ -7,7 +7,7 @@ import { pathToFileURL } from "node:url";
  * A line of JSON each: what became of it and how long the slowest call took. A process of its own, so that a crash is seen and ends no test run.
  */
 const [library, directory, json] = process.argv.slice(2);
-const { Tokenizer } = await import(pathToFileURL(join(library, "text/tokenizer/tokenizer.js")));
+const { TokenizerClient } = await import(pathToFileURL(join(library, "text/tokenizer/tokenizer.js")));
 const { KvasirError } = await import(pathToFileURL(join(library, "errors.js")));
 const texts = JSON.parse(json);
 const names = readdirSync(directory);
@@ -23,7 +23,7 @@ async function work() {
 }
 
 async function tryTokenizer(report) {
-  const tokenizer = await timed(report, () => Tokenizer.open({ kind: "huggingface", directory: join(directory, report.name) }));
+  const tokenizer = await timed(report, () => TokenizerClient.open({ kind: "huggingface", directory: join(directory, report.name) }));
   if (typeof tokenizer.close !== "function") {
     report.results.push(tokenizer);
     return;

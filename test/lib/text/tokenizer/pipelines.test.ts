@@ -14,8 +14,8 @@ interface PipelineCase {
 
 /** Refused at open, with what the message says. */
 const REFUSED: Record<string, string> = {
-  missing_bytes: "lose text",
-  llama2_nounk: "lose text",
+  missing_bytes: "would vanish",
+  llama2_nounk: "would vanish",
 };
 
 const names = hasShared ? readdirSync(sharedPath("tokenizers", "pipelines")) : [];
