@@ -98,6 +98,7 @@ describe("long texts", () => {
     const refused = await timed(tokenizer.encode("x".repeat(5_000_000), { maxTokens: 1000 }));
     expect(refused).toMatchObject({ code: "PROMPT_TOO_LONG" });
     expect(refused.ms).toBeLessThan(200);
+    expect(await timed(tokenizer.encode("x".repeat(5_000_000)))).toMatchObject({ code: "INVALID_ARGUMENT" });
     expect(await tokenizer.encode("x".repeat(1000), { maxTokens: 1000 })).toHaveLength(1000);
     await tokenizer.close();
   });
@@ -108,7 +109,7 @@ describe("long texts", () => {
     await Promise.all([tokenizer.encode("a"), tokenizer.encode("b"), new Promise((resolve) => setTimeout(resolve, 500))]);
     const abort = new AbortController();
     let ended = false;
-    const long = tokenizer.encode("x\n".repeat(5_000_000), { signal: abort.signal }).finally(() => {
+    const long = tokenizer.encode("x\n".repeat(2_000_000), { signal: abort.signal }).finally(() => {
       ended = true;
     });
     const rejected = expect(long).rejects.toThrow("enough");
