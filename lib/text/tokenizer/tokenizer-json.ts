@@ -39,8 +39,8 @@ export interface BpeJson {
 /** Ids are below this. Chosen: far above any vocabulary, and small enough to index arrays. */
 const MAX_TOKENS = 1 << 22;
 /** Most entries of a vocabulary, and of a list of merges: four times today's largest. What a file makes must fit a thread's heap. */
-export const MAX_PIECES: number = 1 << 20;
-/** See {@link MAX_PIECES}. */
+const MAX_PIECES = 1 << 20;
+/** Most merges. */
 export const MAX_MERGES: number = 1 << 21;
 
 /** Checks tokens and merges. `file` names it in messages. */
