@@ -2,6 +2,9 @@ import { availableParallelism } from "node:os";
 import { untilAborted } from "../run/abort.ts";
 import { type CallOptions, WorkerClient, type WorkerSettings } from "./worker-client.ts";
 
+/** Chosen: loading a model, and a process that answers once, aren't slowed down by a worker that they don't need. */
+const WARM_DELAY_MS = 1000;
+
 /** How a call is made of a {@link WorkerPool}. */
 export interface PoolCallOptions extends CallOptions {
   /** Whether the call may take long: no short one waits for it while there is a second worker. */
@@ -24,9 +27,11 @@ export class WorkerPool {
     this.#free = new Set(this.#workers);
   }
 
-  /** Starts all of them before their first call. */
+  /** Starts those that no call has started, a while from now. */
   warm(): void {
-    for (const worker of this.#workers) worker.warm();
+    setTimeout(() => {
+      for (const worker of this.#workers) worker.warm();
+    }, WARM_DELAY_MS).unref();
   }
 
   /** As {@link WorkerClient.call}, by the first worker that is free for it. */

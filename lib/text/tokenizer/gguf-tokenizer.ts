@@ -7,7 +7,7 @@ import { HuggingFaceCodec } from "./huggingface.ts";
 import type { Affixes } from "./post-processor.ts";
 import { SentencePieceCodec } from "./sentencepiece.ts";
 import type { AddedToken } from "./token-splitter.ts";
-import type { AddedTokenJson, ComponentJson, TokenizerJson } from "./tokenizer-json.ts";
+import { type AddedTokenJson, type ComponentJson, MAX_MERGES, type TokenizerJson } from "./tokenizer-json.ts";
 import { buildVocabulary } from "./vocabulary.ts";
 
 /** Values of `tokenizer.ggml.token_type`. */
@@ -209,6 +209,7 @@ class Fields {
     const value = this.get(name);
     if (!Array.isArray(value) || (value as unknown[]).some((element) => typeof element !== type))
       throw this.#invalid(name, value, `an array of ${type}s`);
+    if (value.length > MAX_MERGES) throw this.#invalid(`the length of ${name}`, value.length, `at most ${MAX_MERGES}`);
     if (length !== undefined && value.length !== length)
       throw this.#invalid(`the length of ${name}`, value.length, `${length}, one for each token`);
     return value;

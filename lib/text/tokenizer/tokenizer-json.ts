@@ -39,9 +39,10 @@ export interface BpeJson {
 
 /** Ids are below this. Chosen: far above any vocabulary, and small enough to index arrays. */
 const MAX_TOKENS = 1 << 22;
-/** Most entries of a vocabulary, and of a list of merges: four times today's largest. What a file makes must fit a thread's heap. */
+/** Most entries of a vocabulary: four times today's largest. What a file makes must fit a thread's heap. */
 const MAX_PIECES = 1 << 20;
-const MAX_MERGES = 1 << 21;
+/** Most merges, likewise. */
+export const MAX_MERGES: number = 1 << 21;
 
 /** Checks tokens and merges. `file` names it in messages. */
 export function checkTokenizerJson(value: unknown, file: string): TokenizerJson {
