@@ -117,15 +117,13 @@ const ON_CPU = {
 };
 
 const EIGHT = (type) => makeModel("llama-3.1-8b", type);
+const draftedByOne = async (rate) => {
+  const draft = await makeModel("llama-3.2-1b", "q4_k");
+  return compare({ model: await EIGHT("q4_k"), speculate: { draft }, rate, batches: [1, 16, 128] });
+};
 const ON_GPU = {
   "draft 1b for 8b q4_k, acceptance 0.75": {
-    run: async () =>
-      compare({
-        model: await EIGHT("q4_k"),
-        speculate: { draft: await makeModel("llama-3.2-1b", "q4_k") },
-        rate: 0.75,
-        batches: [1, 16, 128],
-      }),
+    run: () => draftedByOne(0.75),
     bars: atLeast({ batch1: 1.6, batch16: 1.2, batch128: 0.98 }),
   },
   "lookup 8b bf16, acceptance 0.9": {
@@ -133,13 +131,7 @@ const ON_GPU = {
     bars: atLeast({ batch1: 4 }),
   },
   "draft 1b for 8b q4_k, acceptance 0": {
-    run: async () =>
-      compare({
-        model: await EIGHT("q4_k"),
-        speculate: { draft: await makeModel("llama-3.2-1b", "q4_k") },
-        rate: 0,
-        batches: [1, 16, 128],
-      }),
+    run: () => draftedByOne(0),
     bars: atLeast({ batch1: 0.97, batch16: 0.97, batch128: 0.97 }),
   },
   "lookup 8b bf16, acceptance 0": {

@@ -1,8 +1,9 @@
 import { availableParallelism, totalmem } from "node:os";
 import { checkInteger, checkOneOf, invalid } from "../check.ts";
 import { KvasirError } from "../errors.ts";
-import { type ModelSource, TENSOR_TYPES } from "../model/spec.ts";
-import type { DeviceConfig, Gpu, Isa } from "../native/addon.ts";
+import { bytesOfWeights } from "../model/manifest.ts";
+import type { ModelSource } from "../model/spec.ts";
+import type { DeviceConfig, Isa, NativeModule } from "../native/addon.ts";
 
 /** What `EngineOptions` say of the device. */
 interface DeviceRequest {
@@ -12,13 +13,8 @@ interface DeviceRequest {
   compute?: unknown;
 }
 
-/** What a machine has to run models on. */
-export interface Machine {
-  /** The processor's, slowest first. */
-  isas: readonly Isa[];
-  /** Asked for only where a GPU may run the model: it takes a while. */
-  gpus: () => readonly Gpu[];
-}
+/** What a machine has to run models on. GPUs are asked only where they may run the model, one after the other. */
+export type Machine = Pick<NativeModule, "isas" | "gpuCount" | "gpuFreeBytes">;
 
 /** A device, and the memory that it has for the cache beside the weights. */
 export interface ChosenDevice {
@@ -47,10 +43,10 @@ export function chooseDevice(options: DeviceRequest, machine: Machine, models: r
   const { device = "auto" } = options;
   const cuda = typeof device === "string" ? /^cuda(?::(\d{1,3}))?$/.exec(device) : null;
   if (cuda === null && device !== "auto" && device !== "cpu") throw invalid("device", device, "one of auto, cpu, cuda, cuda:N");
-  const weights = models.reduce((sum, model) => sum + weightBytes(model), 0);
+  const weights = models.reduce((sum, model) => sum + bytesOfWeights(model), 0);
   if (cuda !== null) {
     const index = checkInteger("device", Number(cuda[1] ?? 0), 0, 255);
-    const free = machine.gpus().find((gpu) => gpu.index === index)?.freeBytes;
+    const free = machine.gpuFreeBytes(index);
     if (free !== undefined && free < weights + GPU_RESERVE) {
       throw new KvasirError(
         "OUT_OF_MEMORY",
@@ -60,8 +56,11 @@ export function chooseDevice(options: DeviceRequest, machine: Machine, models: r
     return onGpu(index, free, weights);
   }
   const isForCpu = device === "cpu" || options.isa !== undefined || options.threads !== undefined || options.compute === "int8";
-  const gpu = isForCpu ? undefined : machine.gpus().find(({ freeBytes }) => freeBytes >= weights + 2 * GPU_RESERVE);
-  return gpu === undefined ? onCpu(options, machine.isas) : onGpu(gpu.index, gpu.freeBytes, weights);
+  for (let index = 0; !isForCpu && index < machine.gpuCount(); index++) {
+    const free = machine.gpuFreeBytes(index) ?? 0;
+    if (free >= weights + 2 * GPU_RESERVE) return onGpu(index, free, weights);
+  }
+  return onCpu(options, machine.isas());
 }
 
 /** Without `free` bytes there is no such GPU, which the native side says with its reason. */
@@ -90,12 +89,4 @@ function checkIsa(isa: unknown, isas: readonly Isa[]): Isa {
     );
   }
   return found;
-}
-
-/** Bytes of the tensors in the file: repacked they are as many, within a hundredth. */
-function weightBytes({ tensors }: ModelSource): number {
-  return tensors.reduce((sum, { type, shape }) => {
-    const { block, bytes } = TENSOR_TYPES[type];
-    return sum + (shape.reduce((product, size) => product * size, 1) / block) * bytes;
-  }, 0);
 }

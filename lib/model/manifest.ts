@@ -89,3 +89,11 @@ function toRow(want: WantedTensor, found: FoundTensor, path: string, layout: Ten
   const plusOne = layout.normsPlusOne && want.name.endsWith("norm");
   return { name: want.name, file: found.file, offset: found.offset, type: found.type as TensorType, shape: want.shape, plusOne };
 }
+
+/** Bytes of a model's weights in its files; repacked they are as many, within a hundredth. */
+export function bytesOfWeights({ tensors }: { tensors: readonly TensorRow[] }): number {
+  return tensors.reduce((sum, { type, shape }) => {
+    const { block, bytes } = TENSOR_TYPES[type];
+    return sum + (shape.reduce((product, size) => product * size, 1) / block) * bytes;
+  }, 0);
+}

@@ -214,23 +214,15 @@ export interface NativeEngine {
   close(): Promise<void>;
 }
 
-/** A GPU that this build runs on. */
-export interface Gpu {
-  /** N of `"cuda:N"`. */
-  index: number;
-  name: string;
-  totalBytes: number;
-  /** Of the moment. */
-  freeBytes: number;
-}
-
 /** The addon's exports. */
 export interface NativeModule {
   Engine: new (config: NativeConfig) => NativeEngine;
   /** Instruction sets that this processor runs, slowest first. */
   isas(): Isa[];
-  /** Empty without a driver, or in a build without CUDA. Touches each card, which takes a while. */
-  gpus(): Gpu[];
+  /** 0 without a driver, or in a build without CUDA. */
+  gpuCount(): number;
+  /** Of GPU `index`, at the moment; `undefined`: there is none, or this build does not run on it. Takes a context on it, and a while. */
+  gpuFreeBytes(index: number): number | undefined;
 }
 
 let loaded: NativeModule | undefined;

@@ -1,5 +1,5 @@
 import { KvasirError, show } from "../errors.ts";
-import { type ModelSource, type ModelSpec, TENSOR_TYPES } from "../model/spec.ts";
+import type { ModelSource, ModelSpec } from "../model/spec.ts";
 import { tokenBytes, type Vocabulary } from "../text/tokenizer/vocabulary.ts";
 
 /** The specs of a model and its draft model with the cache groups of both: first the model's, and those of the other without layers. */
@@ -11,20 +11,6 @@ export function joinSpecs(model: ModelSpec, draft: ModelSpec): { model: ModelSpe
     model: { ...model, cacheGroups: [...model.cacheGroups, ...foreign(draft)] },
     draft: { ...draft, layers, cacheGroups: [...foreign(model), ...draft.cacheGroups] },
   };
-}
-
-/** Bytes of a model's weights in its files. */
-export function bytesOfWeights({ tensors }: ModelSource): number {
-  const bytesOf = (elements: number, { block, bytes }: { block: number; bytes: number }): number => (elements / block) * bytes;
-  return tensors.reduce(
-    (sum, { shape, type }) =>
-      sum +
-      bytesOf(
-        shape.reduce((product, size) => product * size, 1),
-        TENSOR_TYPES[type],
-      ),
-    0,
-  );
 }
 
 /** Throws INVALID_ARGUMENT with the first id of both models that is another token of the draft model: others are never guessed. */

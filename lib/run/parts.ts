@@ -26,7 +26,7 @@ export async function openParts(model: string, given: EngineOptions | undefined,
   const { draft: draftPath, warn } = optionsBeforeOpen(given);
   const source = await openModel(modelPath(model), warn);
   const draft = draftPath === undefined ? undefined : await openModel(modelPath(draftPath), warn);
-  const options = checkOptions(given, source, { isas: module.isas(), gpus: () => module.gpus() }, draft);
+  const options = checkOptions(given, source, module, draft);
   options.signal?.throwIfAborted();
   const native = createNative(module, nativeConfig(source, options, draft));
   const opening = openTextParts(source, warn);

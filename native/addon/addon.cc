@@ -5,7 +5,7 @@
 #include "addon/exports.h"
 
 static Napi::Object initialize_addon(Napi::Env env, Napi::Object exports) {
-  kvasir::set_exports(env, exports, kvasir::create_backend, kvasir::list_gpus);
+  kvasir::set_exports(env, exports, kvasir::create_backend);
   return exports;
 }
 NODE_API_MODULE(kvasir, initialize_addon)

@@ -16,12 +16,20 @@ std::unique_ptr<Backend> create_backend(const DeviceConfig& device) {
   fail("UNSUPPORTED_DEVICE", "device is %s, which this build of kvasir does not have", device.kind.c_str());
 }
 
-std::vector<Gpu> list_gpus() {
-  std::vector<Gpu> gpus;
+int gpu_count() {
 #ifdef KVASIR_CUDA
-  for (const cuda::DeviceInfo& each : cuda::list_devices()) gpus.push_back({each.index, each.name, each.total_bytes, each.free_bytes});
+  return cuda::device_count();
+#else
+  return 0;
 #endif
-  return gpus;
+}
+
+std::optional<int64_t> gpu_free_bytes([[maybe_unused]] int index) {
+#ifdef KVASIR_CUDA
+  return cuda::free_bytes(index);
+#else
+  return {};
+#endif
 }
 
 }  // namespace kvasir

@@ -1,7 +1,6 @@
 #pragma once
 // The back ends of this build, by the kind of their device.
-#include <string>
-#include <vector>
+#include <optional>
 
 #include "engine/config.h"
 
@@ -10,13 +9,9 @@ namespace kvasir {
 // Throws UNSUPPORTED_DEVICE for a kind that this build or machine does not have.
 std::unique_ptr<Backend> create_backend(const DeviceConfig& device);
 
-// The GPUs that the build's kernels run on; none without a driver. Free bytes are of the moment.
-struct Gpu {
-  int index;
-  std::string name;
-  int64_t total_bytes, free_bytes;
-};
-using GpuList = std::vector<Gpu> (*)();
-std::vector<Gpu> list_gpus();
+// GPUs: 0 without a driver, or in a build without CUDA.
+int gpu_count();
+// Of a GPU, at the moment; nothing if there is no such GPU or this build does not run on it.
+std::optional<int64_t> gpu_free_bytes(int index);
 
 }  // namespace kvasir

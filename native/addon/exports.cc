@@ -1,5 +1,6 @@
 #include "addon/exports.h"
 
+#include "addon/backends.h"
 #include "addon/engine_object.h"
 #include "cpu/kernels.h"
 
@@ -14,27 +15,25 @@ Napi::Value isas(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value gpus(const Napi::CallbackInfo& info) {
+Napi::Value gpu_count(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value { return Napi::Number::New(info.Env(), kvasir::gpu_count()); });
+}
+
+Napi::Value gpu_free_bytes(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    Napi::Array list = Napi::Array::New(info.Env());
-    for (const Gpu& gpu : reinterpret_cast<GpuList>(info.Data())()) {
-      Napi::Object each = Napi::Object::New(info.Env());
-      each.Set("index", gpu.index);
-      each.Set("name", gpu.name);
-      each.Set("totalBytes", static_cast<double>(gpu.total_bytes));
-      each.Set("freeBytes", static_cast<double>(gpu.free_bytes));
-      list.Set(list.Length(), each);
-    }
-    return list;
+    const std::optional<int64_t> bytes =
+        info[0].IsNumber() ? kvasir::gpu_free_bytes(info[0].As<Napi::Number>().Int32Value()) : std::nullopt;
+    return bytes ? Napi::Number::New(info.Env(), static_cast<double>(*bytes)) : info.Env().Undefined();
   });
 }
 
 }  // namespace
 
-void set_exports(Napi::Env env, Napi::Object exports, BackendFactory create_backend, GpuList list_gpus) {
+void set_exports(Napi::Env env, Napi::Object exports, BackendFactory create_backend) {
   exports.Set("Engine", EngineObject::define(env, create_backend));
   exports.Set("isas", Napi::Function::New<isas>(env, "isas"));
-  exports.Set("gpus", Napi::Function::New<gpus>(env, "gpus", reinterpret_cast<void*>(list_gpus)));
+  exports.Set("gpuCount", Napi::Function::New<gpu_count>(env, "gpuCount"));
+  exports.Set("gpuFreeBytes", Napi::Function::New<gpu_free_bytes>(env, "gpuFreeBytes"));
 }
 
 }  // namespace kvasir

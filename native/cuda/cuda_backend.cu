@@ -119,21 +119,22 @@ cudaError_t make_current(int device) {
 
 }  // namespace
 
-std::vector<DeviceInfo> list_devices() {
-  int count = 0, before = 0;
+int device_count() {
+  int count = 0;
   if (cudaGetDeviceCount(&count) != cudaSuccess) count = 0;
-  if (count > 0 && cudaGetDevice(&before) != cudaSuccess) before = 0;
-  std::vector<DeviceInfo> devices;
-  for (int device = 0; device < count; ++device) {
-    cudaDeviceProp properties;
-    size_t free = 0, total = 0;
-    if (make_current(device) != cudaSuccess || cudaGetDeviceProperties(&properties, device) != cudaSuccess) continue;
-    if (cudaMemGetInfo(&free, &total) != cudaSuccess) continue;
-    devices.push_back({device, properties.name, static_cast<int64_t>(total), static_cast<int64_t>(free)});
-  }
-  if (count > 0) cudaSetDevice(before);
   cudaGetLastError();
-  return devices;
+  return count;
+}
+
+std::optional<int64_t> free_bytes(int device) {
+  int before = 0;
+  if (device < 0 || device >= device_count() || cudaGetDevice(&before) != cudaSuccess) return {};
+  size_t free = 0, total = 0;
+  const bool found = make_current(device) == cudaSuccess && cudaMemGetInfo(&free, &total) == cudaSuccess;
+  cudaSetDevice(before);
+  cudaGetLastError();
+  if (!found) return {};
+  return static_cast<int64_t>(free);
 }
 
 std::unique_ptr<Backend> create_backend(int device) {

@@ -1,21 +1,16 @@
 #pragma once
 // The CUDA back end: one device, one stream. A step's ops are captured once for each size and launched as one graph.
 #include <memory>
-#include <string>
-#include <vector>
+#include <optional>
 
 #include "ops/backend.h"
 
 namespace kvasir::cuda {
 
-struct DeviceInfo {
-  int index;
-  std::string name;
-  int64_t total_bytes, free_bytes;
-};
-
-// The devices that run this build's kernels; none without a driver.
-std::vector<DeviceInfo> list_devices();
+// 0 without a driver.
+int device_count();
+// Of a device, at the moment; nothing if there is no such device or it does not run this build's kernels. Takes a context on it.
+std::optional<int64_t> free_bytes(int device);
 
 // Throws UNSUPPORTED_DEVICE, with the reason, without a driver or a device that runs this build's kernels.
 std::unique_ptr<Backend> create_backend(int device);

@@ -38,7 +38,7 @@ Napi::Value dereference(const Napi::CallbackInfo& info) {
 
 static Napi::Object initialize_test_addon(Napi::Env env, Napi::Object exports) {
   namespace testing = kvasir::testing;
-  kvasir::set_exports(env, exports, testing::create_test_backend, kvasir::list_gpus);
+  kvasir::set_exports(env, exports, testing::create_test_backend);
   exports.Set("op", Napi::Function::New<testing::op>(env, "op"));
   exports.Set("failOp", Napi::Function::New<testing::fail_op>(env, "failOp"));
   exports.Set("dereference", Napi::Function::New<testing::dereference>(env, "dereference"));

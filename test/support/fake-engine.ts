@@ -107,7 +107,11 @@ export function fakeEngine(
   } = {},
 ): FakeEngine {
   const source = fakeSource(settings.contextLength);
-  const options = checkOptions({ isa: "portable", ...settings.options }, source, { isas: ["portable"], gpus: () => [] });
+  const options = checkOptions({ isa: "portable", ...settings.options }, source, {
+    isas: () => ["portable"],
+    gpuCount: () => 0,
+    gpuFreeBytes: () => undefined,
+  });
   const model: FakeModel = { vocabSize: VOCAB, ...(settings.script && { script: settings.script }) };
   const native = new FakeNative(nativeConfig(source, options), model);
   native.load(() => {}).catch(() => {}); // runs before all that follows; rejects if the engine is closed at once

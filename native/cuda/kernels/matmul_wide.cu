@@ -10,13 +10,12 @@
 // add all ranges' sums through each other's shared memory. Of one rank, a block keeps a total in registers. The order of sums is the same:
 // see matmul_launch.cuh.
 //
-// Bytes: the weights once for each `width` tokens. Operations: 2 * rows * N * K. Limited by memory up to some 64 tokens, then by the tensor
-// cores and by what the L2 cache gives them.
+// Bytes: the weights once for each `width` tokens. Operations: 2 * rows * N * K. Limited by memory up to some 64 tokens; more, where tiles of 128
+// by 128 keep all multiprocessors busy, are matmul_prompt.cu's.
 #include "cuda/kernels/formats.cuh"
 #include "cuda/kernels/launch.h"
 #include "cuda/kernels/matmul_ends.cuh"
 #include "cuda/kernels/matmul_tensor.h"
-#include "cuda/kernels/wgmma.cuh"
 
 namespace kvasir::cuda {
 namespace {

@@ -12,10 +12,10 @@ function large() {
   return source;
 }
 
-/** GPUs with so many GiB free; -1: a card that this build does not run on, which is not listed. */
+/** GPUs with so many GiB free; -1: a card that this build does not run on. */
 function machineOf(...free: number[]): Machine {
-  const gpus = free.map((gib, index) => ({ index, name: "card", totalBytes: 80 * GIB, freeBytes: gib * GIB }));
-  return { isas: ["portable", "avx2"], gpus: () => gpus.filter(({ freeBytes }) => freeBytes > 0) };
+  const freeBytes = (index: number): number | undefined => (index < free.length && free[index]! >= 0 ? free[index]! * GIB : undefined);
+  return { isas: () => ["portable", "avx2"], gpuCount: () => free.length, gpuFreeBytes: freeBytes };
 }
 
 const choose = (options: EngineOptions, machine: Machine) => chooseDevice(options, machine, [large()]);
@@ -39,4 +39,16 @@ test("a GPU that was asked for is never another device: no room is said with the
     expect.objectContaining({ code: "OUT_OF_MEMORY", message: expect.stringContaining(`${3 * GIB} bytes free`) }),
   );
   expect(choose({ device: "cuda:7" }, machineOf(80)).device).toEqual({ kind: "cuda", index: 7 }); // the addon says why it is not there
+});
+
+test("no card is touched but those that are asked", () => {
+  const asked: number[] = [];
+  const machine = machineOf(3, 80, 80);
+  const watched = { ...machine, gpuFreeBytes: (index: number) => asked.push(index) && machine.gpuFreeBytes(index) };
+  choose({}, watched);
+  expect(asked.splice(0)).toEqual([0, 1]);
+  choose({ device: "cuda:2" }, watched);
+  expect(asked.splice(0)).toEqual([2]);
+  choose({ device: "cpu" }, watched);
+  expect(asked).toEqual([]);
 });

@@ -6,7 +6,7 @@ import type { CachePart } from "../../../lib/model/kinds.ts";
 import type { CacheGroup } from "../../../lib/model/spec.ts";
 import { fakeSource } from "../../support/fake-engine.ts";
 
-const machine: Machine = { isas: ["portable", "avx2"], gpus: () => [] };
+const machine: Machine = { isas: () => ["portable", "avx2"], gpuCount: () => 0, gpuFreeBytes: () => undefined };
 const check = (options: unknown) => checkOptions(options as EngineOptions, fakeSource(), machine);
 
 test.each<[string, unknown]>([

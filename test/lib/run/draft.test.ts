@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { checkOptions } from "../../../lib/api/options.ts";
-import { bytesOfWeights, checkSameTokens, joinSpecs } from "../../../lib/run/draft.ts";
+import { bytesOfWeights } from "../../../lib/model/manifest.ts";
+import { checkSameTokens, joinSpecs } from "../../../lib/run/draft.ts";
 import { buildVocabulary, type Vocabulary } from "../../../lib/text/tokenizer/vocabulary.ts";
 import { fakeSource, VOCAB } from "../../support/fake-engine.ts";
 
@@ -17,7 +18,12 @@ test("the specs of both have the cache groups of both; a group has the layers of
 
 test("the cache's bytes are shared: pages of a draft model as many as of layers that see all", () => {
   const given = { speculate: { draft: "small" }, kvCacheBytes: 100_000, maxContext: 128 } as const;
-  const { pages, draftCompute } = checkOptions(given, model, { isas: ["portable"], gpus: () => [] }, draft);
+  const { pages, draftCompute } = checkOptions(
+    given,
+    model,
+    { isas: () => ["portable"], gpuCount: () => 0, gpuFreeBytes: () => undefined },
+    draft,
+  );
   expect([pages.length, pages[2], pages[3], draftCompute]).toEqual([4, pages[0], pages[0], "f32"]);
 });
 

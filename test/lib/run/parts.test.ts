@@ -22,7 +22,10 @@ function fakeModule(): { module: NativeModule; last: () => FakeNative } {
       last = this;
     }
   }
-  return { module: { Engine: FakeEngine, isas: () => ["portable", "avx2"], gpus: () => [] }, last: () => last! };
+  return {
+    module: { Engine: FakeEngine, isas: () => ["portable", "avx2"], gpuCount: () => 0, gpuFreeBytes: () => undefined },
+    last: () => last!,
+  };
 }
 
 test("a model is opened with what the options say, and progress is told", async () => {
