@@ -113,7 +113,7 @@ export class Engine {
     const { logits = false, signal } = checkKeys<{ logits: boolean; signal: AbortSignal }>("options", options, ["logits", "signal"]);
     checkBoolean("logits", logits);
     if (signal !== undefined) checkSignal("signal", signal);
-    const tokens = await untilAborted(this.#encode(prompt, true, signal), signal);
+    const tokens = await this.#encode(prompt, true, signal);
     const task = new Score(this.#loop, tokens, this.#model.vocabSize, logits);
     try {
       return await untilAborted(task.scores, signal);
@@ -174,7 +174,7 @@ export class Engine {
     const arrived = performance.now();
     const params = checkParams(given, this.#parts.source.defaults, this.#model.vocabSize);
     if (params.stop.length > 0) this.#tokenizer("stop");
-    const tokens = await untilAborted(this.#encode(prompt, params.parseSpecial, params.signal), params.signal);
+    const tokens = await this.#encode(prompt, params.parseSpecial, params.signal);
     return new Request(this.#loop, this.#model, params, tokens, arrived);
   }
 

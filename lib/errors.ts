@@ -19,7 +19,7 @@
  * | `OUT_OF_MEMORY` | memory for weights, cache or scratch could not be had |
  * | `UNSUPPORTED_DEVICE` | the asked device or instruction set is not there |
  * | `ADDON_MISSING` | the native addon was not found or could not be loaded |
- * | `CLOSED` | the engine was closed |
+ * | `CLOSED` | the engine or tokenizer was closed |
  * | `INTERNAL` | a defect of kvasir: please report it |
  */
 export type ErrorCode = (typeof ERROR_CODES)[number];

@@ -34,7 +34,7 @@ export class WorkerPool {
     }, WARM_DELAY_MS).unref();
   }
 
-  /** As {@link WorkerClient.call}, by the first worker that is free for it. */
+  /** As {@link WorkerClient.call}, by the first worker that is free for it. One that is aborted while it waits ends at once, too. */
   call<T>(argument: unknown, options: PoolCallOptions): Promise<T> {
     return untilAborted(this.#call(argument, options), options.signal);
   }

@@ -1,5 +1,6 @@
 import { parentPort } from "node:worker_threads";
 import { KvasirError } from "../errors.ts";
+import { threadPath } from "./thread-clock.ts";
 import type { WorkerReply } from "./worker-client.ts";
 
 /** A result whose buffers move to the caller instead of being copied. */
@@ -17,6 +18,7 @@ export type Answer<Call> = (call: Call) => Transferred | Promise<Transferred>;
  */
 export function serve<Data, Call>(make: (data: Data) => Answer<Call> | Promise<Answer<Call>>): void {
   let answer: Promise<Answer<Call>> | undefined;
+  reply({ thread: threadPath() });
   parentPort!.on("message", async (message) => {
     if (answer === undefined) {
       answer = (async () => make(message as Data))();

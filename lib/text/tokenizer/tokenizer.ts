@@ -29,7 +29,10 @@ const SHORT_TEXT = 16_384;
  */
 const MAX_TEXT = 1 << 22;
 
-/** A file that hangs costs its calls this many milliseconds; a file or text that is merely long gets more, far above what it takes. */
+/**
+ * Milliseconds of processor time: a file that hangs costs its calls the first, a file or text that is merely long gets more, far above what it
+ * takes.
+ */
 const DEADLINE_MS = 1700;
 const BYTES_PER_MS = 500;
 const CHARACTERS_PER_MS = 100;
@@ -92,9 +95,9 @@ export class TokenizerClient {
     if (least > maxTokens) {
       throw new KvasirError("PROMPT_TOO_LONG", `the prompt has ${bytes} bytes, so at least ${least} tokens; expected at most ${maxTokens}`);
     }
-    const deadlineMs = DEADLINE_MS + Math.ceil(text.length / CHARACTERS_PER_MS);
     if (text.length > MAX_TEXT)
       throw new KvasirError("INVALID_ARGUMENT", `the text has ${text.length} characters; expected at most ${MAX_TEXT}`);
+    const deadlineMs = DEADLINE_MS + Math.ceil(text.length / CHARACTERS_PER_MS);
     return this.#workers.call<Int32Array>(call, { long: text.length > SHORT_TEXT, deadlineMs, ...(signal !== undefined && { signal }) });
   }
 }
