@@ -1,6 +1,6 @@
 import { test } from "vitest";
+import { expectHarmlessTokenizers } from "../../support/harmless-tokenizers.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
-import { expectHarmlessTokenizers } from "../support/tokenizer-mutants.ts";
 
 const COUNT = 2000;
 const directory = temporaryDirectory();
