@@ -1,5 +1,5 @@
 import type { BpeParts, Merge } from "./bpe.ts";
-import { byteTokenTable } from "./byte-level.ts";
+import { byteLevelAlphabet, byteLevelBytes, byteTokenTable } from "./byte-level.ts";
 import { Component } from "./component.ts";
 import { REFUSALS } from "./refusals.ts";
 import { malformed, type TokenizerJson } from "./tokenizer-json.ts";
@@ -63,4 +63,17 @@ function refuseVariants(model: Component): void {
   if ((dropout ?? 0) !== 0) throw model.invalid("dropout", dropout, REFUSALS.dropout);
   if ((prefix ?? "") !== "") throw model.invalid("continuing_subword_prefix", prefix, REFUSALS.continuing_subword_prefix);
   if ((suffix ?? "") !== "") throw model.invalid("end_of_word_suffix", suffix, REFUSALS.end_of_word_suffix);
+}
+
+/** Text that has no token, where there is none for unknown text; `undefined`: all has. `seesBytes`: words are bytes, each as a character. */
+export function missingText(parts: BpeParts, seesBytes: boolean): string | undefined {
+  if (parts.unknownToken >= 0 || hasAllByteTokens(parts)) return undefined;
+  if (!seesBytes) return "most of Unicode";
+  const character = byteLevelAlphabet().find((byte) => !parts.ids.has(byte));
+  return character && `the byte 0x${byteLevelBytes(character)[0]!.toString(16).toUpperCase().padStart(2, "0")}`;
+}
+
+/** Whether every character can become byte tokens, so that none is unknown. */
+export function hasAllByteTokens({ byteTokens }: BpeParts): boolean {
+  return byteTokens?.every((token) => token >= 0) ?? false;
 }

@@ -1,4 +1,4 @@
-import { toByteLevel } from "./byte-level.ts";
+import { byteTokensOf, toByteLevel } from "./byte-level.ts";
 import { noToken } from "./codec.ts";
 import { MergeQueue } from "./merge-queue.ts";
 import { PairTable } from "./pair-table.ts";
@@ -97,10 +97,9 @@ export class Bpe {
   }
 
   #pushBytes(character: string, byteTokens: Int32Array): boolean {
-    const tokens = [...Buffer.from(character)].map((byte) => byteTokens[byte]!);
-    if (tokens.some((token) => token < 0)) return false;
-    for (const token of tokens) this.#push(token);
-    return true;
+    const tokens = byteTokensOf(character, byteTokens);
+    for (const token of tokens ?? []) this.#push(token);
+    return tokens !== undefined;
   }
 
   #push(id: number): void {

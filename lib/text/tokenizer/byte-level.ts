@@ -57,7 +57,7 @@ export function byteTokenValue(piece: string): number | undefined {
   return match === null ? undefined : Number.parseInt(match[1]!, 16);
 }
 
-/** [256] ids of the byte tokens among some pieces. */
+/** [256] ids of the byte tokens among some pieces; -1 for bytes that have none. */
 export function byteTokenTable(pieces: Iterable<[text: string, id: number]>): Int32Array {
   const table = new Int32Array(256).fill(-1);
   for (const [text, id] of pieces) {
@@ -65,4 +65,10 @@ export function byteTokenTable(pieces: Iterable<[text: string, id: number]>): In
     if (byte !== undefined) table[byte] = id;
   }
   return table;
+}
+
+/** The byte tokens of a character's bytes; `undefined` if one has none. */
+export function byteTokensOf(character: string, table: Int32Array): number[] | undefined {
+  const tokens = Array.from(Buffer.from(character), (byte) => table[byte]!);
+  return tokens.every((token) => token >= 0) ? tokens : undefined;
 }

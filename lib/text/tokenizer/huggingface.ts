@@ -1,7 +1,6 @@
 import { KvasirError } from "../../errors.ts";
-import { Bpe, type BpeParts } from "./bpe.ts";
-import { bpeParts } from "./bpe-json.ts";
-import { byteLevelAlphabet, byteLevelBytes } from "./byte-level.ts";
+import { Bpe } from "./bpe.ts";
+import { bpeParts, hasAllByteTokens, missingText } from "./bpe-json.ts";
 import type { Codec, EncodeOptions } from "./codec.ts";
 import { endTokensOf } from "./ends.ts";
 import { compileNormalizer, type Normalizer } from "./normalizers.ts";
@@ -66,11 +65,12 @@ export class HuggingFaceCodec implements Codec {
     this.#normalized = new TokenSplitter(normalized, (token) => texts.get(token.id)!);
     this.specials = new TokenSplitter(tokens.filter(({ special }) => special));
     this.vocabulary = vocabularyOf(json, affixes, texts, converter, { bosText, eosText, file });
+    const seesBytes = this.#preTokenizer.bytes ?? this.#normalizer.bytes;
+    this.missing = missingText(model, seesBytes);
     // An unknown token may stand for any number of characters, if there can be one.
-    const fuses = model.fusesUnknown && !model.byteTokens?.every((token) => token >= 0);
+    const fuses = model.fusesUnknown && !hasAllByteTokens(model);
     const loses = !this.#preTokenizer.keeps || fuses || tokens.some(({ lstrip, rstrip }) => lstrip || rstrip);
-    this.missing = this.#missingFrom(model);
-    this.bytesPerToken = loses ? Number.POSITIVE_INFINITY : this.#normalizer.shrink * longestPiece(json, this.#writesBytes);
+    this.bytesPerToken = loses ? Number.POSITIVE_INFINITY : this.#normalizer.shrink * longestPiece(json, seesBytes);
   }
 
   encode(text: string, { addSpecial, parseSpecial }: Required<EncodeOptions>): number[] {
@@ -85,18 +85,6 @@ export class HuggingFaceCodec implements Codec {
     const ids: number[] = [];
     this.#encode(text, first, false, ids);
     return ids;
-  }
-
-  #missingFrom({ ids, byteTokens, unknownToken }: BpeParts): string | undefined {
-    if (unknownToken >= 0 || byteTokens?.every((token) => token >= 0)) return undefined;
-    if (!this.#writesBytes) return "most of Unicode";
-    const character = byteLevelAlphabet().find((byte) => !ids.has(byte));
-    return character && `the byte 0x${byteLevelBytes(character)[0]!.toString(16).toUpperCase().padStart(2, "0")}`;
-  }
-
-  /** Whether the model sees each byte as a character. */
-  get #writesBytes(): boolean {
-    return this.#preTokenizer.bytes ?? this.#normalizer.bytes;
   }
 
   /** What stands for a token in normalized text, and what it is decoded to. */
@@ -139,9 +127,9 @@ function addedToken({ id, content, special, single_word, lstrip, rstrip }: Added
 }
 
 /** Bytes of text that the longest piece stands for; 4 at least, since a character may become one unknown token. */
-function longestPiece({ model, added_tokens }: TokenizerJson, writesBytes: boolean): number {
+function longestPiece({ model, added_tokens }: TokenizerJson, seesBytes: boolean): number {
   let longest = 4;
-  for (const piece of Object.keys(model.vocab)) longest = Math.max(longest, writesBytes ? piece.length : Buffer.byteLength(piece));
+  for (const piece of Object.keys(model.vocab)) longest = Math.max(longest, seesBytes ? piece.length : Buffer.byteLength(piece));
   for (const { content } of added_tokens) longest = Math.max(longest, Buffer.byteLength(content));
   return longest;
 }

@@ -1,6 +1,7 @@
 import { KvasirError } from "../../errors.ts";
 import { byteLevelBytes, byteTokenValue } from "./byte-level.ts";
 import { Component } from "./component.ts";
+import { metaspaceOf } from "./metaspace.ts";
 import { patternOf } from "./patterns.ts";
 
 /** How the pieces of a vocabulary become the bytes of a text. */
@@ -20,12 +21,13 @@ export function pieceConverter(decoder: unknown, file: string): PieceConverter {
   let byteFallback = false;
   let prefixSpace = false;
   for (const step of steps) {
-    if (step.type === "Replace") replacements.push(replacement(step));
+    if (step.type === "Replace") replacements.push(literalReplacement(step));
     else if (step.type === "ByteFallback") byteFallback = true;
     else if (step.type === "Strip") prefixSpace ||= strips(step);
     else if (step.type === "Metaspace") {
-      replacements.push([step.character("replacement", "▁"), " "]);
-      prefixSpace ||= prependsSpace(step);
+      const { replacement, scheme } = metaspaceOf(step);
+      replacements.push([replacement, " "]);
+      prefixSpace ||= scheme !== "never";
     } else if (step.type !== "Fuse") throw step.unknown(KNOWN);
   }
   return { bytesOf: (piece) => replaceBytes(piece, replacements, byteFallback), prefixSpace };
@@ -39,7 +41,7 @@ function replaceBytes(piece: string, replacements: [string, string][], byteFallb
   return Buffer.from(replacements.reduce((text, [from, to]) => text.replaceAll(from, () => to), piece));
 }
 
-function replacement(step: Component): [string, string] {
+function literalReplacement(step: Component): [string, string] {
   const { literal } = patternOf(step);
   if (literal === undefined) throw step.unsupported("kvasir knows Replace of a String");
   return [literal, step.string("content")];
@@ -50,10 +52,4 @@ function strips(step: Component): boolean {
   const [content, start, stop] = [step.character("content"), step.integer("start", 0), step.integer("stop", 0)];
   if (content !== " " || start > 1 || stop > 0) throw step.unsupported("kvasir knows Strip of one space at the start");
   return start === 1;
-}
-
-/** Metaspace of either dialect: `prepend_scheme`, or `add_prefix_space` of older files. */
-function prependsSpace(step: Component): boolean {
-  const old = step.boolean("add_prefix_space", true);
-  return step.oneOf("prepend_scheme", ["always", "first", "never"], old ? "always" : "never") !== "never";
 }

@@ -1,7 +1,7 @@
 import { isObject } from "../../check.ts";
 import { show } from "../../errors.ts";
 import { Component } from "./component.ts";
-import { malformed, type TokenizerJson } from "./tokenizer-json.ts";
+import { malformed, type TokenizerJson, tokenId } from "./tokenizer-json.ts";
 
 /** Ids that a tokenizer adds to a prompt. */
 export interface Affixes {
@@ -53,8 +53,8 @@ function specialIds(item: unknown, step: Component, json: TokenizerJson): number
     const token = isObject(tokens) && Object.hasOwn(tokens, name) ? tokens[name] : undefined;
     const ids = isObject(token) ? token.ids : undefined;
     if (Array.isArray(ids) && ids.every((id) => Number.isInteger(id) && id >= 0)) return ids;
-    const added = json.added_tokens.find(({ content }) => content === name);
-    if (added !== undefined) return [added.id];
+    const id = tokenId(json, name);
+    if (id !== undefined) return [id];
   }
   throw step.invalid("single", name, "tokens of the vocabulary");
 }
@@ -95,9 +95,7 @@ export function configuredAffixes(json: TokenizerJson, processed: Affixes, { con
   const side = (name: string, flag: unknown, text: string): number[] => {
     if (typeof flag !== "boolean") throw malformed(file, name, flag, "true or false");
     if (!flag) return [];
-    const id =
-      json.added_tokens.find(({ content }) => content === text)?.id ??
-      (Object.hasOwn(json.model.vocab, text) ? json.model.vocab[text] : undefined);
+    const id = tokenId(json, text);
     if (id === undefined) throw malformed(file, name, flag, `false, since the vocabulary has no token ${show(text)}`);
     return [id];
   };

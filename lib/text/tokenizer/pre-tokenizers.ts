@@ -1,5 +1,6 @@
 import { toByteLevel } from "./byte-level.ts";
 import { Component } from "./component.ts";
+import { metaspaceOf } from "./metaspace.ts";
 import { tooLong } from "./normalizers.ts";
 import { type Pattern, patternOf, scriptPattern } from "./patterns.ts";
 import { REFUSALS } from "./refusals.ts";
@@ -99,11 +100,7 @@ function byteLevel(component: Component): Compiled {
 const writeBytes: Step = changeStep(toByteLevel);
 
 function metaspace(component: Component): Compiled {
-  const space = component.character("replacement");
-  // Files of before 2024 say add_prefix_space instead.
-  const old = component.boolean("add_prefix_space", true);
-  const scheme = component.oneOf("prepend_scheme", ["always", "first", "never"], old ? "always" : "never");
-  if (!old && scheme !== "never") throw component.invalid("prepend_scheme", scheme, "never, since add_prefix_space is false");
+  const { replacement: space, scheme } = metaspaceOf(component);
   const prefixed = changeStep((piece, first) => {
     const text = piece.replaceAll(" ", () => space);
     return text.startsWith(space) || scheme === "never" || (scheme === "first" && !first) ? text : space + text;

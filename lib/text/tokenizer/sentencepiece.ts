@@ -1,3 +1,4 @@
+import { byteTokensOf } from "./byte-level.ts";
 import { type Codec, type EncodeOptions, noToken } from "./codec.ts";
 import { MergeQueue } from "./merge-queue.ts";
 import type { Affixes } from "./post-processor.ts";
@@ -120,12 +121,8 @@ export class SentencePieceCodec implements Codec {
   #emit(symbol: string, ids: number[]): void {
     const { byteTokens, unknownToken } = this.#parts;
     const piece = this.#pieces.get(symbol);
-    if (piece !== undefined) {
-      ids.push(piece.id);
-      return;
-    }
-    const bytes = [...Buffer.from(symbol)].map((byte) => byteTokens[byte]!);
-    if (bytes.every((id) => id >= 0)) ids.push(...bytes);
+    const tokens = piece === undefined ? byteTokensOf(symbol, byteTokens) : [piece.id];
+    if (tokens !== undefined) ids.push(...tokens);
     else if (unknownToken >= 0) ids.push(unknownToken);
     else throw noToken(symbol);
   }

@@ -114,3 +114,9 @@ function isId(value: unknown): value is number {
 export function malformed(file: string, what: string, value: unknown, expected: string): KvasirError {
   return new KvasirError("FILE_INVALID", `${file}: ${what} is ${show(value)}; expected ${expected}`);
 }
+
+/** The id of an added token or a piece of the model; `undefined`: no token has this text. */
+export function tokenId({ added_tokens, model }: TokenizerJson, text: string): number | undefined {
+  const added = added_tokens.find(({ content }) => content === text);
+  return added?.id ?? (Object.hasOwn(model.vocab, text) ? model.vocab[text] : undefined);
+}
