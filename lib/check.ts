@@ -73,3 +73,8 @@ export function checkTokens(name: string, value: unknown, vocabSize: number): In
   for (let i = 0; i < tokens.length; i++) tokens[i] = checkInteger(`${name}[${i}]`, value[i], 0, vocabSize - 1);
   return tokens;
 }
+
+/** Whether a value is an object and no array. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

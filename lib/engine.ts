@@ -21,6 +21,7 @@ import type { Speculation } from "./speculate/speculation.ts";
 import type { Chat } from "./text/chat/messages.ts";
 import { type ChatPrompt, renderChat } from "./text/chat/prompt.ts";
 import type { EncodeOptions } from "./text/tokenizer/codec.ts";
+import type { EncodeLimits } from "./text/tokenizer/tokenizer.ts";
 
 /** What to continue: text, token ids (used as they are), or a conversation for the model's chat template. */
 export type Prompt = string | Int32Array | readonly number[] | Chat;
@@ -112,7 +113,7 @@ export class Engine {
     const { logits = false, signal } = checkKeys<{ logits: boolean; signal: AbortSignal }>("options", options, ["logits", "signal"]);
     checkBoolean("logits", logits);
     if (signal !== undefined) checkSignal("signal", signal);
-    const tokens = await untilAborted(this.#encode(prompt, true), signal);
+    const tokens = await this.#encode(prompt, true, signal);
     const task = new Score(this.#loop, tokens, this.#model.vocabSize, logits);
     try {
       return await untilAborted(task.scores, signal);
@@ -173,23 +174,24 @@ export class Engine {
     const arrived = performance.now();
     const params = checkParams(given, this.#parts.source.defaults, this.#model.vocabSize);
     if (params.stop.length > 0) this.#tokenizer("stop");
-    const tokens = await untilAborted(this.#encode(prompt, params.parseSpecial), params.signal);
+    const tokens = await this.#encode(prompt, params.parseSpecial, params.signal);
     return new Request(this.#loop, this.#model, params, tokens, arrived);
   }
 
-  async #encode(prompt: Prompt, parseSpecial: boolean): Promise<Int32Array> {
+  async #encode(prompt: Prompt, parseSpecial: boolean, signal: AbortSignal | undefined): Promise<Int32Array> {
     this.#loop.check();
+    const limits = { maxTokens: this.#model.maxContext, ...(signal !== undefined && { signal }) };
     if (typeof prompt === "string") {
-      return this.#known(await this.#tokenizer("a text prompt").encode(prompt, { addSpecial: true, parseSpecial }));
+      return this.#known(await this.#tokenizer("a text prompt").encode(prompt, { addSpecial: true, parseSpecial, ...limits }));
     }
     if (Array.isArray(prompt) || prompt instanceof Int32Array) return checkTokens("prompt", prompt, this.#model.vocabSize);
     if (typeof prompt !== "object" || prompt === null) throw invalid("prompt", prompt, "text, an array of token ids or { messages }");
-    return this.#known((await this.#renderChat("prompt", prompt)).tokens);
+    return this.#known((await this.#renderChat("prompt", prompt, limits)).tokens);
   }
 
-  async #renderChat(name: string, chat: unknown): Promise<ChatPrompt> {
+  async #renderChat(name: string, chat: unknown, limits?: EncodeLimits): Promise<ChatPrompt> {
     const tokenizer = this.#tokenizer("messages");
-    return renderChat(name, chat, { name: this.#parts.source.name, tokenizer, template: this.#parts.chat });
+    return renderChat(name, chat, { name: this.#parts.source.name, tokenizer, template: this.#parts.chat }, limits);
   }
 
   /** A tokenizer may know more tokens than the model has embeddings. */

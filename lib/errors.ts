@@ -11,6 +11,7 @@
  * | `UNSUPPORTED_TOKENIZER` | a tokenizer, pre-tokenizer or decoder that kvasir does not know |
  * | `NO_TOKENIZER` | text was given to a model that came without a tokenizer |
  * | `NO_CHAT_TEMPLATE` | messages were given to a model that came without a chat template |
+ * | `TOKENIZER_FAILED` | the tokenizer ran past its deadline or its memory, or has no token for a character of the text |
  * | `TEMPLATE_FAILED` | the chat template refused the messages, failed, or took too many steps or too much memory |
  * | `PROMPT_TOO_LONG` | the prompt does not fit the context |
  * | `PROMPT_EMPTY` | the prompt has no token |
@@ -18,7 +19,7 @@
  * | `OUT_OF_MEMORY` | memory for weights, cache or scratch could not be had |
  * | `UNSUPPORTED_DEVICE` | the asked device or instruction set is not there |
  * | `ADDON_MISSING` | the native addon was not found or could not be loaded |
- * | `CLOSED` | the engine was closed |
+ * | `CLOSED` | the engine or tokenizer was closed |
  * | `INTERNAL` | a defect of kvasir: please report it |
  */
 export type ErrorCode = (typeof ERROR_CODES)[number];
@@ -33,6 +34,7 @@ export const ERROR_CODES = [
   "UNSUPPORTED_TOKENIZER",
   "NO_TOKENIZER",
   "NO_CHAT_TEMPLATE",
+  "TOKENIZER_FAILED",
   "TEMPLATE_FAILED",
   "PROMPT_TOO_LONG",
   "PROMPT_EMPTY",

@@ -1,3 +1,4 @@
+import { isObject } from "../check.ts";
 import { KvasirError, KvasirWarning, show, type Warn } from "../errors.ts";
 import { fileSizeIfPresent, readText } from "./reader.ts";
 
@@ -31,7 +32,7 @@ export function parseJsonObject(text: string, path: string, warn?: Warn): JsonOb
 
 /** Whether a value is an object: no array, no null. */
 export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return isObject(value);
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { KvasirWarning, WarningCode } from "../errors.ts";
+import type { WarningCode } from "../errors.ts";
 import type { TokenizerSource } from "../model/spec.ts";
 import type { RenderedChat } from "../text/chat/messages.ts";
 import { type Codec, type EncodeOptions, encodeChat, wellFormed } from "../text/tokenizer/codec.ts";
@@ -12,16 +12,15 @@ export type TokenizerCall = { open: true } | { text: string; options: Required<E
 /** What it answers to `open`. */
 export interface OpenedTokenizer {
   vocabulary: Vocabulary;
+  /** No token stands for more bytes of text: see {@link Codec}. */
+  bytesPerToken: number;
   warnings: { code: WarningCode; message: string }[];
 }
 
-serve((source: TokenizerSource) => {
+serve(async (source: TokenizerSource) => {
   const warnings: OpenedTokenizer["warnings"] = [];
-  const warn = ({ code, message }: KvasirWarning): void => void warnings.push({ code, message });
-  let opening: Promise<Codec> | undefined;
-  return async (call: TokenizerCall): Promise<Transferred> => {
-    opening ??= openCodec(source, warn);
-    const codec = await opening;
+  const codec = await openCodec(source, ({ code, message }) => void warnings.push({ code, message }));
+  return (call: TokenizerCall): Transferred => {
     if ("open" in call) return opened(codec, warnings);
     const ids = "chat" in call ? encodeChat(codec, call.chat) : codec.encode(wellFormed(call.text), call.options);
     const result = Int32Array.from(ids);
@@ -30,8 +29,8 @@ serve((source: TokenizerSource) => {
 });
 
 /** The vocabulary's arrays move to the caller; encoding does not need them. */
-function opened({ vocabulary }: Codec, warnings: OpenedTokenizer["warnings"]): Transferred {
-  const result: OpenedTokenizer = { vocabulary, warnings };
+function opened({ vocabulary, bytesPerToken }: Codec, warnings: OpenedTokenizer["warnings"]): Transferred {
+  const result: OpenedTokenizer = { vocabulary, bytesPerToken, warnings };
   const { offsets, bytes, special } = vocabulary;
   return { result, transfer: [offsets.buffer, bytes.buffer, special.buffer] as ArrayBuffer[] };
 }

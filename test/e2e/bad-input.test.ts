@@ -114,6 +114,12 @@ const tokenizer = {
   "tokenizer.ggml.merges": ["A B"],
 };
 
+/** The vocabulary has no token for these bytes. */
+async function encodeWithoutToken(): Promise<unknown> {
+  await writeGguf(at("pieces.gguf"), { metadata: { ...ggufModel(TINY).metadata, ...tokenizer }, tensors: ggufModel(TINY).tensors });
+  return (await openEngine(at("pieces.gguf"))).generate("é");
+}
+
 /** What provokes each code, from outside where it can be: INTERNAL takes a defect. */
 const PROVOKED: Record<ErrorCode, () => Promise<unknown>> = {
   INVALID_ARGUMENT: () => engine.generate([1], { temperature: Number.NaN }),
@@ -124,6 +130,7 @@ const PROVOKED: Record<ErrorCode, () => Promise<unknown>> = {
   UNSUPPORTED_TOKENIZER: () => openGguf("tokenizer.gguf", { "tokenizer.ggml.model": "an-unknown-one" }),
   NO_TOKENIZER: () => engine.generate("text"),
   NO_CHAT_TEMPLATE: renderWithout,
+  TOKENIZER_FAILED: encodeWithoutToken,
   TEMPLATE_FAILED: renderFailing,
   PROMPT_TOO_LONG: () => engine.generate(new Int32Array(TINY.contextLength)),
   PROMPT_EMPTY: () => engine.generate([]),

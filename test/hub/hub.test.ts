@@ -64,7 +64,9 @@ describe.skipIf(!available)("tokenizers of published models", () => {
   test.each(names)("%s: tokenizer.json", { timeout: 60_000 }, async (name) => {
     const { cases, withSpecial, pre } = hub[name]!;
     const codec = await openCodec({ kind: "huggingface", directory: dirname(jsonPath(hub[name]!)) });
-    expect(codec.encode(withSpecial.text, { addSpecial: true, parseSpecial: true })).toEqual(withSpecial.ids);
+    // The Rust library knows no tokenizer_config.json, which has DeepSeek's LlamaTokenizerFast add BOS.
+    const before = name === "deepseek_v3" ? [codec.vocabulary.bosToken] : [];
+    expect(codec.encode(withSpecial.text, { addSpecial: true, parseSpecial: true })).toEqual([...before, ...withSpecial.ids]);
     for (const example of cases) {
       const ids = codec.encode(example.text, { addSpecial: false, parseSpecial: true });
       expect(ids, JSON.stringify(example.text)).toEqual(example.ids);

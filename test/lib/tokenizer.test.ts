@@ -16,7 +16,7 @@ const JSON_TEXT = JSON.stringify({
   added_tokens: [{ id: 20, content: "<|im_end|>", special: false }],
   pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, use_regex: false },
   decoder: { type: "ByteLevel" },
-  model: { type: "BPE", vocab: LETTERS, merges: [] },
+  model: { type: "BPE", vocab: LETTERS, merges: [], unk_token: "_" },
 });
 const TEMPLATE = "{% for message in messages %}{{ message.content }}<|im_end|>{% endfor %}";
 

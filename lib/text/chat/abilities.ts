@@ -1,5 +1,6 @@
+import { isObject } from "../../check.ts";
 import { JsonOf, JsonText } from "../jinja/data.ts";
-import { type ChatMessage, type ChatPart, isObject } from "./messages.ts";
+import type { ChatMessage, ChatPart } from "./messages.ts";
 
 /** What a template can take of the forms in which servers are given messages. */
 export interface Abilities {

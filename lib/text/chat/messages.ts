@@ -1,4 +1,4 @@
-import { invalid } from "../../check.ts";
+import { invalid, isObject } from "../../check.ts";
 
 /** One part of a message's content. Templates may know further types; those that carry no text, such as images, are refused. */
 export interface ChatPart {
@@ -85,9 +85,4 @@ function checkContinued({ messages, addGenerationPrompt, continueFinalMessage }:
   if (addGenerationPrompt === true) throw invalid("addGenerationPrompt", true, "false with continueFinalMessage");
   const role = messages.at(-1)!.role;
   if (role !== "assistant") throw invalid(`messages[${messages.length - 1}].role`, role, '"assistant" with continueFinalMessage');
-}
-
-/** Whether it is an object with keys, and no array. */
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,6 +1,6 @@
 import { checkKeys } from "../../check.ts";
 import { KvasirError } from "../../errors.ts";
-import type { TokenizerClient } from "../tokenizer/tokenizer.ts";
+import type { EncodeLimits, TokenizerClient } from "../tokenizer/tokenizer.ts";
 import type { Chat } from "./messages.ts";
 import type { ChatTemplate } from "./template.ts";
 
@@ -24,9 +24,10 @@ export interface ChatRenderer {
 const KEYS: readonly (keyof Chat)[] = ["messages", "tools", "templateVars", "addGenerationPrompt", "continueFinalMessage", "template"];
 
 /** Renders and encodes a conversation, whoever asks for it. What is malformed is INVALID_ARGUMENT under the name `name`. */
-export async function renderChat(name: string, chat: unknown, { name: model, tokenizer, template }: ChatRenderer): Promise<ChatPrompt> {
+export async function renderChat(name: string, chat: unknown, renderer: ChatRenderer, limits?: EncodeLimits): Promise<ChatPrompt> {
+  const { name: model, tokenizer, template } = renderer;
   const input = checkKeys<Chat>(name, chat, KEYS);
   if (template === undefined) throw new KvasirError("NO_CHAT_TEMPLATE", `model ${model} has no chat template; expected a text prompt`);
   const rendered = template.render(input as Chat);
-  return { text: rendered.text, tokens: await tokenizer.encodeChat(rendered) };
+  return { text: rendered.text, tokens: await tokenizer.encodeChat(rendered, limits) };
 }

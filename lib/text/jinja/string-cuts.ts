@@ -31,7 +31,7 @@ function letterBefore(text: string, offset: number): string {
 }
 
 /** Cut at a separator, at most `max` times. */
-export function split(meter: Meter, string: Str, separator: Str, max: number, fromEnd: boolean): Str[] {
+export function splitAt(meter: Meter, string: Str, separator: Str, max: number, fromEnd: boolean): Str[] {
   const { text } = string;
   const by = separator.text;
   if (by === "") throw new TemplateError("empty separator");

@@ -1,7 +1,7 @@
 import { type Meter, TemplateError } from "./meter.ts";
 import { binder, type Given, integerOf, type Method, optionalString, stringOf } from "./native.ts";
 import { inLoop, iterate } from "./sequences.ts";
-import { expandTabs, partition, replace, split, splitLines, splitSpaces, strip } from "./string-cuts.ts";
+import { expandTabs, partition, replace, splitAt, splitLines, splitSpaces, strip } from "./string-cuts.ts";
 import { CASE_MAPPINGS, PREDICATES } from "./string-kinds.ts";
 import { makeTranslation, translate } from "./string-translate.ts";
 import { Builder, ofTemplate, Str } from "./strings.ts";
@@ -112,7 +112,7 @@ function splitBy(meter: Meter, self: Str, separator: Given, max: Given, fromEnd:
   const limit = integerOf(max, -1);
   const by = optionalString(separator);
   const times = limit < 0 ? Number.POSITIVE_INFINITY : limit;
-  return new List(by === undefined ? splitSpaces(meter, self, times, fromEnd) : split(meter, self, by, times, fromEnd));
+  return new List(by === undefined ? splitSpaces(meter, self, times, fromEnd) : splitAt(meter, self, by, times, fromEnd));
 }
 
 function join(meter: Meter, separator: Str, iterable: Value): Str {

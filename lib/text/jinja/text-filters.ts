@@ -8,7 +8,7 @@ import { percentFormat } from "./percent-format.ts";
 import { repr, toStr } from "./print.ts";
 import type { Filter, Runtime } from "./runtime.ts";
 import { lengthOf, listOf, truth } from "./sequences.ts";
-import { replace, split, splitLines, strip } from "./string-cuts.ts";
+import { replace, splitAt, splitLines, strip } from "./string-cuts.ts";
 import { capitalize, lower } from "./string-kinds.ts";
 import { padded } from "./string-methods.ts";
 import { Builder, ofData, ofTemplate, Str } from "./strings.ts";
@@ -87,7 +87,7 @@ function truncate({ meter }: Runtime, value: Value, most: Given, killWords: Give
   if (length <= limit + integerOf(leeway, 5)) return value;
   const text = stringOf(value);
   const cut = text.slice(0, text.offset(limit - tail.length));
-  return add(meter, isTrue(killWords) ? cut : split(meter, cut, ofTemplate(" "), 1, true)[0]!, tail);
+  return add(meter, isTrue(killWords) ? cut : splitAt(meter, cut, ofTemplate(" "), 1, true)[0]!, tail);
 }
 
 function format(meter: Meter, text: Str, { positional, named }: ArgumentValues): Value {

@@ -1,4 +1,5 @@
 import { KvasirError } from "../../errors.ts";
+import { wellFormed } from "../tokenizer/codec.ts";
 
 /** One stop string and how much of it the text so far ends with (Knuth, Morris and Pratt 1977: each character costs constant time). */
 interface Pattern {
@@ -17,8 +18,9 @@ export class StopMatcher {
   #held = "";
   #stopped = false;
 
+  /** A lone surrogate in a stop string is U+FFFD, as in any text: it never cuts a character in two. */
   constructor(stops: readonly string[]) {
-    this.#patterns = stops.map((text) => ({ text, failure: failureTable(text), matched: 0 }));
+    this.#patterns = stops.map(wellFormed).map((text) => ({ text, failure: failureTable(text), matched: 0 }));
   }
 
   /** The text that is now certain; with `stopped` it ends before the stop string, and what came after is dropped. */

@@ -15,6 +15,30 @@ export function byteLevelBytes(piece: string): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
+/** [256] the character that stands for each byte. */
+const UNIT_OF: Uint16Array = Uint16Array.from(
+  [...BYTE_OF].sort(([, a], [, b]) => a - b),
+  ([char]) => char.charCodeAt(0),
+);
+
+/** A text's bytes, each as its printable character. */
+export function toByteLevel(text: string): string {
+  const bytes = Buffer.from(text);
+  // Most words are ASCII without spaces or controls, which stand for themselves.
+  let same = bytes.length === text.length;
+  const units = new Uint16Array(bytes.length);
+  for (let i = 0; i < bytes.length; i++) {
+    units[i] = UNIT_OF[bytes[i]!]!;
+    same &&= units[i] === bytes[i];
+  }
+  return same ? text : Buffer.from(units.buffer).toString("utf16le");
+}
+
+/** The characters of all bytes that well-formed text has (C0, C1 and F5 to FF are none in UTF-8). */
+export function byteLevelAlphabet(): string[] {
+  return [...BYTE_OF].filter(([, byte]) => byte !== 0xc0 && byte !== 0xc1 && byte < 0xf5).map(([char]) => char);
+}
+
 function byteTable(): Map<string, number> {
   const table = new Map<string, number>();
   let next = 0x100;
@@ -31,4 +55,20 @@ const BYTE_TOKEN = /^<0x([0-9A-Fa-f]{2})>$/;
 export function byteTokenValue(piece: string): number | undefined {
   const match = BYTE_TOKEN.exec(piece);
   return match === null ? undefined : Number.parseInt(match[1]!, 16);
+}
+
+/** [256] ids of the byte tokens among some pieces; -1 for bytes that have none. */
+export function byteTokenTable(pieces: Iterable<[text: string, id: number]>): Int32Array {
+  const table = new Int32Array(256).fill(-1);
+  for (const [text, id] of pieces) {
+    const byte = byteTokenValue(text);
+    if (byte !== undefined) table[byte] = id;
+  }
+  return table;
+}
+
+/** The byte tokens of a character's bytes; `undefined` if one has none. */
+export function byteTokensOf(character: string, table: Int32Array): number[] | undefined {
+  const tokens = Array.from(Buffer.from(character), (byte) => table[byte]!);
+  return tokens.every((token) => token >= 0) ? tokens : undefined;
 }

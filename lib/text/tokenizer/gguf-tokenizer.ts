@@ -1,12 +1,13 @@
 import { KvasirError, show } from "../../errors.ts";
 import type { GgufValue } from "../../files/gguf.ts";
-import { byteTokenValue } from "./byte-level.ts";
-import type { AddedToken, Codec } from "./codec.ts";
+import { byteTokenTable, byteTokenValue } from "./byte-level.ts";
+import type { Codec } from "./codec.ts";
 import { endTokensOf, isWellKnownEnd } from "./ends.ts";
 import { HuggingFaceCodec } from "./huggingface.ts";
 import type { Affixes } from "./post-processor.ts";
-import { byteTokenTable, SentencePieceCodec } from "./sentencepiece.ts";
-import type { AddedTokenJson, ComponentJson, TokenizerJson } from "./tokenizer-json.ts";
+import { SentencePieceCodec } from "./sentencepiece.ts";
+import type { AddedToken } from "./token-splitter.ts";
+import { type AddedTokenJson, type ComponentJson, MAX_MERGES, type TokenizerJson } from "./tokenizer-json.ts";
 import { buildVocabulary } from "./vocabulary.ts";
 
 /** Values of `tokenizer.ggml.token_type`. */
@@ -57,7 +58,7 @@ function byteLevelCodec(fields: Fields): Codec {
     pre_tokenizer: pre.split,
     post_processor: null,
     decoder: { type: "ByteLevel" },
-    model: { type: "BPE", vocab, merges: fields.merges(), ignore_merges: pre.ignoreMerges },
+    model: { type: "BPE", vocab, merges: fields.merges(vocab), ignore_merges: pre.ignoreMerges },
   };
   const bos = fields.token("bos_token_id", -1, tokens.length);
   const eos = fields.token("eos_token_id", -1, tokens.length);
@@ -116,7 +117,7 @@ function addedTokens(tokens: GgufToken[]): AddedToken[] {
   return tokens.flatMap(({ text, type }, id) => {
     const special = type === TYPE.control || type === TYPE.unknown;
     if (text === "" || (!special && type !== TYPE.userDefined)) return [];
-    return [{ id, text, special, lstrip: false, rstrip: false }];
+    return [{ id, text, special, singleWord: false, lstrip: false, rstrip: false }];
   });
 }
 
@@ -181,12 +182,14 @@ class Fields {
     return this.#array("scores", "number", size) as number[];
   }
 
-  merges(): [string, string][] {
-    return (this.#array("merges", "string", undefined) as string[]).map((merge, i) => {
+  /** Those of tokens of the vocabulary: others, control tokens among them, are none that text is merged into. */
+  merges(vocab: Readonly<Record<string, number>>): [string, string][] {
+    const pairs = (this.#array("merges", "string", undefined) as string[]).map((merge, i): [string, string] => {
       const space = merge.indexOf(" ", 1);
       if (space < 1 || space === merge.length - 1) throw this.#invalid(`merges[${i}]`, merge, "two tokens and a space between them");
       return [merge.slice(0, space), merge.slice(space + 1)];
     });
+    return pairs.filter(([left, right]) => left in vocab && right in vocab && left + right in vocab);
   }
 
   affixes(bos: number, eos: number, addsBos: boolean): Affixes {
@@ -206,6 +209,7 @@ class Fields {
     const value = this.get(name);
     if (!Array.isArray(value) || (value as unknown[]).some((element) => typeof element !== type))
       throw this.#invalid(name, value, `an array of ${type}s`);
+    if (value.length > MAX_MERGES) throw this.#invalid(`the length of ${name}`, value.length, `at most ${MAX_MERGES}`);
     if (length !== undefined && value.length !== length)
       throw this.#invalid(`the length of ${name}`, value.length, `${length}, one for each token`);
     return value;

@@ -1,10 +1,14 @@
-import { Tokenizer as Pipeline } from "@huggingface/tokenizers";
 import { KvasirError } from "../../errors.ts";
-import { type AddedToken, type Codec, type EncodeOptions, TokenSplitter } from "./codec.ts";
+import { Bpe } from "./bpe.ts";
+import { bpeParts, hasAllByteTokens, missingText } from "./bpe-json.ts";
+import type { Codec, EncodeOptions } from "./codec.ts";
 import { endTokensOf } from "./ends.ts";
-import { pieceConverter } from "./piece-converter.ts";
+import { compileNormalizer, type Normalizer } from "./normalizers.ts";
+import { type PieceConverter, pieceConverter } from "./piece-converter.ts";
 import type { Affixes } from "./post-processor.ts";
-import type { AddedTokenJson, ComponentJson, TokenizerJson } from "./tokenizer-json.ts";
+import { compilePreTokenizer, type PreTokenizer } from "./pre-tokenizers.ts";
+import { type AddedToken, TokenSplitter } from "./token-splitter.ts";
+import { type AddedTokenJson, malformed, type TokenizerJson } from "./tokenizer-json.ts";
 import { buildVocabulary, type Vocabulary } from "./vocabulary.ts";
 
 /** What a {@link HuggingFaceCodec} is made of. */
@@ -19,102 +23,129 @@ export interface HuggingFaceParts {
 }
 
 /**
- * A tokenizer.json by Hugging Face's library. Three pipelines share one model, which is nearly all of the memory: all tokens parsed,
- * special ones not parsed, and the same for text that continues a sequence, before which no prefix space stands.
+ * What a text may grow to under a normalizer or as bytes, in UTF-16 units: bytes are 3 of 1 at most, a word gains a space; NFKC makes up to 18
+ * of 1, for which short texts have room. Capped, since pieces of more would overfill a thread's heap.
+ */
+function growthLimit(length: number): number {
+  return Math.min(4 * length + 2 ** 20, 2 ** 23);
+}
+
+/**
+ * A tokenizer.json, as Hugging Face's Rust library `tokenizers` means it: added tokens are found in the text, those that are marked normalized in
+ * the normalized text; what lies between is normalized, cut into words and merged.
  */
 export class HuggingFaceCodec implements Codec {
   readonly vocabulary: Vocabulary;
   readonly specials: TokenSplitter;
+  readonly bytesPerToken: number;
+  /** Text that has no token, where there is none for unknown text; `undefined`: every text has tokens. */
+  readonly missing: string | undefined;
   readonly #affixes: Affixes;
-  readonly #full: Pipeline;
-  readonly #plain: Pipeline;
-  readonly #continuation: Pipeline;
+  readonly #normalizer: Normalizer;
+  readonly #preTokenizer: PreTokenizer;
+  readonly #model: Bpe;
+  /** Finds the tokens that stand in the text as it is given. */
+  readonly #asGiven: TokenSplitter;
+  /** Finds those that stand in the normalized text, where their texts are normalized, too. */
+  readonly #normalized: TokenSplitter;
 
   constructor({ json, affixes, bosText, eosText, file }: HuggingFaceParts) {
-    const special = json.added_tokens.filter((token) => token.special === true);
-    const others = json.added_tokens.filter((token) => token.special !== true);
-    const source = { ...json, pre_tokenizer: modernized(json.pre_tokenizer), model: withoutSpecials(json.model, special) };
-    this.#full = pipeline(source, file);
-    hideSpecials(this.#full, special);
-    const shell = { ...source, added_tokens: others, model: { ...json.model, vocab: {}, merges: [] } };
-    this.#plain = pipeline(shell, file, this.#full.model);
-    this.#continuation = pipeline({ ...shell, pre_tokenizer: continuing(source.pre_tokenizer) }, file, this.#full.model);
+    const converter = pieceConverter(json.decoder, file);
     this.#affixes = affixes;
-    this.specials = new TokenSplitter(special.map(addedToken));
-    this.vocabulary = vocabularyOf(json, affixes, { bosText, eosText, file });
+    this.#normalizer = compileNormalizer(json.normalizer, file);
+    this.#preTokenizer = compilePreTokenizer(json.pre_tokenizer, this.#normalizer.shrink < Number.POSITIVE_INFINITY, file);
+    const model = bpeParts(json, this.#preTokenizer.bytesLast, file);
+    this.#model = new Bpe(model);
+    const tokens = [...json.added_tokens]
+      .sort((a, b) => Number(b.special === true) - Number(a.special === true))
+      .map((token) => ({ ...addedToken(token), normalized: token.normalized ?? token.special !== true }));
+    const texts = new Map(tokens.map((token) => [token.id, token.normalized ? this.#normalizedText(token.text, file) : token.text]));
+    const normalized = tokens.filter((token) => token.normalized);
+    this.#asGiven = new TokenSplitter(tokens.filter((token) => !token.normalized));
+    this.#normalized = new TokenSplitter(normalized, (token) => texts.get(token.id)!);
+    this.specials = new TokenSplitter(tokens.filter(({ special }) => special));
+    this.vocabulary = vocabularyOf(json, affixes, texts, converter, { bosText, eosText, file });
+    const seesBytes = this.#preTokenizer.bytes ?? this.#normalizer.bytes;
+    this.missing = missingText(model, seesBytes);
+    // An unknown token may stand for any number of characters, if there can be one.
+    const fuses = model.fusesUnknown && !hasAllByteTokens(model);
+    const loses = !this.#preTokenizer.keeps || fuses || tokens.some(({ lstrip, rstrip }) => lstrip || rstrip);
+    this.bytesPerToken = loses ? Number.POSITIVE_INFINITY : this.#normalizer.shrink * longestPiece(json, seesBytes);
   }
 
   encode(text: string, { addSpecial, parseSpecial }: Required<EncodeOptions>): number[] {
-    const ids = run(parseSpecial ? this.#full : this.#plain, text);
-    return addSpecial ? [...this.#affixes.before, ...ids, ...this.#affixes.after] : ids;
+    const { before, after } = this.#affixes;
+    const ids = addSpecial ? [...before] : [];
+    this.#encode(text, true, parseSpecial, ids);
+    if (addSpecial) ids.push(...after);
+    return ids;
   }
 
   encodePlain(text: string, first: boolean): number[] {
-    return run(first ? this.#plain : this.#continuation, text);
+    const ids: number[] = [];
+    this.#encode(text, first, false, ids);
+    return ids;
+  }
+
+  /** What stands for a token in normalized text, and what it is decoded to. */
+  #normalizedText(text: string, file: string): string {
+    const normalized = this.#normalizer.apply(text, growthLimit(text.length));
+    if (normalized === "") throw malformed(file, "the normalized text of an added token", normalized, "a text");
+    return normalized;
+  }
+
+  #encode(text: string, first: boolean, parseSpecial: boolean, ids: number[]): void {
+    try {
+      this.#encodeSections(text, first, parseSpecial, ids);
+    } catch (cause) {
+      // A string too long for V8, or a regular expression that used up its stack.
+      if (!(cause instanceof RangeError)) throw cause;
+      throw new KvasirError("TOKENIZER_FAILED", `the tokenizer failed on the text: ${cause.message}`, { cause });
+    }
+  }
+
+  #encodeSections(text: string, first: boolean, parseSpecial: boolean, ids: number[]): void {
+    const limit = growthLimit(text.length);
+    const counts = ({ special }: AddedToken): boolean => parseSpecial || !special;
+    this.#asGiven.split(text, undefined, counts).forEach((section, s) => {
+      if (typeof section !== "string") {
+        ids.push(section.id);
+        return;
+      }
+      const normalized = this.#normalizer.apply(section, limit);
+      this.#normalized.split(normalized, undefined, counts).forEach((piece, p) => {
+        if (typeof piece !== "string") ids.push(piece.id);
+        else for (const word of this.#preTokenizer.cut(piece, first && s === 0 && p === 0, limit)) this.#model.encode(word, ids);
+      });
+    });
   }
 }
 
-function run(tokenizer: Pipeline, text: string): number[] {
-  return tokenizer.encode(text, { add_special_tokens: false }).ids;
+function addedToken({ id, content, special, single_word, lstrip, rstrip }: AddedTokenJson): AddedToken {
+  const flags = { singleWord: single_word === true, lstrip: lstrip === true, rstrip: rstrip === true };
+  return { id, text: content, special: special === true, ...flags };
 }
 
-/** The library's pipeline without its decoder and post-processor, which kvasir does itself. */
-function pipeline(json: TokenizerJson, file: string, model?: Pipeline["model"]): Pipeline {
-  try {
-    const made = new Pipeline({ ...json, decoder: null, post_processor: null }, {});
-    if (model !== undefined) made.model = model;
-    return made;
-  } catch (cause) {
-    throw new KvasirError("UNSUPPORTED_TOKENIZER", `${file}: ${(cause as Error).message}`, { cause });
-  }
-}
-
-/** The model without merges that end in a special token's text: ordinary text must not become control by being merged. */
-function withoutSpecials(model: TokenizerJson["model"], special: AddedTokenJson[]): TokenizerJson["model"] {
-  const texts = new Set(special.map(({ content }) => content));
-  const pairs = model.merges.map((merge) => (typeof merge === "string" ? (merge.split(" ") as [string, string]) : merge));
-  return { ...model, merges: pairs.filter(([left, right]) => !texts.has(left + right)) };
-}
-
-/** `ignore_merges` looks whole words up in the vocabulary: special tokens' texts are removed, but for single characters, which have no other token. */
-function hideSpecials({ model }: Pipeline, special: AddedTokenJson[]): void {
-  for (const { content } of special) if ([...content].length > 1) model?.tokens_to_ids.delete(content);
-}
-
-/** Metaspace in today's dialect, the only one that the library reads. */
-function modernized(component: ComponentJson | null): ComponentJson | null {
-  return mapMetaspace(component, (step) => (step.add_prefix_space === false ? { prepend_scheme: "never", ...step } : step));
-}
-
-/** The pre-tokenizer for text that does not start the sequence: `first` puts no space before it. */
-function continuing(component: ComponentJson | null): ComponentJson | null {
-  return mapMetaspace(component, (step) => (step.prepend_scheme === "first" ? { ...step, prepend_scheme: "never" } : step));
-}
-
-function mapMetaspace(component: ComponentJson | null, change: (step: ComponentJson) => ComponentJson): ComponentJson | null {
-  if (component?.type === "Metaspace") return change(component);
-  const parts = component?.pretokenizers;
-  if (component?.type !== "Sequence" || !Array.isArray(parts)) return component;
-  return { ...component, pretokenizers: parts.map((part: ComponentJson) => mapMetaspace(part, change)) };
-}
-
-function addedToken({ id, content, lstrip, rstrip }: AddedTokenJson): AddedToken {
-  return { id, text: content, special: true, lstrip: lstrip === true, rstrip: rstrip === true };
+/** Bytes of text that the longest piece stands for; 4 at least, since a character may become one unknown token. */
+function longestPiece({ model, added_tokens }: TokenizerJson, seesBytes: boolean): number {
+  let longest = 4;
+  for (const piece of Object.keys(model.vocab)) longest = Math.max(longest, seesBytes ? piece.length : Buffer.byteLength(piece));
+  for (const { content } of added_tokens) longest = Math.max(longest, Buffer.byteLength(content));
+  return longest;
 }
 
 function vocabularyOf(
   json: TokenizerJson,
   affixes: Affixes,
-  { bosText, eosText, file }: Omit<HuggingFaceParts, "json" | "affixes">,
+  added: ReadonlyMap<number, string>,
+  converter: PieceConverter,
+  { bosText, eosText, file }: Pick<HuggingFaceParts, "bosText" | "eosText" | "file">,
 ): Vocabulary {
-  const converter = pieceConverter(json.decoder, file);
   const pieces: (Uint8Array | undefined)[] = [];
   const ids = new Map(Object.entries(json.model.vocab));
   for (const [piece, id] of ids) pieces[id] = converter.bytesOf(piece);
-  for (const { id, content, special } of json.added_tokens) {
-    ids.set(content, id);
-    pieces[id] = converter.convertsAdded && special !== true ? converter.bytesOf(content) : Buffer.from(content);
-  }
+  for (const { id, content } of json.added_tokens) ids.set(content, id);
+  for (const [id, text] of added) pieces[id] = converter.bytesOf(text);
   const idOf = (text: string): number => (text === "" ? -1 : (ids.get(text) ?? -1));
   const stray = [...affixes.before, ...affixes.after].find((id) => pieces[id] === undefined);
   if (stray !== undefined)

@@ -1,44 +1,59 @@
-/** Two neighbouring symbols that make a piece: the left one, where the piece ends, and how good it is. */
-export interface Merge {
-  left: number;
-  end: number;
-  score: number;
-}
+/** Positions are below 2^27, ranks below 2^25: both fit one exact double. */
+const POSITIONS = 2 ** 27;
 
-/** A binary heap of merges: the highest score comes first, the leftmost among equals. */
+/**
+ * Merges that may be made: the lowest rank comes first, the leftmost among equals. A 4-ary heap of doubles, rank * 2^27 + position, in one array
+ * that is kept from text to text.
+ */
 export class MergeQueue {
-  readonly #heap: Merge[] = [];
+  #heap: Float64Array = new Float64Array(64);
+  #size = 0;
+  /** Of the merge that {@link pop} took. */
+  rank = 0;
+  position = 0;
 
-  push(merge: Merge): void {
+  clear(): void {
+    this.#size = 0;
+  }
+
+  push(rank: number, position: number): void {
+    if (this.#size === this.#heap.length) this.#grow();
     const heap = this.#heap;
-    let i = heap.length;
-    heap.push(merge);
+    const entry = rank * POSITIONS + position;
+    let i = this.#size++;
     while (i > 0) {
-      const parent = (i - 1) >> 1;
-      if (!before(merge, heap[parent]!)) break;
+      const parent = (i - 1) >> 2;
+      if (heap[parent]! <= entry) break;
       heap[i] = heap[parent]!;
       i = parent;
     }
-    heap[i] = merge;
+    heap[i] = entry;
   }
 
-  pop(): Merge | undefined {
+  /** Takes the first merge, into `rank` and `position`; false if there is none. */
+  pop(): boolean {
+    if (this.#size === 0) return false;
     const heap = this.#heap;
-    const first = heap[0];
-    const last = heap.pop();
-    if (first === undefined || last === undefined || heap.length === 0) return first;
+    const first = heap[0]!;
+    this.rank = Math.floor(first / POSITIONS);
+    this.position = first - this.rank * POSITIONS;
+    const size = --this.#size;
+    const entry = heap[size]!;
     let i = 0;
-    for (let child = 1; child < heap.length; child = 2 * i + 1) {
-      if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child++;
-      if (!before(heap[child]!, last)) break;
-      heap[i] = heap[child]!;
-      i = child;
+    for (let child = 1; child < size; child = 4 * i + 1) {
+      let least = child;
+      for (let other = child + 1; other < child + 4 && other < size; other++) if (heap[other]! < heap[least]!) least = other;
+      if (heap[least]! >= entry) break;
+      heap[i] = heap[least]!;
+      i = least;
     }
-    heap[i] = last;
-    return first;
+    heap[i] = entry;
+    return true;
   }
-}
 
-function before(a: Merge, b: Merge): boolean {
-  return a.score > b.score || (a.score === b.score && a.left < b.left);
+  #grow(): void {
+    const larger = new Float64Array(2 * this.#heap.length);
+    larger.set(this.#heap);
+    this.#heap = larger;
+  }
 }

@@ -2,13 +2,18 @@ import { basename, join } from "node:path";
 import { emitWarning, KvasirError, show, type Warn } from "../../errors.ts";
 import { readGguf } from "../../files/gguf.ts";
 import { readJson, readJsonIfPresent } from "../../files/json.ts";
+import { fileSizeIfPresent } from "../../files/reader.ts";
 import type { TokenizerSource } from "../../model/spec.ts";
 import type { Codec } from "./codec.ts";
 import { withSpecialEnds } from "./ends.ts";
 import { ggufCodec } from "./gguf-tokenizer.ts";
 import { HuggingFaceCodec } from "./huggingface.ts";
-import { postProcessorAffixes } from "./post-processor.ts";
+import { configuredAffixes, postProcessorAffixes } from "./post-processor.ts";
+import { REFUSALS } from "./refusals.ts";
 import { checkTokenizerJson, type TokenizerJson } from "./tokenizer-json.ts";
+
+/** Of a tokenizer.json. Chosen: twice the largest, of 262,144 tokens. */
+const MAX_BYTES = 2 ** 26;
 
 /** Reads a tokenizer from its files. */
 export async function openCodec(source: TokenizerSource, warn: Warn = emitWarning): Promise<Codec> {
@@ -19,12 +24,21 @@ export async function openCodec(source: TokenizerSource, warn: Warn = emitWarnin
 
 async function openHuggingFace(directory: string, endTokens: readonly number[], warn: Warn): Promise<Codec> {
   const file = join(directory, "tokenizer.json");
+  const size = await fileSizeIfPresent(file);
+  if (size !== undefined && size > MAX_BYTES)
+    throw new KvasirError("FILE_INVALID", `${file} has ${size} bytes; expected at most ${MAX_BYTES}`);
   const json = checkTokenizerJson(await readJson(file, warn), file);
   const config = (await readJsonIfPresent(join(directory, "tokenizer_config.json"), warn)) ?? {};
-  const affixes = postProcessorAffixes(json, file);
-  const bosText = tokenText(config.bos_token, "bos_token", directory) ?? addedText(json, affixes.before[0]);
+  const processed = postProcessorAffixes(json, file);
+  const bosText = tokenText(config.bos_token, "bos_token", directory) ?? addedText(json, processed.before[0]);
   const eosText = tokenText(config.eos_token, "eos_token", directory) ?? "";
-  return new HuggingFaceCodec({ json: withSpecialEnds(json, eosText, endTokens), affixes, bosText, eosText, file });
+  const affixes = configuredAffixes(json, processed, { config, bosText, eosText, file: join(directory, "tokenizer_config.json") });
+  const codec = new HuggingFaceCodec({ json: withSpecialEnds(json, eosText, endTokens), affixes, bosText, eosText, file });
+  if (codec.missing !== undefined) {
+    const message = `${file}: the vocabulary has no token for ${codec.missing}: ${REFUSALS.losesText}`;
+    throw new KvasirError("UNSUPPORTED_TOKENIZER", message);
+  }
+  return codec;
 }
 
 /** A token in tokenizer_config.json: its text, or an object that has it as `content`. */

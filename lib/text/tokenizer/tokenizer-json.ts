@@ -1,16 +1,18 @@
+import { isObject } from "../../check.ts";
 import { KvasirError, show } from "../../errors.ts";
+import { refusalOf } from "./refusals.ts";
 
-/** tokenizer.json as far as kvasir reads it itself; the library reads the rest. */
+/** A tokenizer.json with checked tokens and merges; components are checked where they are compiled. */
 export interface TokenizerJson {
   added_tokens: AddedTokenJson[];
-  normalizer: ComponentJson | null;
-  pre_tokenizer: ComponentJson | null;
-  post_processor: ComponentJson | null;
-  decoder: ComponentJson | null;
+  normalizer: unknown;
+  pre_tokenizer: unknown;
+  post_processor: unknown;
+  decoder: unknown;
   model: BpeJson;
 }
 
-/** One component of the pipeline; its other keys depend on `type`. */
+/** One component of the pipeline; its arguments depend on `type`. */
 export interface ComponentJson {
   type: string;
   [key: string]: unknown;
@@ -22,6 +24,7 @@ export interface AddedTokenJson {
   content: string;
   special?: boolean;
   normalized?: boolean;
+  single_word?: boolean;
   lstrip?: boolean;
   rstrip?: boolean;
 }
@@ -30,68 +33,76 @@ export interface AddedTokenJson {
 export interface BpeJson {
   type: "BPE";
   vocab: Record<string, number>;
-  merges: (string | [string, string])[];
+  merges: [left: string, right: string][];
   [key: string]: unknown;
 }
 
 /** Ids are below this. Chosen: far above any vocabulary, and small enough to index arrays. */
 const MAX_TOKENS = 1 << 22;
+/** Most entries of a vocabulary: four times today's largest. What a file makes must fit a thread's heap. */
+const MAX_PIECES = 1 << 20;
+/** Most merges, likewise. */
+export const MAX_MERGES: number = 1 << 21;
 
-/** Checks the parts that kvasir reads itself. `file` names it in messages. */
+/** Checks tokens and merges. `file` names it in messages. */
 export function checkTokenizerJson(value: unknown, file: string): TokenizerJson {
   if (!isObject(value)) throw malformed(file, "the file", value, "an object");
-  const { added_tokens = [], model } = value;
+  const { added_tokens, normalizer = null, pre_tokenizer = null, post_processor = null, decoder = null, model } = value;
   if (!isObject(model)) throw malformed(file, "model", model, "an object");
   // Files from before 2020 leave the type out.
-  if ((model.type ?? "BPE") !== "BPE" || Array.isArray(model.vocab)) {
-    throw new KvasirError("UNSUPPORTED_TOKENIZER", `${file}: model.type is ${show(model.type)}; kvasir reads BPE`);
+  const type = model.type ?? (Array.isArray(model.vocab) ? "Unigram" : "BPE");
+  if (type !== "BPE") {
+    throw new KvasirError("UNSUPPORTED_TOKENIZER", `${file}: model.type is ${show(type)}; kvasir reads BPE${refusalOf(type)}`);
   }
-  checkVocab(model.vocab, file);
-  checkMerges(model.merges, file);
-  if (!Array.isArray(added_tokens)) throw malformed(file, "added_tokens", added_tokens, "an array");
-  added_tokens.forEach((token, i) => {
-    if (!isObject(token) || !isId(token.id) || typeof token.content !== "string" || token.content === "") {
-      throw malformed(file, `added_tokens[${i}]`, token, "an id and a content");
-    }
-  });
+  const vocab = checkVocab(model.vocab, file);
+  const bpe: BpeJson = { ...model, type: "BPE", vocab, merges: checkMerges(model.merges, file) };
   return {
-    added_tokens,
-    normalizer: component(value, "normalizer", file),
-    pre_tokenizer: component(value, "pre_tokenizer", file),
-    post_processor: component(value, "post_processor", file),
-    decoder: component(value, "decoder", file),
-    model: { ...model, type: "BPE" } as BpeJson,
+    added_tokens: checkAddedTokens(added_tokens ?? [], vocab, file),
+    normalizer,
+    pre_tokenizer,
+    post_processor,
+    decoder,
+    model: bpe,
   };
 }
 
-/** A component with those that Sequence components hold in place of these. */
-export function flatten(component: ComponentJson | null, list: string): ComponentJson[] {
-  if (component === null) return [];
-  if (component.type !== "Sequence") return [component];
-  const parts = component[list];
-  return Array.isArray(parts) ? parts.flatMap((part) => (isObject(part) ? flatten(part as ComponentJson, list) : [])) : [];
+const FLAGS = ["special", "normalized", "single_word", "lstrip", "rstrip"] as const;
+
+/** A token that the vocabulary has, too, has the vocabulary's id. */
+function checkAddedTokens(tokens: unknown, vocab: BpeJson["vocab"], file: string): AddedTokenJson[] {
+  if (!Array.isArray(tokens)) throw malformed(file, "added_tokens", tokens, "an array");
+  return tokens.map((token: unknown, i) => {
+    if (!isObject(token) || !isId(token.id) || typeof token.content !== "string" || token.content === "") {
+      throw malformed(file, `added_tokens[${i}]`, token, "an id and a content");
+    }
+    const odd = FLAGS.find((flag) => token[flag] !== undefined && typeof token[flag] !== "boolean");
+    if (odd !== undefined) throw malformed(file, `added_tokens[${i}].${odd}`, token[odd], "true or false");
+    const { content } = token;
+    return { ...token, content, id: Object.hasOwn(vocab, content) ? vocab[content]! : token.id };
+  });
 }
 
-function component(value: Record<string, unknown>, name: string, file: string): ComponentJson | null {
-  const part = value[name] ?? null;
-  if (part === null || (isObject(part) && typeof part.type === "string")) return part as ComponentJson | null;
-  throw malformed(file, name, part, "null or an object with a type");
-}
-
-function checkVocab(vocab: unknown, file: string): void {
+function checkVocab(vocab: unknown, file: string): BpeJson["vocab"] {
   if (!isObject(vocab)) throw malformed(file, "model.vocab", vocab, "an object of ids");
-  for (const [text, id] of Object.entries(vocab)) {
+  let count = 0;
+  for (const text in vocab) {
+    const id = vocab[text];
     if (!isId(id)) throw malformed(file, `the id of ${show(text)}`, id, `a whole number below ${MAX_TOKENS}`);
+    if (++count > MAX_PIECES) throw malformed(file, "the size of model.vocab", Object.keys(vocab).length, `at most ${MAX_PIECES}`);
   }
+  return vocab as BpeJson["vocab"];
 }
 
-function checkMerges(merges: unknown, file: string): void {
+/** Pairs, in older files as one text with a space between. */
+function checkMerges(merges: unknown, file: string): BpeJson["merges"] {
   if (!Array.isArray(merges)) throw malformed(file, "model.merges", merges, "an array");
-  merges.forEach((merge, i) => {
-    const pair = typeof merge === "string" ? merge.split(" ") : merge;
-    if (!Array.isArray(pair) || pair.length !== 2 || typeof pair[0] !== "string" || typeof pair[1] !== "string") {
+  if (merges.length > MAX_MERGES) throw malformed(file, "the length of model.merges", merges.length, `at most ${MAX_MERGES}`);
+  return merges.map((merge: unknown, i) => {
+    const pair: unknown = typeof merge === "string" ? merge.split(" ") : merge;
+    if (!Array.isArray(pair) || pair.length !== 2 || pair.some((piece) => typeof piece !== "string" || piece === "")) {
       throw malformed(file, `model.merges[${i}]`, merge, "a pair of texts");
     }
+    return pair as [string, string];
   });
 }
 
@@ -99,11 +110,13 @@ function isId(value: unknown): value is number {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) < MAX_TOKENS;
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 /** A FILE_INVALID error: `tokenizer.json: model is null; expected an object`. */
 export function malformed(file: string, what: string, value: unknown, expected: string): KvasirError {
   return new KvasirError("FILE_INVALID", `${file}: ${what} is ${show(value)}; expected ${expected}`);
+}
+
+/** The id of an added token or a piece of the model; `undefined`: no token has this text. */
+export function tokenId({ added_tokens, model }: TokenizerJson, text: string): number | undefined {
+  const added = added_tokens.find(({ content }) => content === text);
+  return added?.id ?? (Object.hasOwn(model.vocab, text) ? model.vocab[text] : undefined);
 }

@@ -1,7 +1,10 @@
+import { join } from "node:path";
 import { emitWarning, KvasirError, KvasirWarning, type Warn } from "../../errors.ts";
+import { fileSizeIfPresent } from "../../files/reader.ts";
 import type { TokenizerSource } from "../../model/spec.ts";
 import type { OpenedTokenizer, TokenizerCall } from "../../workers/tokenizer-worker.ts";
-import { WorkerClient, workerUrl } from "../../workers/worker-client.ts";
+import { workerUrl } from "../../workers/worker-client.ts";
+import { WorkerPool } from "../../workers/worker-pool.ts";
 import type { RenderedChat } from "../chat/messages.ts";
 import { decodeTokens } from "../output/detokenizer.ts";
 import type { EncodeOptions } from "./codec.ts";
@@ -9,38 +12,71 @@ import type { Vocabulary } from "./vocabulary.ts";
 
 export type { EncodeOptions } from "./codec.ts";
 
-/** Text to tokens and back. Encoding runs in one worker, which holds the only copy of the tokenizer; this thread has the vocabulary's bytes. */
+/** What bounds an encoding. */
+export interface EncodeLimits {
+  /** Ends it at once. */
+  signal?: AbortSignal;
+  /** A text that has more tokens for certain is PROMPT_TOO_LONG before it is encoded. Default: no limit. */
+  maxTokens?: number;
+}
+
+/** Longest text, in UTF-16 units, that is no long call. Chosen: some 10 ms at worst. */
+const SHORT_TEXT = 16_384;
+
+/**
+ * Longest text, in UTF-16 units. Chosen, with what a text may grow to (`growthLimit`): the pieces of a text take less than a thread's heap. Where
+ * one call of a regular expression makes more, V8 ends the process instead of the thread, as was seen with 16 M characters.
+ */
+const MAX_TEXT = 1 << 22;
+
+/**
+ * Milliseconds of processor time: a file that hangs costs its calls the first, a file or text that is merely long gets more, far above what it
+ * takes.
+ */
+const DEADLINE_MS = 1700;
+const BYTES_PER_MS = 500;
+const CHARACTERS_PER_MS = 100;
+
+/**
+ * Text to tokens and back. Encoding runs in threads, two where there are cores, each with its own copy of the tokenizer: long texts take turns in one.
+ * This thread has the vocabulary's bytes.
+ */
 export class TokenizerClient {
   readonly vocabulary: Vocabulary;
-  readonly #worker: WorkerClient;
+  readonly #bytesPerToken: number;
+  readonly #workers: WorkerPool;
 
-  private constructor(worker: WorkerClient, { vocabulary }: OpenedTokenizer) {
-    this.#worker = worker;
+  private constructor(workers: WorkerPool, { vocabulary, bytesPerToken }: OpenedTokenizer) {
+    this.#workers = workers;
     this.vocabulary = vocabulary;
+    this.#bytesPerToken = bytesPerToken;
   }
 
-  /** Starts the worker, which reads the files. */
+  /** Starts a worker, which reads the files, and behind it the second. */
   static async open(source: TokenizerSource, warn: Warn = emitWarning): Promise<TokenizerClient> {
-    const failure = (reason: string): KvasirError => new KvasirError("INTERNAL", `the tokenizer's worker failed: ${reason}`);
-    const worker = new WorkerClient({ module: workerUrl("tokenizer-worker"), data: source, failure });
+    const failure = (reason: string): KvasirError => new KvasirError("TOKENIZER_FAILED", `the tokenizer's thread was ended: ${reason}`);
+    const startDeadlineMs = await openingDeadline(source);
+    const workers = new WorkerPool({ module: workerUrl("tokenizer-worker"), data: source, startDeadlineMs, failure });
     try {
-      const opened = await worker.call<OpenedTokenizer>({ open: true } satisfies TokenizerCall);
+      const opened = await workers.call<OpenedTokenizer>({ open: true } satisfies TokenizerCall, { long: false });
       for (const { code, message } of opened.warnings) warn(new KvasirWarning(code, message));
-      return new TokenizerClient(worker, opened);
+      workers.warm();
+      return new TokenizerClient(workers, opened);
     } catch (error) {
-      await worker.close();
+      await workers.close();
       throw error;
     }
   }
 
   /** Ids of a text; by default with what the tokenizer adds (BOS), and with special tokens parsed. */
-  encode(text: string, { addSpecial = true, parseSpecial = true }: EncodeOptions = {}): Promise<Int32Array> {
-    return this.#worker.call({ text, options: { addSpecial, parseSpecial } } satisfies TokenizerCall);
+  encode(text: string, options: EncodeOptions & EncodeLimits = {}): Promise<Int32Array> {
+    const { addSpecial = true, parseSpecial = true, ...limits } = options;
+    return this.#call({ text, options: { addSpecial, parseSpecial } }, text, limits);
   }
 
   /** Ids of a rendered chat: special tokens are parsed in what the template wrote and never in what it was given. Nothing is added. */
-  encodeChat(chat: RenderedChat): Promise<Int32Array> {
-    return this.#worker.call({ chat } satisfies TokenizerCall);
+  encodeChat(chat: RenderedChat, limits: EncodeLimits = {}): Promise<Int32Array> {
+    return this.#call({ chat }, chat.text, limits);
   }
 
   /** The raw text of a sequence, special tokens kept; what the tokenizer itself adds before a text (BOS, a space) is left out. */
@@ -48,8 +84,27 @@ export class TokenizerClient {
     return decodeTokens(this.vocabulary, tokens);
   }
 
-  /** Ends the worker; calls under way reject with CLOSED. */
+  /** Ends the workers; calls under way reject with CLOSED. */
   close(): Promise<void> {
-    return this.#worker.close();
+    return this.#workers.close();
   }
+
+  async #call(call: TokenizerCall, text: string, { signal, maxTokens = Number.POSITIVE_INFINITY }: EncodeLimits): Promise<Int32Array> {
+    const bytes = Buffer.byteLength(text);
+    const least = Math.ceil(bytes / this.#bytesPerToken);
+    if (least > maxTokens) {
+      throw new KvasirError("PROMPT_TOO_LONG", `the prompt has ${bytes} bytes, so at least ${least} tokens; expected at most ${maxTokens}`);
+    }
+    if (text.length > MAX_TEXT)
+      throw new KvasirError("INVALID_ARGUMENT", `the text has ${text.length} characters; expected at most ${MAX_TEXT}`);
+    const deadlineMs = DEADLINE_MS + Math.ceil(text.length / CHARACTERS_PER_MS);
+    return this.#workers.call<Int32Array>(call, { long: text.length > SHORT_TEXT, deadlineMs, ...(signal !== undefined && { signal }) });
+  }
+}
+
+/** A GGUF holds no program, and most of it isn't read: it has no deadline. */
+async function openingDeadline(source: TokenizerSource): Promise<number | undefined> {
+  if (source.kind === "gguf") return undefined;
+  const size = (await fileSizeIfPresent(join(source.directory, "tokenizer.json"))) ?? 0;
+  return DEADLINE_MS + Math.ceil(size / BYTES_PER_MS);
 }

@@ -7,6 +7,8 @@ interface Node {
 /** A set of texts, searched by UTF-16 unit from a place in a string. */
 export class TextTrie {
   readonly #root: Node = { children: new Map(), end: false };
+  /** [65536] 1: a text begins with this UTF-16 unit. Most places of a string are told by it alone. */
+  readonly #begins: Uint8Array = new Uint8Array(65_536);
 
   constructor(texts: Iterable<string>) {
     for (const text of texts) this.#add(text);
@@ -14,6 +16,7 @@ export class TextTrie {
 
   /** Length of the longest text at `position` that ends at `end` or before, or 0. */
   longestAt(string: string, position: number, end: number = string.length): number {
+    if (this.#begins[string.charCodeAt(position)] === 0) return 0;
     let longest = 0;
     let node = this.#root;
     for (let i = position; i < end; i++) {
@@ -36,6 +39,8 @@ export class TextTrie {
       }
       node = next;
     }
-    if (text !== "") node.end = true;
+    if (text === "") return;
+    this.#begins[text.charCodeAt(0)] = 1;
+    node.end = true;
   }
 }

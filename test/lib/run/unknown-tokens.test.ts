@@ -25,7 +25,7 @@ const tokenizerOf = (pad?: number): object => ({
   pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, use_regex: false },
   post_processor: null,
   decoder: { type: "ByteLevel" },
-  model: { type: "BPE", vocab: LETTERS, merges: [] },
+  model: { type: "BPE", vocab: LETTERS, merges: [], unk_token: "Z" },
 });
 
 async function write(name: string, pad?: number): Promise<string> {

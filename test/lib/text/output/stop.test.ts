@@ -78,3 +78,12 @@ test("nothing follows a stop", () => {
   expect(matcher.push("c")).toEqual({ text: "", stopped: true });
   expect(matcher.flush()).toBe("");
 });
+
+test("half a surrogate pair stops nothing: no character is cut", () => {
+  for (const stop of ["\ude42", "\ud83d", "a\ud83d"]) {
+    const matcher = new StopMatcher([stop]);
+    expect(matcher.push("a🙂b")).toEqual({ text: "a🙂b", stopped: false });
+    expect(matcher.flush()).toBe("");
+  }
+  expect(new StopMatcher(["\ud83d", "🙂"]).push("a🙂b")).toEqual({ text: "a", stopped: true });
+});

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { GgufValue } from "../../../../lib/files/gguf.ts";
+import { byteLevelAlphabet } from "../../../../lib/text/tokenizer/byte-level.ts";
 import type { Codec } from "../../../../lib/text/tokenizer/codec.ts";
 import { ggufCodec } from "../../../../lib/text/tokenizer/gguf-tokenizer.ts";
 import { openCodec } from "../../../../lib/text/tokenizer/source.ts";
@@ -26,7 +27,7 @@ const ENDS = [
   "[EOT]",
 ];
 const MORE = ["<end_of_utterance>", "<｜end▁of▁sentence｜>", "<|eom_id|>"];
-const LETTERS = [..."<|>[]_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"];
+const LETTERS = [...new Set([..."<|>[]_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", ...byteLevelAlphabet()])];
 
 function expectControl(codec: Codec, text: string, id: number): void {
   expect(codec.vocabulary.endTokens).toContain(id);
@@ -49,7 +50,7 @@ describe("tokenizer.json", () => {
     writeFileSync(join(directory, "tokenizer_config.json"), JSON.stringify(config));
     return openCodec({ kind: "huggingface", directory, endTokens });
   };
-  const id = 100;
+  const id = 1000;
 
   test.each([...ENDS, ...MORE])("%s, added as an ordinary token or in the model's vocabulary", async (text) => {
     expectControl(await open([{ id, content: text, special: false }]), text, id);

@@ -112,7 +112,36 @@ describe("tokenizer.json", () => {
     expect(codec.vocabulary).toMatchObject({ bosToken: 0, eosToken: 11, addsBos: false, eosText: "<t>" });
   });
 
+  test("add_bos_token and add_eos_token count for the classes that make their post-processor of them", async () => {
+    const config = { tokenizer_class: "LlamaTokenizerFast", bos_token: "<s>", eos_token: "<t>" };
+    expect((await open({ ...base, post_processor: null }, { ...config, add_bos_token: true })).encode("a", ALL)).toEqual([0, 4]);
+    expect((await open(base, { ...config, add_bos_token: false, add_eos_token: true })).encode("a", ALL)).toEqual([4, 11]);
+    const neoX = { ...config, tokenizer_class: "GPTNeoXTokenizer", add_eos_token: true };
+    expect((await open(base, neoX)).encode("a", ALL)).toEqual([4, 11]);
+    expect((await open(base, { ...config, tokenizer_class: "PreTrainedTokenizerFast", add_bos_token: false })).encode("a", ALL)).toEqual([
+      0, 4,
+    ]);
+    expect((await open(base, config)).encode("a", ALL)).toEqual([0, 4]);
+    await expect(open(base, { ...config, add_bos_token: 1 })).rejects.toMatchObject({ code: "FILE_INVALID" });
+    await expect(open(base, { ...config, eos_token: "none", add_eos_token: true })).rejects.toMatchObject({ code: "FILE_INVALID" });
+  });
+
+  test("neighbouring unknown characters become one token or several, behind the bytes between them", async () => {
+    const { byte_fallback, ...model } = base.model;
+    const pre_tokenizer = null;
+    expect((await open({ ...base, pre_tokenizer, model })).encode("aéüa", PLAIN)).toEqual([2, 12, 12, 2]);
+    expect((await open({ ...base, pre_tokenizer, model: { ...model, fuse_unk: true } })).encode("aéüa", PLAIN)).toEqual([2, 12, 2]);
+    expect((await open({ ...base, pre_tokenizer })).encode("é\na", PLAIN)).toEqual([10, 12, 2]);
+  });
+
   test.each<[string, unknown, string, string]>([
+    ["a merge that makes no token", { ...base, model: { ...base.model, merges: ["a b"] } }, "FILE_INVALID", "merges[0]"],
+    ["an unknown token that is none", { ...base, model: { ...base.model, unk_token: "?" } }, "FILE_INVALID", "unk_token"],
+    ["text without a token", { ...base, model: { ...base.model, unk_token: null } }, "UNSUPPORTED_TOKENIZER", "no token for"],
+    ["chance", { ...base, model: { ...base.model, dropout: 0.1 } }, "FILE_INVALID", "dropout"],
+    ["a suffix of words", { ...base, model: { ...base.model, end_of_word_suffix: "</w>" } }, "FILE_INVALID", "end_of_word_suffix"],
+    ["a flag that is a number", { ...base, added_tokens: [{ ...special, lstrip: 1 }] }, "FILE_INVALID", "lstrip"],
+    ["a template without the text", { ...base, post_processor: { type: "TemplateProcessing", single: [] } }, "FILE_INVALID", "single"],
     ["text cut short", '{"model": {', "FILE_INVALID", "tokenizer.json"],
     ["no model", {}, "FILE_INVALID", "model"],
     ["another model", { ...base, model: { type: "WordPiece", vocab: {} } }, "UNSUPPORTED_TOKENIZER", "WordPiece"],

@@ -33,7 +33,7 @@ describe.skipIf(!hasShared)("the tokenizer in its worker", () => {
     const module = new URL("../text/tokenizer/tokenizer.js", workerUrl("tokenizer-worker")).href;
     const source = JSON.stringify({ kind: "huggingface", directory: sharedPath("models", "tales") });
     const program = `import { TokenizerClient } from ${JSON.stringify(module)}; const t = await TokenizerClient.open(${source}); console.log((await t.encode("Hi")).length);`;
-    const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", program], { timeout: 20_000 });
+    const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", program], { timeout: 100_000 });
     expect(Number(stdout)).toBeGreaterThan(0);
   });
 

@@ -1,0 +1,76 @@
+import { availableParallelism } from "node:os";
+import { untilAborted } from "../run/abort.ts";
+import { type CallOptions, WorkerClient, type WorkerSettings } from "./worker-client.ts";
+
+/** Chosen: loading a model, and a process that answers once, aren't slowed down by a worker that they don't need. */
+const WARM_DELAY_MS = 1000;
+
+/** How a call is made of a {@link WorkerPool}. */
+export interface PoolCallOptions extends CallOptions {
+  /** Whether the call may take long: no short one waits for it while there is a second worker. */
+  long: boolean;
+}
+
+interface Waiting {
+  long: boolean;
+  start(worker: WorkerClient): void;
+}
+
+/** Two workers that answer the same calls, or one where there is one core: all take short calls, the last one takes long ones, too. */
+export class WorkerPool {
+  readonly #workers: readonly WorkerClient[];
+  readonly #free: Set<WorkerClient>;
+  readonly #waiting: Waiting[] = [];
+
+  constructor(settings: WorkerSettings) {
+    this.#workers = Array.from({ length: Math.min(2, availableParallelism()) }, () => new WorkerClient(settings));
+    this.#free = new Set(this.#workers);
+  }
+
+  /** Starts those that no call has started, a while from now. */
+  warm(): void {
+    setTimeout(() => {
+      for (const worker of this.#workers) worker.warm();
+    }, WARM_DELAY_MS).unref();
+  }
+
+  /** As {@link WorkerClient.call}, by the first worker that is free for it. One that is aborted while it waits ends at once, too. */
+  call<T>(argument: unknown, options: PoolCallOptions): Promise<T> {
+    return untilAborted(this.#call(argument, options), options.signal);
+  }
+
+  /** Ends all of them: see {@link WorkerClient.close}. */
+  async close(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.close()));
+  }
+
+  async #call<T>(argument: unknown, { long, ...options }: PoolCallOptions): Promise<T> {
+    const worker = await new Promise<WorkerClient>((start) => {
+      this.#waiting.push({ long, start });
+      this.#advance();
+    });
+    try {
+      return await worker.call<T>(argument, options);
+    } finally {
+      this.#free.add(worker);
+      this.#advance();
+    }
+  }
+
+  #advance(): void {
+    for (const waiting of [...this.#waiting]) {
+      if (this.#free.size === 0) return;
+      const worker = this.#workerFor(waiting);
+      if (worker === undefined) continue;
+      this.#free.delete(worker);
+      this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+      waiting.start(worker);
+    }
+  }
+
+  /** One that has started, if there is one. */
+  #workerFor({ long }: Waiting): WorkerClient | undefined {
+    const able = (long ? this.#workers.slice(-1) : this.#workers).filter((worker) => this.#free.has(worker));
+    return able.find(({ ready }) => ready) ?? able[0];
+  }
+}
