@@ -20,7 +20,7 @@ const committed: Fingerprints = existsSync(FILE) ? JSON.parse(readFileSync(FILE,
 const found: Fingerprints = {};
 
 const FIXTURES = ["llama", "llama-bias", "llama3-rope", "llama3-rope-v4", "llama-linear", "llama-yarn", "qwen3", "gemma3", "gemma3-vl"];
-const TYPES = Object.keys(BLOCKS).filter((type) => type !== "MXFP4"); // of which llama.cpp makes no such file
+const TYPES = Object.keys(BLOCKS).filter((type) => type !== "MXFP4"); // which llama.cpp writes of experts alone
 const MODELS: { path: string; requests: number }[] = [
   ...FIXTURES.flatMap((name) => [`fixtures/${name}`, `fixtures/${name}/model.gguf`]).map((path) => ({ path, requests: 12 })),
   ...TYPES.map((type) => ({ path: `quants/${type}.gguf`, requests: 12 })),

@@ -1,5 +1,7 @@
 import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { bytesOfWeights } from "../../lib/model/manifest.ts";
+import { openModel } from "../../lib/model/open.ts";
 import { hasShared, sharedPath } from "../support/shared.ts";
 import { EXACT, ISAS, withEngine } from "./support/engines.ts";
 import { LOGIT_BOUND, readReferences, relativeError, rowsOf } from "./support/references.ts";
@@ -34,6 +36,16 @@ describe.skipIf(!hasShared)("weights of every type that llama.cpp writes", () =>
     test.each(TYPES)("%s", async (type) => {
       expect(await errorOf(type, { ...EXACT, isa })).toBeLessThan(LOGIT_BOUND);
     });
+  });
+
+  test("repacked, they take what they take in the file", async () => {
+    for (const type of TYPES) {
+      const path = sharedPath("quants", `${type}.gguf`);
+      const inFile = bytesOfWeights(await openModel(path));
+      const repacked = await withEngine(path, EXACT, async (engine) => engine.stats().weightBytes);
+      // Q4_K's 6-bit scales have a byte each.
+      expect(repacked / inFile, type).toBeLessThan(type === "Q4_K" ? 1.03 : 1.01);
+    }
   });
 
   test("with compute auto: errors of activations in 8 bits", async () => {
