@@ -4,22 +4,12 @@
 import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
+import { TENSOR_TYPES } from "../../dist/model/spec.js";
 import { PLAIN_SLOT, ROW_OUTPUT } from "../../dist/native/addon.js";
 import { measureCeilings } from "../support/ceilings.mjs";
 
 // The addon of the tests: the shipped one runs no single ops.
 const addon = createRequire(import.meta.url)("../../build/Release/test/kvasir_test.node");
-
-const BLOCKS = {
-  F32: [1, 4],
-  F16: [1, 2],
-  BF16: [1, 2],
-  Q8_0: [32, 34],
-  Q4_0: [32, 18],
-  Q5_0: [32, 22],
-  Q4_K: [256, 144],
-  Q6_K: [256, 210],
-};
 
 const { values: options } = parseArgs({
   options: {
@@ -36,7 +26,7 @@ const ascending = (count) => Int32Array.from({ length: count }, (_, i) => i);
 
 /** One matrix, or gate and up of a gated unit. */
 function matmul(type, compute, rows, cols, count, gate) {
-  const bytes = ((rows * cols) / BLOCKS[type][0]) * BLOCKS[type][1];
+  const bytes = ((rows * cols) / TENSOR_TYPES[type].block) * TENSOR_TYPES[type].bytes;
   const matrices = gate ? 2 : 1;
   const outputs = Array.from({ length: matrices }, () => ({ type, weight: new Uint8Array(bytes), rows, y: floats(count * rows) }));
   return {
@@ -44,7 +34,7 @@ function matmul(type, compute, rows, cols, count, gate) {
     args: { x: floats(count * cols), rows: count, cols, compute, outputs, gate },
     bytes: matrices * bytes + 4 * count * (matrices * rows + cols),
     operations: matrices * 2 * count * rows * cols,
-    int8: compute === "int8" && BLOCKS[type][0] > 1,
+    int8: compute === "int8" && TENSOR_TYPES[type].block > 1,
   };
 }
 
@@ -116,8 +106,9 @@ function addNorm(rows, cols, delta, postWeight) {
 }
 
 function embed(type, count, cols) {
-  const [rows, [elements, bytes]] = [4096, BLOCKS[type]];
-  const table = new Uint8Array((rows * cols * bytes) / elements);
+  const rows = 4096;
+  const { block, bytes } = TENSOR_TYPES[type];
+  const table = new Uint8Array((rows * cols * bytes) / block);
   return {
     name: `embed ${type} T=${count} K=${cols}`,
     args: {
@@ -129,7 +120,7 @@ function embed(type, count, cols) {
       scale: 1,
       y: floats(count * cols),
     },
-    bytes: count * cols * (bytes / elements + 4),
+    bytes: count * cols * (bytes / block + 4),
   };
 }
 
@@ -156,8 +147,8 @@ function sample(name, vocab, params) {
 function cases() {
   const [T, hidden] = [512, 2048];
   const list = [
-    ...Object.keys(BLOCKS).map((type) => matmul(type, "int8", 32768, 2048, 1)),
-    ...Object.keys(BLOCKS).flatMap((type) => [16, 256].map((count) => matmul(type, "int8", 4096, 2048, count))),
+    ...Object.keys(TENSOR_TYPES).map((type) => matmul(type, "int8", 32768, 2048, 1)),
+    ...Object.keys(TENSOR_TYPES).flatMap((type) => [16, 256].map((count) => matmul(type, "int8", 4096, 2048, count))),
     ...["Q8_0", "Q4_0", "Q4_K"].flatMap((type) => [1, 256].map((count) => matmul(type, "f32", 8192, 2048, count))),
     ...[1, 256].map((count) => matmul("Q8_0", "int8", 8192, 2048, count, "silu")),
     attention(1, 8191, 1, 32, 8, 64),

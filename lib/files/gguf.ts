@@ -65,7 +65,6 @@ export function readGguf(path: string, options: { arrays?: boolean } = {}): Prom
       if (isSkipped(value)) skipped.set(key, value);
       else metadata.set(key, value);
     }
-    refuseSplit(path, metadata);
     const alignment = alignmentOf(reader, metadata);
     const declared = await readTensors(reader, tensorCount);
     const dataOffset = checkedProduct(`${path}: start of data`, Math.ceil(reader.position / alignment), alignment);
@@ -149,15 +148,6 @@ function readScalar(reader: Reader, type: ScalarType, key: string): number | boo
 
 function isSkipped(value: GgufValue | SkippedArray): value is SkippedArray {
   return typeof value === "object" && !Array.isArray(value);
-}
-
-function refuseSplit(path: string, metadata: ReadonlyMap<string, GgufValue>): void {
-  const parts = metadata.get("split.count");
-  if (typeof parts === "number" && parts > 1)
-    throw new KvasirError(
-      "UNSUPPORTED_FORMAT",
-      `${path} is one of ${parts} parts of a split GGUF; expected a whole one: merge them first (llama-gguf-split --merge)`,
-    );
 }
 
 function alignmentOf(reader: Reader, metadata: ReadonlyMap<string, GgufValue>): number {

@@ -1,7 +1,9 @@
 import { basename } from "node:path";
 import { KvasirError, show, type Warn } from "../errors.ts";
-import { type GgufFile, readGguf } from "../files/gguf.ts";
+import type { GgufFile } from "../files/gguf.ts";
+import { readFirstPart, readGgufParts } from "../files/gguf-parts.ts";
 import { readFloats } from "../files/reader.ts";
+import type { StoredTensor } from "../files/tensors.ts";
 import { Config, LIMITS } from "./config.ts";
 import { familyOfGguf } from "./families/index.ts";
 import { knownTokens, namedTokens } from "./generation.ts";
@@ -9,27 +11,28 @@ import { buildManifest } from "./manifest.ts";
 import type { ModelSource, TextSource } from "./spec.ts";
 import { templatesOfGguf } from "./templates.ts";
 
-/** Opens a GGUF file. */
+/** Opens a GGUF file, or any part of a split one: tokens and settings are the first part's. */
 export async function openGguf(path: string, warn: Warn): Promise<ModelSource> {
-  const file = await readGguf(path);
+  const files = await readGgufParts(path);
+  const [file] = files;
   const general = section(file, "general.");
   const architecture = general.string("architecture");
   const family = familyOfGguf(path, architecture);
-  const vocabSize = vocabSizeOf(file);
+  const vocabSize = vocabSizeOf(files);
   const config = section(file, `${architecture}.`);
-  const { spec, layout } = family.fromGguf({ config, vocabSize, ropeDivisors: await ropeDivisorsOf(file) });
+  const { spec, layout } = family.fromGguf({ config, vocabSize, ropeDivisors: await ropeDivisorsOf(files) });
   return {
     ...textOf(file, vocabSize, warn),
     spec,
-    files: [{ path, size: file.size }],
-    tensors: buildManifest(spec, layout, [file]),
+    files: files.map(({ path, size }) => ({ path, size })),
+    tensors: buildManifest(spec, layout, files),
     defaults: {},
   };
 }
 
 /** Opens what a GGUF file says about text; it need not hold more than a vocabulary. */
 export async function openGgufText(path: string, warn: Warn): Promise<TextSource> {
-  const file = await readGguf(path);
+  const file = await readFirstPart(path);
   return textOf(file, tokenCount(file) ?? 0, warn);
 }
 
@@ -56,8 +59,9 @@ function section(file: GgufFile, prefix: string): Config {
 }
 
 /** Rows of the embedding; the vocabulary, where the file has one, is as large. */
-function vocabSizeOf(file: GgufFile): number {
-  const embedding = file.tensors.find((tensor) => tensor.name === "token_embd.weight");
+function vocabSizeOf(files: readonly [GgufFile, ...GgufFile[]]): number {
+  const [file] = files;
+  const embedding = files.flatMap(({ tensors }) => tensors).find(({ name }) => name === "token_embd.weight");
   const size = embedding?.shape[0];
   if (embedding === undefined || size === undefined) throw invalid(file, "tensor token_embd.weight is missing");
   if (embedding.shape.length !== 2 || size > LIMITS.vocabSize)
@@ -74,9 +78,11 @@ function tokenCount({ skipped, metadata }: GgufFile): number | undefined {
 }
 
 /** rope_freqs.weight, by which the converter keeps llama3's scaling of frequencies. */
-async function ropeDivisorsOf(file: GgufFile): Promise<Float32Array | undefined> {
-  const tensor = file.tensors.find(({ name }) => name === "rope_freqs.weight");
-  if (tensor === undefined) return undefined;
+async function ropeDivisorsOf(files: readonly GgufFile[]): Promise<Float32Array | undefined> {
+  const isDivisors = ({ name }: StoredTensor) => name === "rope_freqs.weight";
+  const file = files.find(({ tensors }) => tensors.some(isDivisors));
+  const tensor = file?.tensors.find(isDivisors);
+  if (file === undefined || tensor === undefined) return undefined;
   if (tensor.type !== "F32" || tensor.shape.length !== 1 || tensor.shape[0]! > LIMITS.headSize)
     throw invalid(file, `tensor rope_freqs.weight is ${tensor.type} [${tensor.shape}]; expected F32 [head size / 2]`);
   const divisors = await readFloats(file.path, tensor.offset, tensor.shape[0]!);

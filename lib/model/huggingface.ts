@@ -1,5 +1,5 @@
 import { basename, join, resolve } from "node:path";
-import type { Warn } from "../errors.ts";
+import { KvasirError, show, type Warn } from "../errors.ts";
 import { readJson, readJsonIfPresent } from "../files/json.ts";
 import { fileSizeIfPresent } from "../files/reader.ts";
 import { readSafetensorsDirectory } from "../files/safetensors.ts";
@@ -8,7 +8,7 @@ import { tensorNames } from "./families/family.ts";
 import { familyOfModelType } from "./families/index.ts";
 import { generationDefaults, knownTokens, namedTokens } from "./generation.ts";
 import { buildManifest } from "./manifest.ts";
-import type { ModelSource, TextSource } from "./spec.ts";
+import { type ModelSource, TENSOR_TYPES, type TextSource } from "./spec.ts";
 import { templatesOfDirectory } from "./templates.ts";
 
 /** Opens a directory as transformers' save_pretrained writes it. */
@@ -16,8 +16,7 @@ export async function openHuggingFace(directory: string, warn: Warn): Promise<Mo
   const path = join(directory, "config.json");
   const config = Config.of(`${path}: `, await readJson(path, warn));
   const family = familyOfModelType(path, config.string("model_type"));
-  // Before the files: weights quantized in a way that isn't read may lie under other names.
-  config.refuse({ quantization_config: [] });
+  await refuseQuantized(directory, config, warn);
   const files = await readSafetensorsDirectory(directory, warn);
   const { spec, layout } = family.fromHuggingFace({ config, hasTensor: tensorNames(files) });
   const generation = await configIfPresent(directory, "generation_config.json", warn);
@@ -30,6 +29,19 @@ export async function openHuggingFace(directory: string, warn: Warn): Promise<Mo
     endTokens: knownTokens(endTokens, spec.vocabSize, `${directory}: eos_token_id`, warn),
     defaults: generation === undefined ? {} : generationDefaults(generation, warn),
   };
+}
+
+/** Weights that another program quantized, by the method's name; of their files, which may lie under other names, a tensor that shows it. */
+async function refuseQuantized(directory: string, config: Config, warn: Warn): Promise<void> {
+  if (!config.has("quantization_config")) return;
+  const method = config.object("quantization_config")?.value("quant_method");
+  const files = await readSafetensorsDirectory(directory, warn).catch(() => []);
+  const tensor = files.flatMap(({ tensors }) => tensors).find(({ type }) => !(type in TENSOR_TYPES));
+  const found = tensor === undefined ? "" : `, tensor ${show(tensor.name)} is ${tensor.type}`;
+  throw new KvasirError(
+    "UNSUPPORTED_FORMAT",
+    `${config.place}quantization_config has the quant_method ${show(method)}${found}; expected weights in F32, F16 or BF16`,
+  );
 }
 
 /** Opens what such a directory says about text, with or without a model beside it. */

@@ -9,7 +9,23 @@ import type { MixerSpec } from "./mixers/index.ts";
  */
 
 /** Element types of weights. The quantized ones are GGUF's blocks (ggml-quants, "block_q8_0" and so on). */
-export type TensorType = "F32" | "F16" | "BF16" | "Q8_0" | "Q4_0" | "Q5_0" | "Q4_K" | "Q6_K";
+export type TensorType =
+  | "F32"
+  | "F16"
+  | "BF16"
+  | "Q8_0"
+  | "Q4_0"
+  | "Q4_1"
+  | "Q5_0"
+  | "Q5_1"
+  | "Q2_K"
+  | "Q3_K"
+  | "Q4_K"
+  | "Q5_K"
+  | "Q6_K"
+  | "IQ4_NL"
+  | "IQ4_XS"
+  | "MXFP4";
 
 /** Elements and bytes of one block of each type; a row of a matrix is a whole number of blocks. */
 export const TENSOR_TYPES: Readonly<Record<TensorType, { block: number; bytes: number }>> = {
@@ -18,9 +34,17 @@ export const TENSOR_TYPES: Readonly<Record<TensorType, { block: number; bytes: n
   BF16: { block: 1, bytes: 2 },
   Q8_0: { block: 32, bytes: 34 },
   Q4_0: { block: 32, bytes: 18 },
+  Q4_1: { block: 32, bytes: 20 },
   Q5_0: { block: 32, bytes: 22 },
+  Q5_1: { block: 32, bytes: 24 },
+  Q2_K: { block: 256, bytes: 84 },
+  Q3_K: { block: 256, bytes: 110 },
   Q4_K: { block: 256, bytes: 144 },
+  Q5_K: { block: 256, bytes: 176 },
   Q6_K: { block: 256, bytes: 210 },
+  IQ4_NL: { block: 32, bytes: 18 },
+  IQ4_XS: { block: 256, bytes: 136 },
+  MXFP4: { block: 32, bytes: 17 },
 };
 
 /** A rotary position embedding (RoFormer): pair i turns by position × frequencies[i]; cos and sin are multiplied by `scale` (yarn's attention factor). */

@@ -177,6 +177,16 @@ KVASIR_INLINE i32x16 load_u8(const uint8_t* p) {
 KVASIR_INLINE i32x16 load_i8(const int8_t* p) {
   return {_mm256_cvtepi8_epi32(load_eight(p)), _mm256_cvtepi8_epi32(load_eight(p + 8))};
 }
+KVASIR_INLINE i32x16 load_u16(const uint8_t* p) {
+  return {_mm256_cvtepu16_epi32(load_half(p, 0)), _mm256_cvtepu16_epi32(load_half(p, 1))};
+}
+KVASIR_INLINE i32x16 load_i32(const uint8_t* p) {
+  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p) + 1)};
+}
+KVASIR_INLINE i32x16 shift_right_by(i32x16 x, int count) {
+  const __m128i by = _mm_cvtsi32_si128(count);
+  return {_mm256_sra_epi32(x.lo, by), _mm256_sra_epi32(x.hi, by)};
+}
 KVASIR_INLINE void store_i8(int8_t* p, i32x16 x) {
   const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.lo, x.hi), 0xd8);
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
@@ -199,6 +209,10 @@ template <int count>
 KVASIR_INLINE u8x64 shift_left(u8x64 x) {
   if constexpr (count >= 0) return {_mm256_slli_epi16(x.lo, count), _mm256_slli_epi16(x.hi, count)};
   return {_mm256_srli_epi16(x.lo, -count), _mm256_srli_epi16(x.hi, -count)};
+}
+KVASIR_INLINE u8x64 lookup(const uint8_t* table, u8x64 u) {
+  const __m256i both = _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(table)));
+  return {_mm256_shuffle_epi8(both, u.lo), _mm256_shuffle_epi8(both, u.hi)};
 }
 // Byte `index` of each lane.
 template <int index>

@@ -156,6 +156,15 @@ KVASIR_INLINE i32x16 load_u8(const uint8_t* p) {
 KVASIR_INLINE i32x16 load_i8(const int8_t* p) {
   return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
 }
+KVASIR_INLINE i32x16 load_u16(const uint8_t* p) {
+  return {_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+KVASIR_INLINE i32x16 load_i32(const uint8_t* p) {
+  return {_mm512_loadu_si512(p)};
+}
+KVASIR_INLINE i32x16 shift_right_by(i32x16 x, int count) {
+  return {_mm512_sra_epi32(x.v, _mm_cvtsi32_si128(count))};
+}
 KVASIR_INLINE void store_i8(int8_t* p, i32x16 x) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(x.v));
 }
@@ -177,6 +186,9 @@ template <int count>
 KVASIR_INLINE u8x64 shift_left(u8x64 x) {
   if constexpr (count >= 0) return {_mm512_slli_epi16(x.v, count)};
   return {_mm512_srli_epi16(x.v, -count)};
+}
+KVASIR_INLINE u8x64 lookup(const uint8_t* table, u8x64 u) {
+  return {_mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(table))), u.v)};
 }
 // Byte `index` of each lane.
 template <int index>

@@ -192,6 +192,15 @@ KVASIR_INLINE i32x16 load_u8(const uint8_t* p) {
 KVASIR_INLINE i32x16 load_i8(const int8_t* p) {
   return each<i32x16>([=](int i) { return __builtin_convertvector(load_as<i8x4>(p + 4 * i), i32x4); });
 }
+KVASIR_INLINE i32x16 load_u16(const uint8_t* p) {
+  return each<i32x16>([=](int i) { return __builtin_convertvector(load_as<u16x4>(p + 8 * i), i32x4); });
+}
+KVASIR_INLINE i32x16 load_i32(const uint8_t* p) {
+  return each<i32x16>([=](int i) { return load_as<i32x4>(p + 16 * i); });
+}
+KVASIR_INLINE i32x16 shift_right_by(i32x16 x, int count) {
+  return each<i32x16>([&](int i) { return x.part[i] >> count; });
+}
 KVASIR_INLINE void store_i8(int8_t* p, i32x16 x) {
   for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(x.part[i / 4][i % 4]);
 }
@@ -215,6 +224,13 @@ KVASIR_INLINE u8x64 shift_left(u8x64 x) {
     const u16x8 pairs = reinterpret_cast<u16x8>(x.part[i]);
     if constexpr (count >= 0) return reinterpret_cast<u8x16>(pairs << count);
     return reinterpret_cast<u8x16>(pairs >> -count);
+  });
+}
+KVASIR_INLINE u8x64 lookup(const uint8_t* table, u8x64 u) {
+  return each<u8x64>([&](int i) {
+    u8x16 values;
+    for (int lane = 0; lane < 16; ++lane) values[lane] = table[u.part[i][lane]];
+    return values;
   });
 }
 // Byte `index` of each lane.

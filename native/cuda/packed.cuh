@@ -18,7 +18,8 @@
 //   scales                  for each block of 32 (Q6_K: 16) a pair for the rows g, g + 8: float16; Q4_K 2 x (scale, min); Q6_K int8
 //   supers                  of a group: Q4_K (d, dmin), Q6_K d, float16, for each of 16 rows
 //
-// Bits are kept; the size is that of the file, Q4_K 2.8 % more. F32 keeps its rows as they are.
+// Bits are kept; the size is that of the file, Q4_K 2.8 % more. The other types keep their rows as they are in the file, and run on the plain
+// kernels (cuda/kernels/formats.cuh).
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 

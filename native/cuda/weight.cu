@@ -35,8 +35,8 @@ __device__ void pack_scales(const FileRows& rows, int panel, int chunk, int lane
     const bool inside = row < rows.count && k < rows.cols;
     if constexpr (type == DType::Q4_K) {
       const uint8_t* packed = from + k / 256 * 144 + 4;
-      scales[block * 32 + pair * 2] = inside ? file_scale_q4_k(packed, k % 256 / 32) : 0;
-      scales[block * 32 + pair * 2 + 1] = inside ? file_min_q4_k(packed, k % 256 / 32) : 0;
+      scales[block * 32 + pair * 2] = inside ? quant::scale_of_32(packed, k % 256 / 32) : 0;
+      scales[block * 32 + pair * 2 + 1] = inside ? quant::min_of_32(packed, k % 256 / 32) : 0;
     } else if constexpr (type == DType::Q6_K) {
       scales[block * 16 + pair] = inside ? from[k / 256 * 210 + 192 + k % 256 / 16] : 0;
     } else {
@@ -110,7 +110,7 @@ std::unique_ptr<DeviceWeight> create_weight(DType type, Compute compute, int row
   weight->compute = compute;
   weight->rows = rows;
   weight->cols = cols;
-  weight->stride = is_packed(type) ? packed_panel_bytes(type, cols) : int64_t(cols) * info(type).bytes;
+  weight->stride = is_packed(type) ? packed_panel_bytes(type, cols) : int64_t(cols) / info(type).block * info(type).bytes;
   weight->bytes = static_cast<size_t>(weight->stride) * (is_packed(type) ? panels_of(rows) : rows);
   weight->data = std::make_unique<DeviceBuffer>(weight->bytes);
   return weight;

@@ -4,7 +4,7 @@
 
 namespace kvasir::cuda {
 
-// What kernels see: packed panels of 16 rows, or (F32) rows as they are in the file.
+// What kernels see: packed panels of 16 rows, or rows as they are in the file.
 struct WeightView {
   const uint8_t* data;
   int64_t stride;  // bytes from a panel, or a row, to the next

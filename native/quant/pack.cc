@@ -1,119 +1,103 @@
 #include "quant/pack.h"
 
+#include <iterator>
+
+#include "quant/blocks.h"
+
 namespace kvasir::quant {
 namespace {
 
-// The levels of 32 k of one row, one a byte.
-struct Levels {
-  uint8_t u[kBlock];
-};
-
-// The file's blocks. `sub` counts the blocks of 32 within a block of the file.
-Levels read_q8_0(const uint8_t* file) {
-  Levels levels;
-  for (int k = 0; k < kBlock; ++k) levels.u[k] = file[2 + k] ^ 0x80;
-  return levels;
+// What 256 k of 16 rows take.
+constexpr int packed_bytes(DType type) {
+  const Sections size = sections(type);
+  return kSuperBlock / kBlock * (size.quants() + size.scales) + size.supers;
 }
-
-void read_nibbles(const uint8_t* qs, Levels& levels) {
-  for (int k = 0; k < 16; ++k) {
-    levels.u[k] = qs[k] & 15;
-    levels.u[k + 16] = qs[k] >> 4;
+constexpr int file_bytes(DType type) {
+  return kPanelRows * kSuperBlock / info(type).block * info(type).bytes;
+}
+constexpr bool keeps_size(DType type) {
+  return !is_quantized(type) || type == DType::Q4_K || packed_bytes(type) == file_bytes(type);
+}
+static_assert([] {
+  for (size_t type = 0; type < std::size(kDTypes); ++type) {
+    if (!keeps_size(static_cast<DType>(type))) return false;
   }
-}
+  return true;
+}());
 
-Levels read_q4_0(const uint8_t* file) {
-  Levels levels;
-  read_nibbles(file + 2, levels);
-  return levels;
-}
-
-Levels read_q5_0(const uint8_t* file) {
-  Levels levels;
-  read_nibbles(file + 6, levels);
-  for (int k = 0; k < kBlock; ++k) levels.u[k] |= static_cast<uint8_t>(((file[2 + k / 8] >> (k % 8)) & 1) << 4);
-  return levels;
-}
-
-Levels read_q4_k(const uint8_t* file, int sub) {
-  Levels levels;
-  const uint8_t* qs = file + 16 + (sub / 2) * 32;
-  for (int k = 0; k < kBlock; ++k) levels.u[k] = (qs[k] >> (4 * (sub % 2))) & 15;
-  return levels;
-}
-
-Levels read_q6_k(const uint8_t* file, int sub) {
-  Levels levels;
-  const int half = sub / 4, quarter = sub % 4;
-  const uint8_t *ql = file + half * 64 + (quarter % 2) * 32, *qh = file + 128 + half * 32;
-  for (int k = 0; k < kBlock; ++k) {
-    levels.u[k] = static_cast<uint8_t>(((ql[k] >> (4 * (quarter / 2))) & 15) | (((qh[k] >> (2 * quarter)) & 3) << 4));
-  }
-  return levels;
-}
-
-// The 6-bit scale and min of Q4_K, eight of each in 12 bytes.
-void read_q4_k_scale(const uint8_t* packed, int sub, uint8_t* scale, uint8_t* min) {
-  if (sub < 4) {
-    *scale = packed[sub] & 63;
-    *min = packed[sub + 4] & 63;
-  } else {
-    *scale = static_cast<uint8_t>((packed[sub + 4] & 15) | ((packed[sub - 4] >> 6) << 4));
-    *min = static_cast<uint8_t>((packed[sub + 4] >> 4) | ((packed[sub] >> 6) << 4));
-  }
+// Puts the bits of a level into their section of a block, which has `bits` vectors.
+template <int bits>
+void put(int k, int row, int value, uint8_t* section) {
+  const int group = k / 4, vector = bits == 4 ? group % 4 : group * bits / 8, shift = bits == 4 ? group / 4 * 4 : group * bits % 8;
+  section[vector * 64 + row * 4 + k % 4] |= static_cast<uint8_t>(value << shift);
 }
 
 // Writes a row's levels of one block into the quants section, which is zero.
-void put_levels(DType type, const Levels& levels, int row, uint8_t* quants) {
+template <DType type>
+void put_levels(const uint8_t* file, int first, int row, uint8_t* quants) {
+  constexpr Sections size = sections(type);
   for (int k = 0; k < kBlock; ++k) {
-    const int group = k / 4, place = row * 4 + k % 4, u = levels.u[k];
-    if (type == DType::Q8_0) {
-      quants[group * 64 + place] = static_cast<uint8_t>(u);
-      continue;
-    }
-    quants[(group % 4) * 64 + place] |= static_cast<uint8_t>((u & 15) << (group < 4 ? 0 : 4));
-    if (type == DType::Q5_0) quants[256 + place] |= static_cast<uint8_t>((u >> 4) << group);
-    if (type == DType::Q6_K) quants[256 + (group / 4) * 64 + place] |= static_cast<uint8_t>((u >> 4) << (2 * (group % 4)));
+    const int u = level<type>(file, first + k);
+    put<size.low>(k, row, u & ((1 << size.low) - 1), quants);
+    if constexpr (size.high > 0) put<size.high>(k, row, u >> size.low, quants + 64 * size.low);
   }
 }
 
-Levels read_levels(DType type, const uint8_t* file, int sub) {
-  switch (type) {
-    case DType::Q8_0:
-      return read_q8_0(file);
-    case DType::Q4_0:
-      return read_q4_0(file);
-    case DType::Q5_0:
-      return read_q5_0(file);
-    case DType::Q4_K:
-      return read_q4_k(file, sub);
-    default:
-      return read_q6_k(file, sub);
-  }
+// A pair of 6-bit numbers: the lower bits in a byte, the upper ones in a word that all pairs of a super-block share.
+void put_pair(int first, int second, int sub, uint8_t* low, uint8_t* word) {
+  *low = static_cast<uint8_t>((first & 15) | (second & 15) << 4);
+  word[sub / 2] |= static_cast<uint8_t>((first >> 4 | second >> 4 << 2) << (sub % 2 * 4));
 }
 
-void put_scales(DType type, const uint8_t* file, int sub, int row, uint8_t* scales, uint8_t* supers) {
-  if (type == DType::Q4_K) {
-    read_q4_k_scale(file + 4, sub, scales + row, scales + 16 + row);
-    std::memcpy(supers + 2 * row, file, 2);
-    std::memcpy(supers + 32 + 2 * row, file + 2, 2);
-  } else if (type == DType::Q6_K) {
-    scales[row] = file[192 + 2 * sub];
-    scales[16 + row] = file[192 + 2 * sub + 1];
-    std::memcpy(supers + 2 * row, file + 208, 2);
-  } else {
+// A row's scales of one block.
+template <DType type>
+void put_scales(const uint8_t* file, int sub, int row, uint8_t* scales, uint8_t* supers) {
+  if constexpr (type == DType::Q4_K) {
+    scales[row] = static_cast<uint8_t>(scale_of_32(file + 4, sub));
+    scales[16 + row] = static_cast<uint8_t>(min_of_32(file + 4, sub));
+  } else if constexpr (type == DType::Q5_K) {
+    put_pair(scale_of_32(file + 4, sub), min_of_32(file + 4, sub), sub, scales + row, supers + 64 + 4 * row);
+  } else if constexpr (type == DType::Q3_K) {
+    put_pair(scale_of_16(file + 96, 2 * sub), scale_of_16(file + 96, 2 * sub + 1), sub, scales + row, supers + 32 + 4 * row);
+  } else if constexpr (type == DType::Q2_K || type == DType::Q6_K) {
+    const uint8_t* packed = file + (type == DType::Q6_K ? 192 : 0);
+    scales[row] = packed[2 * sub];
+    scales[16 + row] = packed[2 * sub + 1];
+  } else if constexpr (type == DType::MXFP4) {
+    scales[row] = file[0];
+  } else if constexpr (type != DType::IQ4_XS) {
     std::memcpy(scales + 2 * row, file, 2);
+    if constexpr (type == DType::Q4_1 || type == DType::Q5_1) std::memcpy(scales + 32 + 2 * row, file + 2, 2);
   }
 }
 
-void pack_row(DType type, int cols, const uint8_t* file, int row, uint8_t* panel) {
-  const Sections size = kSections[static_cast<int>(type)];
-  const int blocks = cols / kBlock, subs = info(type).block / kBlock;
-  uint8_t *scales = panel + size_t(blocks) * size.quants, *supers = scales + size_t(blocks) * size.scales;
+// What a row has once for a super-block, but for the words of put_pair.
+template <DType type>
+void put_supers(const uint8_t* file, int row, uint8_t* supers) {
+  constexpr int d = type == DType::Q2_K ? 80 : type == DType::Q3_K ? 108 : type == DType::Q6_K ? 208 : 0;
+  std::memcpy(supers + 2 * row, file + d, 2);
+  if constexpr (type == DType::Q2_K || type == DType::Q4_K || type == DType::Q5_K) std::memcpy(supers + 32 + 2 * row, file + d + 2, 2);
+  if constexpr (type == DType::IQ4_XS) {
+    std::memcpy(supers + 32 + 4 * row, file + 4, 4);
+    std::memcpy(supers + 96 + 2 * row, file + 2, 2);
+  }
+}
+
+template <DType type>
+void pack_row(int cols, const uint8_t* file, int row, uint8_t* panel) {
+  constexpr Sections size = sections(type);
+  constexpr int subs = info(type).block / kBlock;
+  const int blocks = cols / kBlock;
+  uint8_t *scales = panel + size_t(blocks) * size.quants(), *supers = scales + size_t(blocks) * size.scales;
   for (int block = 0; block < blocks; ++block) {
+    const int sub = block % subs;
     const uint8_t* from = file + size_t(block / subs) * info(type).bytes;
-    put_levels(type, read_levels(type, from, block % subs), row, panel + size_t(block) * size.quants);
-    put_scales(type, from, block % subs, row, scales + size_t(block) * size.scales, supers + size_t(block / subs) * size.supers);
+    uint8_t* super = supers + size_t(block / subs) * size.supers;
+    put_levels<type>(from, sub * kBlock, row, panel + size_t(block) * size.quants());
+    put_scales<type>(from, sub, row, scales + size_t(block) * size.scales, super);
+    if constexpr (size.supers > 0) {
+      if (sub == 0) put_supers<type>(from, row, super);
+    }
   }
 }
 
@@ -129,8 +113,8 @@ void pack_dense(int cols, const uint8_t* file_rows, int rows, uint8_t* panel) {
 }  // namespace
 
 size_t panel_bytes(DType type, int cols) {
-  const Sections size = kSections[static_cast<int>(type)];
-  const size_t bytes = is_quantized(type) ? size_t(cols / kBlock) * (size.quants + size.scales) + size_t(cols / kSuperBlock) * size.supers
+  const Sections size = sections(type);
+  const size_t bytes = is_quantized(type) ? size_t(cols / kBlock) * (size.quants() + size.scales) + size_t(cols / kSuperBlock) * size.supers
                                           : size_t(cols) * kPanelRows * info(type).bytes;
   return (bytes + 63) / 64 * 64;
 }
@@ -140,7 +124,11 @@ void pack_panel(DType type, int cols, const uint8_t* file_rows, int rows, uint8_
   if (type == DType::F32) return pack_dense<uint32_t>(cols, file_rows, rows, panel);
   if (!is_quantized(type)) return pack_dense<uint16_t>(cols, file_rows, rows, panel);
   const size_t stride = size_t(cols) / info(type).block * info(type).bytes;
-  for (int row = 0; row < rows; ++row) pack_row(type, cols, file_rows + row * stride, row, panel);
+  with_type(type, [&](auto constant) {
+    if constexpr (is_quantized(constant)) {
+      for (int row = 0; row < rows; ++row) pack_row<constant>(cols, file_rows + row * stride, row, panel);
+    }
+  });
 }
 
 }  // namespace kvasir::quant

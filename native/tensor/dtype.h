@@ -3,10 +3,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 namespace kvasir {
 
-enum class DType : uint8_t { F32, F16, BF16, Q8_0, Q4_0, Q5_0, Q4_K, Q6_K };
+enum class DType : uint8_t { F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4 };
 
 struct DTypeInfo {
   const char* name;
@@ -14,14 +15,55 @@ struct DTypeInfo {
   int bytes;  // bytes of one block in the file
 };
 
-inline constexpr DTypeInfo kDTypes[] = {{"F32", 1, 4},    {"F16", 1, 2},    {"BF16", 1, 2},     {"Q8_0", 32, 34},
-                                        {"Q4_0", 32, 18}, {"Q5_0", 32, 22}, {"Q4_K", 256, 144}, {"Q6_K", 256, 210}};
+inline constexpr DTypeInfo kDTypes[] = {{"F32", 1, 4},      {"F16", 1, 2},      {"BF16", 1, 2},       {"Q8_0", 32, 34},
+                                        {"Q4_0", 32, 18},   {"Q4_1", 32, 20},   {"Q5_0", 32, 22},     {"Q5_1", 32, 24},
+                                        {"Q2_K", 256, 84},  {"Q3_K", 256, 110}, {"Q4_K", 256, 144},   {"Q5_K", 256, 176},
+                                        {"Q6_K", 256, 210}, {"IQ4_NL", 32, 18}, {"IQ4_XS", 256, 136}, {"MXFP4", 32, 17}};
 
 inline constexpr const DTypeInfo& info(DType type) {
   return kDTypes[static_cast<int>(type)];
 }
 inline constexpr bool is_quantized(DType type) {
   return info(type).block > 1;
+}
+
+// Calls f with the type as a constant (std::integral_constant).
+template <class Function>
+auto with_type(DType type, const Function& f) {
+  switch (type) {
+    case DType::F32:
+      return f(std::integral_constant<DType, DType::F32>());
+    case DType::F16:
+      return f(std::integral_constant<DType, DType::F16>());
+    case DType::BF16:
+      return f(std::integral_constant<DType, DType::BF16>());
+    case DType::Q8_0:
+      return f(std::integral_constant<DType, DType::Q8_0>());
+    case DType::Q4_0:
+      return f(std::integral_constant<DType, DType::Q4_0>());
+    case DType::Q4_1:
+      return f(std::integral_constant<DType, DType::Q4_1>());
+    case DType::Q5_0:
+      return f(std::integral_constant<DType, DType::Q5_0>());
+    case DType::Q5_1:
+      return f(std::integral_constant<DType, DType::Q5_1>());
+    case DType::Q2_K:
+      return f(std::integral_constant<DType, DType::Q2_K>());
+    case DType::Q3_K:
+      return f(std::integral_constant<DType, DType::Q3_K>());
+    case DType::Q4_K:
+      return f(std::integral_constant<DType, DType::Q4_K>());
+    case DType::Q5_K:
+      return f(std::integral_constant<DType, DType::Q5_K>());
+    case DType::Q6_K:
+      return f(std::integral_constant<DType, DType::Q6_K>());
+    case DType::IQ4_NL:
+      return f(std::integral_constant<DType, DType::IQ4_NL>());
+    case DType::IQ4_XS:
+      return f(std::integral_constant<DType, DType::IQ4_XS>());
+    default:
+      return f(std::integral_constant<DType, DType::MXFP4>());
+  }
 }
 
 // bfloat16 is the upper half of a float32.

@@ -44,3 +44,18 @@ describe.each(Object.keys(BLOCKS) as WeightType[])("embed %s", (type) => {
     expect(() => op("embed", VARIANTS[0]!, { ...args, step })).not.toThrow();
   });
 });
+
+it("MXFP4: each of its values at each of its scales", () => {
+  const table = new Uint8Array(256 * 17);
+  for (let e = 0; e < 256; e++) {
+    table[e * 17] = e;
+    for (let i = 0; i < 16; i++) table[e * 17 + 1 + i] = i | ((15 - i) << 4);
+  }
+  const tokens = Int32Array.from({ length: 256 }, (_, e) => e);
+  for (const variant of VARIANTS) {
+    const y = emptyMatrix(256, 32, 0);
+    op("embed", variant, { type: "MXFP4", table, rows: 256, cols: 32, step: { qIndptr: Int32Array.of(0, 256), tokens }, scale: 1, y });
+    // -0 is 0, one NaN is another
+    expect(Array.from(gathered(y, 32), (v) => v + 0)).toEqual(Array.from(dequantize("MXFP4", table), (v) => Math.fround(v) + 0));
+  }
+});

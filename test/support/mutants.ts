@@ -1,4 +1,4 @@
-import type { FileBytes } from "./files.ts";
+import type { FileBytes, GgufInput } from "./files.ts";
 
 /**
  * Broken files by seed: three quarters have one to three of their numbers replaced by values at the edges of integer types, the others
@@ -52,6 +52,27 @@ export function mutate({ bytes, fields }: FileBytes, seed: number): Buffer {
   return kind < 18 ? flipBytes(mutant, random) : cut(mutant, fields, random);
 }
 
+/** A GGUF with a metadata entry or a tensor gone, renamed, of another type, or twice. */
+export function mutateInput({ metadata, tensors = [] }: GgufInput, random: (bound: number) => number): GgufInput {
+  const entries = Object.entries(metadata);
+  const index = random(entries.length);
+  const [key, value] = entries[index]!;
+  const others = Object.fromEntries(entries.filter((_, i) => i !== index));
+  const place = random(tensors.length);
+  const tensor = tensors[place]!;
+  const rest = tensors.filter((_, i) => i !== place);
+  const changed: (() => GgufInput)[] = [
+    () => ({ metadata: others, tensors }),
+    () => ({ metadata: { ...others, [`${key}?`]: value }, tensors }),
+    () => ({ metadata: { ...others, [key]: ["text", -1.5, true, [], [""], [1, 2, 3]][random(6)]! }, tensors }),
+    () => ({ metadata, tensors: rest }),
+    () => ({ metadata, tensors: [...rest, { ...tensor, name: `${tensor.name}?` }] }),
+    () => ({ metadata, tensors: [...tensors, tensor] }),
+    () => ({ metadata, tensors: [...rest, { ...tensor, shape: tensor.shape.toReversed() }] }),
+  ];
+  return changed[random(changed.length)]!();
+}
+
 /** A mutant of a safetensors file: numbers and strings of its header, its length, bytes anywhere, cuts. */
 export function mutateSafetensors(bytes: Buffer, seed: number): Buffer {
   const random = randomIntegers(seed);
@@ -70,7 +91,7 @@ export function mutateSafetensors(bytes: Buffer, seed: number): Buffer {
   return kind < 18 ? flipBytes(Buffer.from(bytes), random) : cut(bytes, fields, random);
 }
 
-/** JSON text with one to three of its values replaced. */
+/** JSON text with one to three of its values replaced: mostly those of keys, sometimes a key or a sign. */
 export function mutateJson(text: string, random: (bound: number) => number): string {
   const replacements = [
     ...EDGES.map(String),
@@ -88,10 +109,14 @@ export function mutateJson(text: string, random: (bound: number) => number): str
     '"Q4_K"',
     "true",
     "[[[[[",
+    "[".repeat(20_000),
+    `[${"0,".repeat(50_000)}0]`,
+    '"\\u0000"',
   ];
   let mutant = text;
   for (let i = random(3); i >= 0; i--) {
-    const values = [...mutant.matchAll(/"[^"]*"|-?[0-9.]+|[{}[\],:]/g)];
+    const anything = random(4) === 0;
+    const values = [...mutant.matchAll(anything ? /"[^"]*"|-?[0-9.]+|[{}[\],:]/g : /(?<=:)("[^"]*"|-?[0-9.]+|true|false|null)/g)];
     const value = values[random(values.length)];
     if (value === undefined) break;
     const replacement = replacements[random(replacements.length)]!;

@@ -1,7 +1,13 @@
 /** A float64 reference for the ops: number formats of weights and caches written from ggml's and IEEE's definitions, seeded random data. */
 
 /** A weight's element type, as in lib/model/spec.ts. */
-export type WeightType = "F32" | "F16" | "BF16" | "Q8_0" | "Q4_0" | "Q5_0" | "Q4_K" | "Q6_K";
+export type WeightType = "F32" | "F16" | "BF16" | QuantizedType;
+
+/** Those with blocks. */
+export type QuantizedType =
+  | ("Q8_0" | "Q4_0" | "Q4_1" | "Q5_0" | "Q5_1")
+  | ("Q2_K" | "Q3_K" | "Q4_K" | "Q5_K" | "Q6_K")
+  | ("IQ4_NL" | "IQ4_XS" | "MXFP4");
 
 /** Elements and bytes of one block in the file. */
 export const BLOCKS: Record<WeightType, { elements: number; bytes: number }> = {
@@ -10,9 +16,17 @@ export const BLOCKS: Record<WeightType, { elements: number; bytes: number }> = {
   BF16: { elements: 1, bytes: 2 },
   Q8_0: { elements: 32, bytes: 34 },
   Q4_0: { elements: 32, bytes: 18 },
+  Q4_1: { elements: 32, bytes: 20 },
   Q5_0: { elements: 32, bytes: 22 },
+  Q5_1: { elements: 32, bytes: 24 },
+  Q2_K: { elements: 256, bytes: 84 },
+  Q3_K: { elements: 256, bytes: 110 },
   Q4_K: { elements: 256, bytes: 144 },
+  Q5_K: { elements: 256, bytes: 176 },
   Q6_K: { elements: 256, bytes: 210 },
+  IQ4_NL: { elements: 32, bytes: 18 },
+  IQ4_XS: { elements: 256, bytes: 136 },
+  MXFP4: { elements: 32, bytes: 17 },
 };
 
 /** Seeded random numbers (mulberry32). */
@@ -89,6 +103,42 @@ type Dequantize = (block: DataView, out: (index: number, value: number) => void)
 
 const half = (block: DataView, at: number) => fromHalf(block.getUint16(at, true));
 
+/** 32 nibbles from byte `at` on: those of i and i + 16 in one byte. */
+function nibbles(block: DataView, at: number, use: (index: number, q: number) => void): void {
+  for (let i = 0; i < 16; i++) {
+    use(i, block.getUint8(at + i) & 15);
+    use(i + 16, block.getUint8(at + i) >> 4);
+  }
+}
+
+/** 2 bits of element e of 256: each 128 elements have 32 bytes, and in one byte elements 32 apart. */
+function twoBits(block: DataView, at: number, e: number): number {
+  return (block.getUint8(at + 32 * (e >> 7) + (e & 31)) >> (2 * ((e >> 5) & 3))) & 3;
+}
+
+/** Q4_K and Q5_K: 8 times 32 elements with a scale and a min, 6 bits each, nibbles from byte `at` on and a fifth bit. */
+function fourOrFiveBits(b: DataView, at: number, fifth: (element: number) => number, out: (index: number, value: number) => void): void {
+  const s = (j: number) => b.getUint8(4 + j);
+  for (let j = 0; j < 8; j++) {
+    const scale = j < 4 ? s(j) & 63 : (s(j + 4) & 15) + 16 * (s(j - 4) >> 6);
+    const min = j < 4 ? s(j + 4) & 63 : (s(j + 4) >> 4) + 16 * (s(j) >> 6);
+    for (let i = 0; i < 32; i++) {
+      const q = ((b.getUint8(at + 32 * (j >> 1) + i) >> (4 * (j & 1))) & 15) + 16 * fifth(32 * j + i);
+      out(32 * j + i, half(b, 0) * scale * q - half(b, 2) * min);
+    }
+  }
+}
+
+/** What the levels of IQ4_NL and IQ4_XS stand for. */
+const IQ4 = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+/** A number of 1 sign, 2 exponent (bias 1) and 1 mantissa bits: OCP Microscaling Formats 1.0, 5.3.3. */
+function e2m1(bits: number): number {
+  const exponent = (bits >> 1) & 3;
+  const size = exponent === 0 ? (bits & 1) / 2 : (1 + (bits & 1) / 2) * 2 ** (exponent - 1);
+  return bits & 8 ? -size : size;
+}
+
 const dequantizers: Record<WeightType, Dequantize> = {
   F32: (b, out) => out(0, b.getFloat32(0, true)),
   F16: (b, out) => out(0, half(b, 0)),
@@ -100,31 +150,27 @@ const dequantizers: Record<WeightType, Dequantize> = {
   Q8_0: (b, out) => {
     for (let i = 0; i < 32; i++) out(i, half(b, 0) * b.getInt8(2 + i));
   },
-  Q4_0: (b, out) => {
-    for (let i = 0; i < 16; i++) {
-      out(i, half(b, 0) * ((b.getUint8(2 + i) & 15) - 8));
-      out(i + 16, half(b, 0) * ((b.getUint8(2 + i) >> 4) - 8));
+  Q4_0: (b, out) => nibbles(b, 2, (i, q) => out(i, half(b, 0) * (q - 8))),
+  Q4_1: (b, out) => nibbles(b, 4, (i, q) => out(i, half(b, 0) * q + half(b, 2))),
+  Q5_0: (b, out) => nibbles(b, 6, (i, q) => out(i, half(b, 0) * (q + 16 * ((b.getUint32(2, true) >>> i) & 1) - 16))),
+  Q5_1: (b, out) => nibbles(b, 8, (i, q) => out(i, half(b, 0) * (q + 16 * ((b.getUint32(4, true) >>> i) & 1)) + half(b, 2))),
+  Q2_K: (b, out) => {
+    for (let e = 0; e < 256; e++) {
+      const scale = b.getUint8(e >> 4);
+      out(e, half(b, 80) * (scale & 15) * twoBits(b, 16, e) - half(b, 82) * (scale >> 4));
     }
   },
-  Q5_0: (b, out) => {
-    const high = b.getUint32(2, true);
-    for (let i = 0; i < 16; i++) {
-      const q = b.getUint8(6 + i);
-      out(i, half(b, 0) * ((q & 15) + 16 * ((high >>> i) & 1) - 16));
-      out(i + 16, half(b, 0) * ((q >> 4) + 16 * ((high >>> (i + 16)) & 1) - 16));
+  Q3_K: (b, out) => {
+    for (let e = 0; e < 256; e++) {
+      const j = e >> 4; // 16 scales: their lower halves in 8 bytes, (j, j + 8) in one, their upper bits in 4, (j, j + 4, ...) in one
+      const low = (b.getUint8(96 + (j % 8)) >> (j < 8 ? 0 : 4)) & 15;
+      const scale = low + 16 * ((b.getUint8(104 + (j % 4)) >> (2 * (j >> 2))) & 3) - 32;
+      const high = (b.getUint8(e & 31) >> (e >> 5)) & 1;
+      out(e, half(b, 108) * scale * (twoBits(b, 32, e) - (high === 1 ? 0 : 4)));
     }
   },
-  Q4_K: (b, out) => {
-    const s = (j: number) => b.getUint8(4 + j);
-    for (let j = 0; j < 8; j++) {
-      const scale = j < 4 ? s(j) & 63 : (s(j + 4) & 15) + 16 * (s(j - 4) >> 6);
-      const min = j < 4 ? s(j + 4) & 63 : (s(j + 4) >> 4) + 16 * (s(j) >> 6);
-      for (let i = 0; i < 32; i++) {
-        const q = (b.getUint8(16 + 32 * (j >> 1) + i) >> (4 * (j & 1))) & 15;
-        out(32 * j + i, half(b, 0) * scale * q - half(b, 2) * min);
-      }
-    }
-  },
+  Q4_K: (b, out) => fourOrFiveBits(b, 16, () => 0, out),
+  Q5_K: (b, out) => fourOrFiveBits(b, 48, (e) => (b.getUint8(16 + (e & 31)) >> (e >> 5)) & 1, out),
   Q6_K: (b, out) => {
     for (let e = 0; e < 256; e++) {
       const part = e >> 7; // each 128 elements have 64 bytes of low and 32 of high bits
@@ -133,6 +179,18 @@ const dequantizers: Record<WeightType, Dequantize> = {
       const high = (b.getUint8(128 + 32 * part + (e & 31)) >> (2 * quarter)) & 3;
       out(e, half(b, 208) * b.getInt8(192 + (e >> 4)) * (low + 16 * high - 32));
     }
+  },
+  IQ4_NL: (b, out) => nibbles(b, 2, (i, q) => out(i, half(b, 0) * IQ4[q]!)),
+  IQ4_XS: (b, out) => {
+    for (let j = 0; j < 8; j++) {
+      const low = (b.getUint8(4 + (j >> 1)) >> (4 * (j & 1))) & 15;
+      const scale = low + 16 * ((b.getUint16(2, true) >> (2 * j)) & 3) - 32;
+      nibbles(b, 8 + 16 * j, (i, q) => out(32 * j + i, half(b, 0) * scale * IQ4[q]!));
+    }
+  },
+  MXFP4: (b, out) => {
+    const e = b.getUint8(0);
+    nibbles(b, 1, (i, q) => out(i, (e === 255 ? Number.NaN : 2 ** (e - 127)) * e2m1(q)));
   },
 };
 
@@ -150,7 +208,22 @@ export function dequantize(type: WeightType, bytes: Uint8Array): Float64Array {
 }
 
 /** Places of the float16 scales of a block. */
-const SCALES: Partial<Record<WeightType, number[]>> = { Q8_0: [0], Q4_0: [0], Q5_0: [0], Q4_K: [0, 2], Q6_K: [208] };
+export const SCALES: Partial<Record<WeightType, readonly number[]>> = {
+  ...{ Q8_0: [0], Q4_0: [0], Q4_1: [0, 2], Q5_0: [0], Q5_1: [0, 2] },
+  ...{ Q2_K: [80, 82], Q3_K: [108], Q4_K: [0, 2], Q5_K: [0, 2], Q6_K: [208] },
+  ...{ IQ4_NL: [0], IQ4_XS: [0] },
+};
+
+/** Scales that make elements of about 1. */
+const SIZES: Partial<Record<WeightType, number>> = {
+  Q2_K: 0.02,
+  Q3_K: 0.01,
+  Q4_K: 0.001,
+  Q5_K: 0.001,
+  Q6_K: 0.001,
+  IQ4_XS: 0.001,
+  IQ4_NL: 0.01,
+};
 
 /** A random matrix in the file's layout: every bit pattern of levels, scales that make elements of about 1. */
 export function randomWeight(type: WeightType, rows: number, cols: number, random: Random): Uint8Array {
@@ -162,8 +235,8 @@ export function randomWeight(type: WeightType, rows: number, cols: number, rando
     if (type === "F32") view.setFloat32(at, random.normal(), true);
     if (type === "F16") view.setUint16(at, toHalf(roundHalf(random.normal())), true);
     if (type === "BF16") view.setUint16(at, ((random.int(2) << 15) | (120 << 7)) + random.int(1024), true);
-    const size = type === "Q4_K" || type === "Q6_K" ? 0.001 : 0.02;
-    for (const place of SCALES[type] ?? []) view.setUint16(at + place, toHalf(roundHalf(random.normal() * size)), true);
+    if (type === "MXFP4") bytes[at] = 121 + random.int(8);
+    for (const place of SCALES[type] ?? []) view.setUint16(at + place, toHalf(roundHalf(random.normal() * (SIZES[type] ?? 0.02))), true);
   }
   return bytes;
 }

@@ -2,8 +2,9 @@
 #include "ops/embed.h"
 
 #include "cpu/kernels.h"
-#include "cpu/kernels/formats.h"
 #include "cpu/kernels/rows.h"
+#include "cpu/kernels/unpack.h"
+#include "cpu/packed_weight.h"
 
 namespace kvasir::cpu::KVASIR_ISA {
 namespace {

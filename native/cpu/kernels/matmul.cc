@@ -11,10 +11,11 @@
 
 #include "cpu/kernels.h"
 #include "cpu/kernels/activation.h"
-#include "cpu/kernels/formats.h"
 #include "cpu/kernels/rows.h"
 #include "cpu/kernels/tiles.h"
+#include "cpu/kernels/unpack.h"
 #include "cpu/memory.h"
+#include "cpu/packed_weight.h"
 
 namespace kvasir::cpu::KVASIR_ISA {
 namespace {
@@ -74,22 +75,26 @@ KVASIR_INLINE void dot_group(i32x16 (&dots)[R], const uint8_t* quants, const XBl
   for (int r = 0; r < R; ++r) dots[r] = F::dot(dots[r], levels, x[r * stride].levels + 4 * j);
 }
 
-// The part of a block that shares scale `part`: its groups of 4 k, then one multiply-add a row.
+// The part of a block that shares scale `part`: its groups of 4 k, then one multiply-add a row, and one for its min.
 template <class F, int R, int part>
 KVASIR_INLINE void add_part(f32x16 (&sums)[R], const uint8_t* quants, const Scales& scales, const XBlock* x, int64_t stride) {
+  const auto minus_sum = [&](int r) { return F::kScales == 1 ? x[r * stride].minus_sum : x[r * stride].minus_half_sums[part]; };
   i32x16 dots[R];
   for (int r = 0; r < R; ++r) {
-    const XBlock& block = x[r * stride];
     // Offsets are powers of two (or none): a broadcast load and a shift, where a product would go through a scalar register.
-    const i32x16 minus_sum = splat_i32(F::kScales == 1 ? block.minus_sum : block.minus_half_sums[part]);
-    dots[r] =
-        F::kDotOffset == 0 ? splat_i32(0) : shift_left_i32<std::countr_zero(static_cast<unsigned>(most(1, F::kDotOffset)))>(minus_sum);
+    dots[r] = F::kDotOffset == 0 ? splat_i32(0)
+                                 : shift_left_i32<std::countr_zero(static_cast<unsigned>(most(1, F::kDotOffset)))>(splat_i32(minus_sum(r)));
   }
   [&]<int... j>(std::integer_sequence<int, j...>) {
     (dot_group<F, R, part * 4 + j>(dots, quants, x, stride), ...);
   }
   (std::make_integer_sequence<int, 8 / F::kScales>());
   for (int r = 0; r < R; ++r) sums[r] = fma(to_f32(dots[r]), scales.scale[part] * splat(x[r * stride].scale), sums[r]);
+  if constexpr (F::kMin) {
+    for (int r = 0; r < R; ++r) {
+      sums[r] = fma(scales.min[part], splat(x[r * stride].scale * static_cast<float>(minus_sum(r))), sums[r]);
+    }
+  }
 }
 
 template <class F, int R>
@@ -104,12 +109,6 @@ void int8_tile(const Job& job, const Projection& out, const uint8_t* panel, int 
     const uint8_t* quants = from.quants + static_cast<int64_t>(block) * kQuantBytes<F>;
     add_part<F, R, 0>(sums, quants, scales, x + block, blocks);
     if constexpr (F::kScales == 2) add_part<F, R, 1>(sums, quants, scales, x + block, blocks);
-    if constexpr (F::kMin) {
-      for (int r = 0; r < R; ++r) {
-        const XBlock& b = x[block + r * static_cast<int64_t>(blocks)];
-        sums[r] = fma(scales.min, splat(b.scale * static_cast<float>(b.minus_sum)), sums[r]);
-      }
-    }
   }
   store_tile(sums, out, first_row, n);
 }

@@ -1,74 +1,64 @@
 #pragma once
-// The blocks of GGUF files, as they are in the file: levels and scales of one row (quant/pack.cc reads the same bytes on the host). Needed
-// once, for repacking.
+// The elements of a matrix in device memory, whatever its type: packed ones (cuda/packed.cuh), and those of the types that lie as they are in
+// the file (quant/blocks.h), which are decoded one by one.
 #include "cuda/packed.cuh"
+#include "quant/blocks.h"
 
 namespace kvasir::cuda {
-
-// The level of element k: biased to be positive, as cuda/packed.cuh keeps it.
-template <DType type>
-__device__ inline int file_level(const uint8_t* row, int k) {
-  if constexpr (type == DType::Q8_0) {
-    return (row[k / 32 * 34 + 2 + k % 32]) ^ 0x80;
-  } else if constexpr (type == DType::Q4_0) {
-    return row[k / 32 * 18 + 2 + k % 16] >> (k % 32 < 16 ? 0 : 4) & 15;
-  } else if constexpr (type == DType::Q5_0) {
-    const uint8_t* block = row + k / 32 * 22;
-    const int place = k % 32;
-    return (block[6 + place % 16] >> (place < 16 ? 0 : 4) & 15) | (block[2 + place / 8] >> place % 8 & 1) << 4;
-  } else if constexpr (type == DType::Q4_K) {
-    const int sub = k % 256 / 32;
-    return row[k / 256 * 144 + 16 + sub / 2 * 32 + k % 32] >> 4 * (sub % 2) & 15;
-  } else {
-    static_assert(type == DType::Q6_K);
-    const uint8_t* block = row + k / 256 * 210;
-    const int half = k % 256 / 128, quarter = k % 128 / 32, i = k % 32;
-    return (block[half * 64 + quarter % 2 * 32 + i] >> 4 * (quarter / 2) & 15) | (block[128 + half * 32 + i] >> 2 * quarter & 3) << 4;
-  }
-}
 
 __device__ inline uint16_t file_half(const uint8_t* bytes) {
   return static_cast<uint16_t>(bytes[0] | bytes[1] << 8);  // blocks are aligned to 2 bytes at most
 }
-
-// The scale and min of a Q4_K block's sub-block, 6 bits each.
-__device__ inline int file_scale_q4_k(const uint8_t* packed, int sub) {
-  return sub < 4 ? packed[sub] & 63 : (packed[sub + 4] & 15) | packed[sub - 4] >> 6 << 4;
-}
-__device__ inline int file_min_q4_k(const uint8_t* packed, int sub) {
-  return sub < 4 ? packed[sub + 4] & 63 : packed[sub + 4] >> 4 | packed[sub] >> 6 << 4;
+__device__ inline float file_float(const uint8_t* half) {
+  return half_bits(file_half(half));
 }
 
-// Calls f with the type as a constant.
-template <class Function>
-auto with_type(DType type, const Function& f) {
-  switch (type) {
-    case DType::F32:
-      return f(std::integral_constant<DType, DType::F32>());
-    case DType::F16:
-      return f(std::integral_constant<DType, DType::F16>());
-    case DType::BF16:
-      return f(std::integral_constant<DType, DType::BF16>());
-    case DType::Q8_0:
-      return f(std::integral_constant<DType, DType::Q8_0>());
-    case DType::Q4_0:
-      return f(std::integral_constant<DType, DType::Q4_0>());
-    case DType::Q5_0:
-      return f(std::integral_constant<DType, DType::Q5_0>());
-    case DType::Q4_K:
-      return f(std::integral_constant<DType, DType::Q4_K>());
-    default:
-      return f(std::integral_constant<DType, DType::Q6_K>());
+// The block of element k of a row.
+template <DType type>
+__device__ inline const uint8_t* file_block(const uint8_t* row, int k) {
+  constexpr DTypeInfo own = kDTypes[static_cast<int>(type)];
+  return row + int64_t(k / own.block) * own.bytes;
+}
+
+// The level of element k of a row: biased to be positive, as cuda/packed.cuh keeps it.
+template <DType type>
+__device__ inline int file_level(const uint8_t* row, int k) {
+  constexpr int block = kDTypes[static_cast<int>(type)].block;
+  return quant::level<type>(file_block<type>(row, k), k % block);
+}
+
+// Element k of a row, exactly dequantized: of a type that is not packed.
+template <DType type>
+__device__ inline float file_element(const uint8_t* row, int k) {
+  const uint8_t* block = file_block<type>(row, k);
+  const int level = file_level<type>(row, k), sub = k % 256 / 32, half_sub = k % 256 / 16;
+  if constexpr (type == DType::Q4_1 || type == DType::Q5_1) {
+    return file_float(block) * level + file_float(block + 2);
+  } else if constexpr (type == DType::Q2_K) {
+    return file_float(block + 80) * (block[half_sub] & 15) * level - file_float(block + 82) * (block[half_sub] >> 4);
+  } else if constexpr (type == DType::Q3_K) {
+    return file_float(block + 108) * (quant::scale_of_16(block + 96, half_sub) - 32) * (level - 4);
+  } else if constexpr (type == DType::Q5_K) {
+    return file_float(block) * quant::scale_of_32(block + 4, sub) * level - file_float(block + 2) * quant::min_of_32(block + 4, sub);
+  } else if constexpr (type == DType::MXFP4) {
+    constexpr quant::Values values = quant::kE2m1;  // twice the elements
+    return block[0] == 255 ? __uint_as_float(0x7fc00000u) : ldexpf(values.of[level] - quant::kE2m1Offset, block[0] - 128);
+  } else {
+    constexpr quant::Values values = quant::kIq4;
+    const int scale = type == DType::IQ4_XS ? quant::scale_of_iq4_xs(block, sub) - 32 : 1;
+    return file_float(block) * scale * (values.of[level] - quant::kIq4Offset);
   }
 }
 
-// Element k of a row of the matrix, whatever the layout.
+// Element k of a row of the matrix.
 template <DType type>
 __device__ inline float element(const WeightView& weight, int row, int k) {
-  if constexpr (type == DType::F32) {
+  if constexpr (is_packed(type)) {
+    return packed_element<type>(weight.data + row / kPanelRows * weight.stride, row % kPanelRows, k);
+  } else if constexpr (type == DType::F32) {
     return reinterpret_cast<const float*>(weight.data + row * weight.stride)[k];
   } else {
-    return packed_element<type>(weight.data + row / kPanelRows * weight.stride, row % kPanelRows, k);
+    return file_element<type>(weight.data + row * weight.stride, k);
   }
 }
 

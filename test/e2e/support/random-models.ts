@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import type { EngineOptions } from "../../../lib/api/options.ts";
-import { writeGguf } from "../../support/files.ts";
+import { type GgufInput, writeGguf } from "../../support/files.ts";
 import { ggufModel, huggingFaceTensors, type ModelShape, TINY } from "../../support/models.ts";
-import { dequantize, fromHalf, Random, randomWeight, roundHalf, toHalf, type WeightType } from "../../support/reference.ts";
+import { BLOCKS, dequantize, fromHalf, Random, randomWeight, roundHalf, SCALES, toHalf, type WeightType } from "../../support/reference.ts";
 import type { ReferenceWeights } from "../../support/reference-model.ts";
 
 /** Random models with quantized weights, as GGUF files without a tokenizer. */
@@ -21,13 +21,9 @@ export function cacheFor({ layers, kvHeads, headSize }: ModelShape, tokens: numb
   return layers * kvHeads * headSize * 2 * tokens * (kvType === "f32" ? 4 : 2);
 }
 
-/** Float16 numbers of a block that scale its elements: their byte offsets. */
-const SCALES: Partial<Record<WeightType, number[]>> = { Q8_0: [0], Q4_0: [0], Q5_0: [0], Q4_K: [0, 2], Q6_K: [208] };
-const BLOCK_BYTES: Partial<Record<WeightType, number>> = { Q8_0: 34, Q4_0: 18, Q5_0: 22, Q4_K: 144, Q6_K: 210 };
-
 /** A mix of all types: matrix i has the i-th that its columns allow. */
-const NARROW: readonly WeightType[] = ["Q8_0", "Q4_0", "Q5_0", "F16", "BF16"];
-const WIDE: readonly WeightType[] = ["Q4_K", "Q6_K", ...NARROW];
+const NARROW: readonly WeightType[] = ["Q8_0", "Q4_0", "Q5_0", "F16", "BF16", "Q4_1", "Q5_1", "IQ4_NL", "MXFP4"];
+const WIDE: readonly WeightType[] = ["Q4_K", "Q6_K", "Q2_K", "Q3_K", "Q5_K", "IQ4_XS", ...NARROW];
 
 /** Writes NAME.gguf; returns its path, and its weights by their Hugging Face names. */
 export async function writeQuantizedModel(
@@ -37,6 +33,13 @@ export async function writeQuantizedModel(
   type?: WeightType,
 ): Promise<{ path: string; weights: ReferenceWeights }> {
   const path = join(directory, `${name}.gguf`);
+  const { input, weights } = quantizedModel(shape, type);
+  await writeGguf(path, input);
+  return { path, weights };
+}
+
+/** A GGUF whose matrices are of one type or of all, and its weights by their Hugging Face names. */
+export function quantizedModel(shape: ModelShape, type?: WeightType): { input: GgufInput; weights: ReferenceWeights } {
   const model = ggufModel(shape);
   const names = huggingFaceTensors(shape).map((tensor) => tensor.name);
   const random = new Random(shape.vocabSize);
@@ -53,20 +56,20 @@ export async function writeQuantizedModel(
     weights.set(names[i]!, dequantize(chosen, data));
     return { ...tensor, type: chosen, data };
   });
-  await writeGguf(path, { metadata: model.metadata, tensors });
-  return { path, weights };
+  return { input: { metadata: model.metadata, tensors }, weights };
 }
 
 /** Elements of about 1, made smaller where blocks have scales, or by their exponents. */
 function scaled(type: WeightType, bytes: Uint8Array, factor: number): Uint8Array {
   const view = new DataView(bytes.buffer);
   const halves = (at: number): void => view.setUint16(at, toHalf(roundHalf(fromHalf(view.getUint16(at, true)) * factor)), true);
-  const exponent = Math.round(Math.log2(factor)) << 7;
-  const size = BLOCK_BYTES[type];
-  if (size !== undefined) {
-    for (let at = 0; at < bytes.length; at += size) for (const place of SCALES[type]!) halves(at + place);
-  } else if (type === "BF16") for (let at = 0; at < bytes.length; at += 2) view.setUint16(at, view.getUint16(at, true) + exponent, true);
-  else if (type === "F16") for (let at = 0; at < bytes.length; at += 2) halves(at);
-  else if (type === "F32") for (let at = 0; at < bytes.length; at += 4) view.setFloat32(at, view.getFloat32(at, true) * factor, true);
+  const exponent = Math.round(Math.log2(factor));
+  const { bytes: size } = BLOCKS[type];
+  for (let at = 0; at < bytes.length; at += size) {
+    if (type === "F32") view.setFloat32(at, view.getFloat32(at, true) * factor, true);
+    else if (type === "BF16") view.setUint16(at, view.getUint16(at, true) + (exponent << 7), true);
+    else if (type === "MXFP4") bytes[at] = bytes[at]! + exponent;
+    else for (const place of SCALES[type] ?? [0]) halves(at + place);
+  }
   return bytes;
 }

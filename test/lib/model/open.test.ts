@@ -306,7 +306,6 @@ describe("refusals", () => {
 
   test("features that are not computed, by key", async () => {
     const features = {
-      quantization_config: { quant_method: "awq" },
       attn_logit_softcapping: 50,
       final_logit_softcapping: 30,
       hidden_act: "gelu",
@@ -331,6 +330,22 @@ describe("refusals", () => {
       await expectError(openMetadata({ [`llama.${key}`]: value }), "UNSUPPORTED_MODEL", `llama.${key}`);
     await expectError(openMetadata({ "llama.attention.head_count_kv": [2, 1] }), "UNSUPPORTED_MODEL", "head_count_kv", "different sizes");
     expect((await openMetadata({ "llama.attention.head_count_kv": [2, 2] })).spec.layers[1]!.mixer.kvHeads).toBe(2);
+  });
+
+  test("weights that another program quantized, by the method and a tensor", async () => {
+    const refused = (settings: unknown, ...words: string[]) =>
+      expectError(openConfig({ quantization_config: settings }), "UNSUPPORTED_FORMAT", "quantization_config", ...words);
+    await refused({ bits: 4, group_size: 128, desc_act: false, damp_percent: 0.1, sym: true, quant_method: "gptq" }, '"gptq"', "BF16");
+    await refused({ quant_method: 7 }, "7");
+    await refused({}, "undefined");
+    await expectError(openConfig({ quantization_config: "awq" }), "FILE_INVALID", "quantization_config");
+    expect((await openConfig({ quantization_config: null })).tensors.length).toBeGreaterThan(0);
+    const weights = [{ name: "model.layers.0.mlp.up_proj.qweight", type: "I32", shape: [8, 2] }];
+    await writeJson(join(directory, "config.json"), { ...configOf(TINY), quantization_config: { quant_method: "awq" } });
+    await writeSafetensors(join(directory, "model.safetensors"), weights);
+    await expectError(openModel(directory), "UNSUPPORTED_FORMAT", '"awq"', "model.layers.0.mlp.up_proj.qweight", "I32");
+    await rm(join(directory, "model.safetensors"));
+    await expectError(openModel(directory), "UNSUPPORTED_FORMAT", '"awq"');
   });
 
   test("sizes out of range, by key", async () => {
@@ -373,6 +388,17 @@ describe("refusals", () => {
     await expectError(openModel(gguf), "UNSUPPORTED_MODEL", "blk.0.attn_sinks.weight");
     await writeGguf(gguf, { ...model, tensors: model.tensors.slice(1) });
     await expectError(openModel(gguf), "FILE_INVALID", "token_embd.weight is missing");
+  });
+
+  test("types of GGUF that are not read, by name and tensor", async () => {
+    const model = ggufModel({ ...TINY, hiddenSize: 256 });
+    for (const type of ["IQ2_XXS", "IQ3_S", "TQ1_0", "Q8_K", "F64"]) {
+      const tensors = model.tensors.map(({ name, shape, ...tensor }) =>
+        name === "blk.1.attn_q.weight" ? { name, shape, type } : { name, shape, ...tensor },
+      );
+      await writeGguf(gguf, { ...model, tensors });
+      await expectError(openModel(gguf), "UNSUPPORTED_FORMAT", '"blk.1.attn_q.weight"', `is ${type};`, "MXFP4");
+    }
   });
 
   test("rope_freqs.weight", async () => {

@@ -1,0 +1,56 @@
+#pragma once
+// A panel of weights (quant/pack.h) of any format, exactly dequantized: written once over the traits.
+#include <utility>
+
+#include "cpu/kernels/formats.h"
+
+namespace kvasir::cpu::KVASIR_ISA {
+
+template <class F>
+KVASIR_INLINE Panel sections(const uint8_t* panel, int cols) {
+  constexpr quant::Sections size = quant::sections(F::kType);
+  const int64_t blocks = cols / quant::kBlock;
+  return {panel, panel + blocks * size.quants(), panel + blocks * (size.quants() + size.scales)};
+}
+
+template <class F>
+inline constexpr int kQuantBytes = quant::sections(F::kType).quants();  // of a block
+template <class F>
+inline constexpr int kDenseBytes = 16 * kDTypes[static_cast<int>(F::kType)].bytes;  // of one k
+
+// The j-th 4 k of a block, exactly dequantized, as 4 vectors of 16 rows.
+template <class F, int j>
+KVASIR_INLINE void unpack_group(const uint8_t* quants, const Scales& scales, float* values) {
+  const u8x64 levels = F::template group<j>(quants);
+  constexpr int part = j * F::kScales / 8;
+  const f32x16 scale = scales.scale[part];
+  const auto value = [&](i32x16 level) {
+    if constexpr (F::kMin) return to_f32(level) * scale - scales.min[part];
+    return to_f32(level - splat_i32(F::kOffset)) * scale;
+  };
+  store(values, value(byte_of_lane<0>(levels)));
+  store(values + 16, value(byte_of_lane<1>(levels)));
+  store(values + 32, value(byte_of_lane<2>(levels)));
+  store(values + 48, value(byte_of_lane<3>(levels)));
+}
+
+// Elements k in [first, first + count) of a panel as float32 [count][16]. Both are multiples of 32 for a quantized format.
+template <class F>
+KVASIR_INLINE void unpack(const uint8_t* panel, int cols, int first, int count, float* tile) {
+  if constexpr (!is_quantized(F::kType)) {
+    for (int k = 0; k < count; ++k) store(tile + k * 16, F::load16(panel + static_cast<int64_t>(first + k) * kDenseBytes<F>));
+  } else {
+    const Panel from = sections<F>(panel, cols);
+    for (int block = 0; block < count / quant::kBlock; ++block) {
+      const int64_t place = first / quant::kBlock + block;
+      const Scales scales = F::scales(from, static_cast<int>(place));
+      const uint8_t* quants = from.quants + place * kQuantBytes<F>;
+      [&]<int... j>(std::integer_sequence<int, j...>) {
+        (unpack_group<F, j>(quants, scales, tile + block * 512 + j * 64), ...);
+      }
+      (std::make_integer_sequence<int, 8>());
+    }
+  }
+}
+
+}  // namespace kvasir::cpu::KVASIR_ISA

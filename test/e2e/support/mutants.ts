@@ -1,0 +1,176 @@
+import { execFile } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect } from "vitest";
+import { ERROR_CODES } from "../../../lib/errors.ts";
+import { type GgufInput, ggufBytes, type MetadataValue, safetensorsBytes, safetensorsHeader } from "../../support/files.ts";
+import { configOf, ggufModel, huggingFaceTensors, type ModelShape, TINY } from "../../support/models.ts";
+import { mutate, mutateInput, mutateJson, mutateSafetensors, randomIntegers } from "../../support/mutants.ts";
+import { partPath, writeSplitGguf } from "../../support/split.ts";
+import { LLAMA, quantizedModel, writeQuantizedModel } from "./random-models.ts";
+
+/** Models with broken files: written by seed, opened by a process of their own, and judged. */
+
+const SHAPE: ModelShape = { ...TINY, architecture: "gemma3", layers: 6 };
+
+/** What open-mutants.mjs says of a mutant. */
+interface Report {
+  name: string;
+  milliseconds: number;
+  /** Whether a request to a healthy model got the same tokens and log-probabilities meanwhile. */
+  unaffected: boolean;
+  code?: string;
+  message?: string;
+  crash?: string;
+  tokens?: number;
+  maxContext?: number;
+}
+
+/** Mutants that a process opens. A process dies of what hangs: a quarter of a second each is far more than they take. */
+const EACH_PROCESS = 250;
+const PROCESS_MS = 90_000;
+
+/** Writes a mutant by its seed as `path`, with an ending of its own. */
+type WriteMutant = (path: string, seed: number) => void | Promise<void>;
+
+/** Writes `count` mutants below a directory and opens them all. */
+export async function openMutants(directory: string, count: number, write: WriteMutant): Promise<Report[]> {
+  mkdirSync(directory);
+  const { path: healthy } = await writeQuantizedModel(directory, "healthy", LLAMA);
+  const reports: Report[] = [];
+  for (let first = 0; first < count; first += EACH_PROCESS) {
+    const models = join(directory, `from-${first}`);
+    mkdirSync(models);
+    for (let seed = first; seed < Math.min(count, first + EACH_PROCESS); seed++) await write(join(models, String(seed)), seed);
+    reports.push(...(await openAll(healthy, models)));
+  }
+  return reports;
+}
+
+function openAll(healthy: string, models: string): Promise<Report[]> {
+  const script = fileURLToPath(new URL("open-mutants.mjs", import.meta.url));
+  const index = fileURLToPath(new URL("../../../dist/index.js", import.meta.url));
+  const options = { timeout: PROCESS_MS, maxBuffer: 2 ** 26 };
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, [script, index, healthy, models], options, (error, stdout) => {
+      const lines = stdout.split("\n").filter((line) => line !== "");
+      if (error) reject(new Error(`the process died at the mutant after ${lines.at(-1) ?? "none"} of ${models}`, { cause: error }));
+      else resolve(lines.map((line) => JSON.parse(line) as Report));
+    });
+  });
+}
+
+/** What mutants are made of, and how many of a hundred open all the same, at least: few of an index.json. */
+export const MUTANTS: readonly { name: string; opened: number; write: () => WriteMutant }[] = [
+  { name: "GGUF", opened: 5, write: writeGgufMutant },
+  { name: "split GGUF", opened: 5, write: writeSplitMutant },
+  { name: "safetensors", opened: 5, write: () => writeHuggingFaceMutant("model.safetensors") },
+  { name: "config.json", opened: 1, write: () => writeHuggingFaceMutant("config.json") },
+  { name: "index.json", opened: 0, write: () => writeHuggingFaceMutant("model.safetensors.index.json") },
+];
+
+/** Each has a typed error or generates, within 2 s, and harms no other request. Returns how many of each there are. */
+export function expectHarmless(reports: Report[], count: number, leastOpened: number): string {
+  expect(reports).toHaveLength(count);
+  const typed = ERROR_CODES.filter((code) => code !== "INTERNAL");
+  const counts: Record<string, number> = { opened: 0 };
+  for (const report of reports) {
+    const works = report.tokens !== undefined && report.tokens === Math.min(4, report.maxContext! - 1);
+    if (!works) expect(typed, JSON.stringify(report)).toContain(report.code);
+    expect(report.milliseconds, JSON.stringify(report)).toBeLessThan(2000);
+    expect(report.unaffected, JSON.stringify(report)).toBe(true);
+    const outcome = report.code ?? "opened";
+    counts[outcome] = (counts[outcome] ?? 0) + 1;
+  }
+  // Both happen, or the mutants would show little.
+  expect(counts.opened).toBeGreaterThanOrEqual((count * leastOpened) / 100);
+  expect(counts.opened).toBeLessThan(count * 0.9);
+  const slowest = Math.max(...reports.map(({ milliseconds }) => milliseconds));
+  const outcomes = Object.entries(counts).map(([outcome, number]) => `${number} ${outcome}`);
+  return `${outcomes.join(", ")}; the slowest took ${slowest.toFixed(0)} ms`;
+}
+
+/** A byte-level vocabulary of the shape's size. */
+function tokenizerMetadata(): Record<string, MetadataValue> {
+  const tokens = Array.from({ length: SHAPE.vocabSize }, (_, id) => (id < 3 ? `<${id}>` : String.fromCharCode(62 + id)));
+  return {
+    "tokenizer.ggml.model": "gpt2",
+    "tokenizer.ggml.pre": "gpt-2",
+    "tokenizer.ggml.tokens": tokens,
+    "tokenizer.ggml.token_type": tokens.map((_, id) => (id < 3 ? 3 : 1)),
+    "tokenizer.ggml.merges": ["A B", "AB C"],
+    "tokenizer.ggml.bos_token_id": 1,
+    "tokenizer.ggml.eos_token_id": 2,
+  };
+}
+
+/** A third each: plain ones, ones with a tokenizer, whose worker reads the file again, and ones with weights of all types. */
+function ggufInputs(): GgufInput[] {
+  const plain = ggufModel(SHAPE);
+  return [plain, { ...plain, metadata: { ...plain.metadata, ...tokenizerMetadata() } }, quantizedModel(LLAMA).input];
+}
+
+/** GGUF files: bytes and numbers of most, of every tenth an entry or tensor as a whole. */
+function writeGgufMutant(): WriteMutant {
+  const inputs = ggufInputs();
+  const files = inputs.map(ggufBytes);
+  return (path, seed) => {
+    const whole = seed % 10 === 9;
+    const { bytes } = whole ? ggufBytes(mutateInput(inputs[seed % 3]!, randomIntegers(seed))) : { bytes: mutate(files[seed % 3]!, seed) };
+    writeFileSync(`${path}.gguf`, bytes);
+  };
+}
+
+/** A split GGUF, one of whose parts is a mutant. */
+function writeSplitMutant(): WriteMutant {
+  const input = ggufModel(SHAPE);
+  return async (path, seed) => {
+    const directory = `${path}.parts`;
+    mkdirSync(directory);
+    const count = 3;
+    await writeSplitGguf(directory, "model", input, count);
+    const part = seed % count;
+    const metadata = {
+      ...(part === 0 ? input.metadata : {}),
+      "split.no": part,
+      "split.count": count,
+      "split.tensors.count": input.tensors.length,
+    };
+    const each = Math.ceil(input.tensors.length / count);
+    const file = ggufBytes({ metadata, tensors: input.tensors.slice(part * each, (part + 1) * each) });
+    writeFileSync(partPath(directory, "model", part, count), mutate(file, seed));
+  };
+}
+
+/** What of a Hugging Face directory is broken. */
+type BrokenFile = "model.safetensors" | "config.json" | "model.safetensors.index.json";
+
+/** A Hugging Face directory one of whose files is a mutant. */
+function writeHuggingFaceMutant(broken: BrokenFile): WriteMutant {
+  const tensors = huggingFaceTensors(SHAPE);
+  const fileOf = (part: typeof tensors) =>
+    safetensorsBytes(
+      safetensorsHeader(part),
+      part.map(({ data }) => data!),
+    );
+  const bytes = fileOf(tensors);
+  const half = tensors.length >> 1;
+  const shards = [tensors.slice(0, half), tensors.slice(half)];
+  const nameOf = (shard: number) => `model-0000${shard + 1}-of-00002.safetensors`;
+  const map = Object.fromEntries(shards.flatMap((part, shard) => part.map(({ name }) => [name, nameOf(shard)])));
+  const index = JSON.stringify({ metadata: { total_size: bytes.length }, weight_map: map });
+  const config = JSON.stringify(configOf(SHAPE));
+  return (path, seed) => {
+    mkdirSync(path);
+    const write = (name: string, content: string | Buffer): void => writeFileSync(join(path, name), content);
+    const mutated = (name: BrokenFile, text: string): string => (broken === name ? mutateJson(text, randomIntegers(seed)) : text);
+    write("config.json", mutated("config.json", config));
+    if (broken !== "model.safetensors.index.json") {
+      write("model.safetensors", broken === "model.safetensors" ? mutateSafetensors(bytes, seed) : bytes);
+      return;
+    }
+    write(broken, mutated(broken, index));
+    for (const [shard, part] of shards.entries()) write(nameOf(shard), fileOf(part));
+  };
+}
