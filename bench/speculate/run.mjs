@@ -41,7 +41,7 @@ async function openGuessing(model, speculate, rate, known) {
 
 const engineOptions = { device: options.device, maxContext: 1024 };
 
-/** Each batch without and with guesses in turn, after a turn that warms up; of the medians the ratio. The tokens have to be the same. */
+/** Each batch without and with guesses in turn, after a turn that warms up; the ratio is the median of the turns', in which both were disturbed alike. The tokens have to be the same. */
 async function compare({ model, speculate, rate, batches, temperature = 0 }) {
   const known = [];
   const [plain, guessing] = [
@@ -74,7 +74,7 @@ function figuresOf(speeds, completions) {
   return {
     plain: without,
     guessing: withGuesses,
-    ratio: withGuesses / without,
+    ratio: median(speeds.guessing.map((speed, turn) => speed / speeds.plain[turn])),
     drafted: sum("draftedTokens"),
     accepted: sum("acceptedTokens"),
   };

@@ -13,6 +13,15 @@ export function joinSpecs(model: ModelSpec, draft: ModelSpec): { model: ModelSpe
   };
 }
 
+/** Throws INVALID_ARGUMENT for a draft model whose tokens cannot be compared with the model's. */
+export function checkHasTokens(model: ModelSource, draft: ModelSource): void {
+  if (model.tokenizer === undefined || draft.tokenizer !== undefined) return;
+  throw new KvasirError(
+    "INVALID_ARGUMENT",
+    `speculate.draft is ${draft.name}, which has no tokenizer; expected one with the tokens of ${model.name}`,
+  );
+}
+
 /** Throws INVALID_ARGUMENT with the first id of both models that is another token of the draft model: others are never guessed. */
 export function checkSameTokens(model: ModelSource, draft: ModelSource, own: Vocabulary, drafts: Vocabulary): void {
   for (let id = 0; id < Math.min(model.spec.vocabSize, draft.spec.vocabSize); id++) {

@@ -5,7 +5,7 @@ import type { ModelSource } from "../model/spec.ts";
 import { type NativeConfig, type NativeEngine, type NativeInfo, type NativeModule, nativeError } from "../native/addon.ts";
 import { TokenizerClient } from "../text/tokenizer/tokenizer.ts";
 import { untilAborted } from "./abort.ts";
-import { checkSameTokens, joinSpecs } from "./draft.ts";
+import { checkHasTokens, checkSameTokens, joinSpecs } from "./draft.ts";
 import type { SpeculationTrial } from "./speculate.ts";
 import { modelPath, openTextParts, type TextParts, type TextTokenizer } from "./text.ts";
 
@@ -26,6 +26,7 @@ export async function openParts(model: string, given: EngineOptions | undefined,
   const { draft: draftPath, warn } = optionsBeforeOpen(given);
   const source = await openModel(modelPath(model), warn);
   const draft = draftPath === undefined ? undefined : await openModel(modelPath(draftPath), warn);
+  if (draft !== undefined) checkHasTokens(source, draft);
   const options = checkOptions(given, source, module, draft);
   options.signal?.throwIfAborted();
   const native = createNative(module, nativeConfig(source, options, draft));

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { checkOptions } from "../../../lib/api/options.ts";
 import { bytesOfWeights } from "../../../lib/model/manifest.ts";
-import { checkSameTokens, joinSpecs } from "../../../lib/run/draft.ts";
+import { checkHasTokens, checkSameTokens, joinSpecs } from "../../../lib/run/draft.ts";
 import { buildVocabulary, type Vocabulary } from "../../../lib/text/tokenizer/vocabulary.ts";
 import { fakeSource, VOCAB } from "../../support/fake-engine.ts";
 
@@ -51,6 +51,16 @@ describe("tokens", () => {
     );
     expect(() => check(pieces.slice(0, 39), [0, 1])).toThrow('token 39 is ""; expected "t39"');
     expect(() => check(pieces, [0])).toThrow('token 1 is "t1"; expected "t1", special');
+  });
+
+  test("of a model that has a tokenizer are not drafted by one that has none", () => {
+    const tokenizer = { kind: "json", json: "{}", config: undefined } as unknown as NonNullable<typeof model.tokenizer>;
+    expect(() => checkHasTokens({ ...model, tokenizer }, draft)).toThrow(
+      "speculate.draft is small, which has no tokenizer; expected one with the tokens of fake",
+    );
+    checkHasTokens({ ...model, tokenizer }, { ...draft, tokenizer });
+    checkHasTokens(model, draft);
+    checkHasTokens(model, { ...draft, tokenizer });
   });
 
   test("that one of the models lacks are never guessed, and not compared", () => {
