@@ -3,9 +3,11 @@ import { KvasirError, show, type Warn } from "../errors.ts";
 import { type GgufFile, readGguf } from "../files/gguf.ts";
 import { readFloats } from "../files/reader.ts";
 import { Config, LIMITS } from "./config.ts";
-import { familyOfGguf } from "./families/index.ts";
+import { tensorNames } from "./families/family.ts";
+import { ggufFamilyOf } from "./families/index.ts";
 import { knownTokens, namedTokens } from "./generation.ts";
 import { buildManifest } from "./manifest.ts";
+import type { RopeTensors } from "./rope.ts";
 import type { ModelSource, TextSource } from "./spec.ts";
 import { templatesOfGguf } from "./templates.ts";
 
@@ -14,10 +16,10 @@ export async function openGguf(path: string, warn: Warn): Promise<ModelSource> {
   const file = await readGguf(path);
   const general = section(file, "general.");
   const architecture = general.string("architecture");
-  const family = familyOfGguf(path, architecture);
+  const fromGguf = ggufFamilyOf(path, architecture);
   const vocabSize = vocabSizeOf(file);
   const config = section(file, `${architecture}.`);
-  const { spec, layout } = family.fromGguf({ config, vocabSize, ropeDivisors: await ropeDivisorsOf(file) });
+  const { spec, layout } = fromGguf({ config, vocabSize, ropeTensors: await ropeTensorsOf(file), hasTensor: tensorNames([file]) });
   return {
     ...textOf(file, vocabSize, warn),
     spec,
@@ -73,15 +75,23 @@ function tokenCount({ skipped, metadata }: GgufFile): number | undefined {
   return skipped.get("tokenizer.ggml.tokens")?.length ?? (Array.isArray(short) ? short.length : undefined);
 }
 
-/** rope_freqs.weight, by which the converter keeps llama3's scaling of frequencies. */
-async function ropeDivisorsOf(file: GgufFile): Promise<Float32Array | undefined> {
-  const tensor = file.tensors.find(({ name }) => name === "rope_freqs.weight");
+/** What the converter keeps of llama3's and longrope's scaling of frequencies. */
+async function ropeTensorsOf(file: GgufFile): Promise<RopeTensors> {
+  return {
+    divisors: await divisorsAt(file, "rope_freqs.weight"),
+    short: await divisorsAt(file, "rope_factors_short.weight"),
+    long: await divisorsAt(file, "rope_factors_long.weight"),
+  };
+}
+
+async function divisorsAt(file: GgufFile, name: string): Promise<Float32Array | undefined> {
+  const tensor = file.tensors.find((each) => each.name === name);
   if (tensor === undefined) return undefined;
   if (tensor.type !== "F32" || tensor.shape.length !== 1 || tensor.shape[0]! > LIMITS.headSize)
-    throw invalid(file, `tensor rope_freqs.weight is ${tensor.type} [${tensor.shape}]; expected F32 [head size / 2]`);
+    throw invalid(file, `tensor ${name} is ${tensor.type} [${tensor.shape}]; expected F32 [head size / 2]`);
   const divisors = await readFloats(file.path, tensor.offset, tensor.shape[0]!);
   const wrong = divisors.find((divisor) => !(divisor > 0 && Number.isFinite(divisor)));
-  if (wrong !== undefined) throw invalid(file, `tensor rope_freqs.weight holds ${show(wrong)}; expected positive numbers`);
+  if (wrong !== undefined) throw invalid(file, `tensor ${name} holds ${show(wrong)}; expected positive numbers`);
   return divisors;
 }
 
