@@ -7,7 +7,7 @@ import { tensorNames } from "./families/family.ts";
 import { ggufFamilyOf } from "./families/index.ts";
 import { knownTokens, namedTokens } from "./generation.ts";
 import { buildManifest } from "./manifest.ts";
-import type { RopeTensors } from "./rope.ts";
+import type { RopeTensors } from "./rope-settings.ts";
 import type { ModelSource, TextSource } from "./spec.ts";
 import { templatesOfGguf } from "./templates.ts";
 

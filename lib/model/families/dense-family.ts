@@ -4,7 +4,8 @@ import type { Activation } from "../feed-forwards/gated.ts";
 import { biasesOf, configOfFields, type Fields, metadataOfFields } from "../fields.ts";
 import { type Extra, ggufLayout, huggingFaceLayout, type Names, type NormName } from "../layouts.ts";
 import type { AttentionSpec } from "../mixers/attention.ts";
-import { buildRope, type RopeParameters, ropesFromConfig, ropesFromGguf } from "../rope.ts";
+import { buildRope } from "../rope.ts";
+import { type LayerRopes, type RopeParameters, ropesFromConfig, ropesFromGguf } from "../rope-settings.ts";
 import { type DenseSizes, sizesOf } from "../sizes.ts";
 import type { ModelSpec, RopeSpec } from "../spec.ts";
 import type { Blueprint, Family, GgufModel, HuggingFaceModel } from "./family.ts";
@@ -86,9 +87,9 @@ function huggingFaceBlueprint(family: DenseFamily, model: HuggingFaceModel): Blu
   const prefix = [usual, ...PREFIXES].find((start) => model.hasTensor(start + embed)) ?? usual;
   const hasTensor = (name: string): boolean => model.hasTensor(`${prefix}${layerPrefix}.${name}`);
   const described = family.describe?.({ dialect: "huggingFace", config, sizes, hasTensor }) ?? {};
-  const ropes = ropesFromConfig(config, sizes.contextLength);
-  refuseShare(family, config, ropes);
-  const spec = specOf(family, config, sizes, described, ropesOf(family, "huggingFace", sizes, ropes));
+  const ropes = ropesFromConfig(config, sizes.contextLength, sizes.headSize);
+  refuseShare(family, config, sizes, ropes);
+  const spec = specOf(family, config, sizes, described, ropesOf(family, "huggingFace", ropes));
   const layout = huggingFaceLayout(spec, {
     norms: described.norms ?? PRE_NORMS,
     extras: [...(family.biases ?? []), ...biasesOf(config, family.fields)],
@@ -116,8 +117,8 @@ function ggufBlueprint(family: DenseFamily, fields: Fields, model: GgufModel): B
   const hasTensor = (name: string): boolean => model.hasTensor(`blk.${name}`);
   const described = family.describe?.({ dialect: "gguf", config, sizes, hasTensor }) ?? {};
   const ropes = ropesFromGguf(config, sizes.contextLength, sizes.headSize, model.ropeTensors);
-  refuseShare(family, config, ropes);
-  const spec = specOf(family, config, sizes, described, ropesOf(family, "gguf", sizes, ropes, model.ropeTensors.divisors));
+  refuseShare(family, config, sizes, ropes);
+  const spec = specOf(family, config, sizes, described, ropesOf(family, "gguf", ropes, model.ropeTensors.divisors));
   const layout = ggufLayout(spec, {
     norms: described.norms ?? PRE_NORMS,
     extras: family.biases ?? [],
@@ -128,25 +129,22 @@ function ggufBlueprint(family: DenseFamily, fields: Fields, model: GgufModel): B
 }
 
 /** Turning a part of each head is for architectures that say so. */
-function refuseShare({ fields }: DenseFamily, config: Config, ropes: Readonly<Record<string, RopeParameters>>): void {
-  const partial = Object.values(ropes).find(({ share }) => share !== 1);
-  if (partial !== undefined && !("partial_rotary_factor" in fields)) throw config.unsupported("partial_rotary_factor", partial.share);
+function refuseShare({ fields }: DenseFamily, config: Config, { headSize }: DenseSizes, { full }: LayerRopes): void {
+  if (full.size !== headSize && !("partial_rotary_factor" in fields))
+    throw config.unsupported("partial_rotary_factor", full.size / headSize, "ropes over a part of each head in this architecture");
 }
 
+/** That of layers that see all, then that of windows. */
 function ropesOf(
   { interleaved = [], learnedPositions }: DenseFamily,
   dialect: Dialect,
-  { headSize }: DenseSizes,
-  { full, sliding }: { full: RopeParameters; sliding: RopeParameters },
+  { full, sliding }: LayerRopes,
   divisors?: Float32Array,
 ): RopeSpec[] {
   if (learnedPositions) return [];
-  const rope = ({ share, ...parameters }: RopeParameters) => ({
-    ...parameters,
-    size: Math.floor(headSize * share),
-    interleaved: interleaved.includes(dialect),
-  });
-  return [buildRope({ ...rope(full), divisors }), buildRope(rope(sliding))];
+  const build = (parameters: RopeParameters, by?: Float32Array): RopeSpec =>
+    buildRope({ ...parameters, interleaved: interleaved.includes(dialect), divisors: by });
+  return [build(full, divisors), build(sliding)];
 }
 
 // Published models have 1e-7 to 1e-5; with 0 a row of zeros would be divided by 0.

@@ -1,7 +1,7 @@
 import type { StoredTensor } from "../../files/tensors.ts";
 import type { Config } from "../config.ts";
 import type { TensorLayout } from "../manifest.ts";
-import type { RopeTensors } from "../rope.ts";
+import type { RopeTensors } from "../rope-settings.ts";
 import type { ModelSpec } from "../spec.ts";
 
 /** What a family makes of a file's settings. */

@@ -1,15 +1,16 @@
 import { expect, test } from "vitest";
 import { Config } from "../../../lib/model/config.ts";
-import { buildRope, type RopeTensors, ropesFor, ropesFromConfig, ropesFromGguf } from "../../../lib/model/rope.ts";
+import { buildRope, ropesFor } from "../../../lib/model/rope.ts";
+import { type RopeTensors, ropesFromConfig, ropesFromGguf } from "../../../lib/model/rope-settings.ts";
 import { expectError } from "../../support/expect.ts";
 
 const NO_TENSORS: RopeTensors = { divisors: undefined, short: undefined, long: undefined };
 const fromConfig = (object: Record<string, unknown>, size: number = 16) =>
-  buildRope({ ...ropesFromConfig(Config.of("config.json: ", object), 512).full, size, interleaved: false });
+  buildRope({ ...ropesFromConfig(Config.of("config.json: ", object), 512, size).full, interleaved: false });
 const fromGguf = (object: Record<string, unknown>, tensors: Partial<RopeTensors> = {}) => {
   const all = { ...NO_TENSORS, ...tensors };
   const config = Config.of("m.gguf: llama.", object).as({ names: { rope_theta: "rope.freq_base" } });
-  return buildRope({ ...ropesFromGguf(config, 512, 16, all).full, size: 16, interleaved: true, divisors: all.divisors });
+  return buildRope({ ...ropesFromGguf(config, 512, 16, all).full, interleaved: true, divisors: all.divisors });
 };
 
 test("default and linear", () => {
@@ -78,15 +79,15 @@ test("longrope: factors by the engine's context, in both dialects", () => {
 });
 
 test("shares of a head, and a rope for each kind of layer", () => {
-  const ropes = (object: Record<string, unknown>) => ropesFromConfig(Config.of("config.json: ", object), 512);
-  expect(ropes({ partial_rotary_factor: 0.25, rope_parameters: { partial_rotary_factor: 0.5 } }).full.share).toBe(0.5);
-  expect(ropes({ partial_rotary_factor: 0.25 }).full.share).toBe(0.25);
+  const ropes = (object: Record<string, unknown>) => ropesFromConfig(Config.of("config.json: ", object), 512, 16);
+  expect(ropes({ partial_rotary_factor: 0.25, rope_parameters: { partial_rotary_factor: 0.5 } }).full.size).toBe(8);
+  expect(ropes({ partial_rotary_factor: 0.25 }).full.size).toBe(4);
   const both = ropes({
     rope_theta: 3,
     rope_parameters: { full_attention: { rope_type: "linear", factor: 2, rope_theta: 5 }, sliding_attention: { rope_type: "default" } },
   });
-  expect(both.full).toEqual({ base: 5, share: 1, scaling: { type: "linear", factor: 2 } });
-  expect(both.sliding).toEqual({ base: 3, share: 1, scaling: { type: "default" } });
+  expect(both.full).toEqual({ base: 5, size: 16, scaling: { type: "linear", factor: 2 } });
+  expect(both.sliding).toEqual({ base: 3, size: 16, scaling: { type: "default" } });
   const older = ropes({ rope_theta: 5, rope_local_base_freq: 3, rope_scaling: { type: "linear", factor: 2 } });
   expect(older).toEqual(both);
 });
@@ -103,6 +104,8 @@ test("refuses what it does not know", async () => {
   for (const type of ["dynamic", "mrope", "proportional"])
     await expectError(refused({ rope_type: type, factor: 2 }), "UNSUPPORTED_MODEL", "rope_parameters.rope_type", type, "yarn");
   await expectError(refused({ partial_rotary_factor: 1.5 }), "FILE_INVALID", "partial_rotary_factor is 1.5");
+  await expectError(refused({ partial_rotary_factor: 0.2 }), "FILE_INVALID", "3 of 16 dimensions turn; expected an even number");
+  await expectError(() => fromGguf({ "rope.dimension_count": 5 }), "FILE_INVALID", "rope.dimension_count is 5");
   const factors = { short_factor: Array(8).fill(1), long_factor: Array(8).fill(2) };
   await expectError(refused({ rope_type: "longrope", factor: 2 }), "FILE_INVALID", "short_factor is undefined");
   await expectError(refused({ rope_type: "longrope", ...factors, long_factor: [1] }), "FILE_INVALID", "longrope has 1 factors; expected 8");
