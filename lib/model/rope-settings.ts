@@ -172,6 +172,8 @@ export function ropesFromGguf(config: Config, contextLength: number, headSize: n
 }
 
 function scalingFromGguf(config: Config, contextLength: number, { short, long }: RopeTensors): RopeScaling {
+  if ((short === undefined) !== (long === undefined))
+    throw config.invalid("rope.scaling.type", "has one of rope_factors_short.weight and rope_factors_long.weight; expected both or none");
   if (short !== undefined && long !== undefined)
     return {
       type: "longrope",

@@ -43,7 +43,8 @@ Decoder::Layer Decoder::read_layer(WeightSource& source, int index) {
               .post_mlp_norm = weights.vector_if_present("post_mlp_norm", hidden),
               .mixer = create_mixer(spec.mixer, parts),
               .feed_forward = create_feed_forward(spec.feed_forward, parts)};
-  if ((!layer.attn_norm.weight && !layer.post_attn_norm) || (!layer.mlp_norm.weight && !layer.post_mlp_norm && !layer.attn_norm.weight)) {
+  const bool mixer_normed = layer.attn_norm.weight || layer.post_attn_norm, mlp_normed = layer.mlp_norm.weight || layer.post_mlp_norm;
+  if (!mixer_normed || (!mlp_normed && spec.residual == Residual::Sequential)) {
     fail("FILE_INVALID", "layer %d: the norms of a half are missing; expected one before or after it", index);
   }
   return layer;

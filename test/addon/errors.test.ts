@@ -213,6 +213,13 @@ describe("new Engine", () => {
       [{ shape: [SHAPE.vocab, SHAPE.hidden, 1] }, "FILE_INVALID"],
       [{ shape: [1, 1, SHAPE.vocab, SHAPE.hidden] }, "INVALID_ARGUMENT"],
       [{ type: "Q4_K" }, "INVALID_ARGUMENT"],
+      [{ layout: { kind: "columns", stride: 8 } }, "INVALID_ARGUMENT"],
+      [{ layout: { kind: "runs", run: 0, stride: 8 } }, "INVALID_ARGUMENT"],
+      [{ layout: { kind: "runs", run: 8, stride: 4 } }, "INVALID_ARGUMENT"],
+      [{ layout: { kind: "runs", run: 1, stride: 2 ** 24 } }, "FILE_INVALID"],
+      [{ layout: { kind: "transposed", stride: SHAPE.vocab - 1 } }, "INVALID_ARGUMENT"],
+      [{ layout: { kind: "transposed", stride: 2 ** 24 } }, "FILE_INVALID"],
+      [{ layout: { kind: "transposed", stride: SHAPE.vocab }, shape: [SHAPE.hidden] }, "INVALID_ARGUMENT"],
       [{ name: "layers.3.q" }, "FILE_INVALID"],
       [{ name: "final_norm", shape: [SHAPE.hidden] }, "FILE_INVALID"],
     ];
