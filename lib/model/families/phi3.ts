@@ -24,7 +24,7 @@ export const phi3: Family = denseFamily({
     partial_rotary_factor: field(1),
     sliding_window: field(),
   },
-  gguf: { "rope.scaling.attn_factor": field(1) },
+  gguf: {},
   names: {
     huggingFace: (sizes) => fusedNames(sizes, "self_attn.qkv_proj.weight", "mlp.gate_up_proj.weight"),
     gguf: (sizes) => fusedNames(sizes, "attn_qkv.weight", "ffn_up.weight"),

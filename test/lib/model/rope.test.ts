@@ -76,6 +76,7 @@ test("longrope: factors by the engine's context, in both dialects", () => {
   const metadata = { "rope.scaling.original_context_length": 32, "rope.scaling.attn_factor": rope.scale };
   const tensors = { short: Float32Array.from(short), long: Float32Array.from(long) };
   expect(fromGguf(metadata, tensors)).toEqual({ ...rope, interleaved: true });
+  expect(() => fromGguf(metadata, { long: tensors.long })).toThrow("expected both or none");
 });
 
 test("shares of a head, and a rope for each kind of layer", () => {
