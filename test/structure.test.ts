@@ -187,9 +187,11 @@ describe("both languages agree on", () => {
     ["lib/model/spec.ts", ["LayerSpec"], "native/model/spec.h", ["LayerSpec"], [], []],
     ["lib/model/mixers/attention.ts", ["AttentionSpec"], "native/model/spec.h", ["AttentionSpec"], ["kind"], []],
     ["lib/model/feed-forwards/gated.ts", ["GatedSpec"], "native/model/spec.h", ["GatedSpec"], ["kind"], []],
+    ["lib/model/feed-forwards/plain.ts", ["PlainSpec"], "native/model/spec.h", ["PlainSpec"], ["kind"], []],
+    ["lib/model/spec.ts", ["NormSpec"], "native/ops/add_norm.h", ["Norm"], [], []],
     ["lib/model/spec.ts", ["CacheGroup"], "native/model/spec.h", ["CacheGroup"], [], []],
     ["lib/model/kinds.ts", ["CachePart"], "native/model/spec.h", ["CachePart"], [], []],
-    ["lib/model/spec.ts", ["RopeSpec"], "native/model/spec.h", ["RopeSpec"], [], []],
+    ["lib/model/spec.ts", ["RopeSpec"], "native/model/spec.h", ["RopeSpec"], ["long"], []],
     ["lib/model/spec.ts", ["TensorRow"], "native/model/spec.h", ["TensorRow"], [], []],
   ])("%s: %s and %s: %s", (tsFile, interfaces, cppFiles, structs, onlyTs: readonly string[], onlyCpp: readonly string[]) => {
     const fields = interfaces.flatMap((name) => [...interfaceBody(tsFile, name).matchAll(/^ {2}(\w+)\??:/gm)].map(([, field]) => field!));

@@ -24,14 +24,14 @@ const threads = Number(options.threads);
 const floats = (count, value = 0.5) => new Float32Array(count).fill(value);
 const ascending = (count) => Int32Array.from({ length: count }, (_, i) => i);
 
-/** One matrix, or gate and up of a gated unit. */
-function matmul(type, compute, rows, cols, count, gate) {
+/** One matrix, or gate and up of a gated unit; or one whose result is activated. */
+function matmul(type, compute, rows, cols, count, epilogue, activation) {
   const bytes = ((rows * cols) / TENSOR_TYPES[type].block) * TENSOR_TYPES[type].bytes;
-  const matrices = gate ? 2 : 1;
+  const matrices = epilogue === "gate" ? 2 : 1;
   const outputs = Array.from({ length: matrices }, () => ({ type, weight: new Uint8Array(bytes), rows, y: floats(count * rows) }));
   return {
-    name: `matmul ${type} ${compute} T=${count} N=${rows} K=${cols}${gate ? ` gated by ${gate}` : ""}`,
-    args: { x: floats(count * cols), rows: count, cols, compute, outputs, gate },
+    name: `matmul ${type} ${compute} T=${count} N=${rows} K=${cols}${epilogue ? ` ${epilogue} by ${activation}` : ""}`,
+    args: { x: floats(count * cols), rows: count, cols, compute, outputs, epilogue, activation },
     bytes: matrices * bytes + 4 * count * (matrices * rows + cols),
     operations: matrices * 2 * count * rows * cols,
     int8: compute === "int8" && TENSOR_TYPES[type].block > 1,
@@ -55,31 +55,40 @@ function paged(rows, start, count, kvHeads, headSize, pageSize = 32) {
   };
 }
 
-function attention(rows, start, count, queryHeads, kvHeads, headSize) {
+function attention(rows, start, count, queryHeads, kvHeads, headSize, softcap = 0) {
   const size = rows * count * queryHeads * headSize;
   const pairs = rows * count * (start + (count + 1) / 2) * queryHeads;
   return {
-    name: `attention B=${rows} context=${start + count} T=${count} Hq=${queryHeads} Hkv=${kvHeads} D=${headSize}`,
-    args: { ...paged(rows, start, count, kvHeads, headSize), q: floats(size), out: floats(size), queryHeads, scale: 0.125, window: 0 },
+    name: `attention B=${rows} context=${start + count} T=${count} Hq=${queryHeads} Hkv=${kvHeads} D=${headSize}${softcap ? " capped" : ""}`,
+    args: {
+      ...paged(rows, start, count, kvHeads, headSize),
+      q: floats(size),
+      out: floats(size),
+      queryHeads,
+      scale: 0.125,
+      softcap,
+      window: 0,
+    },
     bytes: rows * (start + count) * kvHeads * headSize * 4 + 8 * size,
     operations: 4 * headSize * pairs,
   };
 }
 
-function qkRopeAppend(count, queryHeads, kvHeads, headSize, normed) {
-  const norm = normed ? floats(headSize) : undefined;
+function qkRopeAppend(count, queryHeads, kvHeads, headSize, norm) {
+  const weight = norm ? floats(headSize) : undefined;
   const kv = () => floats(count * kvHeads * headSize);
   const rope = { frequencies: floats(headSize / 2), pairs: headSize / 2, scale: 1, interleaved: false };
   return {
-    name: `qk_rope_append T=${count} Hq=${queryHeads} Hkv=${kvHeads} D=${headSize}${normed ? " normed" : ""}`,
+    name: `qk_rope_append T=${count} Hq=${queryHeads} Hkv=${kvHeads} D=${headSize}${norm ? ` ${norm} norm` : ""}`,
     args: {
       ...paged(1, 0, count, kvHeads, headSize),
       q: floats(count * queryHeads * headSize),
       k: kv(),
       v: kv(),
       queryHeads,
-      qNorm: norm,
-      kNorm: norm,
+      qNorm: weight,
+      kNorm: weight,
+      norm,
       epsilon: 1e-6,
       ...rope,
     },
@@ -87,16 +96,17 @@ function qkRopeAppend(count, queryHeads, kvHeads, headSize, normed) {
   };
 }
 
-function addNorm(rows, cols, delta, postWeight) {
+function addNorm(rows, cols, delta, postWeight, norm) {
   const matrix = () => floats(rows * cols);
   return {
-    name: `add_norm ${rows} x ${cols}${delta ? "" : " without delta"}${postWeight ? " with post_weight" : ""}`,
+    name: `add_norm ${norm} ${rows} x ${cols}${delta ? "" : " without delta"}${postWeight ? " with post_weight" : ""}`,
     args: {
       x: matrix(),
       delta: delta ? matrix() : undefined,
       postWeight: postWeight ? floats(cols) : undefined,
       y: matrix(),
       weight: floats(cols),
+      norm,
       rows,
       cols,
       epsilon: 1e-5,
@@ -133,6 +143,14 @@ function gatherRows(count, cols) {
   };
 }
 
+function scaleLogits(rows, cols, softcap) {
+  return {
+    name: `scale_logits ${rows} x ${cols}${softcap ? " capped" : ""}`,
+    args: { x: floats(rows * cols), rows, cols, scale: 0.99, softcap },
+    bytes: 8 * rows * cols,
+  };
+}
+
 function sample(name, vocab, params) {
   const logits = Float32Array.from({ length: vocab }, (_, i) => 12 * Math.sin(i * i));
   const one = Int32Array.of(0, 1);
@@ -150,18 +168,23 @@ function cases() {
     ...Object.keys(TENSOR_TYPES).map((type) => matmul(type, "int8", 32768, 2048, 1)),
     ...Object.keys(TENSOR_TYPES).flatMap((type) => [16, 256].map((count) => matmul(type, "int8", 4096, 2048, count))),
     ...["Q8_0", "Q4_0", "Q4_K"].flatMap((type) => [1, 256].map((count) => matmul(type, "f32", 8192, 2048, count))),
-    ...[1, 256].map((count) => matmul("Q8_0", "int8", 8192, 2048, count, "silu")),
+    ...[1, 256].map((count) => matmul("Q8_0", "int8", 8192, 2048, count, "gate", "silu")),
+    matmul("F16", "f32", 8192, 2048, 256, "activate", "gelu"),
     attention(1, 8191, 1, 32, 8, 64),
     attention(32, 511, 1, 9, 3, 64),
     attention(1, 0, 512, 9, 3, 64),
     attention(1, 7680, 512, 32, 8, 64),
-    addNorm(T, hidden, true, false),
-    addNorm(T, hidden, true, true),
-    addNorm(T, hidden, false, false),
-    qkRopeAppend(T, 32, 8, 64, false),
-    qkRopeAppend(T, 32, 8, 64, true),
+    attention(1, 7680, 512, 32, 8, 64, 50),
+    addNorm(T, hidden, true, false, "rms"),
+    addNorm(T, hidden, true, true, "rms"),
+    addNorm(T, hidden, false, false, "rms"),
+    addNorm(T, hidden, true, false, "layer"),
+    qkRopeAppend(T, 32, 8, 64, undefined),
+    qkRopeAppend(T, 32, 8, 64, "rms"),
+    qkRopeAppend(T, 32, 8, 64, "layer"),
     embed("Q4_0", T, hidden),
     gatherRows(32, hidden),
+    scaleLogits(32, 256_000, 30),
     sample("greedy", 128_000, { temperature: 0 }),
     sample("temperature", 128_000, {}),
     sample("topK 40, topP 0.95", 128_000, { topK: 40, topP: 0.95 }),

@@ -18,7 +18,7 @@ export interface EngineOptions {
   compute?: "auto" | "f32" | "bf16" | "int8";
   /** Element type of the KV cache (`"f16"`). */
   kvType?: "f32" | "f16" | "bf16";
-  /** Tokens that a request may have, prompt and output (what the model was trained for). Cut to what the cache holds; `stats().maxContext` says. */
+  /** Tokens that a request may have, prompt and output (what the model was trained for). Cut to what the cache holds and to learned positions; `stats().maxContext` says. Beyond a longrope's original context its long factors hold. */
   maxContext?: number;
   /** Bytes of the KV cache (8 requests of `maxContext`, at most a quarter of the memory, or nine tenths of what a GPU has left). */
   kvCacheBytes?: number;
@@ -102,7 +102,8 @@ export function checkOptions(given: EngineOptions | undefined, source: ModelSour
     draftCompute: draft && checkCompute(options.compute ?? "auto", draft, device),
     kvType,
     ...sizePools(cacheGroupsOf(source, draft), {
-      asked: options.maxContext === undefined ? undefined : checkInteger("maxContext", options.maxContext, 1, 2 ** 30),
+      asked:
+        options.maxContext === undefined ? undefined : askedContext(options.maxContext, draft === undefined ? [source] : [source, draft]),
       trained: source.spec.contextLength,
       bytes: options.kvCacheBytes === undefined ? undefined : checkInteger("kvCacheBytes", options.kvCacheBytes, 1, totalmem()),
       memory: cacheBytes,
@@ -115,6 +116,12 @@ export function checkOptions(given: EngineOptions | undefined, source: ModelSour
     signal: signal === undefined ? undefined : checkSignal("signal", signal),
     onProgress: onProgress === undefined ? undefined : checkFunction("onProgress", onProgress),
   };
+}
+
+/** No more than the positions that a model has learned, where it turns nothing. */
+function askedContext(maxContext: unknown, sources: readonly ModelSource[]): number {
+  const learned = sources.map(({ spec }) => spec.learnedPositions).filter((positions) => positions > 0);
+  return Math.min(checkInteger("maxContext", maxContext, 1, 2 ** 30), ...learned);
 }
 
 /** `"auto"` is the fastest that the quality gate allows on the device. */

@@ -21,18 +21,31 @@ export interface Range {
 
 const DESCRIBED = { integer: "an integer", number: "a number", string: "a string", boolean: "true or false" } as const;
 
+/** How an architecture's settings are called where they are not called as usual, and what those are that a file doesn't have. */
+export interface ConfigForm {
+  names?: Readonly<Record<string, string>>;
+  defaults?: Readonly<Record<string, unknown>>;
+}
+
 /**
  * Settings of untrusted origin, read with checks: config.json's objects and GGUF's metadata look the same from here. A setting that is
- * absent or null takes the given default; without one it is required.
+ * absent takes the form's default; one that is null or has no such default takes the reader's, and is required if there is none.
  */
 export class Config {
   /** Stands before keys in messages: "config.json: ", "model.gguf: llama.". */
   readonly place: string;
   readonly #get: (key: string) => unknown;
+  readonly #form: ConfigForm;
 
-  constructor(place: string, get: (key: string) => unknown) {
+  constructor(place: string, get: (key: string) => unknown, form: ConfigForm = {}) {
     this.place = place;
     this.#get = get;
+    this.#form = form;
+  }
+
+  /** The same settings, read in another form. */
+  as(form: ConfigForm): Config {
+    return new Config(this.place, this.#get, form);
   }
 
   /** The settings of a JSON object. */
@@ -42,7 +55,8 @@ export class Config {
 
   /** Whatever stands at `key`; `undefined` for null. */
   value(key: string): unknown {
-    return this.#get(key) ?? undefined;
+    const stored = this.#get(this.nameOf(key));
+    return (stored === undefined ? this.#form.defaults?.[key] : stored) ?? undefined;
   }
 
   has(key: string): boolean {
@@ -74,7 +88,7 @@ export class Config {
     const value = this.value(key);
     if (value === undefined) return undefined;
     if (typeof value !== "object" || Array.isArray(value)) throw this.invalid(key, `is ${show(value)}; expected an object`);
-    return Config.of(`${this.place}${key}.`, value as Record<string, unknown>);
+    return Config.of(`${this.place}${this.nameOf(key)}.`, value as Record<string, unknown>);
   }
 
   /** An integer, or an array that gives every layer the same one (GGUF's form for sizes that could differ by layer). */
@@ -82,7 +96,7 @@ export class Config {
     const value = this.value(key);
     if (!Array.isArray(value) || value.length === 0) return this.integer(key, range, fallback);
     if (value.some((element) => element !== value[0])) throw this.unsupported(key, value, "layers of different sizes");
-    return Config.of(this.place, { [key]: value[0] }).integer(key, range);
+    return Config.of(this.place, { [this.nameOf(key)]: value[0] }).integer(this.nameOf(key), range);
   }
 
   /** Refuses features that would change the result and are not computed: settings that are present with another value than those harmless. */
@@ -95,12 +109,17 @@ export class Config {
 
   /** FILE_INVALID about a setting. */
   invalid(key: string, message: string): KvasirError {
-    return new KvasirError("FILE_INVALID", `${this.place}${key} ${message}`);
+    return new KvasirError("FILE_INVALID", `${this.place}${this.nameOf(key)} ${message}`);
   }
 
   /** UNSUPPORTED_MODEL about a setting. */
   unsupported(key: string, value: unknown, what: string = "models with this setting"): KvasirError {
-    return new KvasirError("UNSUPPORTED_MODEL", `${this.place}${key} is ${show(value)}; kvasir does not run ${what}`);
+    return new KvasirError("UNSUPPORTED_MODEL", `${this.place}${this.nameOf(key)} is ${show(value)}; kvasir does not run ${what}`);
+  }
+
+  /** What the file calls a setting. */
+  nameOf(key: string): string {
+    return this.#form.names?.[key] ?? key;
   }
 
   #inRange(key: string, value: number, { min, max }: Range): number {

@@ -5,9 +5,11 @@ import { readFirstPart, readGgufParts } from "../files/gguf-parts.ts";
 import { readFloats } from "../files/reader.ts";
 import type { StoredTensor } from "../files/tensors.ts";
 import { Config, LIMITS } from "./config.ts";
-import { familyOfGguf } from "./families/index.ts";
+import { tensorNames } from "./families/family.ts";
+import { ggufFamilyOf } from "./families/index.ts";
 import { knownTokens, namedTokens } from "./generation.ts";
 import { buildManifest } from "./manifest.ts";
+import type { RopeTensors } from "./rope-settings.ts";
 import type { ModelSource, TextSource } from "./spec.ts";
 import { templatesOfGguf } from "./templates.ts";
 
@@ -17,10 +19,10 @@ export async function openGguf(path: string, warn: Warn): Promise<ModelSource> {
   const [file] = files;
   const general = section(file, "general.");
   const architecture = general.string("architecture");
-  const family = familyOfGguf(path, architecture);
+  const fromGguf = ggufFamilyOf(path, architecture);
   const vocabSize = vocabSizeOf(files);
   const config = section(file, `${architecture}.`);
-  const { spec, layout } = family.fromGguf({ config, vocabSize, ropeDivisors: await ropeDivisorsOf(files) });
+  const { spec, layout } = fromGguf({ config, vocabSize, ropeTensors: await ropeTensorsOf(files), hasTensor: tensorNames(files) });
   return {
     ...textOf(file, vocabSize, warn),
     spec,
@@ -77,17 +79,25 @@ function tokenCount({ skipped, metadata }: GgufFile): number | undefined {
   return skipped.get("tokenizer.ggml.tokens")?.length ?? (Array.isArray(short) ? short.length : undefined);
 }
 
-/** rope_freqs.weight, by which the converter keeps llama3's scaling of frequencies. */
-async function ropeDivisorsOf(files: readonly GgufFile[]): Promise<Float32Array | undefined> {
-  const isDivisors = ({ name }: StoredTensor) => name === "rope_freqs.weight";
+/** What the converter keeps of llama3's and longrope's scaling of frequencies. */
+async function ropeTensorsOf(files: readonly GgufFile[]): Promise<RopeTensors> {
+  return {
+    divisors: await divisorsAt(files, "rope_freqs.weight"),
+    short: await divisorsAt(files, "rope_factors_short.weight"),
+    long: await divisorsAt(files, "rope_factors_long.weight"),
+  };
+}
+
+async function divisorsAt(files: readonly GgufFile[], name: string): Promise<Float32Array | undefined> {
+  const isDivisors = (tensor: StoredTensor) => tensor.name === name;
   const file = files.find(({ tensors }) => tensors.some(isDivisors));
   const tensor = file?.tensors.find(isDivisors);
   if (file === undefined || tensor === undefined) return undefined;
   if (tensor.type !== "F32" || tensor.shape.length !== 1 || tensor.shape[0]! > LIMITS.headSize)
-    throw invalid(file, `tensor rope_freqs.weight is ${tensor.type} [${tensor.shape}]; expected F32 [head size / 2]`);
+    throw invalid(file, `tensor ${name} is ${tensor.type} [${tensor.shape}]; expected F32 [head size / 2]`);
   const divisors = await readFloats(file.path, tensor.offset, tensor.shape[0]!);
   const wrong = divisors.find((divisor) => !(divisor > 0 && Number.isFinite(divisor)));
-  if (wrong !== undefined) throw invalid(file, `tensor rope_freqs.weight holds ${show(wrong)}; expected positive numbers`);
+  if (wrong !== undefined) throw invalid(file, `tensor ${name} holds ${show(wrong)}; expected positive numbers`);
   return divisors;
 }
 

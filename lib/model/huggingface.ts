@@ -5,7 +5,7 @@ import { fileSizeIfPresent } from "../files/reader.ts";
 import { readSafetensorsDirectory } from "../files/safetensors.ts";
 import { Config } from "./config.ts";
 import { tensorNames } from "./families/family.ts";
-import { familyOfModelType } from "./families/index.ts";
+import { familyOfModelType, textHalfOf } from "./families/index.ts";
 import { generationDefaults, knownTokens, namedTokens } from "./generation.ts";
 import { buildManifest } from "./manifest.ts";
 import { type ModelSource, TENSOR_TYPES, type TextSource } from "./spec.ts";
@@ -15,10 +15,11 @@ import { templatesOfDirectory } from "./templates.ts";
 export async function openHuggingFace(directory: string, warn: Warn): Promise<ModelSource> {
   const path = join(directory, "config.json");
   const config = Config.of(`${path}: `, await readJson(path, warn));
-  const family = familyOfModelType(path, config.string("model_type"));
+  const text = textConfigOf(config);
+  const family = familyOfModelType(path, text.string("model_type"));
   await refuseQuantized(directory, config, warn);
   const files = await readSafetensorsDirectory(directory, warn);
-  const { spec, layout } = family.fromHuggingFace({ config, hasTensor: tensorNames(files) });
+  const { spec, layout } = family.fromHuggingFace({ config: text, whole: config, hasTensor: tensorNames(files) });
   const generation = await configIfPresent(directory, "generation_config.json", warn);
   const endTokens = endTokensOf(generation, config);
   return {
@@ -42,6 +43,13 @@ async function refuseQuantized(directory: string, config: Config, warn: Warn): P
     "UNSUPPORTED_FORMAT",
     `${config.place}quantization_config has the quant_method ${show(method)}${found}; expected weights in F32, F16 or BF16`,
   );
+}
+
+/** The settings of the model that writes text: of one that sees images, those of its half. */
+function textConfigOf(config: Config): Config {
+  const half = textHalfOf(config.string("model_type"));
+  const text = half === undefined ? undefined : config.object("text_config");
+  return text?.as({ defaults: { model_type: half } }) ?? config;
 }
 
 /** Opens what such a directory says about text, with or without a model beside it. */

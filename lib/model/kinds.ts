@@ -3,13 +3,31 @@
  * object of these types, which has a row in the folder's index.ts.
  */
 
+/**
+ * Where the rows of a matrix are (of a vector: its elements) that don't lie one after the other. Runs: `run` of them side by side, the next
+ * ones `stride` rows after the first of these (gpt-neox: a head of q, between those of k and v). Transposed: element [row, column] is
+ * column × stride + row elements from the first (gpt2).
+ */
+export type RowLayout = { kind: "runs"; run: number; stride: number } | { kind: "transposed"; stride: number };
+
+/** A part of a tensor in a file. */
+export interface Cut {
+  source: string;
+  /** The whole tensor's. */
+  shape: number[];
+  /** The row of it at which the part begins; of a transposed matrix, the column. */
+  first: number;
+  /** How the part's rows lie from there on. */
+  layout?: RowLayout | undefined;
+}
+
 /** A tensor that a part of a model may have, by its names in the model and in both kinds of files. */
 export interface TensorForm<Extra extends string = string> {
   name: string;
   /** [n] of a vector, [rows, columns] of a matrix, [experts, rows, columns] of one matrix for each expert. */
   shape: number[];
-  huggingFace: string;
-  gguf: string;
+  huggingFace: string | Cut;
+  gguf: string | Cut;
   /** What the tensor belongs to that not every model has: a family says which extras it has. */
   extra?: Extra;
 }

@@ -1,5 +1,6 @@
 import { KvasirError, show } from "../errors.ts";
 import type { StoredTensor } from "../files/tensors.ts";
+import type { Cut } from "./kinds.ts";
 import { type ModelSpec, TENSOR_TYPES, type TensorRow, type TensorType } from "./spec.ts";
 
 /** Where a model's tensors are: all that its files hold. */
@@ -13,8 +14,8 @@ export interface TensorFile {
 export interface WantedTensor {
   /** Its name in the model, see {@link TensorRow.name}. */
   name: string;
-  /** Its name in the file. */
-  source: string;
+  /** Its name in the file, or of which tensor there it is a part. */
+  source: string | Cut;
   shape: number[];
   /** The model has it when the file has it; without this, it is required. */
   optional: boolean;
@@ -35,12 +36,18 @@ export function buildManifest(spec: ModelSpec, layout: TensorLayout, files: read
   refuseUnknown(spec, layout, stored, files);
   const rows: TensorRow[] = [];
   for (const want of layout.tensors) {
-    const found = stored.get(want.source);
-    if (found !== undefined) rows.push(toRow(want, found, files[found.file]!.path, layout));
+    const cut = cutOf(want);
+    const found = stored.get(cut.source);
+    if (found !== undefined) rows.push(toRow(want, cut, found, files[found.file]!.path, layout));
     else if (!want.optional)
-      throw new KvasirError("FILE_INVALID", `${files[0]?.path}: tensor ${want.source} of shape [${want.shape}] is missing`);
+      throw new KvasirError("FILE_INVALID", `${files[0]?.path}: tensor ${cut.source} of shape [${cut.shape}] is missing`);
   }
   return rows;
+}
+
+/** The part of a file's tensor that is wanted; the whole of it most often. */
+function cutOf({ source, shape }: WantedTensor): Cut {
+  return typeof source === "string" ? { source, shape, first: 0 } : source;
 }
 
 type FoundTensor = StoredTensor & { file: number };
@@ -63,7 +70,7 @@ function refuseUnknown(
   stored: ReadonlyMap<string, FoundTensor>,
   files: readonly TensorFile[],
 ): void {
-  const known = new Set(layout.tensors.map((want) => want.source));
+  const known = new Set(layout.tensors.map((want) => cutOf(want).source));
   for (const [name, { file }] of stored) {
     if (known.has(name) || layout.ignored?.test(name)) continue;
     throw new KvasirError(
@@ -73,21 +80,35 @@ function refuseUnknown(
   }
 }
 
-function toRow(want: WantedTensor, found: FoundTensor, path: string, layout: TensorLayout): TensorRow {
+function toRow(want: WantedTensor, cut: Cut, found: FoundTensor, path: string, layout: TensorLayout): TensorRow {
   if (!(found.type in TENSOR_TYPES)) {
     const readable = Object.keys(TENSOR_TYPES).join(", ");
-    throw new KvasirError("UNSUPPORTED_FORMAT", `${path}: tensor ${show(want.source)} is ${found.type}; expected one of ${readable}`);
+    throw new KvasirError("UNSUPPORTED_FORMAT", `${path}: tensor ${show(cut.source)} is ${found.type}; expected one of ${readable}`);
   }
   // Vectors are added or multiplied as they are: no format quantizes them.
   if (want.shape.length === 1 && TENSOR_TYPES[found.type as TensorType].block > 1)
     throw new KvasirError(
       "UNSUPPORTED_FORMAT",
-      `${path}: tensor ${show(want.source)} is ${found.type}; expected F32, F16 or BF16 of a vector`,
+      `${path}: tensor ${show(cut.source)} is ${found.type}; expected F32, F16 or BF16 of a vector`,
     );
-  if (found.shape.join() !== want.shape.join())
-    throw new KvasirError("FILE_INVALID", `${path}: tensor ${show(want.source)} is [${found.shape}]; expected [${want.shape}]`);
+  if (found.shape.join() !== cut.shape.join())
+    throw new KvasirError("FILE_INVALID", `${path}: tensor ${show(cut.source)} is [${found.shape}]; expected [${cut.shape}]`);
+  const type = found.type as TensorType;
   const plusOne = layout.normsPlusOne && want.name.endsWith("norm");
-  return { name: want.name, file: found.file, offset: found.offset, type: found.type as TensorType, shape: want.shape, plusOne };
+  const offset = found.offset + (cut.first === 0 ? 0 : bytesBefore(cut, type, path));
+  return { name: want.name, file: found.file, offset, type, shape: want.shape, plusOne, layout: cut.layout };
+}
+
+/** Bytes from the start of a file's tensor to where a part of it begins. */
+function bytesBefore({ source, shape, first, layout }: Cut, type: TensorType, path: string): number {
+  const elements = layout?.kind === "transposed" ? 1 : shape.slice(1).reduce((product, size) => product * size, 1);
+  const { block, bytes } = TENSOR_TYPES[type];
+  if (elements % block !== 0)
+    throw new KvasirError(
+      "FILE_INVALID",
+      `${path}: tensor ${show(source)} has rows of ${elements}; expected a multiple of ${type}'s ${block}`,
+    );
+  return first * (elements / block) * bytes;
 }
 
 /** Bytes of a model's weights in its files; repacked they are as many, within a hundredth. */

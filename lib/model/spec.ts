@@ -1,5 +1,5 @@
 import type { FeedForwardSpec } from "./feed-forwards/index.ts";
-import type { CachePart } from "./kinds.ts";
+import type { CachePart, RowLayout } from "./kinds.ts";
 import type { MixerSpec } from "./mixers/index.ts";
 
 /**
@@ -51,6 +51,8 @@ export const TENSOR_TYPES: Readonly<Record<TensorType, { block: number; bytes: n
 export interface RopeSpec {
   /** Radians per position, one for each rotated pair: [rotated dimensions / 2]. */
   frequencies: Float32Array;
+  /** longrope's frequencies of engines whose `maxContext` exceeds `beyond`. */
+  long?: { beyond: number; frequencies: Float32Array };
   scale: number;
   /** true: dimensions (2i, 2i+1) are a pair, as in GGUF's llama; false: (i, i + rotated/2), as in Hugging Face's. */
   interleaved: boolean;
@@ -71,8 +73,18 @@ export interface CacheGroup {
   parts: CachePart[];
 }
 
-/** One layer: x += mixer(norm(x)); x += feedForward(norm(x)). Post-norms ("sandwich") apply to what is added, where their tensors are. */
+/** How a model norms: by the root of the mean square, or after taking the mean away. A norm's bias is there when its tensor is. */
+export interface NormSpec {
+  kind: "rms" | "layer";
+  epsilon: number;
+}
+
+/**
+ * One layer. Sequential: x += mixer(norm(x)); x += feedForward(norm(x)). Parallel: x += mixer(norm(x)) + feedForward(norm(x)), the second norm
+ * being the first where it has no tensor. Else a norm without a tensor is none. Post-norms apply to what is added, where their tensors are.
+ */
 export interface LayerSpec {
+  residual: "sequential" | "parallel";
   mixer: MixerSpec;
   feedForward: FeedForwardSpec;
 }
@@ -84,15 +96,23 @@ export interface ModelSpec {
   hiddenSize: number;
   /** Positions that the model was trained for. */
   contextLength: number;
-  normEpsilon: number;
+  norm: NormSpec;
   /** Factor on the embeddings (gemma: sqrt(hiddenSize), in float32). */
   embeddingScale: number;
+  /** Factor on what a half of a layer adds. */
+  residualScale: number;
+  /** Factor on the logits. */
+  logitScale: number;
+  /** Logits become softcap × tanh(logit / softcap); 0: they don't. */
+  logitSoftcap: number;
+  /** Positions that have an embedding of their own, `position_embed`, which is added to the token's; 0: none. */
+  learnedPositions: number;
   ropes: RopeSpec[];
   cacheGroups: CacheGroup[];
   layers: LayerSpec[];
 }
 
-/** One tensor in a file, checked against the file's length. */
+/** One tensor in a file, or a part of one, checked against the file's length. */
 export interface TensorRow {
   /** `embed`, `final_norm`, `lm_head` (absent when tied to embed); in a layer `layers.N.` and its name by layouts.ts or the layer's kinds. */
   name: string;
@@ -105,6 +125,8 @@ export interface TensorRow {
   shape: number[];
   /** The file holds w and the model multiplies by 1 + w (gemma's norms in Hugging Face files). */
   plusOne: boolean;
+  /** Without one, rows lie one after the other. */
+  layout?: RowLayout | undefined;
 }
 
 /**

@@ -1,7 +1,8 @@
 import { type CheckedOptions, checkOptions, type EngineOptions, MAX_SLOTS, optionsBeforeOpen, PAGE_SIZE } from "../api/options.ts";
 import { KvasirWarning, type Warn } from "../errors.ts";
 import { openModel } from "../model/open.ts";
-import type { ModelSource } from "../model/spec.ts";
+import { ropesFor } from "../model/rope.ts";
+import type { ModelSource, ModelSpec } from "../model/spec.ts";
 import { type NativeConfig, type NativeEngine, type NativeInfo, type NativeModule, nativeError } from "../native/addon.ts";
 import { TokenizerClient } from "../text/tokenizer/tokenizer.ts";
 import { untilAborted } from "./abort.ts";
@@ -74,8 +75,9 @@ function createNative(module: NativeModule, config: NativeConfig): NativeEngine 
 export function nativeConfig({ spec, files, tensors }: ModelSource, options: CheckedOptions, draft?: ModelSource): NativeConfig {
   const { device, compute, draftCompute, kvType, pages, maxBatchTokens, maxContext } = options;
   const sizes = { device, compute, kvType, pages, maxBatchTokens, maxContext, pageSize: PAGE_SIZE, maxSlots: MAX_SLOTS };
-  if (draft === undefined) return { spec, files, tensors, ...sizes, draft: undefined };
-  const joined = joinSpecs(spec, draft.spec);
+  const inContext = (whole: ModelSpec): ModelSpec => ({ ...whole, ropes: ropesFor(whole.ropes, maxContext) });
+  if (draft === undefined) return { spec: inContext(spec), files, tensors, ...sizes, draft: undefined };
+  const joined = joinSpecs(inContext(spec), inContext(draft.spec));
   const own = { files: draft.files, tensors: draft.tensors, compute: draftCompute! };
   return { spec: joined.model, files, tensors, ...sizes, draft: { spec: joined.draft, ...own } };
 }

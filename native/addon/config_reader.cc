@@ -27,14 +27,35 @@ CacheGroup read_cache_group(const Args& args) {
   return group;
 }
 
+// A limit of logits or scores, 0 for none.
+float read_softcap(const Args& args, const char* name) {
+  return static_cast<float>(args.number_in(name, 0, 1e30));
+}
+
 MixerSpec read_attention(const Args& args) {
-  return AttentionSpec{args.integer("queryHeads", 1, kMostHeads), args.integer("kvHeads", 1, kMostHeads),
-                       args.integer("headSize", 1, kMostWidth),   args.factor("scale"),
-                       args.integer("rope", 0, kMostLayers),      args.integer("cacheGroup", 0, kMostLayers)};
+  AttentionSpec spec{.query_heads = args.integer("queryHeads", 1, kMostHeads),
+                     .kv_heads = args.integer("kvHeads", 1, kMostHeads),
+                     .head_size = args.integer("headSize", 1, kMostWidth),
+                     .scale = args.factor("scale"),
+                     .softcap = read_softcap(args, "softcap"),
+                     .qk_norm = static_cast<QkNorm>(args.choice("qkNorm", {"none", "head", "row", "each"})),
+                     .rope = {},
+                     .query_growth = {},
+                     .cache_group = args.integer("cacheGroup", 0, kMostLayers)};
+  if (args.has("rope")) spec.rope = args.integer("rope", 0, kMostLayers);
+  if (args.has("queryGrowth")) {
+    const Args growth = args.object("queryGrowth");
+    spec.query_growth = {growth.factor("growth"), growth.integer("context", 1, kMostContext)};
+  }
+  return spec;
 }
 
 FeedForwardSpec read_gated(const Args& args) {
   return GatedSpec{args.integer("size", 1, kMostWidth), read_activation(args, "activation")};
+}
+
+FeedForwardSpec read_plain(const Args& args) {
+  return PlainSpec{args.integer("size", 1, kMostWidth), read_activation(args, "activation")};
 }
 
 // How the alternatives of a part of a layer are read, by their `kind`.
@@ -44,7 +65,7 @@ struct Kind {
   Spec (*read)(const Args&);
 };
 constexpr Kind<MixerSpec> kMixers[] = {{"attention", read_attention}};
-constexpr Kind<FeedForwardSpec> kFeedForwards[] = {{"gated", read_gated}};
+constexpr Kind<FeedForwardSpec> kFeedForwards[] = {{"gated", read_gated}, {"plain", read_plain}};
 
 template <class Spec, size_t count>
 Spec read_kind(const Args& args, const Kind<Spec> (&kinds)[count]) {
@@ -53,27 +74,47 @@ Spec read_kind(const Args& args, const Kind<Spec> (&kinds)[count]) {
   return kinds[args.choice("kind", names)].read(args);
 }
 
+Norm read_norm(const Args& args) {
+  return {static_cast<NormKind>(args.choice("kind", {"rms", "layer"})), static_cast<float>(args.number_in("epsilon", 0, 1))};
+}
+
 LayerSpec read_layer(const Args& args) {
-  return {read_kind(args.object("mixer"), kMixers), read_kind(args.object("feedForward"), kFeedForwards)};
+  return {static_cast<Residual>(args.choice("residual", {"sequential", "parallel"})), read_kind(args.object("mixer"), kMixers),
+          read_kind(args.object("feedForward"), kFeedForwards)};
 }
 
 ModelSpec read_spec(const Args& args) {
-  ModelSpec spec{args.integer("vocabSize", 1, kMostWidth),
-                 args.integer("hiddenSize", 1, kMostWidth),
-                 static_cast<float>(args.number_in("normEpsilon", 0, 1)),
-                 args.factor("embeddingScale"),
-                 {},
-                 {},
-                 {}};
-  for (const Args& rope : args.list("ropes", 1, kMostLayers)) spec.ropes.push_back(read_rope(rope));
+  ModelSpec spec{.vocab_size = args.integer("vocabSize", 1, kMostWidth),
+                 .hidden_size = args.integer("hiddenSize", 1, kMostWidth),
+                 .norm = read_norm(args.object("norm")),
+                 .embedding_scale = args.factor("embeddingScale"),
+                 .residual_scale = args.factor("residualScale"),
+                 .logit_scale = args.factor("logitScale"),
+                 .logit_softcap = read_softcap(args, "logitSoftcap"),
+                 .learned_positions = args.integer("learnedPositions", 0, kMostWidth),
+                 .ropes = {},
+                 .cache_groups = {},
+                 .layers = {}};
+  for (const Args& rope : args.list("ropes", 0, kMostLayers)) spec.ropes.push_back(read_rope(rope));
   for (const Args& group : args.list("cacheGroups", 1, kMostLayers)) spec.cache_groups.push_back(read_cache_group(group));
   for (const Args& layer : args.list("layers", 1, kMostLayers)) spec.layers.push_back(read_layer(layer));
   return spec;
 }
 
+RowLayout read_layout(const Args& args) {
+  const auto kind = static_cast<RowLayoutKind>(args.choice("kind", {"runs", "transposed"}));
+  return {kind, kind == RowLayoutKind::Runs ? args.integer("run", 1, kMostWidth) : 1, args.integer("stride", 1, kMostWidth)};
+}
+
 TensorRow read_tensor(const Args& args) {
-  TensorRow tensor{args.text("name"),   args.integer("file", 0, kMostLayers), args.long_integer("offset"), args.dtype("type"), {},
-                   args.flag("plusOne")};
+  TensorRow tensor{args.text("name"),
+                   args.integer("file", 0, kMostLayers),
+                   args.long_integer("offset"),
+                   args.dtype("type"),
+                   {},
+                   args.flag("plusOne"),
+                   {}};
+  if (args.has("layout")) tensor.layout = read_layout(args.object("layout"));
   for (double size : args.numbers("shape", 3)) tensor.shape.push_back(to_integer("shape", size, 1, kMostWidth));
   if (tensor.shape.empty()) fail("INVALID_ARGUMENT", "tensor %s has no shape; expected one to three dimensions", tensor.name.c_str());
   return tensor;
@@ -122,7 +163,7 @@ SampleParams read_sample_params(const Args& args) {
 }  // namespace
 
 Activation read_activation(const Args& args, const char* name) {
-  return static_cast<Activation>(args.choice(name, {"silu", "gelu_tanh"}));
+  return static_cast<Activation>(args.choice(name, {"silu", "gelu_tanh", "gelu"}));
 }
 
 Compute read_compute(const Args& args, const char* name) {

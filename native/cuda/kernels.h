@@ -12,5 +12,6 @@ void run(const Embed& op, cudaStream_t stream);
 void run(const GatherRows& op, cudaStream_t stream);
 void run(const Matmul& op, cudaStream_t stream);
 void run(const QkRopeAppend& op, cudaStream_t stream);
+void run(const ScaleLogits& op, cudaStream_t stream);
 
 }  // namespace kvasir::cuda

@@ -26,8 +26,13 @@ class Decoder {
   size_t cache_bytes() const { return pools_.bytes(); }
 
  private:
+  struct NormWeights {
+    Vector weight, bias;
+  };
   struct Layer {
-    Vector attn_norm, post_attn_norm, mlp_norm, post_mlp_norm;
+    Residual residual;
+    NormWeights attn_norm, mlp_norm;  // without weights: none
+    Vector post_attn_norm, post_mlp_norm;
     std::unique_ptr<Mixer> mixer;
     std::unique_ptr<FeedForward> feed_forward;
   };
@@ -35,7 +40,9 @@ class Decoder {
   Layer read_layer(WeightSource& source, int index);
   View scratch(int rows, int cols, DType type);
   void allocate_workspace();
-  void add_norm(const StepInputs& step, View delta, View post_weight, View y, View weight);
+  NormWeights read_norm(WeightSource& source, const std::string& name);
+  void add_norm(const StepInputs& step, View delta, const Vector& post, View y, const NormWeights* norm);
+  void run_halves(const LayerContext& context, const Layer& layer, const NormWeights* next);
 
   const ModelConfig& config_;
   Backend& backend_;
@@ -43,7 +50,8 @@ class Decoder {
   PagePools pools_;
   std::vector<Vector> frequencies_;  // of each rope
   Matrix embed_, lm_head_;           // lm_head_ is null where it is tied to embed_
-  Vector final_norm_;
+  Matrix position_embed_;            // null where no positions are learned
+  NormWeights final_norm_;
   std::vector<Layer> layers_;
   std::vector<std::unique_ptr<Buffer>> memory_;
   std::unique_ptr<Buffer> workspace_;

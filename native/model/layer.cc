@@ -1,6 +1,7 @@
 #include "model/layer.h"
 
 #include "model/feed_forwards/gated.h"
+#include "model/feed_forwards/plain.h"
 #include "model/mixers/attention.h"
 
 namespace kvasir {
@@ -12,6 +13,9 @@ std::unique_ptr<Mixer> make(const AttentionSpec& spec, const LayerParts& parts) 
 }
 std::unique_ptr<FeedForward> make(const GatedSpec& spec, const LayerParts& parts) {
   return std::make_unique<GatedFeedForward>(spec, parts);
+}
+std::unique_ptr<FeedForward> make(const PlainSpec& spec, const LayerParts& parts) {
+  return std::make_unique<PlainFeedForward>(spec, parts);
 }
 
 }  // namespace

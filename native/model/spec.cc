@@ -7,6 +7,22 @@ namespace {
 
 constexpr int64_t kMostBytes = int64_t(1) << 53;
 
+void check_layout(const TensorRow& tensor) {
+  if (!tensor.layout) return;
+  const RowLayout& layout = *tensor.layout;
+  const bool transposed = layout.kind == RowLayoutKind::Transposed;
+  if (tensor.shape.size() > 2 || (transposed && tensor.shape.size() < 2)) {
+    fail("INVALID_ARGUMENT", "tensor %s has a layout of rows and %zu dimensions", tensor.name.c_str(), tensor.shape.size());
+  }
+  if (is_quantized(tensor.type) && (transposed || tensor.shape.size() == 1)) {
+    fail("INVALID_ARGUMENT", "tensor %s is %s; expected elements that lie one by one", tensor.name.c_str(), info(tensor.type).name);
+  }
+  const int least = transposed ? tensor.shape[0] : layout.run;
+  if (layout.stride < least) {
+    fail("INVALID_ARGUMENT", "tensor %s: stride is %d; expected at least %d", tensor.name.c_str(), layout.stride, least);
+  }
+}
+
 void check_tensor(const ModelConfig& config, const TensorRow& tensor) {
   const char* name = tensor.name.c_str();
   if (tensor.file >= static_cast<int>(config.files.size())) {
@@ -16,7 +32,8 @@ void check_tensor(const ModelConfig& config, const TensorRow& tensor) {
     fail("INVALID_ARGUMENT", "tensor %s has rows of %d; expected a multiple of %s's %d", name, tensor.shape.back(), info(tensor.type).name,
          info(tensor.type).block);
   }
-  const int64_t size = config.files[tensor.file].size, bytes = tensor_bytes(tensor);
+  check_layout(tensor);
+  const int64_t size = config.files[tensor.file].size, bytes = extent_bytes(tensor);
   if (tensor.offset > size || bytes > size - tensor.offset) {
     fail("FILE_INVALID", "tensor %s: %lld bytes from %lld on end outside its file of %lld", name, static_cast<long long>(bytes),
          static_cast<long long>(tensor.offset), static_cast<long long>(size));
@@ -66,6 +83,16 @@ int64_t tensor_bytes(const TensorRow& tensor) {
   return bytes;
 }
 
+// Sizes of one dimension are below 2^24, so that nothing overflows.
+int64_t extent_bytes(const TensorRow& tensor) {
+  if (!tensor.layout) return tensor_bytes(tensor);
+  const RowLayout& layout = *tensor.layout;
+  const int64_t rows = tensor.shape[0], last = rows - 1;
+  if (layout.kind == RowLayoutKind::Transposed) return ((tensor.shape[1] - 1) * int64_t(layout.stride) + rows) * info(tensor.type).bytes;
+  const int64_t bytes = tensor.shape.size() == 1 ? info(tensor.type).bytes : row_bytes(tensor);
+  return (last / layout.run * layout.stride + last % layout.run + 1) * bytes;
+}
+
 int64_t tensor_bytes(const ModelConfig& config) {
   int64_t bytes = 0;
   for (const TensorRow& tensor : config.tensors) {
@@ -92,6 +119,10 @@ void check(const ModelConfig& config) {
          spec.cache_groups.size());
   }
   if (config.page_size % 16 != 0) fail("INVALID_ARGUMENT", "pageSize is %d; expected a multiple of 16", config.page_size);
+  if (spec.learned_positions > 0 && config.max_context > spec.learned_positions) {
+    fail("INVALID_ARGUMENT", "maxContext is %d; expected at most %d, the positions that the model has learned", config.max_context,
+         spec.learned_positions);
+  }
   check_groups(config);
   for (const TensorRow& tensor : config.tensors) check_tensor(config, tensor);
   tensor_bytes(config);  // not too many

@@ -2,11 +2,14 @@
 // What a model is and how it is run: the C++ twin of lib/model/spec.ts, with the same names. Alternatives are tagged by `kind` there and
 // are variants here.
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "ops/add_norm.h"
 #include "ops/matmul.h"
+#include "ops/qk_rope_append.h"
 
 namespace kvasir {
 
@@ -32,12 +35,18 @@ struct CacheGroup {
   std::vector<CachePart> parts;
 };
 
+// Head: one weight for every head; Row: over all heads at once; Each: a weight for each head.
+enum class QkNorm : uint8_t { None, Head, Row, Each };
+
 struct AttentionSpec {
   int query_heads;
   int kv_heads;
   int head_size;
   float scale;
-  int rope;
+  float softcap;  // 0: none
+  QkNorm qk_norm;
+  std::optional<int> rope;
+  std::optional<QueryGrowth> query_growth;
   int cache_group;
 };
 
@@ -48,9 +57,17 @@ struct GatedSpec {
   Activation activation;
 };
 
-using FeedForwardSpec = std::variant<GatedSpec>;
+struct PlainSpec {
+  int size;
+  Activation activation;
+};
+
+using FeedForwardSpec = std::variant<GatedSpec, PlainSpec>;
+
+enum class Residual : uint8_t { Sequential, Parallel };
 
 struct LayerSpec {
+  Residual residual;
   MixerSpec mixer;
   FeedForwardSpec feed_forward;
 };
@@ -58,8 +75,12 @@ struct LayerSpec {
 struct ModelSpec {
   int vocab_size;
   int hidden_size;
-  float norm_epsilon;
+  Norm norm;
   float embedding_scale;
+  float residual_scale;
+  float logit_scale;
+  float logit_softcap;    // 0: none
+  int learned_positions;  // 0: none
   std::vector<RopeSpec> ropes;
   std::vector<CacheGroup> cache_groups;
   std::vector<LayerSpec> layers;
@@ -70,6 +91,16 @@ struct ModelFile {
   int64_t size;
 };
 
+enum class RowLayoutKind : uint8_t { Runs, Transposed };
+
+// Where the rows of a matrix are that don't lie one after the other; of a vector, its elements. Runs: `run` rows side by side, the next
+// ones `stride` rows after the first of these. Transposed: element [row, column] is column * stride + row elements from the first.
+struct RowLayout {
+  RowLayoutKind kind;
+  int run;
+  int stride;
+};
+
 struct TensorRow {
   std::string name;
   int file;
@@ -77,11 +108,13 @@ struct TensorRow {
   DType type;
   std::vector<int> shape;  // one to three dimensions; the last is contiguous
   bool plus_one;
+  std::optional<RowLayout> layout;
 };
 
-// Of one row along the last dimension, and of all.
+// Of one row along the last dimension, and of all; and of the piece of the file in which they lie.
 int64_t row_bytes(const TensorRow& tensor);
 int64_t tensor_bytes(const TensorRow& tensor);
+int64_t extent_bytes(const TensorRow& tensor);
 
 struct ModelConfig {
   ModelSpec spec;

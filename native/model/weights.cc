@@ -104,13 +104,36 @@ const TensorRow& WeightSource::take(const std::string& name) {
   return *found->second.tensor;
 }
 
-std::span<uint8_t> WeightSource::read(const TensorRow& tensor, int64_t from, size_t bytes) {
+std::span<uint8_t> WeightSource::read_rows(const TensorRow& tensor, int first, int count) {
   if (cancelled_) fail("CLOSED", "the engine was closed while it loaded %s", tensor.name.c_str());
-  const std::span<uint8_t> staged = backend_.stage(bytes);
-  files_[tensor.file].read(tensor.offset + from, bytes, staged.data());
-  done_ += static_cast<int64_t>(bytes);
+  const int64_t stride = tensor.shape.size() == 1 ? info(tensor.type).bytes : row_bytes(tensor);
+  const std::span<uint8_t> staged = backend_.stage(static_cast<size_t>(count * stride));
+  const RowLayout layout = tensor.layout.value_or(RowLayout{RowLayoutKind::Runs, tensor.shape[0], tensor.shape[0]});
+  if (layout.kind == RowLayoutKind::Transposed) {
+    read_transposed(tensor, first, count, staged.data());
+  } else {
+    for (int row = first, next; row < first + count; row = next) {
+      next = std::min(first + count, (row / layout.run + 1) * layout.run);
+      const int64_t place = int64_t(row / layout.run) * layout.stride + row % layout.run;
+      const auto bytes = static_cast<size_t>((next - row) * stride);
+      files_[tensor.file].read(tensor.offset + place * stride, bytes, staged.data() + (row - first) * stride);
+    }
+  }
+  done_ += static_cast<int64_t>(staged.size());
   progress_(done_, total_);
   return staged;
+}
+
+void WeightSource::read_transposed(const TensorRow& tensor, int first, int count, uint8_t* target) {
+  const int64_t size = info(tensor.type).bytes, cols = tensor.shape[1];
+  columns_.resize(static_cast<size_t>(cols * count * size));
+  for (int64_t k = 0; k < cols; ++k) {
+    const int64_t place = (k * tensor.layout->stride + first) * size;
+    files_[tensor.file].read(tensor.offset + place, static_cast<size_t>(count * size), columns_.data() + k * count * size);
+  }
+  for (int64_t row = 0; row < count; ++row) {
+    for (int64_t k = 0; k < cols; ++k) std::memcpy(target + (row * cols + k) * size, columns_.data() + (k * count + row) * size, size);
+  }
 }
 
 Matrix WeightSource::matrix(const std::string& name, int rows, int cols) {
@@ -121,7 +144,7 @@ Matrix WeightSource::matrix(const std::string& name, int rows, int cols) {
   const int piece = static_cast<int>(std::max<int64_t>(1, kPieceBytes / (stride * Backend::kPackRows))) * Backend::kPackRows;
   for (int first = 0; first < rows; first += piece) {
     const int count = std::min(piece, rows - first);
-    backend_.pack_rows(*matrix, first, count, read(tensor, first * stride, static_cast<size_t>(count * stride)));
+    backend_.pack_rows(*matrix, first, count, read_rows(tensor, first, count));
   }
   return matrix;
 }
@@ -130,13 +153,23 @@ Matrix WeightSource::matrix_if_present(const std::string& name, int rows, int co
   return entries_.contains(name) ? matrix(name, rows, cols) : nullptr;
 }
 
-Vector WeightSource::vector(const std::string& name, int cols) {
+void WeightSource::append(const std::string& name, int cols, std::vector<float>& values) {
   const TensorRow& tensor = take(name);
   check_shape(tensor, {cols});
   if (is_quantized(tensor.type)) fail("UNSUPPORTED_FORMAT", "vector %s is quantized (%s)", name.c_str(), info(tensor.type).name);
-  std::vector<float> values(static_cast<size_t>(cols));
-  const std::span<uint8_t> staged = read(tensor, 0, static_cast<size_t>(row_bytes(tensor)));
-  for (int i = 0; i < cols; ++i) values[i] = element(staged.data(), tensor.type, i) + (tensor.plus_one ? 1.0f : 0.0f);
+  const std::span<uint8_t> staged = read_rows(tensor, 0, cols);
+  for (int i = 0; i < cols; ++i) values.push_back(element(staged.data(), tensor.type, i) + (tensor.plus_one ? 1.0f : 0.0f));
+}
+
+Vector WeightSource::vector(const std::string& name, int cols) {
+  std::vector<float> values;
+  append(name, cols, values);
+  return upload(backend_, values);
+}
+
+Vector WeightSource::vectors(const std::string& name, int count, int cols) {
+  std::vector<float> values;
+  for (int i = 0; i < count; ++i) append(name + "." + std::to_string(i), cols, values);
   return upload(backend_, values);
 }
 

@@ -31,19 +31,25 @@ class WeightSource {
   Matrix matrix_if_present(const std::string& name, int rows, int cols);
   Vector vector(const std::string& name, int cols);
   Vector vector_if_present(const std::string& name, int cols);
+  // NAME.0, NAME.1 and so on, one after the other.
+  Vector vectors(const std::string& name, int count, int cols);
 
   // Throws INVALID_ARGUMENT for a tensor that nobody asked for: the model would be another than the file's.
   void check_all_taken() const;
 
  private:
   const TensorRow& take(const std::string& name);
-  std::span<uint8_t> read(const TensorRow& tensor, int64_t from, size_t bytes);
+  void append(const std::string& name, int cols, std::vector<float>& values);
+  // Rows [first, first + count) of the model, side by side, whatever the file's layout; of a vector, elements.
+  std::span<uint8_t> read_rows(const TensorRow& tensor, int first, int count);
+  void read_transposed(const TensorRow& tensor, int first, int count, uint8_t* target);
 
   Backend& backend_;
   const Compute compute_;
   const Progress& progress_;
   const std::atomic<bool>& cancelled_;
   std::vector<File> files_;
+  std::vector<uint8_t> columns_;  // of a piece of a transposed matrix
   struct Entry {
     const TensorRow* tensor;
     bool taken;
@@ -61,6 +67,8 @@ class LayerWeights {
   Matrix matrix(const char* name, int rows, int cols) const { return source_.matrix(prefix_ + name, rows, cols); }
   Vector vector(const char* name, int cols) const { return source_.vector(prefix_ + name, cols); }
   Vector vector_if_present(const char* name, int cols) const { return source_.vector_if_present(prefix_ + name, cols); }
+  Vector vectors(const char* name, int count, int cols) const { return source_.vectors(prefix_ + name, count, cols); }
+  std::string name(const char* name) const { return prefix_ + name; }
 
  private:
   WeightSource& source_;

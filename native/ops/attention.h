@@ -1,7 +1,8 @@
 #pragma once
 // attention: causal grouped-query attention over the paged cache                                     (Dao et al. 2022, FlashAttention)
 //
-//   out[t][h] = sum_j softmax_j(scale * q[t][h] . k[j][g]) * v[j][g],   g = h / (Hq / Hkv),  j in (p - window, p] or [0, p]
+//   out[t][h] = sum_j softmax_j(cap(scale * q[t][h] . k[j][g])) * v[j][g],   g = h / (Hq / Hkv),  j in (p - window, p] or [0, p]
+//   cap(s) = softcap * tanh(s / softcap), or s where softcap is 0; tanh as in ops/scale_logits.h
 //   p is the position of t;   q, out  [T, Hq * D]
 //
 // The keys of the step itself are in the cache already. Pages that lie wholly before the window may be gone and are not read.
@@ -21,6 +22,7 @@ struct Attention {
   int group;  // of the cache: which page tables
   int query_heads;
   float scale;
+  float softcap = 0;
   int window;  // 0: all
 
   void visit(auto&& memory) { memory(step, q, out, cache.k, cache.v); }

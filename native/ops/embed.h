@@ -1,10 +1,11 @@
 #pragma once
-// embed: y[t] = scale * table[token_ids[t]]
+// embed: y[t] = scale * table[token_ids[t]] + position_table[positions[t]]
 //
-//   table  [V, K]  a Weight, in any type; exactly dequantized
-//   y      [T, K]
+//   table           [V, K]  a Weight, in any type; exactly dequantized
+//   position_table  [P, K]  the same, or none; every position of the step is below P
+//   y               [T, K]
 //
-// Bytes: T rows of the table. Limited by latency; never a cost beside the matmuls.
+// Bytes: T rows of each table. Limited by latency; never a cost beside the matmuls.
 #include "ops/memory.h"
 #include "ops/step.h"
 
@@ -13,6 +14,7 @@ namespace kvasir {
 struct Embed {
   const StepInputs* step;
   const Weight* table;
+  const Weight* position_table = nullptr;
   View y;
   float scale;
 

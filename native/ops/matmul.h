@@ -14,20 +14,24 @@
 //         where W is not quantized: as F32
 // Order: for each (t, n) one accumulator runs over k (F32, BF16) or over the blocks of k (INT8) in ascending order; bias last.
 //
-// Epilogue `gate`: the outputs are gate and up of a gated unit (Shazeer 2020); y of the first becomes activation(gate) * up, y of the
-// second is scratch.  silu(x) = x / (1 + exp(-x));   gelu_tanh(x) = x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)));  exp to
-// within 2 ulp.
+// Epilogue:
+//   None
+//   Gate      the outputs are gate and up of a gated unit (Shazeer 2020); y of the first becomes activation(gate) * up, y of the second
+//             is scratch
+//   Activate  y becomes activation(y); a device may round y to its type before
+//   silu(x) = x / (1 + exp(-x));   gelu_tanh(x) = x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)));  exp to within 2 ulp
+//   gelu(x) = x/2 * (1 + erf(x / sqrt(2)))                                                           (Hendrycks and Gimpel 2016)
 //
 // Bytes: the weights once per step for few rows; operations: 2 * rows * N * K. Limited by bandwidth up to some tens of rows, then by
 // arithmetic.
 #include <array>
-#include <optional>
 
 #include "ops/memory.h"
 
 namespace kvasir {
 
-enum class Activation : uint8_t { Silu, GeluTanh };
+enum class Activation : uint8_t { Silu, GeluTanh, Gelu };
+enum class Epilogue : uint8_t { None, Gate, Activate };
 
 struct Projection {
   const Weight* weight = nullptr;
@@ -41,7 +45,8 @@ struct Matmul {
   View x;
   int rows;
   std::array<Projection, kMostOutputs> outputs;  // those with a weight
-  std::optional<Activation> gate = std::nullopt;
+  Epilogue epilogue = Epilogue::None;
+  Activation activation = Activation::Silu;  // of the epilogue
 
   void visit(auto&& memory) {
     memory(x);

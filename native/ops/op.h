@@ -10,9 +10,10 @@
 #include "ops/gather_rows.h"
 #include "ops/matmul.h"
 #include "ops/qk_rope_append.h"
+#include "ops/scale_logits.h"
 
 namespace kvasir {
 
-using Op = std::variant<AddNorm, Attention, Embed, GatherRows, Matmul, QkRopeAppend>;
+using Op = std::variant<AddNorm, Attention, Embed, GatherRows, Matmul, QkRopeAppend, ScaleLogits>;
 
 }  // namespace kvasir

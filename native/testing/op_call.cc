@@ -22,8 +22,14 @@ Napi::Object plain_copy(Napi::Object source, int depth = 0) {
 const struct {
   const char* name;
   double (*call)(const Call&);
-} kOps[] = {{"add_norm", call_add_norm}, {"attention", call_attention},           {"embed", call_embed},  {"gather_rows", call_gather_rows},
-            {"matmul", call_matmul},     {"qk_rope_append", call_qk_rope_append}, {"sample", call_sample}};
+} kOps[] = {{"add_norm", call_add_norm},
+            {"attention", call_attention},
+            {"embed", call_embed},
+            {"gather_rows", call_gather_rows},
+            {"matmul", call_matmul},
+            {"scale_logits", call_scale_logits},
+            {"qk_rope_append", call_qk_rope_append},
+            {"sample", call_sample}};
 
 double run(const std::string& name, const Args& options, Napi::Object args) {
   for (const auto& op : kOps) {

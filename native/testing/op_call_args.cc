@@ -71,6 +71,11 @@ View read_optional_view(const Args& args, const char* name, int rows, int cols) 
   return args.has(name) ? read_view(args, name, rows, cols) : View{};
 }
 
+Norm read_norm(const Args& args) {
+  const auto kind = static_cast<NormKind>(args.has("norm") ? args.choice("norm", {"rms", "layer"}) : 0);
+  return {kind, static_cast<float>(args.number("epsilon", 0))};
+}
+
 Batch read_batch(const Args& args, int groups) {
   Batch batch;
   const auto q_indptr = args.any_array<int32_t>("qIndptr");

@@ -39,6 +39,9 @@ View read_view(const Args& args, const char* name, int rows, int cols);
 // The same, or none where it is undefined.
 View read_optional_view(const Args& args, const char* name, int rows, int cols);
 
+// args.norm, "rms" or "layer" (rms where it is left out), and args.epsilon.
+Norm read_norm(const Args& args);
+
 // The rows of a step. Arrays have the names of StepBuffers; those that are left out say: tokens 0, no outputs, no pages.
 Batch read_batch(const Args& args, int groups);
 

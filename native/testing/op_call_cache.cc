@@ -44,6 +44,14 @@ int read_group(const Args& args, const Step& step, const Cache& cache, int windo
   return group;
 }
 
+// Weights of all heads or, where args.eachHead, of each: none where they are undefined.
+View read_head_norm(const Args& args, const char* name, int heads, int head_size) {
+  if (args.flag("eachHead")) return read_optional_view(args, name, heads, head_size);
+  View view = read_optional_view(args, name, 1, head_size);
+  view.stride = 0;
+  return view;
+}
+
 }  // namespace
 
 double call_qk_rope_append(const Call& call) {
@@ -57,10 +65,11 @@ double call_qk_rope_append(const Call& call) {
                                    .q = read_view(args, "q", T, heads * D),
                                    .k = read_view(args, "k", T, kv_width),
                                    .v = read_view(args, "v", T, kv_width),
-                                   .q_norm = read_optional_view(args, "qNorm", 1, D),
-                                   .k_norm = read_optional_view(args, "kNorm", 1, D),
-                                   .epsilon = static_cast<float>(args.number("epsilon", 0)),
+                                   .q_norm = read_head_norm(args, "qNorm", heads, D),
+                                   .k_norm = read_head_norm(args, "kNorm", cache.layer.kv_heads, D),
+                                   .norm = read_norm(args),
                                    .rope = {frequencies, pairs, static_cast<float>(args.number("scale")), args.flag("interleaved")},
+                                   .query_growth = {static_cast<float>(args.number("growth", 0)), args.integer("context", 1, kMostSize, 1)},
                                    .cache = cache.layer,
                                    .group = read_group(args, step, cache, 1),
                                    .query_heads = heads});
@@ -82,6 +91,7 @@ double call_attention(const Call& call) {
                                 .group = read_group(args, step, cache, window),
                                 .query_heads = heads,
                                 .scale = static_cast<float>(args.number("scale")),
+                                .softcap = static_cast<float>(args.number("softcap", 0)),
                                 .window = window});
 }
 

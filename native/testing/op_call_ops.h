@@ -9,6 +9,7 @@ double call_add_norm(const Call& call);
 double call_embed(const Call& call);
 double call_gather_rows(const Call& call);
 double call_matmul(const Call& call);
+double call_scale_logits(const Call& call);
 // op_call_cache.cc
 double call_attention(const Call& call);
 double call_qk_rope_append(const Call& call);

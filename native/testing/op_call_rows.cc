@@ -27,12 +27,14 @@ double call_add_norm(const Call& call) {
   const int rows = args.integer("rows", 0, kMostSize), cols = args.integer("cols", 1, kMostSize);
   return run_op(call, AddNorm{.x = read_view(args, "x", rows, cols),
                               .delta = read_optional_view(args, "delta", rows, cols),
+                              .delta_scale = static_cast<float>(args.number("deltaScale", 1)),
                               .post_weight = read_optional_view(args, "postWeight", 1, cols),
                               .y = read_optional_view(args, "y", rows, cols),
-                              .weight = args.has("y") ? read_view(args, "weight", 1, cols) : View{},
+                              .weight = read_optional_view(args, "weight", 1, cols),
+                              .bias = read_optional_view(args, "bias", 1, cols),
                               .rows = rows,
                               .cols = cols,
-                              .epsilon = static_cast<float>(args.number("epsilon"))});
+                              .norm = read_norm(args)});
 }
 
 double call_embed(const Call& call) {
@@ -42,7 +44,16 @@ double call_embed(const Call& call) {
   const View y = read_view(args, "y", step.inputs.tokens, cols);
   const Matrix table = read_weight(call.backend, args, "table", cols, Compute::F32);
   check_ids("tokens", step.batch.tokens, table->rows);
-  return run_op(call, Embed{.step = &step.inputs, .table = table.get(), .y = y, .scale = static_cast<float>(args.number("scale"))});
+  Matrix positions;
+  if (args.has("positions")) {
+    positions = read_weight(call.backend, args.object("positions"), "table", cols, Compute::F32);
+    check_ids("positions", {step.inputs.positions, static_cast<size_t>(step.inputs.tokens)}, positions->rows);
+  }
+  return run_op(call, Embed{.step = &step.inputs,
+                            .table = table.get(),
+                            .position_table = positions.get(),
+                            .y = y,
+                            .scale = static_cast<float>(args.number("scale"))});
 }
 
 double call_gather_rows(const Call& call) {
@@ -73,13 +84,24 @@ double call_matmul(const Call& call) {
     weights.push_back(read_weight(call.backend, output, "weight", cols, compute));
     projection.weight = weights.back().get();
   }
-  if (args.has("gate")) {
-    op.gate = read_activation(args, "gate");
+  op.epilogue = static_cast<Epilogue>(args.has("epilogue") ? args.choice("epilogue", {"none", "gate", "activate"}) : 0);
+  if (op.epilogue != Epilogue::None) op.activation = read_activation(args, "activation");
+  if (op.epilogue == Epilogue::Gate) {
     if (weights.size() != 2 || weights[0]->rows != weights[1]->rows) {
       fail("INVALID_ARGUMENT", "a gated matmul has %zu outputs; expected two with as many rows", weights.size());
     }
   }
   return run_op(call, op);
+}
+
+double call_scale_logits(const Call& call) {
+  const Args& args = call.args;
+  const int rows = args.integer("rows", 0, kMostSize), cols = args.integer("cols", 1, kMostSize);
+  return run_op(call, ScaleLogits{.x = read_view(args, "x", rows, cols),
+                                  .rows = rows,
+                                  .cols = cols,
+                                  .scale = static_cast<float>(args.number("scale")),
+                                  .softcap = static_cast<float>(args.number("softcap"))});
 }
 
 }  // namespace kvasir::testing

@@ -71,10 +71,21 @@ describe("new Engine", () => {
 
   it("refuses each wrong value of its model", async () => {
     const inSpec = (change: (spec: Fields) => Fields) => (config: { spec: Fields }) => refuse({ ...config, spec: change(config.spec) });
-    const keys = ["vocabSize", "hiddenSize", "normEpsilon", "embeddingScale", "ropes", "cacheGroups", "layers"];
+    const keys = [
+      "vocabSize",
+      "hiddenSize",
+      "norm",
+      "embeddingScale",
+      "residualScale",
+      "logitScale",
+      "learnedPositions",
+      "ropes",
+      "cacheGroups",
+      "layers",
+    ];
     for (const key of keys) {
       for (const wrong of WRONG) {
-        if (key === "embeddingScale" && FINITE.includes(wrong)) continue;
+        if (key.endsWith("Scale") && FINITE.includes(wrong)) continue;
         expect(ERROR_CODES, `${key} = ${String(wrong)}`).toContain(
           await failure(() => inSpec((spec) => ({ ...spec, [key]: wrong }))(make() as never)),
         );
@@ -100,11 +111,23 @@ describe("new Engine", () => {
     const inSpec = (change: Fields) => refuse({ ...make(), spec: { ...spec, ...change } });
     const inLayer = (change: Fields) => inSpec({ layers: [{ ...first, ...change }, ...layers] });
     const inGroup = (change: Fields) => inSpec({ cacheGroups: [{ ...group, ...change }, ...groups] });
-    await spoil(() => first, ["mixer", "feedForward"], inLayer);
+    await spoil(() => first, ["residual", "mixer", "feedForward"], inLayer);
     await spoil(
       () => first.mixer,
-      ["kind", "queryHeads", "kvHeads", "headSize", "rope", "cacheGroup"],
+      ["kind", "queryHeads", "kvHeads", "headSize", "qkNorm", "cacheGroup"],
       (mixer) => inLayer({ mixer }),
+    );
+    await spoil(
+      () => first.mixer,
+      ["rope", "queryGrowth"],
+      (mixer) => inLayer({ mixer }),
+      [undefined],
+    );
+    const growth = { growth: 0.1, context: 16 };
+    await spoil(
+      () => growth,
+      ["context"],
+      (queryGrowth) => inLayer({ mixer: { ...first.mixer, queryGrowth } }),
     );
     await spoil(
       () => first.mixer,
@@ -190,6 +213,13 @@ describe("new Engine", () => {
       [{ shape: [SHAPE.vocab, SHAPE.hidden, 1] }, "FILE_INVALID"],
       [{ shape: [1, 1, SHAPE.vocab, SHAPE.hidden] }, "INVALID_ARGUMENT"],
       [{ type: "Q4_K" }, "INVALID_ARGUMENT"],
+      [{ layout: { kind: "columns", stride: 8 } }, "INVALID_ARGUMENT"],
+      [{ layout: { kind: "runs", run: 0, stride: 8 } }, "INVALID_ARGUMENT"],
+      [{ layout: { kind: "runs", run: 8, stride: 4 } }, "INVALID_ARGUMENT"],
+      [{ layout: { kind: "runs", run: 1, stride: 2 ** 24 } }, "FILE_INVALID"],
+      [{ layout: { kind: "transposed", stride: SHAPE.vocab - 1 } }, "INVALID_ARGUMENT"],
+      [{ layout: { kind: "transposed", stride: 2 ** 24 } }, "FILE_INVALID"],
+      [{ layout: { kind: "transposed", stride: SHAPE.vocab }, shape: [SHAPE.hidden] }, "INVALID_ARGUMENT"],
       [{ name: "layers.3.q" }, "FILE_INVALID"],
       [{ name: "final_norm", shape: [SHAPE.hidden] }, "FILE_INVALID"],
     ];

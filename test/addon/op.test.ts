@@ -24,7 +24,8 @@ describe("op", () => {
       ["isa", "threads"],
       (wrong) => testAddon.op("add_norm", wrong, make()),
     );
-    await spoil(make, ["rows", "cols", "x", "weight"], (wrong) => testAddon.op("add_norm", OPTIONS, wrong));
+    await spoil(make, ["rows", "cols", "x"], (wrong) => testAddon.op("add_norm", OPTIONS, wrong));
+    await spoil(make, ["weight", "norm"], (wrong) => testAddon.op("add_norm", OPTIONS, wrong), [undefined]);
     const huge = { ...make(), rows: 2 ** 30, cols: 2 ** 30 };
     expect(await codeOf(() => testAddon.op("add_norm", OPTIONS, huge))).toBe("INVALID_ARGUMENT");
     expect(await codeOf(() => testAddon.op("add_norm", OPTIONS, { x: { x: { x: { x: { x: 1 } } } } }))).toBe("INVALID_ARGUMENT");

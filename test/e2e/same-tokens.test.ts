@@ -1,7 +1,7 @@
 import { beforeAll, describe, test } from "vitest";
 import { hasShared, sharedPath } from "../support/shared.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
-import { ISAS } from "./support/engines.ts";
+import { ISAS, withEngine } from "./support/engines.ts";
 import { runMix, writeMixModels } from "./support/mixes.ts";
 import { cacheFor, GEMMA3, LLAMA, TALES, writeQuantizedModel } from "./support/random-models.ts";
 import { ARITHMETICS, expectSame, randomRequests } from "./support/same.ts";
@@ -23,6 +23,28 @@ test.skipIf(!hasShared)("the same tokens and logprobs, as bits: tales", async ()
   const options = ARITHMETICS[2]!;
   const model = sharedPath("models", "tales/tales-q4_k_m.gguf");
   await expectSame(model, randomRequests(8, TALES.vocabSize, 40, 2), cacheFor(TALES, 112, options), options);
+});
+
+/** A fixture of each kind of attention, and of what else is in no model above. */
+const KINDS = {
+  "full, biases": "qwen2",
+  "windows from some layer on": "qwen2-swa",
+  "windows and full layers, which turn otherwise": "olmo3",
+  "windows and full layers that don't turn, halves side by side": "cohere2",
+  "a part of each head turns": "glm4",
+  longrope: "phi3-longrope/model.gguf",
+  "soft caps": "gemma2",
+  "learned positions": "gpt2",
+  "queries that grow": "ministral3",
+};
+
+test.skipIf(!hasShared).each(Object.entries(KINDS))("the same tokens and logprobs, as bits: %s", async (name, path) => {
+  const model = sharedPath("fixtures", path);
+  const options = ARITHMETICS[name.length % 3]!;
+  const pageBytes = await withEngine(model, options, async (engine) =>
+    engine.stats().groups.reduce((sum, group) => sum + group.pageBytes, 0),
+  );
+  await expectSame(model, randomRequests(12, 320, 60, name.length), 8 * pageBytes, options);
 });
 
 test("random mixes: a slice of those of full/", async () => {

@@ -22,6 +22,9 @@ interface Case {
   delta?: Float32Array | undefined;
   postWeight?: Float32Array | undefined;
   weight?: Float32Array | undefined;
+  bias?: Float32Array | undefined;
+  norm?: "rms" | "layer";
+  deltaScale?: number;
 }
 
 function makeCase(rows: number, cols: number) {
@@ -32,11 +35,11 @@ function makeCase(rows: number, cols: number) {
 
 /** What the op leaves in x, and in y where there is a weight. */
 function run(variant: Variant, c: Case, gap = 0): { x: Float32Array; y: Float32Array } {
-  const { rows, cols, postWeight, weight } = c;
+  const { rows, cols, postWeight, weight, bias, norm, deltaScale } = c;
   const x = spread(c.x, cols, gap);
   const delta = c.delta && spread(c.delta, cols, 2 * gap);
   const y = emptyMatrix(rows, cols, 3 * gap);
-  op("add_norm", variant, { rows, cols, epsilon: EPSILON, x, delta, postWeight, weight, y: weight && y });
+  op("add_norm", variant, { rows, cols, epsilon: EPSILON, x, delta, postWeight, weight, bias, norm, deltaScale, y: weight && y });
   return { x: gathered(x, cols), y: gathered(y, cols) };
 }
 
@@ -91,6 +94,39 @@ describe.each([
     }
   });
 
+  it("as LayerNorm, with a bias, a post-norm of its kind and a factor on what is added", () => {
+    const bias = new Random(cols).floats(cols);
+    const layer: Case = { ...c, norm: "layer", bias, deltaScale: 0.4 };
+    const post = normReference(c.delta, c.postWeight, EPSILON, "layer");
+    for (const { variant, gap } of variants) {
+      const { x, y } = run(variant, layer, gap);
+      const size = (i: number) => 4 * Math.abs(c.postWeight[i % cols]!) + Math.abs(x[i]!);
+      expectClose(
+        x,
+        c.x.map((v, i) => v + 0.4 * post[i]!),
+        (i) => 1e-6 * size(i) + 1e-30,
+      );
+      const normed = normReference(x, c.weight, EPSILON, "layer");
+      // A row of one element is its own mean: nothing is left of it but the bias.
+      expectClose(
+        y,
+        normed.map((v, i) => v + bias[i % cols]!),
+        (i) => 2e-6 * (3 * Math.abs(c.weight[i % cols]!) + Math.abs(normed[i]!) + Math.abs(bias[i % cols]!)),
+      );
+      const last = (values: Float32Array) => values.slice((rows - 1) * cols);
+      if (rows > 0)
+        expectSameBits(run({ isa: variant.isa, threads: 1 }, { ...layer, rows: 1, x: last(c.x), delta: last(c.delta) }).y, last(y));
+    }
+  });
+
+  it("without a weight y is x", () => {
+    for (const variant of VARIANTS) {
+      const [x, y] = [spread(c.x, cols, 0), emptyMatrix(rows, cols, 0)];
+      op("add_norm", variant, { rows, cols, epsilon: EPSILON, x, delta: spread(c.delta, cols, 0), y });
+      expectSameBits(gathered(y, cols), gathered(x, cols));
+    }
+  });
+
   it.skipIf(rows === 0)("gives a row the same bits alone, in place", () => {
     const last = (values: Float32Array) => values.slice((rows - 1) * cols);
     for (const variant of VARIANTS) {
@@ -121,13 +157,14 @@ describe("add_norm refuses", () => {
     }
   });
 
-  it("arrays of other lengths, strides below the columns, a y without a weight", () => {
+  it("arrays of other lengths, strides below the columns, norms of another name", () => {
     expectRefused("add_norm", { ...args, delta: new Float32Array(3) }, /delta has 3 elements/);
     expectRefused("add_norm", { ...args, postWeight: new Float32Array(5) }, /postWeight has 5 elements/);
     expectRefused("add_norm", { ...args, y: new Float64Array(4) }, /y is/);
     expectRefused("add_norm", { ...args, y: { data: new Float32Array(3), stride: 3 } }, /stride is 3/);
     expectRefused("add_norm", { ...args, y: { data: new Float32Array(4), stride: 5 } }, /data has 4 elements/);
-    expectRefused("add_norm", { ...args, weight: undefined }, /weight is/);
+    expectRefused("add_norm", { ...args, bias: new Float32Array(3) }, /bias has 3 elements/);
+    expectRefused("add_norm", { ...args, norm: "batch" }, /norm is batch/);
     expect(() => op("add_norm", VARIANTS[0]!, { ...args, y: undefined, weight: undefined })).not.toThrow();
   });
 });

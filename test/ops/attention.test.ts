@@ -38,6 +38,7 @@ interface Case {
   cache: LayerCache;
   q: Float32Array;
   scale: number;
+  softcap: number;
 }
 
 function makeCase(shape: CacheShape, queryHeads: number, window: number, rows: PagedRow[], seed: number): Case {
@@ -57,7 +58,7 @@ function makeCase(shape: CacheShape, queryHeads: number, window: number, rows: P
     op("qk_rope_append", VARIANTS[0]!, { step: row, cache, k, v, q: k.slice(), queryHeads: shape.kvHeads, ...none });
   });
   const q = random.floats(step.qIndptr[rows.length]! * queryHeads * shape.headSize);
-  return { shape, rows, queryHeads, window, step, keys, values, cache, q, scale: 1 / Math.sqrt(shape.headSize) };
+  return { shape, rows, queryHeads, window, step, keys, values, cache, q, scale: 1 / Math.sqrt(shape.headSize), softcap: 0 };
 }
 
 function reference(c: Case): Float64Array {
@@ -73,7 +74,8 @@ function reference(c: Case): Float64Array {
       const scores = seen.map((key) => {
         let dot = 0;
         for (let d = 0; d < D; d++) dot += c.q[at + d]! * roundElement(type, key[from + d]!);
-        return dot * c.scale;
+        const score = dot * c.scale;
+        return c.softcap > 0 ? c.softcap * Math.tanh(score / c.softcap) : score;
       });
       const largest = Math.max(...scores);
       const weights = scores.map((s) => Math.exp(s - largest));
@@ -88,7 +90,7 @@ function reference(c: Case): Float64Array {
 
 /** The result for the step, or for another one with its own queries, over the same cache. */
 function run(variant: Variant, c: Case, change: Partial<Pick<Case, "step" | "q">> = {}, gap = 0, padding = 0): Float32Array {
-  const { cache, scale, queryHeads, window, step, q } = { ...c, ...change };
+  const { cache, scale, softcap, queryHeads, window, step, q } = { ...c, ...change };
   const width = queryHeads * c.shape.headSize;
   const out = emptyMatrix(q.length / width + padding, width, 2 * gap);
   const args = {
@@ -96,6 +98,7 @@ function run(variant: Variant, c: Case, change: Partial<Pick<Case, "step" | "q">
     group: 1,
     cache,
     scale,
+    softcap,
     queryHeads,
     window,
   };
@@ -169,6 +172,24 @@ describe.each(CASES)(
     });
   },
 );
+
+describe.each([0.5, 5, 50])("attention with scores capped at %d", (softcap) => {
+  it.each(CASES.slice(1, 11))(
+    "%s, %d heads over %d of %d, pages of %d, window %d",
+    (type, queryHeads, kvHeads, headSize, pageSize, window) => {
+      const c = { ...makeCase({ type, kvHeads, headSize, pageSize }, queryHeads, window, ROWS, headSize), softcap };
+      c.scale *= 8; // so that some are near the cap
+      const expected = reference(c);
+      for (const variant of VARIANTS) {
+        const all = run(variant, c);
+        // A score is off by some 2^-22 of the cap, and weights by as much.
+        expectClose(all, expected, () => 5e-6 + softcap * 4e-7);
+        const { first, change } = part(c, 1, 63, 2);
+        expectSameBits(run({ isa: variant.isa, threads: 1 }, c, change), all.slice(first, first + change.q.length));
+      }
+    },
+  );
+});
 
 describe("attention", () => {
   it("keeps what is not finite in a later token's value from the queries before it", () => {

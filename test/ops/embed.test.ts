@@ -34,6 +34,26 @@ describe.each(Object.keys(BLOCKS) as WeightType[])("embed %s", (type) => {
     }
   });
 
+  it("adds the row of the token's position", () => {
+    const [count, start] = [20, 7];
+    const positions = { type, table: randomWeight(type, 28, cols, random), rows: 28 };
+    const added = dequantize(type, positions.table);
+    const tokens = Int32Array.from({ length: count }, () => random.int(rows));
+    const step = { qIndptr: Int32Array.of(0, count), starts: Int32Array.of(start), tokens };
+    for (const variant of VARIANTS) {
+      const [y, plain] = [emptyMatrix(count, cols, 3), emptyMatrix(count, cols, 3)];
+      op("embed", variant, { type, table, rows, cols, step, scale: 2, y, positions });
+      op("embed", variant, { type, table, rows, cols, step, scale: 2, y: plain });
+      const expected = gathered(plain, cols).map((v, i) => v + Math.fround(added[start * cols + i]!));
+      expectSameBits(
+        gathered(y, cols).map((v) => v + 0),
+        expected.map((v) => v + 0),
+      );
+    }
+    const args = { type, table, rows, cols, scale: 1, y: new Float32Array(count * cols), positions };
+    expectRefused("embed", { ...args, step: { ...step, starts: Int32Array.of(9) } }, /positions has 28; expected 0 to 27/);
+  });
+
   it("refuses a token that is none, and a table of another size", () => {
     const args = { type, table, rows, cols, scale: 1, y: new Float32Array(cols) };
     for (const token of [-1, rows]) {

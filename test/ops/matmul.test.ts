@@ -135,9 +135,14 @@ describe("matmul", () => {
     expectRefused("matmul", args({ weight: c.weight.subarray(1) }), /weight has \d+ elements/);
     expectRefused("matmul", args({ bias: new Float32Array(15) }), /bias has 15 elements/);
     expectRefused("matmul", args({ rows: 2 ** 30, bias: undefined, weight: new Uint8Array(0) }));
-    expectRefused("matmul", { ...args({}), gate: "silu" }, /gated/);
+    expectRefused("matmul", { ...args({}), epilogue: "gate", activation: "silu" }, /gated/);
     const { type, weight, y } = { ...c, y: new Float32Array(8) };
-    expectRefused("matmul", { ...args({}, { type, weight: weight.subarray(weight.length / 2), rows: 8, y }), gate: "silu" }, /gated/);
-    expectRefused("matmul", { ...args({}), gate: "relu" }, /gate is relu/);
+    expectRefused(
+      "matmul",
+      { ...args({}, { type, weight: weight.subarray(weight.length / 2), rows: 8, y }), epilogue: "gate", activation: "silu" },
+      /gated/,
+    );
+    expectRefused("matmul", { ...args({}), epilogue: "activate", activation: "relu" }, /activation is relu/);
+    expectRefused("matmul", { ...args({}), epilogue: "relu", activation: "silu" }, /epilogue is relu/);
   });
 });

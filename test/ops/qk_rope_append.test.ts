@@ -28,6 +28,10 @@ interface Case {
   kNorm?: Float32Array | undefined;
   pairs: number;
   interleaved: boolean;
+  norm?: "rms" | "layer";
+  eachHead?: boolean;
+  growth?: number;
+  context?: number;
 }
 
 const FREQUENCY_BASE = 10_000;
@@ -43,7 +47,7 @@ function makeCase(shape: CacheShape, queryHeads: number, rows: PagedRow[], pairs
 
 /** What the op leaves in q, and in the pages in the order of k and v; it fails where something else in the pages was written. */
 function run(variant: Variant, c: Case, gap = 0, padding = 0) {
-  const { shape, queryHeads, rows, qNorm, kNorm, pairs, interleaved } = c;
+  const { shape, queryHeads, rows, qNorm, kNorm, norm, eachHead, growth, context, pairs, interleaved } = c;
   const paged = pageRows(rows, shape.pageSize, 1, new Random(rows.length));
   const cache = emptyCache(paged, shape, gap);
   const [qWidth, kvWidth] = [queryHeads * shape.headSize, shape.kvHeads * shape.headSize];
@@ -58,6 +62,10 @@ function run(variant: Variant, c: Case, gap = 0, padding = 0) {
     v: spreadPadded(c.v, kvWidth, 3 * gap, padding),
     qNorm,
     kNorm,
+    norm,
+    eachHead,
+    growth,
+    context,
     epsilon: EPSILON,
     frequencies: frequencies(pairs),
     pairs,
@@ -173,6 +181,50 @@ describe.each([
         expectSameBits(a!, b!);
       }
       if (count > 0) expectSameAlone(variant, { ...c, qNorm, kNorm }, both);
+    }
+  });
+});
+
+describe.each([8, 64, 80])("qk_rope_append, heads of %d", (headSize) => {
+  const c = makeCase({ type: "F32", kvHeads: 2, headSize, pageSize: 16 }, 3, [
+    { start: 0, count: 5 },
+    { start: 90, count: 40 },
+  ]);
+  const random = new Random(headSize);
+
+  it("norms each head by its own weights, as LayerNorm", () => {
+    const [qNorm, kNorm] = [random.floats(3 * headSize), random.floats(2 * headSize)];
+    const expected = (x: Float32Array, weights: Float32Array): Float64Array => {
+      const y = new Float64Array(x.length);
+      for (let at = 0; at < x.length; at += headSize) {
+        const weight = weights.slice(at % weights.length, (at % weights.length) + headSize);
+        y.set(normReference(x.slice(at, at + headSize), weight, EPSILON, "layer"), at);
+      }
+      return y;
+    };
+    for (const variant of VARIANTS) {
+      const normed = { ...c, qNorm, kNorm, eachHead: true, norm: "layer" as const };
+      const all = run(variant, normed);
+      expectClose(all.q, expected(c.q, qNorm), () => 3e-6);
+      expectClose(all.k, expected(c.k, kNorm), () => 3e-6);
+      expectSameAlone(variant, normed, all);
+    }
+  });
+
+  it("lets queries grow with their position, after the rope", () => {
+    const positions = [0, 1, 2, 3, 4, ...Array.from({ length: 40 }, (_, i) => 90 + i)];
+    const grown = { ...c, pairs: headSize / 2, growth: 0.25, context: 30 };
+    for (const variant of VARIANTS) {
+      const [plain, all] = [run(variant, { ...grown, growth: 0 }), run(variant, grown)];
+      const factor = (i: number) => 1 + 0.25 * Math.log(1 + Math.floor(positions[Math.floor(i / (3 * headSize))]! / 30));
+      expectClose(
+        all.q,
+        Float64Array.from(plain.q, (v, i) => v * factor(i)),
+        (i) => 2e-7 * Math.abs(all.q[i]!) + 1e-30,
+      );
+      expectSameBits(all.q.slice(0, 5 * 3 * headSize), plain.q.slice(0, 5 * 3 * headSize));
+      expectSameBits(all.k, plain.k);
+      expectSameAlone(variant, grown, all);
     }
   });
 });

@@ -5,7 +5,7 @@ import type { ErrorCode } from "../../lib/errors.ts";
 import type { DeviceConfig, Isa, NativeConfig, NativeModule } from "../../lib/native/addon.ts";
 
 /** The ops of native/ops/. */
-export type OpName = "add_norm" | "attention" | "embed" | "gather_rows" | "matmul" | "qk_rope_append" | "sample";
+export type OpName = "add_norm" | "attention" | "embed" | "gather_rows" | "matmul" | "qk_rope_append" | "sample" | "scale_logits";
 
 /** How an op runs. */
 export interface OpOptions {

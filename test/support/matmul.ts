@@ -21,8 +21,11 @@ export function makeCase(type: WeightType, count: number, rows: number, cols: nu
   return { type, weight: randomWeight(type, rows, cols, random), rows, cols, x: random.floats(count * cols), count, bias };
 }
 
-/** The results of matrices over the first case's x, gated if so asked; rows of x, and of each result, lie apart by multiples of `gap`. */
-export function runMatmul(variant: Variant, compute: Compute, cases: MatmulCase[], gap = 0, gate?: string): Float32Array[] {
+/** What a matmul does to its results: nothing, or an activation of the first, times the second if it is a gate. */
+export type Epilogue = { epilogue: "gate" | "activate"; activation: string } | undefined;
+
+/** The results of matrices over the first case's x, with an epilogue if so asked; rows of x, and of each result, lie apart by multiples of `gap`. */
+export function runMatmul(variant: Variant, compute: Compute, cases: MatmulCase[], gap = 0, end?: Epilogue): Float32Array[] {
   const { x, count, cols } = cases[0]!;
   const outputs = cases.map(({ type, weight, rows, bias }, i) => ({
     type,
@@ -31,6 +34,6 @@ export function runMatmul(variant: Variant, compute: Compute, cases: MatmulCase[
     bias,
     y: emptyMatrix(count, rows, (i + 2) * gap),
   }));
-  op("matmul", variant, { x: spread(x, cols, gap), rows: count, cols, compute, outputs, gate });
+  op("matmul", variant, { x: spread(x, cols, gap), rows: count, cols, compute, outputs, ...end });
   return outputs.map(({ y, rows }) => gathered(y, rows));
 }

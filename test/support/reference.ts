@@ -242,11 +242,15 @@ export function randomWeight(type: WeightType, rows: number, cols: number, rando
 }
 
 /** norm(a, weight) of each row: a / sqrt(mean of its squares + epsilon) * weight. */
-export function normReference(a: ArrayLike<number>, weight: Float32Array, epsilon: number): Float64Array {
+export function normReference(a: ArrayLike<number>, weight: Float32Array, epsilon: number, kind: "rms" | "layer" = "rms"): Float64Array {
   const cols = weight.length;
   const y = Float64Array.from(a);
   for (let from = 0; from < y.length; from += cols) {
     const row = y.subarray(from, from + cols);
+    const mean = kind === "layer" ? row.reduce((sum, v) => sum + v, 0) / cols : 0;
+    row.forEach((v, i) => {
+      row[i] = v - mean;
+    });
     const root = Math.sqrt(row.reduce((sum, v) => sum + v * v, 0) / cols + epsilon);
     row.forEach((v, i) => {
       row[i] = (v / root) * weight[i]!;

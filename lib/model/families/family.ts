@@ -1,6 +1,7 @@
 import type { StoredTensor } from "../../files/tensors.ts";
 import type { Config } from "../config.ts";
 import type { TensorLayout } from "../manifest.ts";
+import type { RopeTensors } from "../rope-settings.ts";
 import type { ModelSpec } from "../spec.ts";
 
 /** What a family makes of a file's settings. */
@@ -9,9 +10,10 @@ export interface Blueprint {
   layout: TensorLayout;
 }
 
-/** A Hugging Face model: config.json and what tensors there are. */
+/** A Hugging Face model: config.json, of a model that sees images its text half with the `whole` beside it, and what tensors there are. */
 export interface HuggingFaceModel {
   config: Config;
+  whole: Config;
   hasTensor: (name: string) => boolean;
 }
 
@@ -19,8 +21,8 @@ export interface HuggingFaceModel {
 export interface GgufModel {
   config: Config;
   vocabSize: number;
-  /** rope_freqs.weight: divisors of the frequencies. */
-  ropeDivisors: Float32Array | undefined;
+  ropeTensors: RopeTensors;
+  hasTensor: (name: string) => boolean;
 }
 
 /** One architecture: how its settings become a spec and its tensors get their names. */
@@ -29,8 +31,11 @@ export interface Family {
   name: string;
   /** Values of config.json's `model_type`. */
   modelTypes: readonly string[];
+  /** Names of the fields of its configuration class that are honoured, or refused at values that don't run. */
+  fields: readonly string[];
   fromHuggingFace(model: HuggingFaceModel): Blueprint;
-  fromGguf(model: GgufModel): Blueprint;
+  /** Not there where no GGUF file says the name: its files say another architecture's. */
+  fromGguf?: (model: GgufModel) => Blueprint;
 }
 
 /** Whether a file has the tensor: what {@link HuggingFaceModel.hasTensor} asks. */

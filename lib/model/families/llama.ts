@@ -1,33 +1,30 @@
-import { buildDense, sizesFromConfig, sizesFromGguf } from "../dense.ts";
-import { type Extra, ggufLayout, huggingFaceLayout } from "../layouts.ts";
-import { buildRope, ropeFromConfig, ropeFromGguf } from "../rope.ts";
-import type { Blueprint, Family, GgufModel, HuggingFaceModel } from "./family.ts";
-import { CONFIG_FEATURES, GGUF_FEATURES } from "./features.ts";
+import { bias, field } from "../fields.ts";
+import { denseFamily } from "./dense-family.ts";
+import type { Family } from "./family.ts";
 
-/** Llama 1 to 3 and what shares their form: RMS norms before each half of a layer, rope, gated SiLU. */
-export const llama: Family = { name: "llama", modelTypes: ["llama"], fromHuggingFace, fromGguf };
-
-const DEFAULTS = { contextLength: 2048 };
-
-function fromHuggingFace({ config }: HuggingFaceModel): Blueprint {
-  config.refuse({ ...CONFIG_FEATURES, hidden_act: ["silu"], sliding_window: [] });
-  const sizes = sizesFromConfig(config, "llama", DEFAULTS);
-  const rope = ropeFromConfig(config, { base: 10000, contextLength: sizes.contextLength });
-  const ropes = [buildRope({ ...rope, size: sizes.headSize, interleaved: false })];
-  const spec = buildDense(sizes, { activation: "silu", ropes });
-  const extras: Extra[] = [];
-  if (config.boolean("attention_bias", false)) extras.push("attentionBias");
-  if (config.boolean("mlp_bias", false)) extras.push("mlpBias");
-  return { spec, layout: huggingFaceLayout(spec, { extras, tied: config.boolean("tie_word_embeddings", false) }) };
-}
-
-/** The converter permutes the rows of q and k so that a rope's pairs are neighbours. */
-function fromGguf({ config, vocabSize, ropeDivisors }: GgufModel): Blueprint {
-  config.refuse({ ...GGUF_FEATURES, "attention.sliding_window": [0] });
-  const sizes = sizesFromGguf(config, "llama", vocabSize);
-  const rope = ropeFromGguf(config, { base: 10000, contextLength: sizes.contextLength });
-  const ropes = [buildRope({ ...rope, size: sizes.headSize, interleaved: true, divisors: ropeDivisors })];
-  const spec = buildDense(sizes, { activation: "silu", ropes });
-  // rope_freqs has been read: it is part of the rope.
-  return { spec, layout: ggufLayout(spec, { optional: ["attentionBias", "mlpBias"], ignored: /^rope_freqs\.weight$/ }) };
-}
+/**
+ * Llama 1 to 3 and what shares their form: RMS norms before each half of a layer, rope, gated SiLU. GGUF files of mistral say so, too,
+ * and mixtral's, which are refused by their experts; the converter permutes the rows of q and k so that a rope's pairs are neighbours.
+ */
+export const llama: Family = denseFamily({
+  name: "llama",
+  modelTypes: ["llama"],
+  fields: {
+    vocab_size: field(32000),
+    hidden_size: field(4096),
+    intermediate_size: field(11008),
+    num_hidden_layers: field(32),
+    num_attention_heads: field(32),
+    num_key_value_heads: field(),
+    head_dim: field(),
+    hidden_act: field("silu"),
+    max_position_embeddings: field(2048),
+    rms_norm_eps: field(1e-6),
+    tie_word_embeddings: field(false),
+    rope_theta: field(10000),
+    attention_bias: bias(false, "qkvBias", "outBias"),
+    mlp_bias: bias(false, "mlpBias"),
+  },
+  gguf: {},
+  interleaved: ["gguf"],
+});

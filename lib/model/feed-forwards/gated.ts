@@ -1,11 +1,14 @@
 import type { Kind } from "../kinds.ts";
 
+/** What a feed-forward applies to its inner values; gelu is the exact one, by erf. */
+export type Activation = "silu" | "gelu_tanh" | "gelu";
+
 /** Gated MLP: down(activation(gate(x)) * up(x)). Biases are there when their tensors are. */
 export interface GatedSpec {
   kind: "gated";
   /** Outputs of gate and up. */
   size: number;
-  activation: "silu" | "gelu_tanh";
+  activation: Activation;
 }
 
 /** What a family's gated MLP may have beyond its three matrices. */

@@ -6,6 +6,7 @@
 #include "ops/attention.h"
 
 #include "cpu/kernels.h"
+#include "cpu/kernels/activation.h"
 #include "cpu/kernels/kv.h"
 #include "cpu/kernels/rows.h"
 #include "cpu/kernels/tiles.h"
@@ -82,9 +83,11 @@ TileKeys<E> tile_keys(const Attention& op, const Queries& queries, int tile_star
   return keys;
 }
 
-// scores[r][key] of the groups [first, last), -infinity for keys that query r does not see.
+// scores[r][key] of the groups [first, last), capped, -infinity for keys that query r does not see.
 template <class E, int R>
-void score(const float* q, const TileKeys<E>& keys, int D, int P, const KeyRange (&ranges)[R], KeyRange groups, float (*scores)[kKeys]) {
+void score(const Attention& op, const float* q, const TileKeys<E>& keys, const KeyRange (&ranges)[R], KeyRange groups,
+           float (*scores)[kKeys]) {
+  const int D = op.cache.head_size, P = op.cache.page_size;
   for (int group = groups.first; group < groups.last; ++group) {
     f32x16 sums[R];
     for (int r = 0; r < R; ++r) sums[r] = zeros();
@@ -99,6 +102,7 @@ void score(const float* q, const TileKeys<E>& keys, int D, int P, const KeyRange
       for (int r = 0; r < R; ++r) sums[r] = fma(splat(q[r * D + d]), key, sums[r]);
     }
     for (int r = 0; r < R; ++r) {
+      if (op.softcap > 0) sums[r] = soft_cap(sums[r], op.softcap);
       const int first = least(kLanes, most(0, ranges[r].first - group * kLanes)),
                 last = least(kLanes, most(0, ranges[r].last - group * kLanes));
       store(scores[r] + group * kLanes, select_range(first, most(first, last), sums[r], splat(kMinusInfinity)));
@@ -171,7 +175,7 @@ void attend_tile(const Attention& op, const Queries& queries, const State& state
   }
   if (seen.first >= seen.last) return;
   const KeyRange groups{seen.first / kLanes, (seen.last + kLanes - 1) / kLanes};
-  score<E, R>(state.q + int64_t(m) * D, keys, D, op.cache.page_size, ranges, groups, scores);
+  score<E, R>(op, state.q + int64_t(m) * D, keys, ranges, groups, scores);
   soften<R>(state, m, ranges, groups, scores, rescale);
   add_values<E, R>(state.sums + int64_t(m) * D, keys, D, ranges, scores, rescale);
 }

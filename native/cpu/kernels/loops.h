@@ -24,6 +24,11 @@ KVASIR_INLINE void store_lanes(float* p, f32x16 x, int lanes) {
   lanes == kLanes ? store(p, x) : store_part(p, x, lanes);
 }
 
+// x with 0 in all lanes but the first.
+KVASIR_INLINE f32x16 first_lanes(f32x16 x, int lanes) {
+  return lanes == kLanes ? x : select_range(0, lanes, x, zeros());
+}
+
 // Calls item(i) for each of `count` items of `elements` each, on all threads if that pays.
 template <class Item>
 void for_items(Threads& threads, int64_t count, int64_t elements, const Item& item) {

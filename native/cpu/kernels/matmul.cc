@@ -219,13 +219,15 @@ Job prepare(const Matmul& op, Context context) {
   return job;
 }
 
-// y of the first output becomes activation(gate) * up. In pieces, so that one row has work for all threads, too.
-void apply_gate(const Matmul& op, Threads& threads) {
-  const View &gate = op.outputs[0].y, &up = op.outputs[1].y;
+// What is done to y of the first output. In pieces, so that one row has work for all threads, too.
+void apply_epilogue(const Matmul& op, Threads& threads) {
   const int64_t N = op.outputs[0].weight->rows, pieces = (N + kTaskElements - 1) / kTaskElements;
   for_items(threads, op.rows * pieces, least(N, kTaskElements), [&](int64_t item) {
     const int64_t row = item / pieces, first = item % pieces * kTaskElements;
-    multiply_gate(*op.gate, row_of(gate, row) + first, row_of(up, row) + first, static_cast<int>(least(N - first, kTaskElements)));
+    const int count = static_cast<int>(least(N - first, kTaskElements));
+    float* y = row_of(op.outputs[0].y, row) + first;
+    if (op.epilogue == Epilogue::Activate) return apply_activation(op.activation, y, count);
+    multiply_gate(op.activation, y, row_of(op.outputs[1].y, row) + first, count);
   });
 }
 
@@ -271,7 +273,7 @@ void run(const Matmul& op, Context context) {
   } else {
     for (int64_t task = 0; task < tasks; ++task) multiply(task, 0);
   }
-  if (op.gate) apply_gate(op, context.threads);
+  if (op.epilogue != Epilogue::None) apply_epilogue(op, context.threads);
 }
 
 }  // namespace kvasir::cpu::KVASIR_ISA

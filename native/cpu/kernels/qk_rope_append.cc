@@ -2,6 +2,8 @@
 // computed once, in chunks of pairs, for all of its heads.
 #include "ops/qk_rope_append.h"
 
+#include <cmath>
+
 #include "cpu/kernels.h"
 #include "cpu/kernels/kv.h"
 #include "cpu/kernels/rotation.h"
@@ -19,9 +21,16 @@ struct Heads {
   float* operator[](int head) const { return data + int64_t(head) * size; }
 };
 
-void norm_heads(const Heads& heads, const View& weight, float epsilon) {
+void norm_heads(const Heads& heads, const View& weight, Norm kind) {
   if (!weight) return;
-  for (int head = 0; head < heads.count; ++head) norm(heads[head], row_of(weight, 0), heads.size, epsilon, heads[head]);
+  for (int head = 0; head < heads.count; ++head) norm(heads[head], row_of(weight, head), heads.size, kind, heads[head]);
+}
+
+void grow(const QueryGrowth& by, int position, const Heads& q) {
+  if (by.growth == 0) return;
+  const auto factor = static_cast<float>(1 + by.growth * std::log1p(static_cast<double>(position / by.context)));
+  const int64_t count = int64_t(q.count) * q.size;
+  for_vectors(0, count, [&](int64_t i, int lanes) { store_lanes(q.data + i, load_lanes(q.data + i, lanes) * splat(factor), lanes); });
 }
 
 void rotate_heads(const QkRopeAppend& op, int position, const Heads& q, const Heads& k) {
@@ -72,9 +81,10 @@ void run_token(const QkRopeAppend& op, int64_t token) {
   const int row = op.step->row_of_token[token], position = op.step->positions[token], D = op.cache.head_size;
   if (row < 0) return;  // padding
   const Heads q{row_of(op.q, token), op.query_heads, D}, k{row_of(op.k, token), op.cache.kv_heads, D};
-  norm_heads(q, op.q_norm, op.epsilon);
-  norm_heads(k, op.k_norm, op.epsilon);
+  norm_heads(q, op.q_norm, op.norm);
+  norm_heads(k, op.k_norm, op.norm);
   rotate_heads(op, position, q, k);
+  grow(op.query_growth, position, q);
   append<E>(op, row, position, k, {row_of(op.v, token), op.cache.kv_heads, D});
 }
 

@@ -9,6 +9,7 @@ void run(const Embed&, Context);
 void run(const GatherRows&, Context);
 void run(const Matmul&, Context);
 void run(const QkRopeAppend&, Context);
+void run(const ScaleLogits&, Context);
 
 #define KVASIR_QUOTE(text) #text
 #define KVASIR_NAME(text) KVASIR_QUOTE(text)

@@ -1,6 +1,6 @@
 // add_norm: see ops/add_norm.h. One block a row, which its threads hold in registers between the passes, four elements at a time.
 //
-// Order of a sum of squares: thread i sums the fours i mod kThreads, ascending, the lanes of a warp pairwise, the warps ascending.
+// Order of a sum, of squares or for a mean: thread i sums the fours i mod kThreads, ascending, the lanes of a warp pairwise, the warps ascending.
 // Bytes: 16 * rows * cols (14 where y is bfloat16). Limited by latency for few rows, by memory for many.
 #include "cuda/kernels.h"
 #include "cuda/kernels/activations.cuh"
@@ -37,7 +37,20 @@ __device__ inline float squares_of(float4 x, float sum) {
 }
 
 __device__ inline float scale_of(float squares, const AddNorm& op) {
-  return 1.0f / sqrtf(block_sum(squares) / static_cast<float>(op.cols) + op.epsilon);
+  return 1.0f / sqrtf(block_sum(squares) / static_cast<float>(op.cols) + op.norm.epsilon);
+}
+
+// Takes the mean away; columns beyond the row's end stay 0.
+template <int held>
+__device__ inline void center(float4 (&x)[held], int cols) {
+  float sum = 0;
+  for (int i = 0; i < held; ++i) sum += x[i].x + x[i].y + x[i].z + x[i].w;
+  const float mean = block_sum(sum) / static_cast<float>(cols);
+  for (int i = 0; i < held; ++i) {
+    const int col = 4 * (threadIdx.x + i * kThreads);
+    const auto centered = [&](float value, int at) { return col + at < cols ? value - mean : 0.0f; };
+    x[i] = {centered(x[i].x, 0), centered(x[i].y, 1), centered(x[i].z, 2), centered(x[i].w, 3)};
+  }
 }
 
 __device__ inline void store_four(const View& view, int row, int four, int cols, float4 x) {
@@ -51,13 +64,35 @@ __device__ inline void store_four(const View& view, int row, int four, int cols,
   for (int i = 0; i < 4 && col + i < cols; ++i) store(view, row, col + i, values[i]);
 }
 
-// `held`: fours of a thread, enough for the row.
-template <int held>
+// y of a row, whose elements are `own`.
+template <int held, bool layer>
+__device__ inline void put_norm(const AddNorm& op, int row, const float4 (&norm)[held], float4 (&own)[held]) {
+  const float *weight = static_cast<const float*>(op.weight.data), *bias = static_cast<const float*>(op.bias.data);
+  if (layer && weight) center(own, op.cols);
+  float squares = 0;
+#pragma unroll
+  for (int i = 0; i < held; ++i) squares = squares_of(own[i], squares);
+  const float scale = weight ? scale_of(squares, op) : 1.0f;
+#pragma unroll
+  for (int i = 0; i < held; ++i) {
+    const int four = threadIdx.x + i * kThreads;
+    const float4 w = weight ? norm[i] : float4{1, 1, 1, 1}, v = own[i];
+    float4 y{v.x * scale * w.x, v.y * scale * w.y, v.z * scale * w.z, v.w * scale * w.w};
+    if (bias) {
+      const float4 b = load_four(bias, four, op.cols);
+      y = {y.x + b.x, y.y + b.y, y.z + b.z, y.w + b.w};
+    }
+    store_four(op.y, row, four, op.cols, y);
+  }
+}
+
+// `held`: fours of a thread, enough for the row. `layer`: the norm takes the mean away.
+template <int held, bool layer>
 __global__ void __launch_bounds__(kThreads) add_norm(AddNorm op) {
   let_next_kernel_start();
   const int row = blockIdx.x;
   float4 own[held], norm[held];  // y's weight is on its way while the kernel before still runs
-  if (op.y.data) {
+  if (op.y.data && op.weight.data) {
 #pragma unroll
     for (int i = 0; i < held; ++i) norm[i] = load_four(static_cast<const float*>(op.weight.data), threadIdx.x + i * kThreads, op.cols);
   }
@@ -70,11 +105,11 @@ __global__ void __launch_bounds__(kThreads) add_norm(AddNorm op) {
     float4 added[held];
     float squares = 0;
 #pragma unroll
-    for (int i = 0; i < held; ++i) {
-      added[i] = load_four(delta, threadIdx.x + i * kThreads, op.cols);
-      squares = squares_of(added[i], squares);
-    }
-    const float scale = weight ? scale_of(squares, op) : 1.0f;
+    for (int i = 0; i < held; ++i) added[i] = load_four(delta, threadIdx.x + i * kThreads, op.cols);
+    if (layer && weight) center(added, op.cols);
+#pragma unroll
+    for (int i = 0; i < held; ++i) squares = squares_of(added[i], squares);
+    const float scale = (weight ? scale_of(squares, op) : 1.0f) * op.delta_scale;
 #pragma unroll
     for (int i = 0; i < held; ++i) {
       const int four = threadIdx.x + i * kThreads;
@@ -83,16 +118,25 @@ __global__ void __launch_bounds__(kThreads) add_norm(AddNorm op) {
       store_four(op.x, row, four, op.cols, own[i]);
     }
   }
-  if (!op.y.data) return;
-  float squares = 0;
-#pragma unroll
-  for (int i = 0; i < held; ++i) squares = squares_of(own[i], squares);
-  const float scale = scale_of(squares, op);
-#pragma unroll
-  for (int i = 0; i < held; ++i) {
-    const int four = threadIdx.x + i * kThreads;
-    const float4 w = norm[i], v = own[i];
-    store_four(op.y, row, four, op.cols, {v.x * scale * w.x, v.y * scale * w.y, v.z * scale * w.z, v.w * scale * w.w});
+  if (op.y.data) put_norm<held, layer>(op, row, norm, own);
+}
+
+template <bool layer>
+void run_held(const AddNorm& op, cudaStream_t stream) {
+  const int held = (op.cols + 4 * kThreads - 1) / (4 * kThreads);
+  const Grid grid{.blocks = dim3(op.rows), .threads = kThreads};
+  if (held <= 1) {
+    launch("add_norm", add_norm<1, layer>, grid, stream, op);
+  } else if (held <= 2) {
+    launch("add_norm", add_norm<2, layer>, grid, stream, op);
+  } else if (held <= 4) {
+    launch("add_norm", add_norm<4, layer>, grid, stream, op);
+  } else if (held <= 8) {
+    launch("add_norm", add_norm<8, layer>, grid, stream, op);
+  } else if (held <= 16) {
+    launch("add_norm", add_norm<16, layer>, grid, stream, op);
+  } else {
+    fail("UNSUPPORTED_MODEL", "width is %d; expected at most %d on device cuda", op.cols, 16 * 4 * kThreads);
   }
 }
 
@@ -100,21 +144,7 @@ __global__ void __launch_bounds__(kThreads) add_norm(AddNorm op) {
 
 void run(const AddNorm& op, cudaStream_t stream) {
   if (op.rows == 0) return;
-  const int held = (op.cols + 4 * kThreads - 1) / (4 * kThreads);
-  const Grid grid{.blocks = dim3(op.rows), .threads = kThreads};
-  if (held <= 1) {
-    launch("add_norm", add_norm<1>, grid, stream, op);
-  } else if (held <= 2) {
-    launch("add_norm", add_norm<2>, grid, stream, op);
-  } else if (held <= 4) {
-    launch("add_norm", add_norm<4>, grid, stream, op);
-  } else if (held <= 8) {
-    launch("add_norm", add_norm<8>, grid, stream, op);
-  } else if (held <= 16) {
-    launch("add_norm", add_norm<16>, grid, stream, op);
-  } else {
-    fail("UNSUPPORTED_MODEL", "width is %d; expected at most %d on device cuda", op.cols, 16 * 4 * kThreads);
-  }
+  (op.norm.kind == NormKind::Layer ? run_held<true> : run_held<false>)(op, stream);
 }
 
 }  // namespace kvasir::cuda

@@ -1,4 +1,4 @@
-// attention: see ops/attention.h. The plain kernel: one warp a query, for every head size and type of cache.
+// attention: see ops/attention.h. The plain kernel: one warp a query, for every head size and type of cache, and capped scores.
 //
 // Keys come in tiles of 32 whose borders are multiples of 32 in absolute positions, one key a lane: each lane sums its key's products in
 // ascending d; the softmax runs online over tiles; then the lanes share out the dimensions and sum the tile's values in ascending position.
@@ -7,6 +7,7 @@
 #include "cuda/kernels/activations.cuh"
 #include "cuda/kernels/attention_tensor.h"
 #include "cuda/kernels/barrier.cuh"
+#include "cuda/kernels/gate.cuh"
 #include "cuda/kernels/kv.cuh"
 #include "cuda/kernels/launch.h"
 #include "cuda/kernels/warp.cuh"
@@ -39,6 +40,7 @@ __global__ void attention(Attention op, const int32_t* row_of_token, const int32
       const Element* k = head_of<Element>(op.cache.k, op.cache, page_of(tables, row, key, P), kv_head);
       score = 0;
       for (int d = 0; d < D; ++d) score = fmaf(q[d], to_float(k[key_place(op.cache, key, d)]), score);
+      if (op.softcap > 0) score = soft_cap(score, op.softcap);
     }
     const float before = largest;
     largest = fmaxf(largest, warp_max(score));

@@ -46,6 +46,17 @@ __global__ void multiply_gate(Activation activation, View gate, View up, int col
   if (i < cols) store(gate, blockIdx.y, i, activate(activation, load(gate, blockIdx.y, i)) * load(up, blockIdx.y, i));
 }
 
+__global__ void apply_activation(Activation activation, View y, int cols) {
+  wait_in_turn();
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < cols) store(y, blockIdx.y, i, activate(activation, load(y, blockIdx.y, i)));
+}
+
+// An element of the first output for each thread.
+Grid grid_of_elements(const Matmul& op) {
+  return {.blocks = dim3((op.outputs[0].weight->rows + 255) / 256, op.rows), .threads = 256};
+}
+
 void run_plain(const Matmul& op, cudaStream_t stream) {
   for (const Projection& out : op.outputs) {
     if (out.weight == nullptr) break;
@@ -57,18 +68,18 @@ void run_plain(const Matmul& op, cudaStream_t stream) {
       launch("matmul", kernel, grid, stream, weight, op.x, out.bias, out.y, op.rows);
     });
   }
-  if (!op.gate) return;
-  const int cols = op.outputs[0].weight->rows;
-  const Grid grid{.blocks = dim3((cols + 255) / 256, op.rows), .threads = 256};
-  launch("matmul's gate", multiply_gate, grid, stream, *op.gate, op.outputs[0].y, op.outputs[1].y, cols);
+  if (op.epilogue != Epilogue::Gate) return;
+  launch("matmul's gate", multiply_gate, grid_of_elements(op), stream, op.activation, op.outputs[0].y, op.outputs[1].y,
+         op.outputs[0].weight->rows);
 }
 
 }  // namespace
 
 void run(const Matmul& op, cudaStream_t stream) {
   if (op.rows == 0) return;
-  if (can_run_tensor(op)) return run_tensor(op, stream);
-  run_plain(op, stream);
+  (can_run_tensor(op) ? run_tensor : run_plain)(op, stream);
+  if (op.epilogue != Epilogue::Activate) return;
+  launch("matmul's activation", apply_activation, grid_of_elements(op), stream, op.activation, op.outputs[0].y, op.outputs[0].weight->rows);
 }
 
 }  // namespace kvasir::cuda

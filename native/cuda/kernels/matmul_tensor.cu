@@ -13,7 +13,7 @@ constexpr int kNarrowRows = 16;  // up to so many tokens
 
 void multiply(const Matmul& op, DType type, Launch& launch, cudaStream_t stream) {
   const bool wide = is_hopper() && op.rows > kNarrowRows && launch.cols % kTileCols == 0;
-  (wide ? multiply_wide : multiply_narrow)(type, op.gate.has_value(), launch, stream);
+  (wide ? multiply_wide : multiply_narrow)(type, op.epilogue == Epilogue::Gate, launch, stream);
 }
 
 // Gate and up: their panels are run together.
@@ -21,7 +21,7 @@ void run_gated(const Matmul& op, Launch& launch, cudaStream_t stream) {
   for (int i = 0; i < 2; ++i) launch.parts[i] = {view_of(*op.outputs[i].weight), op.outputs[i].bias, op.outputs[i].y, 0};
   launch.count = 1;
   launch.panels = panels_of(op.outputs[0].weight->rows);
-  launch.activation = *op.gate;
+  launch.activation = op.activation;
   multiply(op, op.outputs[0].weight->type, launch, stream);
 }
 
@@ -43,7 +43,7 @@ bool can_run_tensor(const Matmul& op) {
   for (const Projection& out : op.outputs) {
     if (out.weight != nullptr && (!is_packed(out.weight->type) || out.weight->compute == Compute::F32)) return false;
   }
-  return !op.gate || op.outputs[0].weight->type == op.outputs[1].weight->type;
+  return op.epilogue != Epilogue::Gate || op.outputs[0].weight->type == op.outputs[1].weight->type;
 }
 
 void run_tensor(const Matmul& op, cudaStream_t stream) {
@@ -51,7 +51,7 @@ void run_tensor(const Matmul& op, cudaStream_t stream) {
   launch.cols = op.outputs[0].weight->cols;
   launch.x = op.x;
   launch.rows = op.rows;
-  if (op.gate) return run_gated(op, launch, stream);
+  if (op.epilogue == Epilogue::Gate) return run_gated(op, launch, stream);
   bool done[std::size(kDTypes)] = {};
   for (const Projection& out : op.outputs) {
     if (out.weight == nullptr || std::exchange(done[static_cast<int>(out.weight->type)], true)) continue;

@@ -12,11 +12,25 @@ namespace {
 
 constexpr int kWarps = 4;
 
-__device__ void norm_head(float* head, const View& weight, int size, float epsilon) {
+__device__ void center_head(float* head, int size) {
+  float sum = 0;
+  for (int i = threadIdx.x % kWarp; i < size; i += kWarp) sum += head[i];
+  const float mean = warp_sum(sum) / static_cast<float>(size);
+  for (int i = threadIdx.x % kWarp; i < size; i += kWarp) head[i] -= mean;
+}
+
+__device__ void norm_head(float* head, const View& weight, int index, int size, const Norm& norm) {
   if (!weight.data) return;
-  const float scale = norm_scale(head, size, epsilon);
-  for (int i = threadIdx.x % kWarp; i < size; i += kWarp) head[i] = head[i] * scale * static_cast<const float*>(weight.data)[i];
+  if (norm.kind == NormKind::Layer) center_head(head, size);
+  const float scale = norm_scale(head, size, norm.epsilon), *own = row_of(weight, index);
+  for (int i = threadIdx.x % kWarp; i < size; i += kWarp) head[i] = head[i] * scale * own[i];
   __syncwarp();
+}
+
+__device__ void grow_head(float* head, const QueryGrowth& by, int position, int size) {
+  if (by.growth == 0) return;
+  const float factor = 1.0f + by.growth * log1pf(static_cast<float>(position / by.context));
+  for (int i = threadIdx.x % kWarp; i < size; i += kWarp) head[i] *= factor;
 }
 
 struct Rotation {
@@ -81,14 +95,15 @@ __global__ void qk_rope_append(QkRopeAppend op, const int32_t* row_of_token, con
   wait_for_kernel_before();
   if (head < op.query_heads) {
     float* q = row_of(op.q, token) + int64_t(head) * D;
-    norm_head(q, op.q_norm, D, op.epsilon);
+    norm_head(q, op.q_norm, head, D, op.norm);
     rotate_head(q, op.rope, position, early);
+    grow_head(q, op.query_growth, position, D);
     return;
   }
   head -= op.query_heads;
   if (head < op.cache.kv_heads) {
     float* k = row_of(op.k, token) + int64_t(head) * D;
-    norm_head(k, op.k_norm, D, op.epsilon);
+    norm_head(k, op.k_norm, head, D, op.norm);
     rotate_head(k, op.rope, position, early);
     append_head(k, head_of<Element>(op.cache.k, op.cache, page, head), op.cache, position, key_place);
     return;

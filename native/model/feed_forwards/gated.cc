@@ -23,7 +23,8 @@ void GatedFeedForward::forward(const LayerContext& context, View in, View out) c
   const auto [gate, up] = scratch(workspace);
   const int tokens = context.step.tokens;
   const Projection to_gate{gate_.get(), view(gate_bias_), gate}, to_up{up_.get(), view(up_bias_), up};
-  context.backend.run(Matmul{.x = in, .rows = tokens, .outputs = {to_gate, to_up}, .gate = spec_.activation});
+  context.backend.run(
+      Matmul{.x = in, .rows = tokens, .outputs = {to_gate, to_up}, .epilogue = Epilogue::Gate, .activation = spec_.activation});
   context.backend.run(Matmul{.x = gate, .rows = tokens, .outputs = {Projection{down_.get(), view(down_bias_), out}}});
 }
 

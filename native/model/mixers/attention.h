@@ -17,10 +17,16 @@ class AttentionMixer : public Mixer {
     View q, k, v, mixed;  // [T, heads * D]
   };
   Scratch scratch(Workspace& workspace) const;
+  void norm_rows(const LayerContext& context, View heads, int count, const Vector& weight) const;
+  // What the op norms heads by: nothing where rows are normed.
+  View head_norm(const Vector& weight) const {
+    if (!weight || spec_.qk_norm == QkNorm::Row) return {};
+    return {weight->address(), DType::F32, spec_.qk_norm == QkNorm::Each ? spec_.head_size : 0};
+  }
 
   const AttentionSpec spec_;
   const Activations activations_;
-  const float epsilon_;
+  const Norm norm_;
   const int window_;
   const Rope rope_;
   const KvLayer cache_;

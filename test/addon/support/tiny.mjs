@@ -57,9 +57,12 @@ function describeModel() {
       kvHeads,
       headSize,
       scale: headSize ** -0.5,
+      softcap: 0,
+      qkNorm: "none",
       rope: 0,
       cacheGroup: index === layers - 1 ? 1 : 0,
     },
+    residual: "sequential",
     feedForward: { kind: "gated", size: mlp, activation: "silu" },
   });
   const tensors = [
@@ -81,8 +84,12 @@ function describeModel() {
     vocabSize: vocab,
     hiddenSize: hidden,
     contextLength: 1024,
-    normEpsilon: 1e-6,
+    norm: { kind: "rms", epsilon: 1e-6 },
     embeddingScale: 1,
+    residualScale: 1,
+    logitScale: 1,
+    logitSoftcap: 0,
+    learnedPositions: 0,
     ropes: [{ frequencies: Float32Array.of(1, 0.1, 0.01, 0.001), scale: 1, interleaved: false }],
     cacheGroups: [
       { kind: "all", window: 0, layers: Array.from({ length: layers - 1 }, (_, i) => i), parts: cacheParts },

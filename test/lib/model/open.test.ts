@@ -42,7 +42,7 @@ describe("a model of any shape", () => {
   test.each(shapes)("%s: both kinds of files give one spec and the same tensors", async (_, shape) => {
     const [a, b] = [await openConfig({}, shape), await openMetadata({}, shape)];
     const ropes = (spec: typeof a.spec) => spec.ropes.map((rope) => ({ ...rope, interleaved: false }));
-    expect({ ...a.spec, ropes: ropes(a.spec) }).toEqual({ ...b.spec, normEpsilon: a.spec.normEpsilon, ropes: ropes(b.spec) });
+    expect({ ...a.spec, ropes: ropes(a.spec) }).toEqual({ ...b.spec, norm: a.spec.norm, ropes: ropes(b.spec) });
     expect(b.spec.ropes[0]!.interleaved).toBe(shape.architecture === "llama");
     const rows = (source: typeof a) => source.tensors.map(({ name, shape: size }) => `${name} [${size}]`).sort();
     expect(rows(a)).toEqual(rows(b));
@@ -297,10 +297,13 @@ describe("refusals", () => {
   });
 
   test("other architectures, by name", async () => {
-    for (const type of ["mistral", "qwen2", "toString", "__proto__"])
-      await expectError(openConfig({ model_type: type }), "UNSUPPORTED_MODEL", `"${type}"`, "llama, qwen3, gemma3");
+    for (const type of ["mamba", "qwen2_moe", "toString", "__proto__"])
+      await expectError(openConfig({ model_type: type }), "UNSUPPORTED_MODEL", `"${type}"`, "llama, mistral", "gpt_neox");
     await expectError(openConfig({ model_type: 3 }), "FILE_INVALID", "model_type is 3");
-    await expectError(openMetadata({ "general.architecture": "qwen2" }), "UNSUPPORTED_MODEL", '"qwen2"', "llama, qwen3, gemma3");
+    await expectError(openMetadata({ "general.architecture": "qwen2moe" }), "UNSUPPORTED_MODEL", '"qwen2moe"', "gptneox");
+    // Files of these say another architecture's name.
+    for (const name of ["olmo3", "mistral"])
+      await expectError(openMetadata({ "general.architecture": name }), "UNSUPPORTED_MODEL", `"${name}"`);
     await expectError(openMetadata({ "general.architecture": 1 }), "FILE_INVALID", "general.architecture is 1");
   });
 
@@ -308,8 +311,10 @@ describe("refusals", () => {
     const features = {
       attn_logit_softcapping: 50,
       final_logit_softcapping: 30,
-      hidden_act: "gelu",
+      hidden_act: "relu",
       sliding_window: 64,
+      logit_scale: 0.5,
+      use_parallel_residual: true,
       use_bidirectional_attention: true,
       num_local_experts: 8,
       partial_rotary_factor: 0.5,
@@ -317,11 +322,12 @@ describe("refusals", () => {
     };
     for (const [key, value] of Object.entries(features)) await expectError(openConfig({ [key]: value }), "UNSUPPORTED_MODEL", key);
     const qwen3 = { ...TINY, architecture: "qwen3" } as const;
-    await expectError(openConfig({ use_sliding_window: true }, qwen3), "UNSUPPORTED_MODEL", "use_sliding_window");
-    await expectError(openConfig({ layer_types: ["full_attention", "sliding_attention"] }, qwen3), "UNSUPPORTED_MODEL", "layer_types");
+    await expectError(openConfig({ layer_types: ["full_attention", "sliding_attention"] }, qwen3), "FILE_INVALID", "layer_types");
+    await expectError(openConfig({ layer_types: ["full_attention", "conv"] }, qwen3), "UNSUPPORTED_MODEL", "layer_types");
+    await expectError(openConfig({ rope_parameters: { partial_rotary_factor: 0.5 } }, qwen3), "UNSUPPORTED_MODEL", "partial_rotary_factor");
     const settings = {
       expert_count: 4,
-      "attention.sliding_window": 64,
+      "attention.scale": 0.5,
       "rope.dimension_count": 4,
       "attention.causal": false,
       "attention.value_length": 16,

@@ -1,13 +1,17 @@
 import { expect, test } from "vitest";
 import { Config } from "../../../lib/model/config.ts";
-import { buildRope, ropeFromConfig, ropeFromGguf } from "../../../lib/model/rope.ts";
+import { buildRope, ropesFor } from "../../../lib/model/rope.ts";
+import { type RopeTensors, ropesFromConfig, ropesFromGguf } from "../../../lib/model/rope-settings.ts";
 import { expectError } from "../../support/expect.ts";
 
-const defaults = { base: 10000, contextLength: 512 };
+const NO_TENSORS: RopeTensors = { divisors: undefined, short: undefined, long: undefined };
 const fromConfig = (object: Record<string, unknown>, size: number = 16) =>
-  buildRope({ ...ropeFromConfig(Config.of("config.json: ", object), defaults), size, interleaved: false });
-const fromGguf = (object: Record<string, unknown>, divisors?: Float32Array) =>
-  buildRope({ ...ropeFromGguf(Config.of("m.gguf: llama.", object), defaults), size: 16, interleaved: true, divisors });
+  buildRope({ ...ropesFromConfig(Config.of("config.json: ", object), 512, size).full, interleaved: false });
+const fromGguf = (object: Record<string, unknown>, tensors: Partial<RopeTensors> = {}) => {
+  const all = { ...NO_TENSORS, ...tensors };
+  const config = Config.of("m.gguf: llama.", object).as({ names: { rope_theta: "rope.freq_base" } });
+  return buildRope({ ...ropesFromGguf(config, 512, 16, all).full, interleaved: true, divisors: all.divisors });
+};
 
 test("default and linear", () => {
   const plain = fromConfig({ rope_theta: 500000 }, 64);
@@ -54,18 +58,59 @@ test("yarn: kept, ramp, divided; factor on cos and sin", () => {
   );
 });
 
+test("longrope: factors by the engine's context, in both dialects", () => {
+  const plain = fromConfig({}).frequencies;
+  const [short, long] = [Array(8).fill(1), Array.from({ length: 8 }, (_, i) => i + 2)];
+  const scaling = { rope_type: "longrope", short_factor: short, long_factor: long, original_max_position_embeddings: 32 };
+  const rope = fromConfig({ rope_parameters: scaling });
+  expect(rope.scale).toBeCloseTo(Math.sqrt(1 + Math.log(16) / Math.log(32)), 12);
+  expect(ropesFor([rope], 32)[0]!.frequencies).toEqual(plain);
+  expect(ropesFor([rope], 33)[0]!.frequencies).toEqual(Float32Array.from({ length: 8 }, (_, i) => 10000 ** (-i / 8) / (i + 2)));
+  expect(ropesFor([rope], 33)[0]).not.toHaveProperty("long");
+  expect(fromConfig({ rope_parameters: { ...scaling, attention_factor: 1.5 } }).scale).toBe(1.5);
+  expect(fromConfig({ rope_parameters: { ...scaling, factor: 1 } }).scale).toBe(1);
+  // phi3's first names of it, and its original context outside.
+  const { original_max_position_embeddings, rope_type: _, ...older } = scaling;
+  for (const type of ["su", "yarn"])
+    expect(fromConfig({ rope_scaling: { type, ...older }, original_max_position_embeddings })).toEqual(rope);
+  const metadata = { "rope.scaling.original_context_length": 32, "rope.scaling.attn_factor": rope.scale };
+  const tensors = { short: Float32Array.from(short), long: Float32Array.from(long) };
+  expect(fromGguf(metadata, tensors)).toEqual({ ...rope, interleaved: true });
+  expect(() => fromGguf(metadata, { long: tensors.long })).toThrow("expected both or none");
+});
+
+test("shares of a head, and a rope for each kind of layer", () => {
+  const ropes = (object: Record<string, unknown>) => ropesFromConfig(Config.of("config.json: ", object), 512, 16);
+  expect(ropes({ partial_rotary_factor: 0.25, rope_parameters: { partial_rotary_factor: 0.5 } }).full.size).toBe(8);
+  expect(ropes({ partial_rotary_factor: 0.25 }).full.size).toBe(4);
+  const both = ropes({
+    rope_theta: 3,
+    rope_parameters: { full_attention: { rope_type: "linear", factor: 2, rope_theta: 5 }, sliding_attention: { rope_type: "default" } },
+  });
+  expect(both.full).toEqual({ base: 5, size: 16, scaling: { type: "linear", factor: 2 } });
+  expect(both.sliding).toEqual({ base: 3, size: 16, scaling: { type: "default" } });
+  const older = ropes({ rope_theta: 5, rope_local_base_freq: 3, rope_scaling: { type: "linear", factor: 2 } });
+  expect(older).toEqual(both);
+});
+
 test("GGUF: none, linear, divisors", () => {
   const plain = fromGguf({});
   expect(fromGguf({ "rope.scaling.type": "none", "rope.scaling.factor": 8 })).toEqual(plain);
   expect(fromGguf({ "rope.scaling.factor": 2 }).frequencies).toEqual(plain.frequencies.map((frequency) => frequency / 2));
-  expect(fromGguf({}, new Float32Array(8).fill(8)).frequencies).toEqual(plain.frequencies.map((frequency) => frequency / 8));
+  expect(fromGguf({}, { divisors: new Float32Array(8).fill(8) }).frequencies).toEqual(plain.frequencies.map((frequency) => frequency / 8));
 });
 
 test("refuses what it does not know", async () => {
   const refused = (parameters: Record<string, unknown>) => () => fromConfig({ rope_parameters: parameters });
-  for (const type of ["dynamic", "longrope", "mrope", "proportional"])
+  for (const type of ["dynamic", "mrope", "proportional"])
     await expectError(refused({ rope_type: type, factor: 2 }), "UNSUPPORTED_MODEL", "rope_parameters.rope_type", type, "yarn");
-  await expectError(refused({ partial_rotary_factor: 0.5 }), "UNSUPPORTED_MODEL", "partial_rotary_factor");
+  await expectError(refused({ partial_rotary_factor: 1.5 }), "FILE_INVALID", "partial_rotary_factor is 1.5");
+  await expectError(refused({ partial_rotary_factor: 0.2 }), "FILE_INVALID", "3 of 16 dimensions turn; expected an even number");
+  await expectError(() => fromGguf({ "rope.dimension_count": 5 }), "FILE_INVALID", "rope.dimension_count is 5");
+  const factors = { short_factor: Array(8).fill(1), long_factor: Array(8).fill(2) };
+  await expectError(refused({ rope_type: "longrope", factor: 2 }), "FILE_INVALID", "short_factor is undefined");
+  await expectError(refused({ rope_type: "longrope", ...factors, long_factor: [1] }), "FILE_INVALID", "longrope has 1 factors; expected 8");
+  await expectError(refused({ rope_type: "longrope", ...factors, short_factor: [0] }), "FILE_INVALID", "short_factor is");
   await expectError(refused({ rope_type: "linear" }), "FILE_INVALID", "rope_parameters.factor is missing");
   await expectError(refused({ rope_type: "linear", factor: 0 }), "FILE_INVALID", "factor is 0");
   await expectError(refused({ rope_theta: -1 }), "FILE_INVALID", "rope_theta is -1");
@@ -77,5 +122,5 @@ test("refuses what it does not know", async () => {
   await expectError(() => fromConfig({ rope_scaling: 2 }), "FILE_INVALID", "rope_scaling is 2");
   await expectError(() => fromGguf({ "rope.scaling.type": "longrope" }), "UNSUPPORTED_MODEL", "longrope");
   await expectError(() => fromGguf({ "rope.scaling.attn_factor": 1.2 }), "UNSUPPORTED_MODEL", "attn_factor");
-  await expectError(() => fromGguf({}, new Float32Array(4)), "FILE_INVALID", "rope_freqs.weight has 4");
+  await expectError(() => fromGguf({}, { divisors: new Float32Array(4) }), "FILE_INVALID", "rope_freqs.weight has 4");
 });
