@@ -4,10 +4,10 @@ import { ofTemplate, rangesOf, type Str } from "../jinja/strings.ts";
 import { Template } from "../jinja/template.ts";
 import type { Value } from "../jinja/values.ts";
 import { wellFormed } from "../tokenizer/codec.ts";
-import { type Abilities, fitted } from "./abilities.ts";
+import { type Abilities, fitted, fittedTools } from "./abilities.ts";
 import { cutAtFinalMessage, withMarkedFinal } from "./continuation.ts";
 import type { Chat, ChatMessage, RenderedChat } from "./messages.ts";
-import { probe } from "./probe.ts";
+import { type GivenChat, probe } from "./probe.ts";
 
 /** The texts of a model's tokens that templates know as `bos_token` and `eos_token`; "" when there is none. */
 export interface TemplateTokens {
@@ -43,9 +43,10 @@ export class ProbedTemplate {
   /** Throws a TemplateError, or a DataError for what is no JSON. */
   render(input: Chat): RenderedChat {
     const messages = input.messages.map((message) => fitted(message, this.#abilities));
-    if (input.continueFinalMessage !== true) return rendered(this.#render(input, messages));
+    const given = { ...input, tools: fittedTools(input.tools, this.#abilities) };
+    if (input.continueFinalMessage !== true) return rendered(this.#render(given, messages));
     const { marked, final } = withMarkedFinal(messages);
-    return rendered(cutAtFinalMessage(this.#render({ ...input, addGenerationPrompt: false }, marked), final));
+    return rendered(cutAtFinalMessage(this.#render({ ...given, addGenerationPrompt: false }, marked), final));
   }
 
   /** What uses up a probe's fuel isn't probed further. */
@@ -62,7 +63,7 @@ export class ProbedTemplate {
     });
   }
 
-  #render(input: Chat, messages: readonly ChatMessage[]): Str {
+  #render(input: GivenChat, messages: readonly ChatMessage[]): Str {
     const importer = new Importer();
     const variables = this.#variables(input, messages, importer);
     return this.#run(variables, new Meter(BASE_UNITS + UNITS_FOR_INPUT * importer.size));
@@ -72,7 +73,7 @@ export class ProbedTemplate {
     return this.#template.render(variables, meter, this.#now);
   }
 
-  #variables(input: Chat, messages: readonly ChatMessage[], importer: Importer): Map<string, Value> {
+  #variables(input: GivenChat, messages: readonly ChatMessage[], importer: Importer): Map<string, Value> {
     const { bosText, eosText } = this.#tokens;
     const variables = new Map<string, Value>([
       ["bos_token", ofTemplate(bosText)],

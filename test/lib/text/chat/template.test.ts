@@ -133,6 +133,18 @@ describe("messages as servers take them", () => {
     expect(textOf(`${LOOP}{% for p in m.content %}[{{ p.text }}]{% endfor %}{% endfor %}`, USER)).toBe("[hi]");
   });
 
+  test("tools as a list or as its JSON text", () => {
+    const chat = { ...USER, tools: [{ type: "function", function: { name: "f" } }] };
+    const json = '[{"type": "function", "function": {"name": "f"}}]';
+    expect(textOf("{% if tools %}{{ tools | string }}{% endif %}", chat)).toBe(json);
+    expect(textOf("{{ tools | tojson }}", chat)).toBe(json);
+    expect(textOf("{% if tools %}{{ tools }}{% endif %}", { ...USER, tools: [] })).toBe("");
+    // What looks into the list is given one.
+    const python = json.replaceAll('"', "'");
+    expect(textOf("{{ tools | length }}{{ tools }}", chat)).toBe(`1${python}`);
+    expect(textOf("{% for t in tools %}{{ t }}{% endfor %}", chat)).toBe(python.slice(1, -1));
+  });
+
   test("absent content as null or as an empty text", () => {
     const absent = { messages: [USER.messages[0], { role: "assistant" }] };
     expect(textOf(`${LOOP}{{ m.role + ':' + m.content }};{% endfor %}`, absent)).toBe("user:hi;assistant:;");
