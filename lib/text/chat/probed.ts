@@ -15,15 +15,16 @@ export interface TemplateTokens {
   eosText: string;
 }
 
-/** What any rendering may cost: 3,000 steps, which is a millisecond or two. Published templates take a fifth of it at most. */
-const BASE_UNITS = 50_000;
+/** What any rendering may cost: 1,500 steps, which is a millisecond or two. Published templates take a quarter of it for a short chat. */
+const BASE_UNITS = 400_000;
 
-/** What it may cost beyond that for each unit of what is given. Llama-3.2-Vision's template, which looks at each character, takes 145. */
-const UNITS_FOR_INPUT = 192;
+/** What it may cost beyond that for each character that is given, and for each value. Published templates take 6 and 10,000 at most. */
+const UNITS_FOR_CHARACTER = 10;
+const UNITS_FOR_VALUE = 24_000;
 
-/** What one probe may cost, and all together: they are a few small messages. Command-A-Reasoning's template takes 16,000 and 209,000. */
-const PROBE_UNITS = 60_000;
-const ALL_PROBES_UNITS = 300_000;
+/** What one probe may cost, and all together: they are a few small messages. Command-A-Reasoning's template takes 140,000 and 1,800,000. */
+const PROBE_UNITS = 400_000;
+const ALL_PROBES_UNITS = 4_000_000;
 
 /** One template, and what it can take. */
 export class ProbedTemplate {
@@ -66,7 +67,8 @@ export class ProbedTemplate {
   #render(input: GivenChat, messages: readonly ChatMessage[]): Str {
     const importer = new Importer();
     const variables = this.#variables(input, messages, importer);
-    return this.#run(variables, new Meter(BASE_UNITS + UNITS_FOR_INPUT * importer.size));
+    const units = BASE_UNITS + UNITS_FOR_CHARACTER * importer.characters + UNITS_FOR_VALUE * importer.values;
+    return this.#run(variables, new Meter(units));
   }
 
   #run(variables: ReadonlyMap<string, Value>, meter: Meter): Str {

@@ -45,6 +45,21 @@ describe.skipIf(!hasShared)("templates of published models", () => {
     }
   });
 
+  test.each(Object.entries(matrix.templates))("%s: long messages and long chats are rendered", (_, { template }) => {
+    const opened = open(template);
+    const chat = (count: number, length: number): Chat => {
+      const messages = Array.from({ length: count }, (_, i) => ({
+        role: i % 2 === 0 ? "user" : "assistant",
+        content: `${i} <said>\n`.repeat(length),
+      }));
+      return { messages, tools: [{ type: "function", function: { name: "f", description: "<what>\n".repeat(length), parameters: {} } }] };
+    };
+    const short = attempt(opened, chat(3, 1));
+    for (const long of [chat(3, 12_000), chat(301, 1)]) {
+      if (short !== null) expect(attempt(opened, long)?.length).toBeGreaterThan(2 * short.length);
+    }
+  });
+
   test.each(cases)("%s, as its makers render it", (_, { chat_template, data, target }) => {
     const { messages, tools, bos_token = "", eos_token = "", add_generation_prompt = false, ...templateVars } = data;
     // Not by ChatTemplate, which refuses pictures.

@@ -52,6 +52,25 @@ describe("a chat template", () => {
     expect(made.render(USER).text).toBe("done");
   });
 
+  test.each([
+    ["walks it", "{% for c in messages[0].content %}", 3_000],
+    ["looks through it for parts", "{% for c in messages[0].content %}{% if c.type == 'image' %}{% endif %}{% endfor %}{% if true %}", 200],
+    ["copies it", "{% set n.s = messages[0].content|replace('e', 'ee') %}{% if true %}", 200],
+    ["counts its words", "{% set n.s = messages[0].content|wordcount %}{% if true %}", 200],
+  ])("a long message is no long time for a template that loops: it %s", (_, source, most) => {
+    let rounds = 0;
+    const now = (): Date => {
+      rounds++;
+      return NOON;
+    };
+    const body = `{% set n = namespace() %}{% for i in range(100000) %}${source}{{ strftime_now('') }}{% end${source.endsWith("true %}") ? "if" : "for"} %}{% endfor %}`;
+    const sources = new Map([["default", body]]);
+    const made = new ChatTemplate(sources, { bosText: "", eosText: "" }, { now });
+    const content = "the text ".repeat(11_111);
+    expect(() => made.render({ messages: [{ role: "user", content }] })).toThrow(expect.objectContaining({ code: "TEMPLATE_FAILED" }));
+    expect(rounds).toBeLessThan(most);
+  });
+
   test.each<[unknown, string]>([
     [{ messages: "hi" }, "messages"],
     [{ messages: [] }, "messages"],
