@@ -57,7 +57,10 @@ export class Importer {
     if (value instanceof JsonOf) return toJson(new Meter(Number.POSITIVE_INFINITY), this.value(value.value, path, depth), ON_ONE_LINE);
     if (depth >= MAX_DEPTH) throw new DataError(value, path, `nested at most ${MAX_DEPTH} deep`);
     if (Array.isArray(value)) return new List(Array.from(value, (element, i) => this.value(element, `${path}[${i}]`, depth + 1)));
-    if (typeof value !== "object") throw new DataError(value, path, "a JSON value");
+    const { toJSON } = value as { toJSON?: unknown };
+    if (typeof toJSON === "function") return this.value(toJSON.call(value), path, depth + 1);
+    // Maps, sets and their like would lose what they hold.
+    if (Object.prototype.toString.call(value) !== "[object Object]") throw new DataError(value, path, "a JSON value");
     return this.#dict(Object.entries(value), path, depth);
   }
 

@@ -28,6 +28,8 @@ describe("a chat template", () => {
     const input = { ...USER, tools: [{ name: "f" }], addGenerationPrompt: false, templateVars: { enable_thinking: false } };
     expect(textOf(source, input)).toBe("<s>hi</s> False True False False");
     expect(textOf("{{ strftime_now('%d %b %Y') }}", USER)).toBe("25 Nov 2026");
+    // As in JSON.
+    expect(textOf("{{ date }}", { ...USER, templateVars: { date: NOON } })).toBe("2026-11-25T12:00:00.000Z");
   });
 
   test("says why it refuses, and where", () => {
@@ -85,6 +87,10 @@ describe("a chat template", () => {
     [{ ...USER, templateVars: [] }, "templateVars"],
     [{ ...USER, templateVars: { messages: [] } }, "templateVars.messages"],
     [{ ...USER, templateVars: { f: [() => 0] } }, "templateVars.f[0] is "],
+    [{ ...USER, templateVars: { m: new Map([["a", 1]]) } }, "templateVars.m is "],
+    [{ ...USER, tools: [{ a: new Set(["a"]) }] }, "tools[0].a is "],
+    [{ ...USER, tools: [Uint8Array.of(1)] }, "tools[0] is "],
+    [{ ...USER, tools: [Promise.resolve()] }, "tools[0] is "],
     [{ ...USER, template: 1 }, "template"],
     [{ ...USER, template: "rag" }, 'template is "rag"; expected one of default'],
     [{ ...USER, continueFinalMessage: 1 }, "continueFinalMessage"],
