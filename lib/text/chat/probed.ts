@@ -22,6 +22,11 @@ const BASE_UNITS = 400_000;
 const UNITS_FOR_CHARACTER = 10;
 const UNITS_FOR_VALUE = 24_000;
 
+/** What it may cost for each two values: templates look through all messages for the call that an answer belongs to. Command-A's takes 10. */
+const UNITS_FOR_PAIR = 32;
+/** But for each value no more than for so many others. Chosen: it was seen to do for chats of 400 tool calls. */
+const MOST_OTHERS = 4_000;
+
 /** What one probe may cost, and all together: they are a few small messages. Command-A-Reasoning's template takes 140,000 and 1,800,000. */
 const PROBE_UNITS = 400_000;
 const ALL_PROBES_UNITS = 4_000_000;
@@ -67,8 +72,7 @@ export class ProbedTemplate {
   #render(input: GivenChat, messages: readonly ChatMessage[]): Str {
     const importer = new Importer();
     const variables = this.#variables(input, messages, importer);
-    const units = BASE_UNITS + UNITS_FOR_CHARACTER * importer.characters + UNITS_FOR_VALUE * importer.values;
-    return this.#run(variables, new Meter(units));
+    return this.#run(variables, new Meter(unitsFor(importer)));
   }
 
   #run(variables: ReadonlyMap<string, Value>, meter: Meter): Str {
@@ -91,6 +95,11 @@ export class ProbedTemplate {
     variables.set("tools", importer.value(input.tools ?? null, "tools"));
     return variables;
   }
+}
+
+function unitsFor({ characters, values }: Importer): number {
+  const perValue = UNITS_FOR_VALUE + UNITS_FOR_PAIR * Math.min(values, MOST_OTHERS);
+  return BASE_UNITS + UNITS_FOR_CHARACTER * characters + perValue * values;
 }
 
 function rendered(string: Str): RenderedChat {

@@ -58,6 +58,8 @@ describe.skipIf(!hasShared)("templates of published models", () => {
     for (const long of [chat(3, 12_000), chat(301, 1)]) {
       if (short !== null) expect(attempt(opened, long)?.length).toBeGreaterThan(2 * short.length);
     }
+    const called = attempt(opened, chatOfCalls(1));
+    if (called !== null) expect(attempt(opened, chatOfCalls(100))?.length).toBeGreaterThan(called.length);
   });
 
   test.each(cases)("%s, as its makers render it", (_, { chat_template, data, target }) => {
@@ -67,6 +69,13 @@ describe.skipIf(!hasShared)("templates of published models", () => {
     const opened = new ProbedTemplate(chat_template, tokens, () => new Date("2025-07-10T12:00:00Z"));
     expect(opened.render({ messages, tools, addGenerationPrompt: add_generation_prompt, templateVars } as Chat).text).toBe(target);
   });
+
+  function chatOfCalls(count: number): Chat {
+    const call = { id: "abc123def", type: "function", function: { name: "f", arguments: { a: 1, b: "x" } } };
+    const answer = { role: "tool", tool_call_id: "abc123def", name: "f", content: "found" };
+    const turn = [{ role: "assistant", content: "", tool_calls: [call] }, answer];
+    return { messages: [{ role: "user", content: "q" }, ...Array.from({ length: count }, () => turn).flat()] };
+  }
 
   /** Everywhere in a chat where a user's text may stand. */
   function chatsSaying(text: string): Chat[] {
