@@ -65,10 +65,11 @@ function endTokensOf(generation: Config | undefined, config: Config | undefined)
 
 async function textOf(directory: string, endTokens: number[], warn: Warn): Promise<TextSource> {
   const hasTokenizer = (await fileSizeIfPresent(join(directory, "tokenizer.json"))) !== undefined;
+  const config = (await readJsonIfPresent(join(directory, "tokenizer_config.json"), warn)) ?? {};
   return {
     name: basename(resolve(directory)),
-    tokenizer: hasTokenizer ? { kind: "huggingface", directory, endTokens } : undefined,
-    chatTemplates: await templatesOfDirectory(directory, warn),
+    tokenizer: hasTokenizer ? { kind: "huggingface", directory, config, endTokens } : undefined,
+    chatTemplates: await templatesOfDirectory(directory, config, warn),
   };
 }
 

@@ -2,23 +2,26 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { KvasirError, show, type Warn } from "../errors.ts";
 import type { GgufFile } from "../files/gguf.ts";
-import { isJsonObject, readJsonIfPresent } from "../files/json.ts";
+import { isJsonObject, type JsonObject, readJsonIfPresent } from "../files/json.ts";
 import { fileSizeIfPresent, readText } from "../files/reader.ts";
 
 /** The name of a template that nothing else is asked for. */
 const DEFAULT = "default";
 
 /**
- * A directory's chat templates by name: in files of their own, today; before, a setting of the tokenizer, which files replace. What is
- * irregular about tokenizer_config.json is told by the tokenizer, which reads it, too.
+ * A directory's chat templates by name: in files of their own, today; before, a setting of the tokenizer, which files replace. `config` is what
+ * tokenizer_config.json holds.
  */
-export async function templatesOfDirectory(directory: string, warn: Warn): Promise<Map<string, string>> {
+export async function templatesOfDirectory(directory: string, config: JsonObject, warn: Warn): Promise<Map<string, string>> {
   const templates = await templatesInFiles(directory);
   if (templates.size > 0) return templates;
-  for (const name of ["chat_template.json", "tokenizer_config.json"]) {
-    const path = join(directory, name);
-    const config = await readJsonIfPresent(path, name === "tokenizer_config.json" ? () => {} : warn);
-    const setting = config?.chat_template ?? undefined;
+  const processors = join(directory, "chat_template.json");
+  const settings: [path: string, config: JsonObject | undefined][] = [
+    [processors, await readJsonIfPresent(processors, warn)],
+    [join(directory, "tokenizer_config.json"), config],
+  ];
+  for (const [path, holder] of settings) {
+    const setting = holder?.chat_template ?? undefined;
     if (setting !== undefined) for (const entry of namedTemplates(path, setting)) templates.set(entry.name, entry.template);
   }
   return templates;

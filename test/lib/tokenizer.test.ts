@@ -1,9 +1,11 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { Engine } from "../../lib/engine.ts";
 import type { KvasirWarning } from "../../lib/errors.ts";
+import { openText } from "../../lib/model/open.ts";
 import type { Chat } from "../../lib/text/chat/messages.ts";
+import { TokenizerClient } from "../../lib/text/tokenizer/tokenizer.ts";
 import { Tokenizer } from "../../lib/tokenizer.ts";
 import { expectError } from "../support/expect.ts";
 import { writeGguf, writeJson } from "../support/files.ts";
@@ -45,6 +47,16 @@ describe("a tokenizer without a model", () => {
     expect(text).toBe("a<|im_end|><|im_end|>");
     expect(tokens.filter((id) => id === 20)).toHaveLength(1);
     expect(tokens.at(-1)).toBe(20);
+  });
+
+  test("tokenizer_config.json is read once", async () => {
+    const directory = await write("once", JSON_TEXT, { eos_token: "<|im_end|>", chat_template: "{{ eos_token }}" });
+    const { tokenizer: source, chatTemplates } = await openText(directory);
+    await rm(join(directory, "tokenizer_config.json"));
+    expect(chatTemplates.get("default")).toBe("{{ eos_token }}");
+    const client = await TokenizerClient.open(source!);
+    expect(client.vocabulary.eosText).toBe("<|im_end|>");
+    await client.close();
   });
 
   test("what is wrong is a typed error", async () => {

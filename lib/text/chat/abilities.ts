@@ -1,6 +1,6 @@
 import { isObject } from "../../check.ts";
 import { JsonOf, JsonText } from "../jinja/data.ts";
-import type { ChatMessage, ChatPart } from "./messages.ts";
+import type { Chat, ChatMessage, ChatPart } from "./messages.ts";
 
 /** What a template can take of the forms in which servers are given messages. */
 export interface Abilities {
@@ -12,6 +12,13 @@ export interface Abilities {
   parts: ReadonlySet<string>;
   /** Roles whose content may be parts and nothing else. */
   onlyParts: ReadonlySet<string>;
+  /** Descriptions of tools: a list, or its JSON text. */
+  tools: "list" | "text";
+}
+
+/** Tools in the form that a template can take. */
+export function fittedTools(tools: Chat["tools"], abilities: Abilities): Chat["tools"] | JsonOf {
+  return abilities.tools === "text" && Array.isArray(tools) && tools.length > 0 ? new JsonOf(tools) : tools;
 }
 
 /** A message in the form that a template can take. */

@@ -1,18 +1,25 @@
+import { JsonOf } from "../jinja/data.ts";
 import type { Abilities } from "./abilities.ts";
 import type { Chat, ChatMessage } from "./messages.ts";
 
+/** A chat as a template is given it. */
+export type GivenChat = Omit<Chat, "tools"> & { tools?: Chat["tools"] | JsonOf };
+
 /** Renders a probe; throws where the template refuses it. */
-type Render = (input: Chat) => string;
+type Render = (input: GivenChat) => string;
 
 const OBJECT = { aKey: "aValue" };
 const TEXT = '{"aKey": "aValue"}';
 const PARTS = ["1st part, ", "2nd part"];
 const ANSWER: ChatMessage = { role: "tool", tool_call_id: "call00001", name: "tool", content: "an answer" };
-const TOOLS = [{ type: "function", function: { name: "tool", description: "a tool", parameters: { type: "object", properties: {} } } }];
+const USER: ChatMessage = { role: "user", content: "a question" };
+const TOOLS_TEXT =
+  '[{"type": "function", "function": {"name": "tool", "description": "a tool", "parameters": {"type": "object", "properties": {}}}}]';
+const TOOLS = JSON.parse(TOOLS_TEXT) as unknown[];
 
 /** Finds out what a template can take by having it render a few small chats. */
 export function probe(render: Render): Abilities {
-  const attempt = (messages: ChatMessage[], tools?: unknown[]): string | undefined => {
+  const attempt: Attempt = (messages, tools) => {
     try {
       return render({ messages, ...(tools !== undefined && { tools }) });
     } catch {
@@ -20,14 +27,13 @@ export function probe(render: Render): Abilities {
     }
   };
   const calls = probeCalls(attempt);
-  return { ...calls, ...probeParts(attempt) };
+  return { ...calls, ...probeParts(attempt), tools: toolsTaken(attempt) };
 }
 
-type Attempt = (messages: ChatMessage[], tools?: unknown[]) => string | undefined;
+type Attempt = (messages: ChatMessage[], tools?: GivenChat["tools"]) => string | undefined;
 
 /** A chat with a tool call; with its answer and without, with the tool described and without, until the template takes one. */
 function probeCalls(attempt: Attempt): Pick<Abilities, "arguments" | "nullContent"> {
-  const user: ChatMessage = { role: "user", content: "a question" };
   const chats: [ChatMessage[], unknown[] | undefined][] = [
     [[ANSWER], undefined],
     [[ANSWER], TOOLS],
@@ -36,7 +42,7 @@ function probeCalls(attempt: Attempt): Pick<Abilities, "arguments" | "nullConten
   for (const [answers, tools] of chats) {
     const called = (content: string | null, given: unknown): string | undefined => {
       const call = { id: "call00001", type: "function", function: { name: "tool", arguments: given } };
-      return attempt([user, { role: "assistant", content, tool_calls: [call] }, ...answers], tools);
+      return attempt([USER, { role: "assistant", content, tool_calls: [call] }, ...answers], tools);
     };
     const withNull = { object: called(null, OBJECT), text: called(null, TEXT) };
     const nullContent = [withNull.object, withNull.text].some((text) => text !== undefined && !text.includes("None"));
@@ -55,14 +61,23 @@ function argumentsTaken(object: string | undefined, text: string | undefined): A
   return takesObject ? "object" : "text";
 }
 
+/**
+ * A list that is printed as Python prints it was meant to be its JSON text: Hammer2.1's makers give `json.dumps(tools)`. One that is walked,
+ * or measured, isn't.
+ */
+function toolsTaken(attempt: Attempt): Abilities["tools"] {
+  const fromList = attempt([USER], TOOLS);
+  const asJson = fromList?.replaceAll(TOOLS_TEXT.replaceAll('"', "'"), TOOLS_TEXT);
+  return asJson !== fromList && attempt([USER], new JsonOf(TOOLS)) === asJson ? "text" : "list";
+}
+
 function probeParts(attempt: Attempt): Pick<Abilities, "parts" | "onlyParts"> {
   const parts = new Set<string>();
   const onlyParts = new Set<string>();
-  const user: ChatMessage = { role: "user", content: "a question" };
   const chats: [role: string, before: ChatMessage[], after: ChatMessage[]][] = [
     ["user", [], []],
-    ["system", [], [user]],
-    ["assistant", [user], [user]],
+    ["system", [], [USER]],
+    ["assistant", [USER], [USER]],
   ];
   for (const [role, before, after] of chats) {
     const said = (content: ChatMessage["content"]): string | undefined => attempt([...before, { role, content }, ...after]);

@@ -4,10 +4,10 @@ import { ofTemplate, rangesOf, type Str } from "../jinja/strings.ts";
 import { Template } from "../jinja/template.ts";
 import type { Value } from "../jinja/values.ts";
 import { wellFormed } from "../tokenizer/codec.ts";
-import { type Abilities, fitted } from "./abilities.ts";
+import { type Abilities, fitted, fittedTools } from "./abilities.ts";
 import { cutAtFinalMessage, withMarkedFinal } from "./continuation.ts";
 import type { Chat, ChatMessage, RenderedChat } from "./messages.ts";
-import { probe } from "./probe.ts";
+import { type GivenChat, probe } from "./probe.ts";
 
 /** The texts of a model's tokens that templates know as `bos_token` and `eos_token`; "" when there is none. */
 export interface TemplateTokens {
@@ -15,15 +15,21 @@ export interface TemplateTokens {
   eosText: string;
 }
 
-/** What any rendering may cost: 3,000 steps, which is a millisecond or two. Published templates take a fifth of it at most. */
-const BASE_UNITS = 50_000;
+/** What any rendering may cost: 1,500 steps, which is a millisecond or two. Published templates take a quarter of it for a short chat. */
+const BASE_UNITS = 400_000;
 
-/** What it may cost beyond that for each unit of what is given. Llama-3.2-Vision's template, which looks at each character, takes 145. */
-const UNITS_FOR_INPUT = 192;
+/** What it may cost beyond that for each character that is given, and for each value. Published templates take 6 and 10,000 at most. */
+const UNITS_FOR_CHARACTER = 10;
+const UNITS_FOR_VALUE = 24_000;
 
-/** What one probe may cost, and all together: they are a few small messages. Command-A-Reasoning's template takes 16,000 and 209,000. */
-const PROBE_UNITS = 60_000;
-const ALL_PROBES_UNITS = 300_000;
+/** What it may cost for each two values: templates look through all messages for the call that an answer belongs to. Command-A's takes 10. */
+const UNITS_FOR_PAIR = 32;
+/** But for each value no more than for so many others. Chosen: it was seen to do for chats of 400 tool calls. */
+const MOST_OTHERS = 4_000;
+
+/** What one probe may cost, and all together: they are a few small messages. Command-A-Reasoning's template takes 140,000 and 1,800,000. */
+const PROBE_UNITS = 400_000;
+const ALL_PROBES_UNITS = 4_000_000;
 
 /** One template, and what it can take. */
 export class ProbedTemplate {
@@ -43,9 +49,10 @@ export class ProbedTemplate {
   /** Throws a TemplateError, or a DataError for what is no JSON. */
   render(input: Chat): RenderedChat {
     const messages = input.messages.map((message) => fitted(message, this.#abilities));
-    if (input.continueFinalMessage !== true) return rendered(this.#render(input, messages));
+    const given = { ...input, tools: fittedTools(input.tools, this.#abilities) };
+    if (input.continueFinalMessage !== true) return rendered(this.#render(given, messages));
     const { marked, final } = withMarkedFinal(messages);
-    return rendered(cutAtFinalMessage(this.#render({ ...input, addGenerationPrompt: false }, marked), final));
+    return rendered(cutAtFinalMessage(this.#render({ ...given, addGenerationPrompt: false }, marked), final));
   }
 
   /** What uses up a probe's fuel isn't probed further. */
@@ -62,17 +69,17 @@ export class ProbedTemplate {
     });
   }
 
-  #render(input: Chat, messages: readonly ChatMessage[]): Str {
+  #render(input: GivenChat, messages: readonly ChatMessage[]): Str {
     const importer = new Importer();
     const variables = this.#variables(input, messages, importer);
-    return this.#run(variables, new Meter(BASE_UNITS + UNITS_FOR_INPUT * importer.size));
+    return this.#run(variables, new Meter(unitsFor(importer)));
   }
 
   #run(variables: ReadonlyMap<string, Value>, meter: Meter): Str {
     return this.#template.render(variables, meter, this.#now);
   }
 
-  #variables(input: Chat, messages: readonly ChatMessage[], importer: Importer): Map<string, Value> {
+  #variables(input: GivenChat, messages: readonly ChatMessage[], importer: Importer): Map<string, Value> {
     const { bosText, eosText } = this.#tokens;
     const variables = new Map<string, Value>([
       ["bos_token", ofTemplate(bosText)],
@@ -88,6 +95,11 @@ export class ProbedTemplate {
     variables.set("tools", importer.value(input.tools ?? null, "tools"));
     return variables;
   }
+}
+
+function unitsFor({ characters, values }: Importer): number {
+  const perValue = UNITS_FOR_VALUE + UNITS_FOR_PAIR * Math.min(values, MOST_OTHERS);
+  return BASE_UNITS + UNITS_FOR_CHARACTER * characters + perValue * values;
 }
 
 function rendered(string: Str): RenderedChat {

@@ -1,6 +1,6 @@
 import { wellFormed } from "../tokenizer/codec.ts";
 import { type JsonOptions, toJson } from "./json.ts";
-import { ITEM, Meter } from "./meter.ts";
+import { Meter } from "./meter.ts";
 import { MAX_DIGITS } from "./numbers.ts";
 import { ofData, type Str } from "./strings.ts";
 import { Dict, type Key, List, type Value } from "./values.ts";
@@ -42,13 +42,14 @@ const ON_ONE_LINE: JsonOptions = { indent: undefined, separators: [ofData(", "),
 
 /** Turns JSON values into a template's, all of whose strings are data, and measures them. */
 export class Importer {
-  /** What was turned so far: characters, and {@link ITEM} for each value. */
-  size = 0;
+  /** What was turned so far: strings, keys and other values, and the characters of strings. */
+  values = 0;
+  characters = 0;
 
   /** A value of JavaScript. Whole numbers become integers. Throws a {@link DataError}. */
   value(value: unknown, path: string, depth = 0): Value {
-    this.size += ITEM;
     if (typeof value === "string") return this.#string(value);
+    this.values++;
     if (typeof value === "number") return Number.isInteger(value) && Math.abs(value) < 1e21 ? BigInt(String(value)) : value;
     if (value === null || value === undefined) return null;
     if (typeof value === "boolean" || typeof value === "bigint") return value;
@@ -56,7 +57,10 @@ export class Importer {
     if (value instanceof JsonOf) return toJson(new Meter(Number.POSITIVE_INFINITY), this.value(value.value, path, depth), ON_ONE_LINE);
     if (depth >= MAX_DEPTH) throw new DataError(value, path, `nested at most ${MAX_DEPTH} deep`);
     if (Array.isArray(value)) return new List(Array.from(value, (element, i) => this.value(element, `${path}[${i}]`, depth + 1)));
-    if (typeof value !== "object") throw new DataError(value, path, "a JSON value");
+    const { toJSON } = value as { toJSON?: unknown };
+    if (typeof toJSON === "function") return this.value(toJSON.call(value), path, depth + 1);
+    // Maps, sets and their like would lose what they hold.
+    if (Object.prototype.toString.call(value) !== "[object Object]") throw new DataError(value, path, "a JSON value");
     return this.#dict(Object.entries(value), path, depth);
   }
 
@@ -78,7 +82,8 @@ export class Importer {
   }
 
   #string(text: string): Str {
-    this.size += ITEM + text.length;
+    this.values++;
+    this.characters += text.length;
     return ofData(wellFormed(text));
   }
 }

@@ -1,5 +1,5 @@
 import { formatValue } from "./format-spec.ts";
-import { type Meter, TemplateError } from "./meter.ts";
+import { CALL, type Meter, TemplateError } from "./meter.ts";
 import { repr, toStr } from "./print.ts";
 import { Builder, ofTemplate, type Str } from "./strings.ts";
 import { type ArgumentValues, Dict, typeError, typeName, type Value } from "./values.ts";
@@ -55,6 +55,7 @@ class Formatter {
   }
 
   #field(field: Str, depth: number): Str {
+    this.#meter.spend(CALL);
     const [, name, conversion, spec] = /^((?:[^!:[]|\[[^\]]*\])*)(?:!([^:]*))?(?::(.*))?$/s.exec(field.text) ?? [];
     if (name === undefined) throw new TemplateError("expected ':' after conversion specifier");
     const value = this.#value(name);

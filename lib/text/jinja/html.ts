@@ -1,4 +1,4 @@
-import type { Meter } from "./meter.ts";
+import { LETTER, type Meter } from "./meter.ts";
 import { Builder, SPACE, Str } from "./strings.ts";
 
 const ENTITIES = new Map([
@@ -21,6 +21,7 @@ const SPACES = new RegExp(`[${SPACE}]+`);
 /** As HTML; HTML stays as it is. */
 export function escapeHtml(meter: Meter, string: Str): Str {
   if (string.markup) return string;
+  meter.spend((LETTER >> 4) * string.text.length);
   const out = new Builder(meter);
   for (const part of string.parts()) out.write(escapeText(part.text), part.written === true);
   return out.done(true);
@@ -33,7 +34,7 @@ export function escapeText(text: string): string {
 
 /** Without comments and tags, white space as single spaces, entities as what they stand for. */
 export function stripTags(meter: Meter, string: Str): Str {
-  meter.spend(2 * string.text.length);
+  meter.spend((LETTER >> 2) * string.text.length);
   const text = without(without(string.text, "<!--", "-->"), "<", ">");
   const words = text.split(SPACES).filter((word) => word !== "");
   return new Str(unescapeText(words.join(" ")), string.written === true);

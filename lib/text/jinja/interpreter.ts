@@ -2,17 +2,21 @@ import type { Expression, For, MacroDefinition, Statement, Target } from "./ast.
 import { Evaluator } from "./evaluator.ts";
 import { globalsOf } from "./globals.ts";
 import { escapeHtml } from "./html.ts";
+import { testsOfItem } from "./idle-loop.ts";
 import { Loop } from "./loop.ts";
 import { bindMacro, Macro } from "./macro.ts";
 import { type Meter, STEP, TemplateError } from "./meter.ts";
 import { toStr } from "./print.ts";
 import { Scope } from "./scope.ts";
 import { inLoop, iterate, truth } from "./sequences.ts";
-import { Builder, type Str } from "./strings.ts";
+import { Builder, ofData, Str } from "./strings.ts";
 import { Lazy, NativeFunction, Thing, Undefined, type Value } from "./values.ts";
 
 /** What a call of a macro, or of a recursive loop, costs beyond its steps: it has variables and an output of its own. */
 const FRAME = 24 * STEP;
+
+/** What a loop's round costs beyond its item and steps: it has variables of its own. */
+const ROUND = 2 * STEP;
 
 /** How a block ended: `undefined` if it ran to its end. */
 type Signal = "break" | "continue" | undefined;
@@ -141,6 +145,7 @@ export class Interpreter {
   }
 
   #for(loop: For, items: Value, scope: Scope, depth0: number): undefined {
+    if (items instanceof Str && this.#isIdle(loop, items, scope)) return;
     const recurse = (inner: Value, depth: number): Value => {
       this.#meter.spend(FRAME);
       return this.#captured(() => this.#for(loop, inner, scope, depth));
@@ -150,11 +155,25 @@ export class Interpreter {
     let item = state.next();
     if (item === undefined) this.#executeAll(loop.otherwise, new Scope(scope));
     for (; item !== undefined; item = state.next()) {
+      this.#meter.spend(ROUND);
       const inner = new Scope(scope);
       inner.set("loop", state);
       inner.assign(this.#meter, loop.target, item);
       if (this.#executeAll(loop.body, inner) === "break") return;
     }
+  }
+
+  /** Whether a loop over a text does nothing: none of its characters passes a test. */
+  #isIdle(loop: For, { text }: Str, scope: Scope): boolean {
+    const tests = testsOfItem(loop);
+    if (tests === undefined || text === "") return false;
+    this.#meter.spend(3 * text.length);
+    const inner = new Scope(scope);
+    for (const letter of new Set(text)) {
+      inner.assign(this.#meter, loop.target, ofData(letter));
+      if (tests.some((test) => truth(this.#evaluator.evaluate(test, inner)))) return false;
+    }
+    return true;
   }
 
   /** Items for which a loop's test holds. */

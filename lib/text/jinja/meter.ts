@@ -8,14 +8,17 @@ export class TemplateError extends Error {
   }
 }
 
-/** What one step of the interpreter costs. The unit is about what it takes to copy a character: a few nanoseconds, two bytes. */
-export const STEP = 16;
+/** What one step of the interpreter costs. The unit is what it takes to copy a character with those around it: about a nanosecond, two bytes. */
+export const STEP = 256;
 
-/** What a call of a function, filter or test costs beyond its step: its arguments are gathered. */
+/** What a character costs that is looked at by itself. */
+export const LETTER = 64;
+
+/** What a filter, a test, or the formatting of a value costs beyond its step. */
 export const CALL: number = 4 * STEP;
 
 /** What an element of a list, or another small object, costs. */
-export const ITEM = 48;
+export const ITEM = 256;
 
 /**
  * Bounds a rendering's time and memory by one number: every step costs, and so does every character and element that an operation walks

@@ -1,5 +1,5 @@
 import { formatFloat } from "./format-spec.ts";
-import { type Meter, TemplateError } from "./meter.ts";
+import { CALL, type Meter, TemplateError } from "./meter.ts";
 import { toFloat, toIndex, truncated } from "./numbers.ts";
 import { repr, toStr } from "./print.ts";
 import { checkKey, isNumber } from "./sequences.ts";
@@ -24,7 +24,7 @@ export function percentFormat(meter: Meter, template: Str, given: Value): Str {
     }
     const size = (text: string | undefined): number => (text === "*" ? toIndex(values.next()) : Math.min(Number(text), MAX_WIDTH));
     const spec = { flags: flags!, width: size(width), precision: precision === undefined ? undefined : size(precision), code: code! };
-    meter.spend(Math.abs(spec.width) + (spec.precision ?? 0));
+    meter.spend(CALL + Math.abs(spec.width) + (spec.precision ?? 0));
     addConversion(meter, out, spec, key === undefined ? values.next() : values.named(key));
   }
   values.checkUsed();

@@ -79,9 +79,11 @@ function elementsOf(value: Value): Iterable<Value> | undefined {
   return value instanceof Undefined ? [] : undefined;
 }
 
-function* codePoints(string: Str): Generator<Str, undefined, undefined> {
-  for (let start = 0; start < string.text.length; ) {
-    const end = start + (string.text.codePointAt(start)! > 0xffff ? 2 : 1);
+/** Characters of HTML are no HTML by themselves. */
+function* codePoints({ text, written }: Str): Generator<Str, undefined, undefined> {
+  const string = new Str(text, written);
+  for (let start = 0; start < text.length; ) {
+    const end = start + (text.codePointAt(start)! > 0xffff ? 2 : 1);
     yield string.slice(start, end);
     start = end;
   }

@@ -1,4 +1,4 @@
-import { type Meter, TemplateError } from "./meter.ts";
+import { CALL, type Meter, TemplateError } from "./meter.ts";
 import { Builder, type Str } from "./strings.ts";
 
 const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -42,7 +42,7 @@ function formatted(meter: Meter, time: Date, code: string, flags: string, width:
   const padding = flags.includes("_") ? " " : flags.includes("0") ? "0" : letter;
   const length = width === "" ? (flags.includes("-") ? 0 : size) : Math.min(Number(width), MAX_WIDTH);
   if (length >= MAX_WIDTH) throw new TemplateError(`a width of ${width} is too large`);
-  meter.spend(length);
+  meter.spend(CALL + length);
   const text = value.padStart(length, padding);
   if (flags.includes("^") || (flags.includes("#") && code !== "p")) return text.toUpperCase();
   return flags.includes("#") ? text.toLowerCase() : text;

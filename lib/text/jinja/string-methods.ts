@@ -1,4 +1,4 @@
-import { type Meter, TemplateError } from "./meter.ts";
+import { LETTER, type Meter, TemplateError } from "./meter.ts";
 import { binder, type Given, integerOf, type Method, optionalString, stringOf } from "./native.ts";
 import { inLoop, iterate } from "./sequences.ts";
 import { expandTabs, partition, replace, splitAt, splitLines, splitSpaces, strip } from "./string-cuts.ts";
@@ -17,10 +17,13 @@ function method(parameters: string, call: (meter: Meter, self: Str, ...given: Gi
   };
 }
 
+/** Methods that take a string letter by letter. */
+const BY_LETTER: ReadonlySet<string> = new Set(["title", "istitle", "swapcase", "casefold"]);
+
 /** Methods of strings, all that Python's have but `format` and `format_map`, which look up attributes. */
 export const STRING_METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
-  ...Array.from(PREDICATES, ([name, holds]): [string, Method] => [name, walking((self) => holds(self.text))]),
-  ...Array.from(CASE_MAPPINGS, ([name, change]): [string, Method] => [name, walking((self) => self.map(change))]),
+  ...Array.from(PREDICATES, ([name, holds]): [string, Method] => [name, walking(name, (self) => holds(self.text))]),
+  ...Array.from(CASE_MAPPINGS, ([name, change]): [string, Method] => [name, walking(name, (self) => self.map(change))]),
   ["strip", method("chars?", (_meter, self, chars) => strip(self, optionalString(chars), true, true))],
   ["lstrip", method("chars?", (_meter, self, chars) => strip(self, optionalString(chars), true, false))],
   ["rstrip", method("chars?", (_meter, self, chars) => strip(self, optionalString(chars), false, true))],
@@ -51,9 +54,10 @@ export const STRING_METHODS: ReadonlyMap<string, Method> = new Map<string, Metho
 ]);
 
 /** A method without parameters that looks at every character. */
-function walking(call: (self: Str) => Value): Method {
+function walking(name: string, call: (self: Str) => Value): Method {
+  const cost = BY_LETTER.has(name) ? LETTER : 1;
   return method("", (meter, self) => {
-    meter.spend(self.text.length);
+    meter.spend(cost * self.text.length);
     return call(self);
   });
 }

@@ -1,6 +1,6 @@
 import { escapeHtml, stripTags } from "./html.ts";
 import { type JsonOptions, toJson } from "./json.ts";
-import { type Meter, TemplateError } from "./meter.ts";
+import { LETTER, type Meter, TemplateError } from "./meter.ts";
 import { filter, type Given, integerOf, optionalString, stringOf } from "./native.ts";
 import { toIndex } from "./numbers.ts";
 import { add } from "./operators.ts";
@@ -30,11 +30,11 @@ export const TEXT_FILTERS: readonly [string, Filter][] = [
   ["upper", textFilter("", (_meter, text) => text.map((whole) => whole.toUpperCase()))],
   ["lower", textFilter("", (_meter, text) => text.map(lower))],
   ["capitalize", textFilter("", (_meter, text) => text.map(capitalize))],
-  ["title", textFilter("", (_meter, text) => text.map(title))],
+  ["title", textFilter("", titled)],
   ["trim", textFilter("chars?", (_meter, text, chars) => strip(text, optionalString(chars), true, true))],
   ["center", textFilter("width?", (meter, text, width) => padded(meter, text, width ?? 80n, undefined, "center"))],
   ["replace", textFilter("old new count?", replaced)],
-  ["wordcount", textFilter("", (_meter, { text }) => BigInt(text.match(/[\p{L}\p{N}_]+/gu)?.length ?? 0))],
+  ["wordcount", textFilter("", wordCount)],
   ["wordwrap", filter("width? break_long_words? wrapstring? break_on_hyphens?", wordWrap)],
   ["indent", filter("width? first? blank?", indent)],
   ["truncate", filter("length? killwords? end? leeway?", truncate)],
@@ -53,6 +53,16 @@ function replaced(meter: Meter, text: Str, old: Given, by: Given, count: Given):
 }
 
 /** Words begin behind white space and opening brackets. */
+function wordCount(meter: Meter, { text }: Str): bigint {
+  meter.spend((LETTER >> 2) * text.length);
+  return BigInt(text.match(/[\p{L}\p{N}_]+/gu)?.length ?? 0);
+}
+
+function titled(meter: Meter, text: Str): Str {
+  meter.spend(LETTER * text.text.length);
+  return text.map(title);
+}
+
 function title(text: string): string {
   return text.replace(/[^-\s({[<]+/gu, (word) => {
     const first = String.fromCodePoint(word.codePointAt(0)!);

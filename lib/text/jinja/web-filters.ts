@@ -1,5 +1,5 @@
 import { escapeHtml } from "./html.ts";
-import { type Meter, TemplateError } from "./meter.ts";
+import { LETTER, type Meter, TemplateError } from "./meter.ts";
 import { filter, type Given } from "./native.ts";
 import { toStr } from "./print.ts";
 import type { Filter, Runtime } from "./runtime.ts";
@@ -32,7 +32,7 @@ function urlEncode({ meter }: Runtime, value: Value): Value {
 /** Percent-encoded UTF-8 but for letters, digits, `_.-~` and those that are safe; a query has "+" for a space. */
 function quoted(meter: Meter, value: Value, safe: string): Str {
   const { text } = toStr(meter, value);
-  meter.spend(3 * text.length);
+  meter.spend(2 * LETTER * text.length);
   const encoded = Array.from(Buffer.from(text), (byte) => {
     const letter = String.fromCharCode(byte);
     if (/[\w.~-]/.test(letter) || safe.includes(letter)) return letter;

@@ -1,4 +1,4 @@
-import { TemplateError } from "./meter.ts";
+import { LETTER, TemplateError } from "./meter.ts";
 import { type Given, integerOf, optionalString, stringOf } from "./native.ts";
 import type { Runtime } from "./runtime.ts";
 import { truth } from "./sequences.ts";
@@ -20,7 +20,7 @@ export function wordWrap(runtime: Runtime, value: Value, width: Given, breakLong
   const wrapper = new Wrapper(integerOf(width, 79), isOn(breakLong), isOn(onHyphens));
   const out = new Builder(meter);
   for (const [i, line] of splitLines(meter, text, false).entries()) {
-    meter.spend(4 * line.text.length);
+    meter.spend(4 * LETTER * line.text.length);
     if (i > 0) out.add(between);
     for (const [j, pieces] of wrapper.wrap(line).entries()) {
       if (j > 0) out.add(between);

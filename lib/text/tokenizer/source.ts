@@ -17,22 +17,24 @@ const MAX_BYTES = 2 ** 26;
 
 /** Reads a tokenizer from its files. */
 export async function openCodec(source: TokenizerSource, warn: Warn = emitWarning): Promise<Codec> {
-  if (source.kind === "huggingface") return openHuggingFace(source.directory, source.endTokens ?? [], warn);
+  if (source.kind === "huggingface") return openHuggingFace(source, warn);
   const { metadata } = await readGguf(source.path, { arrays: true });
   return ggufCodec(metadata, basename(source.path));
 }
 
-async function openHuggingFace(directory: string, endTokens: readonly number[], warn: Warn): Promise<Codec> {
+async function openHuggingFace(source: TokenizerSource & { kind: "huggingface" }, warn: Warn): Promise<Codec> {
+  const { directory, endTokens = [] } = source;
   const file = join(directory, "tokenizer.json");
   const size = await fileSizeIfPresent(file);
   if (size !== undefined && size > MAX_BYTES)
     throw new KvasirError("FILE_INVALID", `${file} has ${size} bytes; expected at most ${MAX_BYTES}`);
   const json = checkTokenizerJson(await readJson(file, warn), file);
-  const config = (await readJsonIfPresent(join(directory, "tokenizer_config.json"), warn)) ?? {};
+  const configFile = join(directory, "tokenizer_config.json");
+  const config = source.config ?? (await readJsonIfPresent(configFile, warn)) ?? {};
   const processed = postProcessorAffixes(json, file);
   const bosText = tokenText(config.bos_token, "bos_token", directory) ?? addedText(json, processed.before[0]);
   const eosText = tokenText(config.eos_token, "eos_token", directory) ?? "";
-  const affixes = configuredAffixes(json, processed, { config, bosText, eosText, file: join(directory, "tokenizer_config.json") });
+  const affixes = configuredAffixes(json, processed, { config, bosText, eosText, file: configFile });
   const codec = new HuggingFaceCodec({ json: withSpecialEnds(json, eosText, endTokens), affixes, bosText, eosText, file });
   if (codec.missing !== undefined) {
     const message = `${file}: the vocabulary has no token for ${codec.missing}: ${REFUSALS.losesText}`;

@@ -243,7 +243,7 @@ describe("what comes beside the weights", () => {
     await mkdir(directory);
     await writeFile(join(directory, "tokenizer.json"), "{}");
     await writeJson(join(directory, "tokenizer_config.json"), config);
-    const tokenizer = { kind: "huggingface", directory, endTokens: [] as number[] };
+    const tokenizer = { kind: "huggingface", directory, config, endTokens: [] as number[] };
     expect(await openText(directory)).toEqual({ name: "model", chatTemplates: new Map([["default", "t"]]), tokenizer });
     await writeJson(join(directory, "generation_config.json"), { eos_token_id: [3, 900] });
     expect(await openText(directory)).toMatchObject({ tokenizer: { ...tokenizer, endTokens: [3, 900] } });

@@ -22,9 +22,6 @@ function read(name: string): unknown {
 }
 
 const matrix = (hasShared ? read("matrix.json") : { conversations: {}, templates: {} }) as Matrix;
-/** It prints a list of dicts, which jinja2 prints as Python does; the case has JSON. */
-const NOT_JINJA2 = "MadeAgents/Hammer2.1";
-
 const cases = hasShared ? Object.entries((read("cases.json") as { cases: Record<string, TemplateCase> }).cases) : [];
 
 function open(source: string): ChatTemplate {
@@ -48,13 +45,37 @@ describe.skipIf(!hasShared)("templates of published models", () => {
     }
   });
 
-  test.each(cases.filter(([name]) => name !== NOT_JINJA2))("%s, as its makers render it", (_, { chat_template, data, target }) => {
+  test.each(Object.entries(matrix.templates))("%s: long messages and long chats are rendered", (_, { template }) => {
+    const opened = open(template);
+    const chat = (count: number, length: number): Chat => {
+      const messages = Array.from({ length: count }, (_, i) => ({
+        role: i % 2 === 0 ? "user" : "assistant",
+        content: `${i} <said>\n`.repeat(length),
+      }));
+      return { messages, tools: [{ type: "function", function: { name: "f", description: "<what>\n".repeat(length), parameters: {} } }] };
+    };
+    const short = attempt(opened, chat(3, 1));
+    for (const long of [chat(3, 12_000), chat(301, 1)]) {
+      if (short !== null) expect(attempt(opened, long)?.length).toBeGreaterThan(2 * short.length);
+    }
+    const called = attempt(opened, chatOfCalls(1));
+    if (called !== null) expect(attempt(opened, chatOfCalls(100))?.length).toBeGreaterThan(called.length);
+  });
+
+  test.each(cases)("%s, as its makers render it", (_, { chat_template, data, target }) => {
     const { messages, tools, bos_token = "", eos_token = "", add_generation_prompt = false, ...templateVars } = data;
     // Not by ChatTemplate, which refuses pictures.
     const tokens = { bosText: bos_token as string, eosText: eos_token as string };
     const opened = new ProbedTemplate(chat_template, tokens, () => new Date("2025-07-10T12:00:00Z"));
     expect(opened.render({ messages, tools, addGenerationPrompt: add_generation_prompt, templateVars } as Chat).text).toBe(target);
   });
+
+  function chatOfCalls(count: number): Chat {
+    const call = { id: "abc123def", type: "function", function: { name: "f", arguments: { a: 1, b: "x" } } };
+    const answer = { role: "tool", tool_call_id: "abc123def", name: "f", content: "found" };
+    const turn = [{ role: "assistant", content: "", tool_calls: [call] }, answer];
+    return { messages: [{ role: "user", content: "q" }, ...Array.from({ length: count }, () => turn).flat()] };
+  }
 
   /** Everywhere in a chat where a user's text may stand. */
   function chatsSaying(text: string): Chat[] {

@@ -28,6 +28,8 @@ describe("a chat template", () => {
     const input = { ...USER, tools: [{ name: "f" }], addGenerationPrompt: false, templateVars: { enable_thinking: false } };
     expect(textOf(source, input)).toBe("<s>hi</s> False True False False");
     expect(textOf("{{ strftime_now('%d %b %Y') }}", USER)).toBe("25 Nov 2026");
+    // As in JSON.
+    expect(textOf("{{ date }}", { ...USER, templateVars: { date: NOON } })).toBe("2026-11-25T12:00:00.000Z");
   });
 
   test("says why it refuses, and where", () => {
@@ -52,6 +54,25 @@ describe("a chat template", () => {
     expect(made.render(USER).text).toBe("done");
   });
 
+  test.each([
+    ["walks it", "{% for c in messages[0].content %}", 3_000],
+    ["looks through it for parts", "{% for c in messages[0].content %}{% if c.type == 'image' %}{% endif %}{% endfor %}{% if true %}", 200],
+    ["copies it", "{% set n.s = messages[0].content|replace('e', 'ee') %}{% if true %}", 200],
+    ["counts its words", "{% set n.s = messages[0].content|wordcount %}{% if true %}", 200],
+  ])("a long message is no long time for a template that loops: it %s", (_, source, most) => {
+    let rounds = 0;
+    const now = (): Date => {
+      rounds++;
+      return NOON;
+    };
+    const body = `{% set n = namespace() %}{% for i in range(100000) %}${source}{{ strftime_now('') }}{% end${source.endsWith("true %}") ? "if" : "for"} %}{% endfor %}`;
+    const sources = new Map([["default", body]]);
+    const made = new ChatTemplate(sources, { bosText: "", eosText: "" }, { now });
+    const content = "the text ".repeat(11_111);
+    expect(() => made.render({ messages: [{ role: "user", content }] })).toThrow(expect.objectContaining({ code: "TEMPLATE_FAILED" }));
+    expect(rounds).toBeLessThan(most);
+  });
+
   test.each<[unknown, string]>([
     [{ messages: "hi" }, "messages"],
     [{ messages: [] }, "messages"],
@@ -66,6 +87,10 @@ describe("a chat template", () => {
     [{ ...USER, templateVars: [] }, "templateVars"],
     [{ ...USER, templateVars: { messages: [] } }, "templateVars.messages"],
     [{ ...USER, templateVars: { f: [() => 0] } }, "templateVars.f[0] is "],
+    [{ ...USER, templateVars: { m: new Map([["a", 1]]) } }, "templateVars.m is "],
+    [{ ...USER, tools: [{ a: new Set(["a"]) }] }, "tools[0].a is "],
+    [{ ...USER, tools: [Uint8Array.of(1)] }, "tools[0] is "],
+    [{ ...USER, tools: [Promise.resolve()] }, "tools[0] is "],
     [{ ...USER, template: 1 }, "template"],
     [{ ...USER, template: "rag" }, 'template is "rag"; expected one of default'],
     [{ ...USER, continueFinalMessage: 1 }, "continueFinalMessage"],
@@ -131,6 +156,18 @@ describe("messages as servers take them", () => {
     const loops = `${LOOP}{% if m.content is string %}{{ m.content }}{% else %}{% for p in m.content %}[{{ p.text }}]{% endfor %}{% endif %}{% endfor %}`;
     expect(textOf(loops, parts)).toBe("[a ][b]");
     expect(textOf(`${LOOP}{% for p in m.content %}[{{ p.text }}]{% endfor %}{% endfor %}`, USER)).toBe("[hi]");
+  });
+
+  test("tools as a list or as its JSON text", () => {
+    const chat = { ...USER, tools: [{ type: "function", function: { name: "f" } }] };
+    const json = '[{"type": "function", "function": {"name": "f"}}]';
+    expect(textOf("{% if tools %}{{ tools | string }}{% endif %}", chat)).toBe(json);
+    expect(textOf("{{ tools | tojson }}", chat)).toBe(json);
+    expect(textOf("{% if tools %}{{ tools }}{% endif %}", { ...USER, tools: [] })).toBe("");
+    // What looks into the list is given one.
+    const python = json.replaceAll('"', "'");
+    expect(textOf("{{ tools | length }}{{ tools }}", chat)).toBe(`1${python}`);
+    expect(textOf("{% for t in tools %}{{ t }}{% endfor %}", chat)).toBe(python.slice(1, -1));
   });
 
   test("absent content as null or as an empty text", () => {

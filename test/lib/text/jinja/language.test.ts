@@ -202,6 +202,10 @@ const PRINTED: Record<string, [template: string, text: string][]> = {
       "1032TrueFalse3;2121FalseFalse3;3210FalseTrue3;",
     ],
     ["{% for i in [1, 2, 3] %}{{ loop.previtem }}<{{ i }}<{{ loop.nextitem }};{% endfor %}", "<1<2;1<2<3;2<3<;"],
+    ["{% for c in 'aXbX' %}{% if c == 'X' %}{{ loop.index }}{% endif %}{% else %}none{% endfor %}", "24"],
+    ["{% for c in 'ab' %}{% if c.type == 'X' %}{{ loop.index }}{% endif %}{% else %}none{% endfor %};", ";"],
+    ["{% for c in '' %}{% if c == 'X' %}{{ loop.index }}{% endif %}{% else %}none{% endfor %}", "none"],
+    ["{{ ('a<'|e)|list }}{{ ('ab'|e)|first is escaped }}", "['a', '&', 'l', 't', ';']False"],
     ["{% for i in l if i > 1 %}{{ loop.index }}:{{ i }}{{ '.' if loop.last else ',' }}{% endfor %}", "1:3,2:2."],
     ["{% for i in [1, 1, 2] %}{{ loop.changed(i) }}{{ loop.cycle('a', 'b') }}{{ loop.depth }};{% endfor %}", "Truea1;Falseb1;Truea1;"],
     [
