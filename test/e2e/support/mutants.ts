@@ -8,6 +8,7 @@ import { type GgufInput, ggufBytes, type MetadataValue, safetensorsBytes, safete
 import { configOf, ggufModel, huggingFaceTensors, type ModelShape, TINY } from "../../support/models.ts";
 import { mutate, mutateInput, mutateJson, mutateSafetensors, randomIntegers } from "../../support/mutants.ts";
 import { partPath, writeSplitGguf } from "../../support/split.ts";
+import { byteLevelJson } from "../../support/tokenizer-json.ts";
 import { LLAMA, quantizedModel, writeQuantizedModel } from "./random-models.ts";
 
 /** Models with broken files: written by seed, opened by a process of their own, and judged. */
@@ -68,6 +69,8 @@ export const MUTANTS: readonly { name: string; opened: number; write: () => Writ
   { name: "safetensors", opened: 5, write: () => writeHuggingFaceMutant("model.safetensors") },
   { name: "config.json", opened: 1, write: () => writeHuggingFaceMutant("config.json") },
   { name: "index.json", opened: 0, write: () => writeHuggingFaceMutant("model.safetensors.index.json") },
+  { name: "tokenizer_config.json", opened: 5, write: () => writeChatMutant("tokenizer_config.json") },
+  { name: "generation_config.json", opened: 5, write: () => writeChatMutant("generation_config.json") },
 ];
 
 /** Each has a typed error or generates, within 2 s, and harms no other request. Returns how many of each there are. */
@@ -172,5 +175,48 @@ function writeHuggingFaceMutant(broken: BrokenFile): WriteMutant {
     }
     write(broken, mutated(broken, index));
     for (const [shard, part] of shards.entries()) write(nameOf(shard), fileOf(part));
+  };
+}
+
+/** A directory that chats, one of whose settings of text is a mutant. */
+function writeChatMutant(broken: "tokenizer_config.json" | "generation_config.json"): WriteMutant {
+  const shape = { ...SHAPE, vocabSize: 320 };
+  const tensors = huggingFaceTensors(shape);
+  const weights = safetensorsBytes(
+    safetensorsHeader(tensors),
+    tensors.map(({ data }) => data!),
+  );
+  const files: Record<string, Buffer | string> = {
+    "model.safetensors": weights,
+    "config.json": JSON.stringify(configOf(shape)),
+    "tokenizer.json": JSON.stringify(byteLevelJson()),
+    "tokenizer_config.json": JSON.stringify({
+      tokenizer_class: "PreTrainedTokenizerFast",
+      added_tokens_decoder: { 0: { content: "<s>", special: true, normalized: false, lstrip: false, rstrip: false, single_word: false } },
+      bos_token: { content: "<s>", special: true },
+      eos_token: "<s>",
+      add_bos_token: false,
+      model_max_length: 64,
+      chat_template: [
+        { name: "default", template: "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}" },
+        { name: "tool_use", template: "{{ tools | tojson }}" },
+      ],
+    }),
+    "generation_config.json": JSON.stringify({
+      bos_token_id: 0,
+      eos_token_id: [0, 1],
+      do_sample: true,
+      temperature: 0.6,
+      top_p: 0.9,
+      top_k: 50,
+      min_p: 0.01,
+      repetition_penalty: 1.1,
+    }),
+  };
+  return (path, seed) => {
+    mkdirSync(path);
+    for (const [name, content] of Object.entries(files)) {
+      writeFileSync(join(path, name), name === broken ? mutateJson(String(content), randomIntegers(seed)) : content);
+    }
   };
 }

@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
@@ -32,7 +32,8 @@ async function tryModel(path) {
       threads: 1,
       onWarning: () => {},
     });
-    const { tokens, finishReason } = await engine.generate([0], { maxTokens: 4, ignoreEos: true, seed: 1 });
+    const prompt = existsSync(join(path, "tokenizer.json")) ? { messages: [{ role: "user", content: "Hello" }] } : [0];
+    const { tokens, finishReason } = await engine.generate(prompt, { maxTokens: 4, ignoreEos: true, seed: 1 });
     return { tokens: tokens.length, finishReason, maxContext: engine.stats().maxContext };
   } catch (error) {
     return error instanceof KvasirError ? { code: error.code, message: error.message } : { crash: String(error?.stack ?? error) };

@@ -5,6 +5,7 @@ import { ProbedTemplate } from "../../../../lib/text/chat/probed.ts";
 import { ChatTemplate } from "../../../../lib/text/chat/template.ts";
 import { NOON } from "../../../support/jinja.ts";
 import { hasShared, sharedPath } from "../../../support/shared.ts";
+import { CHATS, expectHarmlessTemplates } from "../../../support/template-mutants.ts";
 
 interface Matrix {
   conversations: Record<string, Chat>;
@@ -60,6 +61,15 @@ describe.skipIf(!hasShared)("templates of published models", () => {
     }
     const called = attempt(opened, chatOfCalls(1));
     if (called !== null) expect(attempt(opened, chatOfCalls(100))?.length).toBeGreaterThan(called.length);
+  });
+
+  test("mutants of them render or fail by a typed error", () => {
+    const templates = Object.values(matrix.templates).map(({ template }) => template);
+    expectHarmlessTemplates(
+      templates,
+      CHATS,
+      Array.from({ length: 300 }, (_, seed) => seed),
+    );
   });
 
   test.each(cases)("%s, as its makers render it", (_, { chat_template, data, target }) => {
