@@ -17,27 +17,12 @@
 
 #include "cuda/kernels/attention_state.cuh"
 #include "cuda/kernels/attention_tensor.h"
-#include "cuda/runtime.h"
+#include "measure.h"
 
 namespace kvasir::cuda {
 namespace {
 
 std::mt19937 generator(1);
-
-template <class Element>
-std::unique_ptr<DeviceBuffer> upload(const std::vector<Element>& from) {
-  auto buffer = std::make_unique<DeviceBuffer>(from.size() * sizeof(Element));
-  check(cudaMemcpy(buffer->address(), from.data(), from.size() * sizeof(Element), cudaMemcpyHostToDevice), "upload");
-  check(cudaDeviceSynchronize(), "upload");
-  return buffer;
-}
-
-template <class Element>
-std::vector<Element> download(const DeviceBuffer& buffer, size_t count) {
-  std::vector<Element> to(count);
-  check(cudaMemcpy(to.data(), buffer.address(), count * sizeof(Element), cudaMemcpyDeviceToHost), "download");
-  return to;
-}
 
 struct Shape {
   int heads, kv_heads, head_size, window;
@@ -333,34 +318,10 @@ bool check_all(cudaStream_t stream) {
   return right;
 }
 
-// Microseconds of a launch.
+// Microseconds of one of the kernels.
 template <class Run>
-double time_launches(const Run& run, const Attention& op, int launches, cudaStream_t stream) {
-  cudaGraph_t graph;
-  cudaGraphExec_t executable;
-  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capture");
-  for (int i = 0; i < launches; ++i) run(op, stream);
-  check(cudaStreamEndCapture(stream, &graph), "capture");
-  check(cudaGraphInstantiate(&executable, graph, 0), "graph");
-  cudaEvent_t begin, end;
-  check(cudaEventCreate(&begin), "event");
-  check(cudaEventCreate(&end), "event");
-  std::vector<float> times;
-  for (int turn = 0; turn < 6; ++turn) {
-    float ms = 0;
-    check(cudaEventRecord(begin, stream), "event");
-    check(cudaGraphLaunch(executable, stream), "graph");
-    check(cudaEventRecord(end, stream), "event");
-    check(cudaEventSynchronize(end), "graph");
-    check(cudaEventElapsedTime(&ms, begin, end), "event");
-    if (turn > 0) times.push_back(ms * 1000 / static_cast<float>(launches));
-  }
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
-  cudaGraphExecDestroy(executable);
-  cudaGraphDestroy(graph);
-  std::ranges::sort(times);
-  return times[times.size() / 2];
+double time_kernel(const Run& run, const Step& step, int launches, cudaStream_t stream) {
+  return time_launches([&](int) { run(step.op(), stream); }, launches, stream);
 }
 
 void time_prefill(DType type, int tokens, cudaStream_t stream) {
@@ -368,8 +329,7 @@ void time_prefill(DType type, int tokens, cudaStream_t stream) {
   const Step step(cache, {{0, 0, tokens}}, 0);
   const double operations = 4.0 * 128 * 32 * tokens * (tokens + 1.0) / 2;
   const int launches = tokens > 8192 ? 6 : 24;
-  const double sync = time_launches(attend_many, step.op(), launches, stream),
-               wide = time_launches(attend_prompt, step.op(), launches, stream);
+  const double sync = time_kernel(attend_many, step, launches, stream), wide = time_kernel(attend_prompt, step, launches, stream);
   std::printf("%-4s prefill %6d  wgmma %8.1f us %4.0f TFLOP/s   mma.sync %8.1f us %4.0f TFLOP/s\n", info(type).name, tokens, wide,
               operations / wide / 1e6, sync, operations / sync / 1e6);
 }
@@ -379,7 +339,7 @@ void time_decode(int rows, int length, cudaStream_t stream) {
   std::vector<Chunk> chunks;
   for (int row = 0; row < rows; ++row) chunks.push_back({row, length - 1, 1});
   const Step step(cache, chunks, 0);
-  const double bytes = 2.0 * 2 * 8 * 128 * rows * length, us = time_launches(attend_few, step.op(), 6, stream);
+  const double bytes = 2.0 * 2 * 8 * 128 * rows * length, us = time_kernel(attend_few, step, 6, stream);
   std::printf("decode %d rows x %d  %8.1f us %5.0f GB/s\n", rows, length, us, bytes / us / 1e3);
 }
 

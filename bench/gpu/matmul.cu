@@ -15,8 +15,8 @@
 
 #include "cuda/kernels/formats.cuh"
 #include "cuda/kernels/matmul_tensor.h"
-#include "cuda/runtime.h"
 #include "cuda/weight.h"
+#include "measure.h"
 
 namespace kvasir::cuda {
 namespace {
@@ -30,21 +30,6 @@ float uniform(float low, float high) {
 
 uint16_t to_bf16(float value) {
   return static_cast<uint16_t>((std::bit_cast<uint32_t>(value) + 0x8000u) >> 16);
-}
-
-template <class Element>
-std::unique_ptr<DeviceBuffer> upload(const std::vector<Element>& from) {
-  auto buffer = std::make_unique<DeviceBuffer>(from.size() * sizeof(Element));
-  check(cudaMemcpy(buffer->address(), from.data(), from.size() * sizeof(Element), cudaMemcpyHostToDevice), "upload");
-  check(cudaDeviceSynchronize(), "upload");
-  return buffer;
-}
-
-template <class Element>
-std::vector<Element> download(const DeviceBuffer& buffer, size_t count) {
-  std::vector<Element> to(count);
-  check(cudaMemcpy(to.data(), buffer.address(), count * sizeof(Element), cudaMemcpyDeviceToHost), "download");
-  return to;
 }
 
 // A block of the file with random levels and sane scales.
@@ -185,10 +170,7 @@ constexpr Shape kShapes[] = {{"qkv", 6144, 4096, 1, 32},
 double time_shape(const Shape& shape, const std::vector<Matrix>& weights, int tokens, const DeviceBuffer& x, const DeviceBuffer& y,
                   cudaStream_t stream) {
   const int copies = static_cast<int>(weights.size()) / shape.matrices, launches = std::max(copies, tokens > 256 ? 4 : 24);
-  cudaGraph_t graph;
-  cudaGraphExec_t executable;
-  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capture");
-  for (int i = 0; i < launches; ++i) {
+  const auto launch = [&](int i) {
     Matmul op{.x = {x.address(), DType::BF16, shape.cols}, .rows = tokens, .outputs = {}};
     for (int m = 0; m < shape.matrices; ++m) {
       op.outputs[m] = {
@@ -196,28 +178,8 @@ double time_shape(const Shape& shape, const std::vector<Matrix>& weights, int to
     }
     if (shape.matrices == 2) op.epilogue = Epilogue::Gate;
     run_tensor(op, stream);
-  }
-  check(cudaStreamEndCapture(stream, &graph), "capture");
-  check(cudaGraphInstantiate(&executable, graph, 0), "graph");
-  cudaEvent_t begin, end;
-  check(cudaEventCreate(&begin), "event");
-  check(cudaEventCreate(&end), "event");
-  std::vector<float> times;
-  for (int run = 0; run < 6; ++run) {
-    float ms = 0;
-    check(cudaEventRecord(begin, stream), "event");
-    check(cudaGraphLaunch(executable, stream), "graph");
-    check(cudaEventRecord(end, stream), "event");
-    check(cudaEventSynchronize(end), "graph");
-    check(cudaEventElapsedTime(&ms, begin, end), "event");
-    if (run > 0) times.push_back(ms * 1000 / static_cast<float>(launches));
-  }
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
-  cudaGraphExecDestroy(executable);
-  cudaGraphDestroy(graph);
-  std::ranges::sort(times);
-  return times[times.size() / 2];
+  };
+  return time_launches(launch, launches, stream);
 }
 
 void time_type(DType type, const DeviceBuffer& x, const DeviceBuffer& y, cudaStream_t stream) {
