@@ -343,7 +343,7 @@ void time_decode(int rows, int length, cudaStream_t stream) {
   std::printf("decode %d rows x %d  %8.1f us %5.0f GB/s\n", rows, length, us, bytes / us / 1e3);
 }
 
-int main(const std::string& what) {
+int benchmark(const std::string& what) {
   cudaStream_t stream;
   check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream");
   if (!check_all(stream)) return 1;
@@ -359,10 +359,5 @@ int main(const std::string& what) {
 }  // namespace kvasir::cuda
 
 int main(int count, char** arguments) {
-  try {
-    return kvasir::cuda::main(count > 1 ? arguments[1] : "");
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return 1;
-  }
+  return kvasir::cuda::run_benchmark(kvasir::cuda::benchmark, count, arguments);
 }

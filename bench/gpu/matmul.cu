@@ -219,7 +219,7 @@ void time_gemm(int tokens, cudaStream_t stream) {
   std::printf("kvasir bf16 %d x (28672, 4096), gated  %8.1f us %4.0f TFLOP/s\n", tokens, us, 2.0 * tokens * 28672 * 4096 / us / 1e6);
 }
 
-int main(const std::string& what) {
+int benchmark(const std::string& what) {
   cudaStream_t stream;
   check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream");
   if (!check_all(stream)) return 1;
@@ -237,10 +237,5 @@ int main(const std::string& what) {
 }  // namespace kvasir::cuda
 
 int main(int count, char** arguments) {
-  try {
-    return kvasir::cuda::main(count > 1 ? arguments[1] : "");
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return 1;
-  }
+  return kvasir::cuda::run_benchmark(kvasir::cuda::benchmark, count, arguments);
 }

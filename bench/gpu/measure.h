@@ -1,7 +1,10 @@
 #pragma once
 // What the benchmarks of single kernels share: memory of the device, and the time of a launch.
 #include <algorithm>
+#include <cstdio>
+#include <exception>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "cuda/runtime.h"
@@ -51,6 +54,16 @@ double time_launches(const Launch& launch, int launches, cudaStream_t stream) {
   cudaGraphDestroy(graph);
   std::ranges::sort(times);
   return times[times.size() / 2];
+}
+
+// Runs a benchmark with the command's first argument, or an empty one; says what failed. The exit status.
+inline int run_benchmark(int (*benchmark)(const std::string& what), int count, char** arguments) {
+  try {
+    return benchmark(count > 1 ? arguments[1] : "");
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
 }
 
 }  // namespace kvasir::cuda

@@ -1,10 +1,11 @@
 // The engine's figures on the first GPU, through the public API: npm run bench:gpu [-- --only llama-3.2-1b]
 // After `npm run build:cuda`; skips loudly without a GPU. Writes bench/results/gpu.json; see bench/README.md for the method.
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Engine } from "../../dist/index.js";
 import { chooseCases } from "../support/cases.mjs";
+import { gpu } from "../support/gpu.mjs";
 import { makeModel, weightBytes } from "../support/make-model.mjs";
 import { printCase, writeResults } from "../support/report.mjs";
 
@@ -26,15 +27,6 @@ const CASES = {
   "llama-3.1-8b bf16": { "decode.batch1": [">=", 175], "decode.batch128after1024": [">=", 8900], "prefill.prompt4096": [">=", 35_000] },
 };
 const chosen = chooseCases(Object.keys(CASES), options.only);
-
-/** What the driver says of the first card. */
-function gpu() {
-  const query = ["name", "driver_version", "clocks.max.sm", "clocks.max.mem", "power.limit"];
-  const { status, stdout } = spawnSync("nvidia-smi", [`--query-gpu=${query}`, "--format=csv,noheader", "--id=0"], { encoding: "utf8" });
-  if (status !== 0) return undefined;
-  const [name, driver, smClock, memoryClock, powerLimit] = stdout.trim().split(", ");
-  return { name, driver, smClock, memoryClock, powerLimit };
-}
 
 /** Rows of `kvasir bench` of one prompt length, in a process of its own. */
 function rows(model, prompt, batches) {

@@ -1,9 +1,10 @@
 // What the first GPU does in a decode step of the engine, and how long it does nothing: npm run bench:gpu:trace [-- llama-3.1-8b q4_k 64]
 // After `npm run build:cuda`; needs g++ and the CUDA toolkit (CUPTI). Writes bench/results/gpu-trace.json.
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { median } from "../../dist/cli/bench.js";
+import { gpu } from "../support/gpu.mjs";
 import { makeModel } from "../support/make-model.mjs";
 import { printCase, writeResults } from "../support/report.mjs";
 
@@ -73,7 +74,8 @@ function lastSteps(records) {
   return steps.slice(-STEPS - 4, -4);
 }
 
-if (spawnSync("nvidia-smi").status !== 0 || !existsSync("/usr/local/cuda/bin/nvcc")) {
+const card = gpu();
+if (card === undefined || !existsSync("/usr/local/cuda/bin/nvcc")) {
   console.warn("SKIPPED: there is no NVIDIA GPU or no CUDA toolkit here, so no step was traced");
 } else {
   const steps = lastSteps(await trace());
@@ -86,6 +88,5 @@ if (spawnSync("nvidia-smi").status !== 0 || !existsSync("/usr/local/cuda/bin/nvc
   };
   const title = `${name} ${type}, batch ${batch}`;
   printCase(title, figures, { idlePercent: ["<=", 2] });
-  const [card] = execFileSync("nvidia-smi", ["--query-gpu=name", "--format=csv,noheader"], { encoding: "utf8" }).split("\n");
-  writeResults(at("../results/gpu-trace.json"), { command: "npm run bench:gpu:trace", gpu: { name: card } }, { [title]: figures });
+  writeResults(at("../results/gpu-trace.json"), { command: "npm run bench:gpu:trace", gpu: card }, { [title]: figures });
 }

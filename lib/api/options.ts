@@ -18,7 +18,10 @@ export interface EngineOptions {
   compute?: "auto" | "f32" | "bf16" | "int8";
   /** Element type of the KV cache (`"f16"`). */
   kvType?: "f32" | "f16" | "bf16";
-  /** Tokens that a request may have, prompt and output (what the model was trained for). Cut to what the cache holds and to learned positions; `stats().maxContext` says. Beyond a longrope's original context its long factors hold. */
+  /**
+   * Tokens that a request may have, prompt and output (what the model was trained for). Cut to what the cache holds and to learned positions;
+   * `stats().maxContext` says. Beyond a longrope's original context its long factors hold.
+   */
   maxContext?: number;
   /** Bytes of the KV cache (8 requests of `maxContext`, at most a quarter of the memory, or nine tenths of what a GPU has left). */
   kvCacheBytes?: number;
