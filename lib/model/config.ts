@@ -25,6 +25,8 @@ const DESCRIBED = { integer: "an integer", number: "a number", string: "a string
 export interface ConfigForm {
   names?: Readonly<Record<string, string>>;
   defaults?: Readonly<Record<string, unknown>>;
+  /** Values that say as little as an absent setting. */
+  silent?: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -56,7 +58,8 @@ export class Config {
   /** Whatever stands at `key`; `undefined` for null. */
   value(key: string): unknown {
     const stored = this.#get(this.nameOf(key));
-    return (stored === undefined ? this.#form.defaults?.[key] : stored) ?? undefined;
+    const says = stored !== undefined && stored !== this.#form.silent?.[key];
+    return (says ? stored : this.#form.defaults?.[key]) ?? undefined;
   }
 
   has(key: string): boolean {
@@ -81,6 +84,12 @@ export class Config {
   boolean(key: string, fallback?: boolean): boolean {
     const value = this.value(key) ?? fallback;
     return typeof value === "boolean" ? value : this.#refuse(key, value, "boolean");
+  }
+
+  /** The object at `key`, unless there is nothing in it. */
+  filledObject(key: string): Config | undefined {
+    const object = this.object(key);
+    return object !== undefined && Object.keys(this.value(key) as object).length > 0 ? object : undefined;
   }
 
   /** The object at `key`; `undefined` if there is none. */

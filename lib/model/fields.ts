@@ -1,4 +1,4 @@
-import type { Config } from "./config.ts";
+import type { Config, ConfigForm } from "./config.ts";
 import type { Extra } from "./layouts.ts";
 
 /**
@@ -105,30 +105,29 @@ const GGUF_NAMES: Readonly<Record<string, string>> = {
 /** What llama.cpp takes for most architectures where their files leave it unsaid. */
 const GGUF_DEFAULTS: Readonly<Record<string, unknown>> = { rope_theta: 10000, hidden_act: "silu" };
 
+/** Factors that are not applied where they are 0. */
+const GGUF_SILENT = { embedding_multiplier: 0, residual_multiplier: 0, attention_multiplier: 0, logits_scaling: 0 };
+
 /** A config.json in the form of its table, whose fields have `names` where they are not those of most architectures. */
 export function configOfFields(config: Config, fields: Fields, names: Readonly<Record<string, string>> = {}): Config {
   const own = new Set(Object.keys(fields).map((key) => names[key] ?? key));
   refuse(config, CONFIG_FEATURES, own);
-  return inForm(config, fields, names, {});
+  return inForm(config, fields, { names });
 }
 
 /** GGUF metadata in the same form: of `fields` it says what this architecture's files have beyond those of all. */
 export function metadataOfFields(config: Config, fields: Fields, own: Readonly<Record<string, string>> = {}): Config {
   const names = { ...GGUF_NAMES, ...own };
   refuse(config, GGUF_FEATURES, new Set(Object.keys(fields).map((key) => names[key] ?? key)));
-  return inForm(config, fields, names, GGUF_DEFAULTS);
+  return inForm(config, fields, { names, defaults: GGUF_DEFAULTS, silent: GGUF_SILENT });
 }
 
-function inForm(
-  config: Config,
-  fields: Fields,
-  names: Readonly<Record<string, string>>,
-  common: Readonly<Record<string, unknown>>,
-): Config {
+/** `form` as all files of this kind have it, with the defaults of `fields`. */
+function inForm(config: Config, fields: Fields, form: ConfigForm): Config {
   for (const [key, { default: value, runs }] of Object.entries(fields))
-    if (runs !== undefined) config.refuse({ [names[key] ?? key]: [value, ...runs] });
+    if (runs !== undefined) config.refuse({ [form.names?.[key] ?? key]: [value, ...runs] });
   const own = Object.fromEntries(Object.entries(fields).map(([key, { default: value }]) => [key, value]));
-  return config.as({ names, defaults: { ...common, ...own } });
+  return config.as({ ...form, defaults: { ...form.defaults, ...own } });
 }
 
 /** Biases of the fields that are true. */

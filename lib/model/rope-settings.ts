@@ -1,6 +1,7 @@
 import { show } from "../errors.ts";
 import { type Config, LIMITS, type Range } from "./config.ts";
 import { type RopeScaling, yarnAttentionFactor } from "./rope.ts";
+import type { DenseSizes } from "./sizes.ts";
 
 /** What both kinds of files say of ropes. */
 
@@ -8,6 +9,8 @@ import { type RopeScaling, yarnAttentionFactor } from "./rope.ts";
 const ROPE_BASE: Range = { min: 1.001, max: 1e12 };
 const FACTOR: Range = { min: 1e-3, max: 1e6 };
 const BETA: Range = { min: 1e-6, max: 1e6 };
+// 0 says nothing.
+const IF_ANY: Range = { min: 0, max: 1e6 };
 const CONTEXT: Range = { min: 1, max: LIMITS.contextLength };
 
 /** Base, scaling and rotated dimensions of one rope. */
@@ -42,7 +45,11 @@ const SHARE: Range = { min: 1e-3, max: 1 };
  * in `rope_parameters`, or in one object for each kind of layer; before, the base stood outside as `rope_theta`, the rest in `rope_scaling`,
  * and windows had an unscaled rope. Where a value is inside and outside, the inside one holds.
  */
-export function ropesFromConfig(config: Config, contextLength: number, headSize: number): LayerRopes {
+export function ropesFromConfig(
+  config: Config,
+  { contextLength, headSize }: Pick<DenseSizes, "contextLength" | "headSize">,
+  perLayerType: boolean,
+): LayerRopes {
   const outside: RopeDefaults = {
     base: config.number("rope_theta", ROPE_BASE, 10000),
     share: config.number("partial_rotary_factor", SHARE, 1),
@@ -50,7 +57,8 @@ export function ropesFromConfig(config: Config, contextLength: number, headSize:
     contextLength,
     originalContext: config.integer("original_max_position_embeddings", CONTEXT, contextLength),
   };
-  const inside = config.object("rope_parameters") ?? config.object("rope_scaling");
+  const inside = ropeObjectOf(config);
+  if (!perLayerType) inside?.refuse({ full_attention: [], sliding_attention: [] });
   const full = inside?.object("full_attention") ?? inside;
   const sliding = inside?.object("sliding_attention");
   const slidingBase = config.number("rope_local_base_freq", ROPE_BASE, outside.base);
@@ -61,6 +69,11 @@ export function ropesFromConfig(config: Config, contextLength: number, headSize:
         ? unscaled({ ...outside, base: slidingBase }, config)
         : ropeFromParameters(sliding, { ...outside, base: slidingBase }),
   };
+}
+
+/** What a config says of its rope: transformers, too, takes `rope_scaling` where it has anything in it. */
+export function ropeObjectOf(config: Config): Config | undefined {
+  return config.filledObject("rope_scaling") ?? config.filledObject("rope_parameters");
 }
 
 function unscaled({ base, share, headSize }: RopeDefaults, config: Config): RopeParameters {
@@ -92,7 +105,7 @@ function scalingFromParameters(inside: Config, key: string, outside: RopeDefault
       return llama3FromConfig(inside, outside.originalContext);
     case "yarn":
       // The first files of phi3 called longrope so.
-      return inside.has("long_factor") ? longropeFromConfig(inside, outside) : yarnFromConfig(inside, outside.originalContext);
+      return inside.has("long_factor") ? longropeFromConfig(inside, outside) : yarnFromConfig(inside, outside);
     case "longrope":
     case "su":
       return longropeFromConfig(inside, outside);
@@ -132,19 +145,21 @@ function llama3FromConfig(config: Config, context: number): RopeScaling {
   return { type: "llama3", factor: config.number("factor", FACTOR), lowFrequencyFactor, highFrequencyFactor, originalContext };
 }
 
-function yarnFromConfig(config: Config, context: number): RopeScaling {
-  const originalContext = config.integer("original_max_position_embeddings", CONTEXT, context);
-  const factor = config.number("factor", FACTOR);
-  const scale = config.number("mscale", FACTOR, 1);
-  const allDimensions = config.number("mscale_all_dim", FACTOR, 1);
-  const both = config.has("mscale") && config.has("mscale_all_dim");
-  const computed = both ? yarnAttentionFactor(factor, scale) / yarnAttentionFactor(factor, allDimensions) : yarnAttentionFactor(factor);
+function yarnFromConfig(config: Config, outside: RopeDefaults): RopeScaling {
+  const originalContext = config.integer("original_max_position_embeddings", CONTEXT, outside.originalContext);
+  const factor = config.number("factor", FACTOR, outside.contextLength / originalContext);
+  const scale = config.number("mscale", IF_ANY, 0);
+  const allDimensions = config.number("mscale_all_dim", IF_ANY, 0);
+  const computed =
+    scale > 0 && allDimensions > 0
+      ? yarnAttentionFactor(factor, scale) / yarnAttentionFactor(factor, allDimensions)
+      : yarnAttentionFactor(factor);
   return {
     type: "yarn",
     factor,
     originalContext,
-    betaFast: config.number("beta_fast", BETA, 32),
-    betaSlow: config.number("beta_slow", BETA, 1),
+    betaFast: config.number("beta_fast", IF_ANY, 0) || 32,
+    betaSlow: config.number("beta_slow", IF_ANY, 0) || 1,
     truncate: config.boolean("truncate", true),
     attentionFactor: config.number("attention_factor", FACTOR, computed),
   };

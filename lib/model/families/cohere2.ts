@@ -1,5 +1,5 @@
 import { bias, field } from "../fields.ts";
-import { denseFamily } from "./dense-family.ts";
+import { denseFamily, SCALE } from "./dense-family.ts";
 import type { Family } from "./family.ts";
 import { periodicTypes, planOf } from "./windows.ts";
 
@@ -35,6 +35,7 @@ export const cohere2: Family = denseFamily({
   describe: ({ config, sizes }) => ({
     parallel: true,
     norms: ["attn_norm"],
+    logitScale: config.number("logit_scale", SCALE),
     layers: planOf(config, periodicTypes(config, sizes.layers, 4), { full_attention: undefined, sliding_attention: 0 }),
   }),
 });

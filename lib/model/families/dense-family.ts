@@ -30,6 +30,7 @@ export interface Described {
   parallel?: boolean;
   embeddingScale?: number;
   attentionScale?: number;
+  logitScale?: number;
   queryGrowth?: AttentionSpec["queryGrowth"];
   /** Ropes are [that of layers that see all, that of windows]. */
   layers?: readonly LayerPlan[];
@@ -54,6 +55,8 @@ export interface DenseFamily {
   /** Where a rope's pairs are neighbours. */
   interleaved?: readonly Dialect[];
   learnedPositions?: boolean;
+  /** Whether layers that see a window turn by a rope of their own. */
+  ropePerLayerType?: boolean;
   /** Before the names of the decoder, by default "model.", and before the numbers of layers, by default "layers". */
   prefix?: string;
   layerPrefix?: string;
@@ -87,7 +90,7 @@ function huggingFaceBlueprint(family: DenseFamily, model: HuggingFaceModel): Blu
   const prefix = [usual, ...PREFIXES].find((start) => model.hasTensor(start + embed)) ?? usual;
   const hasTensor = (name: string): boolean => model.hasTensor(`${prefix}${layerPrefix}.${name}`);
   const described = family.describe?.({ dialect: "huggingFace", config, sizes, hasTensor }) ?? {};
-  const ropes = ropesFromConfig(config, sizes.contextLength, sizes.headSize);
+  const ropes = ropesFromConfig(config, sizes, family.ropePerLayerType ?? false);
   refuseShare(family, config, sizes, ropes);
   const spec = specOf(family, config, sizes, described, ropesOf(family, "huggingFace", ropes));
   const layout = huggingFaceLayout(spec, {
@@ -106,7 +109,7 @@ function huggingFaceBlueprint(family: DenseFamily, model: HuggingFaceModel): Blu
 
 /** A text half may leave it to the whole. */
 function isTied({ config: stored, whole }: HuggingFaceModel, config: Config): boolean {
-  const tied = config.boolean("tie_word_embeddings", true);
+  const tied = config.boolean("tie_word_embeddings", false);
   return stored.has("tie_word_embeddings") ? tied : whole.boolean("tie_word_embeddings", tied);
 }
 
@@ -149,7 +152,8 @@ function ropesOf(
 
 // Published models have 1e-7 to 1e-5; with 0 a row of zeros would be divided by 0.
 const EPSILON: Range = { min: 1e-12, max: 0.1 };
-const SCALE: Range = { min: 1e-6, max: 1e6 };
+/** Of factors on embeddings, scores, logits and what a half of a layer adds. */
+export const SCALE: Range = { min: 1e-6, max: 1e6 };
 const CAP: Range = { min: 0, max: 1e6 };
 
 function specOf(family: DenseFamily, config: Config, sizes: DenseSizes, described: Described, ropes: RopeSpec[]): ModelSpec {
@@ -175,12 +179,11 @@ function specOf(family: DenseFamily, config: Config, sizes: DenseSizes, describe
   return buildDense(sizes, form);
 }
 
-/** granite divides the logits by `logits_scaling`, cohere multiplies them by `logit_scale`. */
-function scalesOf(config: Config, { embeddingScale }: Described): DenseForm["scales"] {
+function scalesOf(config: Config, { embeddingScale, logitScale = 1 }: Described): DenseForm["scales"] {
   return {
     embeddingScale: embeddingScale ?? config.number("embedding_multiplier", SCALE, 1),
     residualScale: config.number("residual_multiplier", SCALE, 1),
-    logitScale: config.has("logits_scaling") ? 1 / config.number("logits_scaling", SCALE) : config.number("logit_scale", SCALE, 1),
+    logitScale,
     logitSoftcap: config.number("final_logit_softcapping", CAP, 0),
   };
 }

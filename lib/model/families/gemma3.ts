@@ -42,5 +42,6 @@ export const gemma3: Family = denseFamily({
   },
   names: GEMMA_NAMES,
   normsPlusOne: true,
+  ropePerLayerType: true,
   describe: (settings) => ({ ...describeGemma(settings, { period: 6, slidingRope: 1, largest: 62 }), qkNorm: "head" }),
 });

@@ -1,5 +1,5 @@
 import { bias, field } from "../fields.ts";
-import { denseFamily } from "./dense-family.ts";
+import { denseFamily, SCALE } from "./dense-family.ts";
 import type { Family } from "./family.ts";
 
 /** Granite 3 and 4 dense: llama's form with factors on embeddings, scores, what a half of a layer adds, and logits. */
@@ -34,4 +34,5 @@ export const granite: Family = denseFamily({
   },
   ggufNames: { logits_scaling: "logit_scale" },
   interleaved: ["gguf"],
+  describe: ({ config }) => ({ logitScale: 1 / config.number("logits_scaling", SCALE) }),
 });

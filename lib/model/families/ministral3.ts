@@ -1,6 +1,7 @@
 import { type Config, LIMITS } from "../config.ts";
 import { field } from "../fields.ts";
 import type { AttentionSpec } from "../mixers/attention.ts";
+import { ropeObjectOf } from "../rope-settings.ts";
 import { denseFamily } from "./dense-family.ts";
 import type { Family } from "./family.ts";
 
@@ -32,7 +33,7 @@ export const ministral3: Family = denseFamily({
     max_position_embeddings: field(262144),
     rms_norm_eps: field(1e-5),
     tie_word_embeddings: field(false),
-    rope_theta: field(1e6),
+    rope_theta: field(10000),
     rope_parameters: field(YARN),
     sliding_window: field(),
   },
@@ -44,7 +45,7 @@ export const ministral3: Family = denseFamily({
 });
 
 function growthInside(config: Config): AttentionSpec["queryGrowth"] {
-  const parameters = config.object("rope_parameters");
+  const parameters = ropeObjectOf(config);
   return parameters && growthOf(parameters, "original_max_position_embeddings");
 }
 

@@ -7,6 +7,7 @@ import { describeOlmo, OLMO_FIELDS } from "./olmo2.ts";
 export const olmo3: Family = denseFamily({
   name: "olmo3",
   modelTypes: ["olmo3"],
-  fields: { ...OLMO_FIELDS, sliding_window: field(4096), layer_types: field() },
+  fields: { ...OLMO_FIELDS, rope_theta: field(500000), sliding_window: field(4096), layer_types: field() },
+  ropePerLayerType: true,
   describe: describeOlmo,
 });

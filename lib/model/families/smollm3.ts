@@ -4,7 +4,7 @@ import type { LayerPlan } from "../dense.ts";
 import { bias, field } from "../fields.ts";
 import { denseFamily } from "./dense-family.ts";
 import type { Family } from "./family.ts";
-import { layerTypes, planOf } from "./windows.ts";
+import { planOf, typesIfWindowed } from "./windows.ts";
 
 /** SmolLM 3: llama's form; nothing turns in every fourth layer, which may have a window. */
 export const smollm3: Family = denseFamily({
@@ -39,12 +39,13 @@ export const smollm3: Family = denseFamily({
 function layersOf(config: Config, count: number): LayerPlan[] {
   const rotates = rotatingLayers(config, count);
   const windowed = config.boolean("use_sliding_window", false) && config.has("sliding_window");
-  const types = layerTypes(config, count) ?? rotates.map((turns) => (windowed && !turns ? "sliding_attention" : "full_attention"));
-  const seen = windowed ? types : types.map(() => "full_attention" as const);
-  return planOf(config, seen, { full_attention: 0, sliding_attention: 0 }).map((plan, i) => ({
-    ...plan,
-    rope: rotates[i] ? 0 : undefined,
-  }));
+  const unlisted = rotates.map((turns) => (windowed && !turns ? "sliding_attention" : "full_attention"));
+  return planOf(config, typesIfWindowed(config, count, windowed) ?? unlisted, { full_attention: 0, sliding_attention: 0 }).map(
+    (plan, i) => ({
+      ...plan,
+      rope: rotates[i] ? 0 : undefined,
+    }),
+  );
 }
 
 /** 1 for layers that turn, by config.json's list or in each interval all but the last. */

@@ -7,7 +7,7 @@ export type LayerType = "full_attention" | "sliding_attention";
 
 /** Tokens of the windows, 0 for none: GGUF's 0 and config.json's null. */
 export function windowOf(config: Config): number {
-  return config.integer("sliding_window", { min: 0, max: LIMITS.contextLength }, 0);
+  return Math.min(config.integer("sliding_window", { min: 0, max: Number.MAX_SAFE_INTEGER }, 0), LIMITS.contextLength);
 }
 
 /** `layer_types` of a config, one for each layer; `undefined` if it has none. */
@@ -37,11 +37,18 @@ export function periodicTypes(config: Config, layers: number, period: number): L
 export function windowsOfQwen(config: Config, layers: number): LayerPlan[] {
   const windowed = config.boolean("use_sliding_window", false) && windowOf(config) > 0;
   const first = config.integer("max_window_layers", { min: 0, max: LIMITS.layers }, layers);
+  const types =
+    typesIfWindowed(config, layers, windowed) ??
+    repeat(layers, (index) => (windowed && index >= first ? "sliding_attention" : "full_attention"));
+  return planOf(config, types, { full_attention: 0, sliding_attention: 0 });
+}
+
+/** `layer_types` of a config that has another setting to switch windows on. */
+export function typesIfWindowed(config: Config, layers: number, windowed: boolean): LayerType[] | undefined {
   const listed = layerTypes(config, layers);
   if (!windowed && listed?.includes("sliding_attention"))
     throw config.invalid("layer_types", "has sliding_attention; expected none, as use_sliding_window and sliding_window give no window");
-  const types = listed ?? repeat(layers, (index) => (windowed && index >= first ? "sliding_attention" : "full_attention"));
-  return planOf(config, types, { full_attention: 0, sliding_attention: 0 });
+  return listed;
 }
 
 /** Plans of such layers; `ropes` has that of each type. */

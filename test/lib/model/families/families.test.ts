@@ -33,6 +33,8 @@ const METADATA = {
   context_length: 256,
   "attention.layer_norm_rms_epsilon": 1e-5,
   "attention.layer_norm_epsilon": 1e-5,
+  // cohere2's.
+  logit_scale: 1,
 };
 const fromGguf = (name: string, settings: Record<string, unknown> = {}, tensors: string[] = []) => {
   const config = Config.of(`m.gguf: ${name}.`, { ...METADATA, ...settings });
@@ -46,12 +48,6 @@ const find = ({ layout }: ReturnType<typeof fromConfig>, name: string): WantedTe
   layout.tensors.find((tensor) => tensor.name === name);
 
 describe("every family", () => {
-  test.each(FAMILIES.flatMap(({ modelTypes }) => modelTypes))("%s takes its class's defaults where config.json is silent", (type) => {
-    const { spec } = fromConfig(type, type === "olmo3" ? {} : {});
-    expect(spec).toMatchObject({ vocabSize: 48, hiddenSize: 32, contextLength: 256 });
-    expect(spec.layers).toHaveLength(8);
-  });
-
   test.each(FAMILIES.flatMap(({ modelTypes }) => modelTypes))("%s refuses what it doesn't compute, by name", async (type) => {
     const act = type === "gpt2" ? "activation_function" : type.startsWith("gemma") ? "hidden_activation" : "hidden_act";
     for (const [key, value] of [
@@ -109,6 +105,48 @@ describe("windows and ropes", () => {
     await expectError(() => fromConfig("smollm3", { no_rope_layers: [1, 2] }), "FILE_INVALID", "no_rope_layers");
   });
 
+  test("what is listed decides, and a list of windows without any is refused", async () => {
+    const layer_types = Array.from({ length: 8 }, (_, i) => (i % 2 === 0 ? "sliding_attention" : "full_attention"));
+    expect(windowsOf(fromConfig("exaone4", { sliding_window: 16, sliding_window_pattern: "LLLG", layer_types }))).toBe(
+      "16 0 16 0 16 0 16 0",
+    );
+    for (const type of ["smollm3", "qwen2", "qwen3"])
+      await expectError(() => fromConfig(type, { sliding_window: 16, layer_types }), "FILE_INVALID", "layer_types has sliding_attention");
+  });
+
+  test("a window longer than any context", () => {
+    expect(windowsOf(fromConfig("mistral", { sliding_window: 2 ** 40 }))).toBe(
+      Array(8)
+        .fill(2 ** 30)
+        .join(" "),
+    );
+  });
+
+  test("rope_scaling, where it says something, holds instead of rope_parameters", async () => {
+    const linear = { rope_type: "linear", factor: 4, rope_theta: 16 };
+    const first = (type: string, settings: Record<string, unknown>) => fromConfig(type, settings).spec.ropes[0]!.frequencies[0];
+    expect(first("llama", { rope_scaling: linear })).toBe(0.25);
+    expect(first("llama", { rope_scaling: linear, rope_parameters: {} })).toBe(0.25);
+    expect(first("llama", { rope_scaling: linear, rope_parameters: { rope_type: "default" } })).toBe(0.25);
+    expect(first("llama", { rope_scaling: {}, rope_parameters: linear })).toBe(0.25);
+    expect(fromConfig("ministral3", { rope_scaling: linear }).spec.layers[0]!.mixer.queryGrowth).toBeUndefined();
+    expect(first("ministral3", { rope_scaling: linear })).toBe(0.25);
+  });
+
+  test("ropes by kinds of layers, where there is one rope for all", async () => {
+    const rope_parameters = { full_attention: { rope_theta: 10 }, sliding_attention: { rope_theta: 100 } };
+    for (const type of ["gemma2", "cohere2", "exaone4", "llama"])
+      await expectError(() => fromConfig(type, { rope_parameters }), "UNSUPPORTED_MODEL", "rope_parameters");
+    expect(fromConfig("olmo3", { rope_parameters }).spec.ropes).toHaveLength(2);
+  });
+
+  test("yarn's factors that are 0 or null say nothing", () => {
+    const yarn = { rope_type: "yarn", factor: 4, original_max_position_embeddings: 64 };
+    const rope = (more: object) => fromConfig("llama", { rope_parameters: { ...yarn, ...more } }).spec.ropes[0]!;
+    expect(rope({ mscale: 0, mscale_all_dim: 1, beta_fast: 0, beta_slow: null, factor: null })).toEqual(rope({}));
+    expect(rope({ mscale: 2, mscale_all_dim: 1 })).not.toEqual(rope({}));
+  });
+
   test("a part of each head, by its older and its newer names", () => {
     const turned = (blueprint: ReturnType<typeof fromConfig>) => 2 * blueprint.spec.ropes[0]!.frequencies.length;
     expect(turned(fromConfig("gpt_neox"))).toBe(2);
@@ -138,6 +176,17 @@ describe("scales", () => {
       layers: [{ mixer: { softcap: 50, scale: 1 / 16 } }, {}, {}, {}, {}, {}, {}, {}],
     });
     expect(fromConfig("gemma3_text", { final_logit_softcapping: 20 }).spec.logitSoftcap).toBe(20);
+  });
+
+  test("granite's factors of 0 in GGUF metadata say nothing; cohere2's has to be there", async () => {
+    const zeros = { embedding_scale: 0, residual_scale: 0, "attention.scale": 0, logit_scale: 0 };
+    expect(fromGguf("granite", zeros)).toEqual(fromGguf("granite"));
+    await expectError(() => fromGguf("cohere2", { logit_scale: undefined }), "FILE_INVALID", "cohere2.logit_scale is missing");
+  });
+
+  test("embeddings are not tied by a null", () => {
+    expect(find(fromConfig("llama", { tie_word_embeddings: null }), "lm_head")?.source).toBe("lm_head.weight");
+    expect(find(fromConfig("llama", { tie_word_embeddings: true }), "lm_head")).toBeUndefined();
   });
 
   test("the 27B gemmas are known by their layers", () => {
