@@ -115,7 +115,7 @@ bool check_shape(DType type, int rows, int cols, bool gated, cudaStream_t stream
     Matmul op{.x = {tiles->address(), DType::BF16, stride}, .rows = tokens, .outputs = {}};
     op.outputs[0] = {weights[0].get(), {}, {y.address(), DType::F32, rows}};
     if (gated) op.epilogue = Epilogue::Gate, op.outputs[1] = {weights[1].get(), {}, {up.address(), DType::F32, rows}};
-    run_tensor(op, stream);
+    run_tensor(op, nullptr, stream);
     check(cudaStreamSynchronize(stream), "matmul");
     return download<float>(y, static_cast<size_t>(tokens) * rows);
   };
@@ -177,7 +177,7 @@ double time_shape(const Shape& shape, const std::vector<Matrix>& weights, int to
           weights[i % copies * shape.matrices + m].get(), {}, {y.address(), shape.matrices == 2 ? DType::BF16 : DType::F32, shape.rows}};
     }
     if (shape.matrices == 2) op.epilogue = Epilogue::Gate;
-    run_tensor(op, stream);
+    run_tensor(op, nullptr, stream);
   };
   return time_launches(launch, launches, stream);
 }

@@ -5,7 +5,7 @@
 #include <map>
 
 #include "cuda/cuda_slots.h"
-#include "cuda/kernels.h"
+#include "cuda/fused_ops.h"
 #include "cuda/runtime.h"
 #include "cuda/stream.h"
 #include "cuda/weight.h"
@@ -57,6 +57,7 @@ class CudaBackend : public Backend {
   }
 
   void run(const Op& op) override {
+    if (fused_) return fused_->run(op);
     std::visit([this](const auto& each) { cuda::run(each, stream_.get()); }, op);
   }
 
@@ -84,8 +85,12 @@ class CudaBackend : public Backend {
     check(cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal), "capturing a step");
     cudaGraph_t graph = nullptr;
     try {
+      fused_.emplace(stream_.get());
       body();
+      fused_->finish();
+      fused_.reset();
     } catch (...) {
+      fused_.reset();
       cudaStreamEndCapture(stream_.get(), &graph);
       cudaGraphDestroy(graph);
       throw;
@@ -104,6 +109,7 @@ class CudaBackend : public Backend {
   size_t raw_bytes_ = 0;
   std::map<std::pair<int, const StepInputs*>, cudaGraphExec_t> graphs_;
   Stream stream_;
+  std::optional<FusedOps> fused_;  // while a step is captured
 };
 
 __global__ void probe() {}

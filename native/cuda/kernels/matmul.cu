@@ -75,9 +75,13 @@ void run_plain(const Matmul& op, cudaStream_t stream) {
 
 }  // namespace
 
-void run(const Matmul& op, cudaStream_t stream) {
+void run(const Matmul& op, cudaStream_t stream, const AddNorm* add) {
   if (op.rows == 0) return;
-  (can_run_tensor(op) ? run_tensor : run_plain)(op, stream);
+  if (can_run_tensor(op)) {
+    run_tensor(op, add, stream);
+  } else {
+    run_plain(op, stream);
+  }
   if (op.epilogue != Epilogue::Activate) return;
   launch("matmul's activation", apply_activation, grid_of_elements(op), stream, op.activation, op.outputs[0].y, op.outputs[0].weight->rows);
 }

@@ -24,6 +24,12 @@ struct Part {
   int first_panel;
 };
 
+// add_norm's sum, where a matmul of one output makes it: x += scale * y.
+struct Added {
+  View x;
+  float scale;
+};
+
 struct Launch {
   Part parts[Matmul::kMostOutputs];
   int count;
@@ -32,6 +38,7 @@ struct Launch {
   View x;
   int rows;
   Activation activation;
+  Added added;
 };
 
 __host__ __device__ constexpr int groups_of(int cols) {

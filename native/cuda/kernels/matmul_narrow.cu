@@ -41,18 +41,38 @@ __device__ inline float add_ranges(const Sums<tiles>& sums, int row, int token) 
   return sum;
 }
 
+// The elements of a panel that a block finishes, one a thread.
+template <int tiles>
+struct Element {
+  int row, column, n, token;
+  bool present;
+
+  __device__ Element(const Launch& launch, const Part& part, int panel, int first_token)
+      : row(threadIdx.x % 16),
+        column(threadIdx.x / 16),
+        n((panel - part.first_panel) * kPanelRows + row),
+        token(first_token + column),
+        present(column < tiles * 8 && n < part.weight.rows && token < launch.rows) {}
+};
+
+// What y will be added to, asked for before the sums are there.
+template <int tiles>
+__device__ inline float load_before(const Launch& launch, const Element<tiles>& at) {
+  return launch.added.x.data && at.present ? load(launch.added.x, at.token, at.n) : 0.0f;
+}
+
 template <int tiles, bool gated>
-__device__ inline void write_out(const Launch& launch, const Part& own, const Sums<tiles> (&sums)[gated ? 2 : 1], int panel,
-                                 int first_token) {
-  for (int i = threadIdx.x; i < 16 * tiles * 8; i += blockDim.x) {
-    const int row = i % 16, column = i / 16, n = panel * kPanelRows + row, token = first_token + column;
-    if (n >= own.weight.rows || token >= launch.rows) continue;
-    const float sum = add_ranges<tiles>(sums[0], row, column);
-    if constexpr (gated) {
-      store(own.y, token, n, gated_product(launch, sum, add_ranges<tiles>(sums[1], row, column), n));
-    } else {
-      store(own.y, token, n, with_bias(sum, own.bias, n));
-    }
+__device__ inline void write_out(const Launch& launch, const Part& own, const Sums<tiles> (&sums)[gated ? 2 : 1], const Element<tiles>& at,
+                                 float before) {
+  if (!at.present) return;
+  const float sum = add_ranges<tiles>(sums[0], at.row, at.column);
+  if constexpr (gated) {
+    store(own.y, at.token, at.n, gated_product(launch, sum, add_ranges<tiles>(sums[1], at.row, at.column), at.n));
+  } else {
+    const float y = with_bias(sum, own.bias, at.n);
+    store(own.y, at.token, at.n, y);
+    // Rounded as add_norm does it: the product, then the sum.
+    if (launch.added.x.data) store(launch.added.x, at.token, at.n, __fadd_rn(before, __fmul_rn(y, launch.added.scale)));
   }
 }
 
@@ -77,12 +97,14 @@ __global__ void __launch_bounds__(kThreads*(gated ? 2 : 1)) narrow_matmul(const 
   Range<type, tiles, fetch> of_x(launch, rows, begin, end);
   int turn = 0;
   for (int panel = blockIdx.x; panel < launch.panels; panel += gridDim.x, turn ^= 1) {
+    const Part& part = gated ? launch.parts[0] : part_of(launch, panel);
+    const Element<tiles> at(launch, part, panel, first_token);
+    const float before = load_before(launch, at);
     float own[tiles][4] = {};
     of_x.multiply(lane, weights, own);
     put_sums<tiles>(sums[turn][matrix][range], lane, own);
     __syncthreads();  // the other turn's sums have been read before any warp comes here again
-    const Part& part = gated ? launch.parts[0] : part_of(launch, panel);
-    write_out<tiles, gated>(launch, part, sums[turn], panel - part.first_panel, first_token);
+    write_out<tiles, gated>(launch, part, sums[turn], at, before);
   }
 }
 

@@ -46,11 +46,21 @@ bool can_run_tensor(const Matmul& op) {
   return op.epilogue != Epilogue::Gate || op.outputs[0].weight->type == op.outputs[1].weight->type;
 }
 
-void run_tensor(const Matmul& op, cudaStream_t stream) {
+bool can_add(const Matmul& op) {
+  return op.rows <= kNarrowRows && op.outputs[1].weight == nullptr && op.epilogue == Epilogue::None && op.outputs[0].y.type == DType::F32 &&
+         can_run_tensor(op);
+}
+
+bool can_add(const Matmul& op, const AddNorm& add) {
+  return can_add(op) && add.rows == op.rows && add.delta.data == op.outputs[0].y.data && !add.post_weight;
+}
+
+void run_tensor(const Matmul& op, const AddNorm* add, cudaStream_t stream) {
   Launch launch{};
   launch.cols = op.outputs[0].weight->cols;
   launch.x = op.x;
   launch.rows = op.rows;
+  if (add != nullptr) launch.added = {add->x, add->delta_scale};
   if (op.epilogue == Epilogue::Gate) return run_gated(op, launch, stream);
   bool done[std::size(kDTypes)] = {};
   for (const Projection& out : op.outputs) {

@@ -1,5 +1,6 @@
 #pragma once
 // Packed weights times bfloat16 tokens on the tensor cores.
+#include "cuda/kernels.h"
 #include "cuda/kernels/formats.cuh"
 #include "cuda/kernels/matmul_launch.cuh"
 
@@ -7,7 +8,8 @@ namespace kvasir::cuda {
 
 // Whether all weights are packed, compute is bf16, and x is bfloat16 in whole tiles.
 bool can_run_tensor(const Matmul& op);
-void run_tensor(const Matmul& op, cudaStream_t stream);
+// With `add` (can_add(op, *add)): its sum, too.
+void run_tensor(const Matmul& op, const AddNorm* add, cudaStream_t stream);
 
 // mma.sync, every architecture.
 void multiply_narrow(DType type, bool gated, const Launch& launch, cudaStream_t stream);
