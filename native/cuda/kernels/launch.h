@@ -34,15 +34,21 @@ inline bool has_wgmma() {
   return device_generation() == 9;
 }
 
+// The current device's multiprocessors.
+inline int processors() {
+  int device = 0, count = 0;
+  check(cudaGetDevice(&device), "the device");
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "the device's multiprocessors");
+  return count;
+}
+
 // Blocks that all multiprocessors can hold at once.
 template <class Kernel>
 int resident_blocks(Kernel* kernel, int threads, size_t shared) {
-  int device = 0, processors = 0, blocks = 0;
-  check(cudaGetDevice(&device), "the device");
-  check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device), "the device's multiprocessors");
+  int blocks = 0;
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)), "a kernel's shared memory");
   check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, threads, shared), "a kernel's occupancy");
-  return std::max(1, blocks * processors);
+  return std::max(1, blocks * processors());
 }
 
 struct Launching {

@@ -39,6 +39,7 @@ struct Launch {
   int rows;
   Activation activation;
   Added added;
+  int stages;
 };
 
 __host__ __device__ constexpr int groups_of(int cols) {
@@ -77,20 +78,24 @@ template <DType type>
 inline constexpr int kPiece = is_half(type) ? kGroupChunks / 2 : kGroupChunks;
 template <DType type>
 inline constexpr int kPieceBytes = kPiece<type>* chunk_bytes(type) + packed_sizes(type).supers;
-// Pieces that a warp has in shared memory or on their way there: some 8 KiB.
+// Pieces that a warp has in shared memory or on their way there, of so many bytes.
 template <DType type>
-inline constexpr int kStages = 8 * 1024 / kPieceBytes<type> < 2 ? 2 : 8 * 1024 / kPieceBytes<type>;
+__host__ __device__ constexpr int stages_in(int bytes) {
+  return bytes / kPieceBytes<type> < 2 ? 2 : bytes / kPieceBytes<type>;
+}
+template <DType type>
+inline constexpr int kStages = stages_in<type>(8 * 1024);
 template <DType type>
 inline constexpr int kRingBytes = kStages<type>* kPieceBytes<type>;
 
 // The chunks [begin, end) of one panel after another, a piece at a time, in the order in which a warp multiplies them. Lane 0 starts the copies
 // (before Hopper all lanes copy).
-template <DType type, class NextPanel, int stages = kStages<type>>
+template <DType type, class NextPanel>
 class WeightStream {
  public:
-  // `next_panel()` gives the packed bytes of the warp's next panel, or null. `ring` and `full` are the warp's own.
-  __device__ WeightStream(uint8_t* ring, uint64_t* full, int begin, int end, NextPanel next_panel)
-      : ring_(ring), full_(full), begin_(begin), count_(end - begin), next_panel_(next_panel) {
+  // `next_panel()` gives the packed bytes of the warp's next panel, or null. `ring` and `full` are the warp's own, of `stages` pieces.
+  __device__ WeightStream(uint8_t* ring, uint64_t* full, int stages, int begin, int end, NextPanel next_panel)
+      : ring_(ring), full_(full), stages_(stages), begin_(begin), count_(end - begin), next_panel_(next_panel) {
     if (count_ == 0) return;
     if (threadIdx.x % kWarp == 0) {
       for (int stage = 0; stage < stages; ++stage) init_barrier(&full_[stage], 1);
@@ -105,7 +110,7 @@ class WeightStream {
 #if __CUDA_ARCH__ >= 900
     wait(&full_[stage_], phase_);
 #else
-    wait_for_copies<stages - 1>();
+    wait_for_copies<kStages<type> - 1>();
 #endif
     return ring_ + stage_ * kPieceBytes<type>;
   }
@@ -113,7 +118,7 @@ class WeightStream {
   __device__ void release() {
     __syncwarp();
     fetch(stage_);
-    if (++stage_ == stages) stage_ = 0, phase_ ^= 1;
+    if (++stage_ == stages_) stage_ = 0, phase_ ^= 1;
   }
 
  private:
@@ -137,7 +142,7 @@ class WeightStream {
 
   uint8_t* ring_;
   uint64_t* full_;
-  const int begin_, count_;
+  const int stages_, begin_, count_;
   int left_ = 0, stage_ = 0, phase_ = 0;  // left: chunks of the panel that have not been asked for
   const uint8_t* from_ = nullptr;
   NextPanel next_panel_;

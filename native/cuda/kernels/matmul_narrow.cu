@@ -3,7 +3,7 @@
 //   W     panels of 16 rows (cuda/packed.cuh)      x [rows, K] bfloat16      y [rows, N]
 //
 // mma.sync m16n8k16: the 16 rows of a panel are the M, 8 tokens the N. The 8 warps of a block have the 8 ranges of k of one panel (16 warps:
-// of gate and up); weights stream into shared memory by bulk copies, some 8 KiB a warp under way, panel after panel without a pause, and are
+// of gate and up); weights stream into shared memory by bulk copies, some 8 to 20 KiB a warp under way, panel after panel without a pause, and are
 // made bfloat16 in registers. x comes from L1 and L2 (Fetch). For the order of sums see matmul_launch.cuh.
 //
 // Bytes: the weights, once for each 8 * tiles tokens; x from L2 once a panel. Operations: 2 * rows * N * K. Limited by memory at 16 and 8 bits,
@@ -18,6 +18,7 @@
 namespace kvasir::cuda {
 namespace {
 
+constexpr int kMostRingBytes = 20 * 1024;  // of a warp
 constexpr int kThreads = kRanges * kWarp;  // of one matrix
 
 // The range's sums of a panel: [row][token], for the block's other warps to add.
@@ -80,7 +81,7 @@ template <DType type, int tiles, bool gated, Fetch fetch>
 __global__ void __launch_bounds__(kThreads*(gated ? 2 : 1)) narrow_matmul(const __grid_constant__ Launch launch) {
   extern __shared__ __align__(128) uint8_t shared[];  // a ring for each warp
   __shared__ Sums<tiles> sums[2][gated ? 2 : 1];
-  __shared__ uint64_t full[kRanges * (gated ? 2 : 1)][kStages<type>];
+  __shared__ uint64_t full[kRanges * (gated ? 2 : 1)][stages_in<type>(kMostRingBytes)];
   const int warp = uniform(threadIdx.x / kWarp), lane = threadIdx.x % kWarp, matrix = warp / kRanges, range = warp % kRanges;
   const int begin = range_begin(launch.cols, range), end = range_begin(launch.cols, range + 1), first_token = blockIdx.y * tiles * 8;
   int next = blockIdx.x;
@@ -90,7 +91,8 @@ __global__ void __launch_bounds__(kThreads*(gated ? 2 : 1)) narrow_matmul(const 
     next += gridDim.x;
     return data;
   };
-  WeightStream<type, decltype(next_panel)> weights(shared + warp * kRingBytes<type>, full[warp], begin, end, next_panel);
+  WeightStream<type, decltype(next_panel)> weights(shared + warp * launch.stages * kPieceBytes<type>, full[warp], launch.stages, begin, end,
+                                                   next_panel);
   const uint32_t* rows[tiles];
   find_rows<tiles>(launch, first_token, lane, rows);
   wait_in_turn();
@@ -108,11 +110,19 @@ __global__ void __launch_bounds__(kThreads*(gated ? 2 : 1)) narrow_matmul(const 
   }
 }
 
+// Of a warp. Measured: what doesn't give each multiprocessor a block has all that it streams under way; more than needed takes L1 from x.
+int ring_bytes(DType type, bool gated, int panels) {
+  if (gated || device_generation() < 9) return 8 << 10;
+  if (panels <= processors()) return kMostRingBytes;
+  return is_half(type) && panels <= 2 * processors() ? 12 << 10 : 8 << 10;
+}
+
 template <DType type, int tiles, bool gated, Fetch fetch>
-void launch_kernel(const Launch& launch, cudaStream_t stream) {
+void launch_kernel(Launch launch, cudaStream_t stream) {
   constexpr int kMatrices = gated ? 2 : 1;
-  const size_t shared = size_t(kMatrices) * kRanges * kRingBytes<type>;
-  static const int resident = resident_blocks(narrow_matmul<type, tiles, gated, fetch>, kMatrices * kThreads, shared);
+  launch.stages = stages_in<type>(ring_bytes(type, gated, launch.panels));
+  const size_t shared = size_t(kMatrices) * kRanges * launch.stages * kPieceBytes<type>;
+  const int resident = resident_blocks(narrow_matmul<type, tiles, gated, fetch>, kMatrices * kThreads, shared);
   const Grid grid{.blocks = dim3(std::min(launch.panels, resident), (launch.rows + tiles * 8 - 1) / (tiles * 8)),
                   .threads = kMatrices * kThreads,
                   .shared = shared};

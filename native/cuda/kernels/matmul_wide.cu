@@ -137,8 +137,9 @@ __global__ void __launch_bounds__(kThreads, kBlocks<width, ranks>) wide_matmul(c
       left = false;
       return panel_data<gated>(launch, panel, warp / 4);
     };
-    WeightStream<type, decltype(next_panel)> weights(shared.rings[warp], shared.full[warp], range_begin(launch.cols, work.range),
-                                                     range_begin(launch.cols, work.end_range), next_panel);
+    WeightStream<type, decltype(next_panel)> weights(shared.rings[warp], shared.full[warp], kStages<type>,
+                                                     range_begin(launch.cols, work.range), range_begin(launch.cols, work.end_range),
+                                                     next_panel);
     wait_for_kernel_before();
     Sums<width> sums[kResults<ranks>];
     multiply_ranges<type, width, ranks>(launch, work, shared, weights, panel < launch.panels, sums);
