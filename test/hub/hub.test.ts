@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { isDeepStrictEqual } from "node:util";
 import { afterAll, describe, expect, test } from "vitest";
 import { decodeTokens } from "../../lib/text/output/detokenizer.ts";
 import type { Codec } from "../../lib/text/tokenizer/codec.ts";
@@ -31,7 +32,7 @@ interface HubTokenizer {
 const hub: Record<string, HubTokenizer> = available ? JSON.parse(readFileSync(sharedPath("tokenizers", "hub", "cases.json"), "utf8")) : {};
 const names = Object.keys(hub);
 /** Vectors of llama.cpp that fit these tokenizers, by its name of the pre-tokenizer. */
-const PRE_TOKENIZERS = ["qwen2", "llama-bpe"];
+const VECTORS = ["qwen2", "llama-bpe"];
 
 const temporary = mkdtempSync(join(tmpdir(), "kvasir-hub-"));
 afterAll(() => rmSync(temporary, { recursive: true }));
@@ -54,7 +55,8 @@ function decodedText({ text, decoded }: HubCase, { vocabulary }: Codec, ids: num
   return vocabulary.prefixSpace && rest.startsWith(" ") ? rest.slice(1) : rest;
 }
 
-function checkVectors(codec: Codec, pre: string): void {
+function checkVectors(codec: Codec, pre: string | null): void {
+  if (pre === null || !VECTORS.includes(pre)) return;
   for (const { text, ids } of tokenizerVectors(pre)) {
     expect(codec.encode(text, { addSpecial: false, parseSpecial: false }), JSON.stringify(text)).toEqual(ids);
   }
@@ -72,25 +74,20 @@ describe.skipIf(!available)("tokenizers of published models", () => {
       expect(ids, JSON.stringify(example.text)).toEqual(example.ids);
       expect(decodeTokens(codec.vocabulary, ids)).toBe(decodedText(example, codec, ids));
     }
-    if (pre !== null && PRE_TOKENIZERS.includes(pre)) checkVectors(codec, pre);
+    checkVectors(codec, pre);
   });
 
-  test.each(names.filter((name) => PRE_TOKENIZERS.includes(hub[name]!.pre ?? "")))("%s: as GGUF", { timeout: 60_000 }, async (name) => {
+  test.each(names.filter((name) => hub[name]!.pre !== null))("%s: as GGUF", { timeout: 60_000 }, async (name) => {
+    const { cases, pre } = hub[name]!;
     const codec = await openCodec({ kind: "gguf", path: makeGguf(name) });
-    for (const { text, ids, fromGgufMayDiffer } of hub[name]!.cases) {
-      if (fromGgufMayDiffer) continue;
-      expect(codec.encode(text, { addSpecial: false, parseSpecial: true }), JSON.stringify(text)).toEqual(ids);
-      expect(decodeTokens(codec.vocabulary, ids)).toBe(text);
-    }
-    checkVectors(codec, hub[name]!.pre!);
+    const differing = cases.filter(({ text, ids }) => {
+      const encoded = codec.encode(text, { addSpecial: false, parseSpecial: true });
+      expect(decodeTokens(codec.vocabulary, encoded)).toBe(text);
+      return !isDeepStrictEqual(encoded, ids);
+    });
+    const may = cases.filter(({ fromGgufMayDiffer }) => fromGgufMayDiffer);
+    console.log(`${name} as GGUF: ${cases.length - differing.length} of ${cases.length} texts have the same ids, ${may.length} may differ`);
+    expect(differing.filter((example) => !may.includes(example)).map(({ text }) => text)).toEqual([]);
+    checkVectors(codec, pre);
   });
-
-  test.each(names.filter((name) => ![...PRE_TOKENIZERS, null].includes(hub[name]!.pre)))(
-    "%s: its pre-tokenizer's name is refused",
-    { timeout: 60_000 },
-    async (name) => {
-      const opened = openCodec({ kind: "gguf", path: makeGguf(name) });
-      await expect(opened).rejects.toMatchObject({ code: "UNSUPPORTED_TOKENIZER", message: expect.stringContaining(hub[name]!.pre!) });
-    },
-  );
 });

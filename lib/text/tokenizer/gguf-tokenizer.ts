@@ -3,37 +3,16 @@ import type { GgufValue } from "../../files/gguf.ts";
 import { byteTokenTable, byteTokenValue } from "./byte-level.ts";
 import type { Codec } from "./codec.ts";
 import { endTokensOf, isWellKnownEnd } from "./ends.ts";
+import { GGUF_PRE_TOKENIZERS } from "./gguf-pre-tokenizers.ts";
 import { HuggingFaceCodec } from "./huggingface.ts";
 import type { Affixes } from "./post-processor.ts";
 import { SentencePieceCodec } from "./sentencepiece.ts";
 import type { AddedToken } from "./token-splitter.ts";
-import { type AddedTokenJson, type ComponentJson, MAX_MERGES, type TokenizerJson } from "./tokenizer-json.ts";
+import { type AddedTokenJson, MAX_MERGES, type TokenizerJson } from "./tokenizer-json.ts";
 import { buildVocabulary } from "./vocabulary.ts";
 
 /** Values of `tokenizer.ggml.token_type`. */
 const TYPE = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
-
-/** How a byte-level BPE of GGUF cuts text into words, by `tokenizer.ggml.pre`; names and rules are llama.cpp's. */
-interface PreTokenizer {
-  split: ComponentJson;
-  /** A word that is a token stays whole, whatever the merges say. */
-  ignoreMerges: boolean;
-  /** Where the file doesn't say. */
-  addsBos: boolean;
-}
-
-const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
-  ["gpt-2", { split: { type: "ByteLevel", add_prefix_space: false, use_regex: true }, ignoreMerges: false, addsBos: false }],
-  ["llama-bpe", { split: wordSplit("{1,3}"), ignoreMerges: true, addsBos: true }],
-  ["qwen2", { split: wordSplit(""), ignoreMerges: false, addsBos: false }],
-]);
-
-/** cl100k's words, with so many digits in a number: contractions, letters with one sign before, numbers, signs, line ends, space. */
-function wordSplit(digits: string): ComponentJson {
-  const Regex = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
-  const split = { type: "Split", pattern: { Regex }, behavior: "Isolated", invert: false };
-  return { type: "Sequence", pretokenizers: [split, { type: "ByteLevel", add_prefix_space: false, use_regex: false }] };
-}
 
 /** The tokenizer that a GGUF file's metadata describes. `file` names it in messages. */
 export function ggufCodec(metadata: ReadonlyMap<string, GgufValue>, file: string): Codec {
@@ -45,8 +24,9 @@ export function ggufCodec(metadata: ReadonlyMap<string, GgufValue>, file: string
 }
 
 function byteLevelCodec(fields: Fields): Codec {
-  const pre = PRE_TOKENIZERS.get(String(fields.get("pre")));
-  if (pre === undefined) throw fields.unsupported("pre", [...PRE_TOKENIZERS.keys()].map(show).join(", "));
+  const pre = GGUF_PRE_TOKENIZERS.get(String(fields.get("pre")));
+  // Nor is a missing one taken for "default", as llama.cpp does with a warning: that is the rule of none of the models that lack it.
+  if (pre === undefined) throw fields.unsupported("pre", [...GGUF_PRE_TOKENIZERS.keys()].sort().join(", "));
   const tokens = fields.tokens();
   const vocab: Record<string, number> = Object.create(null);
   tokens.forEach(({ text, type }, id) => {
@@ -58,7 +38,7 @@ function byteLevelCodec(fields: Fields): Codec {
     pre_tokenizer: pre.split,
     post_processor: null,
     decoder: { type: "ByteLevel" },
-    model: { type: "BPE", vocab, merges: fields.merges(vocab), ignore_merges: pre.ignoreMerges },
+    model: { type: "BPE", vocab, merges: fields.merges(vocab), ignore_merges: pre.ignoresMerges },
   };
   const bos = fields.token("bos_token_id", -1, tokens.length);
   const eos = fields.token("eos_token_id", -1, tokens.length);

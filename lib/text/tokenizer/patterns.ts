@@ -10,7 +10,7 @@ export type Matches = Iterable<readonly [start: number, end: number]>;
 /** What a Split or Replace looks for. */
 export interface Pattern {
   matches(text: string): Matches;
-  /** All matches' texts, if nothing lies between them: what most patterns that cut words do, and the fastest way to find them. */
+  /** The text cut by its matches, if nothing lies between them or there are none: so do most patterns that cut words, and this is the fastest way. */
   words(text: string): string[] | undefined;
   /** The text that it finds; `undefined` for a regular expression. */
   literal: string | undefined;
@@ -95,7 +95,7 @@ function isInsidePair(text: string, position: number): boolean {
 }
 
 function adjacentMatches(regex: RegExp, text: string): string[] | undefined {
-  const words = text.match(regex) ?? [];
+  const words = text.match(regex) ?? [text];
   let length = 0;
   for (const word of words) length += word.length;
   return length === text.length ? words : undefined;

@@ -90,9 +90,10 @@ describe("byte-level BPE", () => {
   const codecOf = (pre: string, extra: Record<string, GgufValue> = {}): Codec =>
     ggufCodec(metadata("gpt2", tokens, { ...more, pre, ...extra }), "test");
 
-  test("pre-tokenizers by name: whole words and BOS of llama-bpe", () => {
+  test("pre-tokenizers by name: whole words and BOS are what the name says", () => {
     expect(codecOf("gpt-2").encode("aba b", ALL)).toEqual([2, 0, 3, 1]);
     expect(codecOf("qwen2").encode("aba", ALL)).toEqual([2, 0]);
+    expect(codecOf("minicpm5").encode("aba", ALL)).toEqual([8]);
     expect(codecOf("llama-bpe").encode("aba", ALL)).toEqual([4, 8]);
     expect(codecOf("llama-bpe", { add_bos_token: false }).encode("aba", ALL)).toEqual([8]);
   });
@@ -108,8 +109,14 @@ describe("byte-level BPE", () => {
 
 test.each<[string, Map<string, GgufValue>, string, string]>([
   ["a model", metadata("t5", spm), "UNSUPPORTED_TOKENIZER", '"t5"'],
-  ["a pre-tokenizer", metadata("gpt2", spm, { pre: "default", merges: [] }), "UNSUPPORTED_TOKENIZER", '"default"'],
-  ["no pre-tokenizer", metadata("gpt2", spm, { merges: [] }), "UNSUPPORTED_TOKENIZER", "missing"],
+  [
+    "a pre-tokenizer",
+    metadata("gpt2", spm, { pre: "Qwen2", merges: [] }),
+    "UNSUPPORTED_TOKENIZER",
+    '"Qwen2"; kvasir reads a.x-4.0, bailingmoe,',
+  ],
+  ["no pre-tokenizer", metadata("gpt2", spm, { merges: [] }), "UNSUPPORTED_TOKENIZER", "pre is missing; kvasir reads"],
+  ["a name of Object's", metadata("gpt2", spm, { pre: "constructor", merges: [] }), "UNSUPPORTED_TOKENIZER", '"constructor"'],
   ["scores of another length", metadata("llama", spm, { scores: [1] }), "FILE_INVALID", "scores"],
   ["types of another type", metadata("llama", spm, { token_type: ["x"] }), "FILE_INVALID", "token_type"],
   ["tokens that are none", metadata("llama", spm, { tokens: 5 }), "FILE_INVALID", "tokens"],

@@ -5,7 +5,7 @@ import { hasShared, sharedPath } from "../../../support/shared.ts";
 import { tokenizerVectors } from "../../../support/tokenizer-vectors.ts";
 
 describe.skipIf(!hasShared)("published vectors", () => {
-  test.each(["gpt-2", "llama-spm", "phi-3"])("%s", async (name) => {
+  test.each(["gpt-2", "deepseek-llm", "falcon", "llama-spm", "phi-3"])("%s", async (name) => {
     const codec = await openCodec({ kind: "gguf", path: sharedPath("tokenizers", "vocab", `ggml-vocab-${name}.gguf`) });
     const vectors = tokenizerVectors(name);
     expect(vectors.length).toBeGreaterThan(40);
