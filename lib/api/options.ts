@@ -99,20 +99,23 @@ export function checkOptions(given: EngineOptions | undefined, source: ModelSour
   const kvType = checkOneOf("kvType", options.kvType ?? "f16", ["f32", "f16", "bf16"]);
   const { device, cacheBytes } = chooseDevice(options, machine, draft === undefined ? [source] : [source, draft]);
   const maxBatchTokens = checkInteger("maxBatchTokens", options.maxBatchTokens ?? DEFAULT_BATCH_TOKENS[device.kind], 1, 65536);
+  const pools = sizePools(cacheGroupsOf(source, draft), {
+    asked: options.maxContext === undefined ? undefined : askedContext(options.maxContext, source),
+    trained: source.spec.contextLength,
+    bytes: options.kvCacheBytes === undefined ? undefined : checkInteger("kvCacheBytes", options.kvCacheBytes, 1, totalmem()),
+    memory: cacheBytes,
+    kvType,
+    maxBatchTokens,
+  });
+  const draftPositions = draft?.spec.learnedPositions || Infinity;
+  if (pools.maxContext > draftPositions)
+    throw invalid("maxContext", pools.maxContext, `at most ${draftPositions}, the positions that the draft model has learned`);
   return {
     device,
     compute: checkCompute(options.compute ?? "auto", source, device),
     draftCompute: draft && checkCompute(options.compute ?? "auto", draft, device),
     kvType,
-    ...sizePools(cacheGroupsOf(source, draft), {
-      asked:
-        options.maxContext === undefined ? undefined : askedContext(options.maxContext, draft === undefined ? [source] : [source, draft]),
-      trained: source.spec.contextLength,
-      bytes: options.kvCacheBytes === undefined ? undefined : checkInteger("kvCacheBytes", options.kvCacheBytes, 1, totalmem()),
-      memory: cacheBytes,
-      kvType,
-      maxBatchTokens,
-    }),
+    ...pools,
     maxBatchTokens,
     prefixCache: checkBoolean("prefixCache", options.prefixCache ?? true),
     speculate: checkSpeculate(options.speculate),
@@ -122,9 +125,8 @@ export function checkOptions(given: EngineOptions | undefined, source: ModelSour
 }
 
 /** No more than the positions that a model has learned, where it turns nothing. */
-function askedContext(maxContext: unknown, sources: readonly ModelSource[]): number {
-  const learned = sources.map(({ spec }) => spec.learnedPositions).filter((positions) => positions > 0);
-  return Math.min(checkInteger("maxContext", maxContext, 1, 2 ** 30), ...learned);
+function askedContext(maxContext: unknown, { spec }: ModelSource): number {
+  return Math.min(checkInteger("maxContext", maxContext, 1, 2 ** 30), spec.learnedPositions || Infinity);
 }
 
 /** `"auto"` is the fastest that the quality gate allows on the device. */

@@ -1,5 +1,5 @@
 import { basename, dirname, join } from "node:path";
-import { KvasirError } from "../errors.ts";
+import { KvasirError, show } from "../errors.ts";
 import { type GgufFile, readGguf } from "./gguf.ts";
 
 /**
@@ -50,17 +50,19 @@ async function readPart(path: string, index: number, given: GgufFile): Promise<G
 
 /** Every part is there; so are all tensors, unless a part is another model's. */
 function checkTensorCount(files: readonly [GgufFile, ...GgufFile[]]): void {
-  const [first] = files;
-  const expected = splitNumber(first, "split.tensors.count");
+  if (files.length === 1) return;
   const found = files.reduce((sum, { tensors }) => sum + tensors.length, 0);
-  if (files.length > 1 && expected !== undefined && expected !== found)
-    throw invalid(first, `split.tensors.count is ${expected}; expected ${found}, the tensors of all ${files.length} parts`);
+  for (const file of files) {
+    const expected = splitNumber(file, "split.tensors.count") ?? found;
+    if (expected !== found)
+      throw invalid(file, `split.tensors.count is ${expected}; expected ${found}, the tensors of all ${files.length} parts`);
+  }
 }
 
 function splitNumber(file: GgufFile, key: string): number | undefined {
   const value = file.metadata.get(key);
-  if (value !== undefined && typeof value !== "number") throw invalid(file, `${key} is not a number`);
-  return value;
+  if (value === undefined || (typeof value === "number" && Number.isInteger(value))) return value;
+  throw invalid(file, `${key} is ${show(value)}; expected a whole number`);
 }
 
 const fiveDigits = (value: number): string => String(value).padStart(5, "0");

@@ -93,7 +93,8 @@ export async function readSafetensorsDirectory(directory: string, warn: Warn): P
 /** Names of tensors by shard. */
 function shardsOf(index: string, content: JsonObject): Map<string, Set<string>> {
   const map = content.weight_map;
-  if (!isJsonObject(map)) throw new KvasirError("FILE_INVALID", `${index}: weight_map is ${show(map)}; expected an object`);
+  if (!isJsonObject(map) || Object.keys(map).length === 0)
+    throw new KvasirError("FILE_INVALID", `${index}: weight_map is ${show(map)}; expected an object with the tensors' files`);
   const shards = new Map<string, Set<string>>();
   for (const [name, shard] of Object.entries(map)) {
     // A plain name: the index must not lead outside its directory.

@@ -82,7 +82,9 @@ function refuseUnknown(
 
 function toRow(want: WantedTensor, cut: Cut, found: FoundTensor, path: string, layout: TensorLayout): TensorRow {
   if (!(found.type in TENSOR_TYPES)) {
-    const readable = Object.keys(TENSOR_TYPES).join(", ");
+    const types = Object.keys(TENSOR_TYPES) as TensorType[];
+    // Whole elements, which files of both kinds have, or all.
+    const readable = (path.endsWith(".safetensors") ? types.filter((type) => TENSOR_TYPES[type].block === 1) : types).join(", ");
     throw new KvasirError("UNSUPPORTED_FORMAT", `${path}: tensor ${show(cut.source)} is ${found.type}; expected one of ${readable}`);
   }
   // Vectors are added or multiplied as they are: no format quantizes them.

@@ -33,9 +33,10 @@ interface RopeDefaults {
   /** Share of a head's dimensions that turn. */
   share: number;
   headSize: number;
-  /** Positions that the model was trained for, and those before its rope was scaled. */
+  /** Positions that the model was trained for. */
   contextLength: number;
-  originalContext: number;
+  /** Those before its rope was scaled, where it is said outside: unlike the rest this holds before what is inside. */
+  originalContext: number | undefined;
 }
 
 const SHARE: Range = { min: 1e-3, max: 1 };
@@ -55,20 +56,18 @@ export function ropesFromConfig(
     share: config.number("partial_rotary_factor", SHARE, 1),
     headSize,
     contextLength,
-    originalContext: config.integer("original_max_position_embeddings", CONTEXT, contextLength),
+    originalContext: config.has("original_max_position_embeddings")
+      ? config.integer("original_max_position_embeddings", CONTEXT)
+      : undefined,
   };
   const inside = ropeObjectOf(config);
   if (!perLayerType) inside?.refuse({ full_attention: [], sliding_attention: [] });
-  const full = inside?.object("full_attention") ?? inside;
+  const full = ropeFrom(inside?.object("full_attention") ?? inside, outside, config);
+  if (!perLayerType) return { full, sliding: full };
   const sliding = inside?.object("sliding_attention");
-  const slidingBase = config.number("rope_local_base_freq", ROPE_BASE, outside.base);
-  return {
-    full: full === undefined ? unscaled(outside, config) : ropeFromParameters(full, outside),
-    sliding:
-      sliding === undefined
-        ? unscaled({ ...outside, base: slidingBase }, config)
-        : ropeFromParameters(sliding, { ...outside, base: slidingBase }),
-  };
+  // What is said of no kind of layer holds for all, but for scaling.
+  const base = config.number("rope_local_base_freq", ROPE_BASE, inside?.has("full_attention") ? outside.base : full.base);
+  return { full, sliding: ropeFrom(sliding, { ...outside, base }, config) };
 }
 
 /** What a config says of its rope: transformers, too, takes `rope_scaling` where it has anything in it. */
@@ -76,8 +75,10 @@ export function ropeObjectOf(config: Config): Config | undefined {
   return config.filledObject("rope_scaling") ?? config.filledObject("rope_parameters");
 }
 
-function unscaled({ base, share, headSize }: RopeDefaults, config: Config): RopeParameters {
-  return { base, size: rotatedSize(config, headSize, share), scaling: { type: "default" } };
+/** By its parameters; where there are none unscaled, as `config` says outside. */
+function ropeFrom(parameters: Config | undefined, outside: RopeDefaults, config: Config): RopeParameters {
+  if (parameters !== undefined) return ropeFromParameters(parameters, outside);
+  return { base: outside.base, size: rotatedSize(config, outside.headSize, outside.share), scaling: { type: "default" } };
 }
 
 function rotatedSize(config: Config, headSize: number, share: number): number {
@@ -102,7 +103,7 @@ function scalingFromParameters(inside: Config, key: string, outside: RopeDefault
     case "linear":
       return { type, factor: inside.number("factor", FACTOR) };
     case "llama3":
-      return llama3FromConfig(inside, outside.originalContext);
+      return llama3FromConfig(inside, outside);
     case "yarn":
       // The first files of phi3 called longrope so.
       return inside.has("long_factor") ? longropeFromConfig(inside, outside) : yarnFromConfig(inside, outside);
@@ -114,8 +115,12 @@ function scalingFromParameters(inside: Config, key: string, outside: RopeDefault
   }
 }
 
+function originalContextOf(inside: Config, { originalContext, contextLength }: RopeDefaults): number {
+  return originalContext ?? inside.integer("original_max_position_embeddings", CONTEXT, contextLength);
+}
+
 function longropeFromConfig(config: Config, outside: RopeDefaults): RopeScaling {
-  const originalContext = config.integer("original_max_position_embeddings", CONTEXT, outside.originalContext);
+  const originalContext = originalContextOf(config, outside);
   const factor = config.number("factor", FACTOR, outside.contextLength / originalContext);
   // log(1) would be divided by.
   const computed = factor <= 1 || originalContext === 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(originalContext));
@@ -136,17 +141,17 @@ function factorsAt(config: Config, key: string): Float64Array {
   return Float64Array.from(value as number[]);
 }
 
-function llama3FromConfig(config: Config, context: number): RopeScaling {
+function llama3FromConfig(config: Config, outside: RopeDefaults): RopeScaling {
   const lowFrequencyFactor = config.number("low_freq_factor", FACTOR);
   const highFrequencyFactor = config.number("high_freq_factor", FACTOR);
   if (highFrequencyFactor <= lowFrequencyFactor)
     throw config.invalid("high_freq_factor", `is ${highFrequencyFactor}; expected more than low_freq_factor, ${lowFrequencyFactor}`);
-  const originalContext = config.integer("original_max_position_embeddings", CONTEXT, context);
+  const originalContext = originalContextOf(config, outside);
   return { type: "llama3", factor: config.number("factor", FACTOR), lowFrequencyFactor, highFrequencyFactor, originalContext };
 }
 
 function yarnFromConfig(config: Config, outside: RopeDefaults): RopeScaling {
-  const originalContext = config.integer("original_max_position_embeddings", CONTEXT, outside.originalContext);
+  const originalContext = originalContextOf(config, outside);
   const factor = config.number("factor", FACTOR, outside.contextLength / originalContext);
   const scale = config.number("mscale", IF_ANY, 0);
   const allDimensions = config.number("mscale_all_dim", IF_ANY, 0);

@@ -79,7 +79,7 @@ const PRE_NORMS: readonly NormName[] = ["attn_norm", "mlp_norm"];
 
 /** The decoder within models that see images, and without anything around it. */
 const PREFIXES = ["language_model.model.", "model.language_model.", ""];
-const FOREIGN = "^(model\\.)?(vision_tower|vision_model|multi_modal_projector)\\.";
+const FOREIGN = "^(model\\.)?(image_newline$|(vision_tower|vision_model|multi_modal_projector)\\.)";
 
 function huggingFaceBlueprint(family: DenseFamily, model: HuggingFaceModel): Blueprint {
   const config = configOfFields(model.config, family.fields, family.fieldNames);

@@ -80,7 +80,9 @@ const RULES: readonly Rule[] = [
     ignoresMerges: true,
     addsBos: true,
   },
-  { names: "dbrx smaug-bpe chatglm-bpe glm4", split: steps(cl100k("{1,3}")) },
+  { names: "dbrx chatglm-bpe glm4", split: steps(cl100k("{1,3}")) },
+  // Of vocabularies made from Llama 3's, which has words that no merges lead to.
+  { names: "smaug-bpe", split: steps(cl100k("{1,3}")), ignoresMerges: true },
   {
     names: "qwen2 deepseek-r1-qwen kormo f2llmv2 megrez stablelm2 hunyuan solar-open grok-2 bailingmoe bailingmoe2 llada-moe",
     split: steps(cl100k("")),

@@ -41,6 +41,16 @@ test.each<[string, unknown]>([
   );
 });
 
+test("a draft that has learned fewer positions than a request may have", () => {
+  const draft = fakeSource();
+  draft.spec.learnedPositions = 64;
+  const checkWith = (options: EngineOptions) => checkOptions(options, fakeSource(), machine, draft);
+  const refused = { code: "INVALID_ARGUMENT", message: expect.stringContaining("maxContext is 256; expected at most 64") };
+  expect(() => checkWith({})).toThrow(expect.objectContaining(refused));
+  expect(() => checkWith({ maxContext: 256 })).toThrow(expect.objectContaining(refused));
+  expect(checkWith({ maxContext: 64 }).maxContext).toBe(64);
+});
+
 test("an instruction set that is not there", () => {
   expect(() => check({ isa: "avx512" })).toThrow(expect.objectContaining({ code: "UNSUPPORTED_DEVICE" }));
 });

@@ -58,8 +58,14 @@ test("what is missing or of another model is refused by its name", async () => {
   for (const name of ["first", "last"]) await refused(name, "FILE_INVALID", 1, "split.no is 2; expected 1");
   paths = await writeSplitGguf(directory, "bad", model, 3, () => ({ "split.tensors.count": { type: "i32", value: 5 } }));
   await refused("first", "FILE_INVALID", 0, `split.tensors.count is 5; expected ${model.tensors.length}`);
+  paths = await writeSplitGguf(directory, "bad", model, 3, (part) =>
+    part === 2 ? { "split.tensors.count": { type: "i32", value: 5 } } : {},
+  );
+  await refused("first", "FILE_INVALID", 2, `split.tensors.count is 5; expected ${model.tensors.length}`);
+  paths = await writeSplitGguf(directory, "bad", model, 3, () => ({ "split.count": { type: "f32", value: 2.5 } }));
+  await refused("first", "FILE_INVALID", 0, "split.count is 2.5; expected a whole number");
   paths = await writeSplitGguf(directory, "bad", model, 3, () => ({ "split.count": "3" }));
-  await refused("first", "FILE_INVALID", 0, "split.count is not a number");
+  await refused("first", "FILE_INVALID", 0, 'split.count is "3"; expected a whole number');
   paths = await writeSplitGguf(directory, "bad", model, 3);
   await writeGguf(paths[1]!, { metadata: {}, tensors: [] });
   await refused("first", "FILE_INVALID", 1, "split.count is missing");

@@ -93,6 +93,9 @@ test("shares of a head, and a rope for each kind of layer", () => {
   expect(both.sliding).toEqual({ base: 3, size: 16, scaling: { type: "default" } });
   const older = ropes({ rope_theta: 5, rope_local_base_freq: 3, rope_scaling: { type: "linear", factor: 2 } });
   expect(older).toEqual(both);
+  // Flat parameters are of all layers; their scaling only of those that see all.
+  expect(ropes({ rope_parameters: { rope_type: "linear", factor: 2, rope_theta: 5 } }).sliding.base).toBe(5);
+  expect(ropes({ rope_local_base_freq: 3, rope_parameters: { rope_theta: 5 } }).sliding.base).toBe(3);
 });
 
 test("GGUF: none, linear, divisors", () => {
@@ -125,4 +128,10 @@ test("refuses what it does not know", async () => {
   await expectError(() => fromGguf({ "rope.scaling.type": "longrope" }), "UNSUPPORTED_MODEL", "longrope");
   await expectError(() => fromGguf({ "rope.scaling.attn_factor": 1.2 }), "UNSUPPORTED_MODEL", "attn_factor");
   await expectError(() => fromGguf({}, { divisors: new Float32Array(4) }), "FILE_INVALID", "rope_freqs.weight has 4");
+});
+
+test("an original context outside holds, as transformers has it", () => {
+  const yarn = { rope_type: "yarn", factor: 4, original_max_position_embeddings: 64, truncate: false };
+  const outside = { original_max_position_embeddings: 128 };
+  expect(fromConfig({ ...outside, rope_parameters: yarn })).toEqual(fromConfig({ rope_parameters: { ...yarn, ...outside } }));
 });

@@ -105,6 +105,11 @@ describe("windows and ropes", () => {
     await expectError(() => fromConfig("smollm3", { no_rope_layers: [1, 2] }), "FILE_INVALID", "no_rope_layers");
   });
 
+  test("a share of each head is looked at only of ropes that turn", () => {
+    const odd = { hidden_size: 80, num_key_value_heads: 4, rope_parameters: { partial_rotary_factor: 1 } };
+    expect(fromConfig("gpt_neox", odd).spec.ropes[0]!.frequencies).toHaveLength(10);
+  });
+
   test("what is listed decides, and a list of windows without any is refused", async () => {
     const layer_types = Array.from({ length: 8 }, (_, i) => (i % 2 === 0 ? "sliding_attention" : "full_attention"));
     expect(windowsOf(fromConfig("exaone4", { sliding_window: 16, sliding_window_pattern: "LLLG", layer_types }))).toBe(
@@ -274,7 +279,7 @@ describe("tensors", () => {
       "lm_head.weight",
       "model.language_model.embed_tokens.weight",
     ]);
-    for (const name of ["vision_tower.x", "model.vision_tower.x", "multi_modal_projector.y"])
+    for (const name of ["vision_tower.x", "model.vision_tower.x", "multi_modal_projector.y", "image_newline", "model.image_newline"])
       expect(inner.layout.ignored?.test(name)).toBe(true);
     expect(inner.layout.ignored?.test("model.language_model.layers.0.self_attn.sinks")).toBe(false);
   });
