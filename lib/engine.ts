@@ -62,7 +62,7 @@ export class Engine {
     this.#speculation = guessing?.speculation;
     const { vocabSize } = source.spec;
     const limits = { maxBatchTokens, maxSlots: MAX_SLOTS, groups: groups.length, vocabSize };
-    this.#loop = new StepLoop(parts.native, this.#scheduler, limits, guessing && new StepClock(guessing.cost));
+    this.#loop = new StepLoop(parts.native, this.#scheduler, limits, guessing && new StepClock(guessing.cost, guessing.governor));
     const vocabulary = tokenizer?.vocabulary;
     const endTokens = [...source.endTokens, ...(vocabulary?.endTokens ?? []).filter((token) => token < vocabSize)];
     this.#model = { vocabSize, maxContext, endTokens, vocabulary, prefixCache };

@@ -5,7 +5,7 @@ import { createPlan, type Plan, type PlanRow } from "../schedule/plan.ts";
 import type { Scheduler } from "../schedule/scheduler.ts";
 import type { Sequence, SequenceOptions } from "../schedule/sequence.ts";
 import type { Sampled, Sampling, SequenceOwner } from "./owner.ts";
-import type { StepClock } from "./step-clock.ts";
+import { type StepClock, tokensOf } from "./step-clock.ts";
 
 interface Step {
   readonly plan: Plan;
@@ -211,7 +211,7 @@ export class StepLoop {
       return this.#lose(step, nativeError(error));
     }
     const now = performance.now();
-    this.#clock?.done(step.plan, step.submitted, now);
+    this.#clock?.done(step.plan, step.submitted, now, tokensOf(step.plan, step.buffers));
     for (let b = 0; b < step.plan.rowCount; b++) {
       const owner = this.#owners.get(step.plan.rows[b]!.sequence);
       if (owner === undefined) continue; // ended while the step ran

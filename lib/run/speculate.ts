@@ -1,6 +1,7 @@
 import type { CheckedSpeculate } from "../api/speculate.ts";
 import { StepCost } from "../speculate/cost.ts";
 import { Drafter } from "../speculate/drafter.ts";
+import { Governor } from "../speculate/governor.ts";
 import { Lookup } from "../speculate/lookup.ts";
 import type { Proposer } from "../speculate/proposer.ts";
 import { Speculation } from "../speculate/speculation.ts";
@@ -18,10 +19,11 @@ export function createSpeculation(
   { lookup, lookupTokens, draft, draftTokens }: CheckedSpeculate,
   { draftShare, maxBatchTokens }: { draftShare: number; maxBatchTokens: number },
   { always, wrap = (proposer) => proposer }: SpeculationTrial = {},
-): { speculation: Speculation; cost: StepCost } {
+): { speculation: Speculation; cost: StepCost; governor: Governor } {
   const cost = new StepCost(draftShare);
+  const governor = new Governor(cost);
   const proposers: Proposer[] = [];
   if (lookup) proposers.push(new Lookup(lookupTokens));
   if (draft !== undefined) proposers.push(new Drafter(draftTokens));
-  return { speculation: new Speculation(proposers.map(wrap), { cost, maxBatchTokens }, always), cost };
+  return { speculation: new Speculation(proposers.map(wrap), { cost, maxBatchTokens }, always ? undefined : governor), cost, governor };
 }

@@ -6,8 +6,8 @@ export interface AcceptancePace {
   prior: number;
 }
 
-/** Of one sequence. Chosen: a text's nature changes within some ten rows. */
-export const SEQUENCE_PACE: AcceptancePace = { keep: 0.9, prior: 3 };
+/** Of one sequence. Chosen: a text's nature changes within some ten rows, and what few rows tell of it is mostly chance. */
+export const SEQUENCE_PACE: AcceptancePace = { keep: 0.9, prior: 8 };
 
 /** What a token that is not guessed leaves of what was measured: a text that was hard to guess may no longer be. Chosen: half after 23. */
 const FADE = 0.97;

@@ -54,9 +54,15 @@ export class TimeTable {
     return isKnown(this.#counts[place]) || (this.#counts.slice(0, place).some(isKnown) && this.#ms.length > place);
   }
 
+  /** The largest size that was measured; 0 while none was. */
+  get largest(): number {
+    return this.#sizes.at(-1) ?? 0;
+  }
+
   /** Sizes above this are to be measured anew. */
   forgetAbove(size: number): void {
     this.#ms.length = Math.min(this.#ms.length, placeOf(size) + 1);
+    this.#sizes.length = this.#ms.length;
   }
 }
 
@@ -70,9 +76,12 @@ function placeOf(size: number): number {
  * model takes follows from its size; what that is wrong by counts as part of the steps that have passes, by their tokens.
  */
 export class StepCost {
-  /** By tokens: steps of decoding rows. */
+  /** By tokens: steps of decoding rows; and those of them that guess nothing. */
   readonly #steps = new TimeTable();
+  readonly #plain = new TimeTable();
   readonly #gaps = new TimeTable();
+  /** For each token of a prompt. */
+  readonly #prompts = new TimeTable();
   readonly #draftShare: number;
 
   /** `draftShare`: bytes of the draft model's weights by the model's. */
@@ -80,10 +89,16 @@ export class StepCost {
     this.#draftShare = draftShare;
   }
 
-  /** A step of `tokens` tokens took `ms`, with `passes` of the draft model over `drafting` rows before it. */
-  add(tokens: number, passes: number, drafting: number, ms: number): void {
-    if (passes === 0) this.#steps.add(tokens, ms);
-    else if (ms > this.draftMs(passes, drafting)) this.#steps.add(tokens, ms - this.draftMs(passes, drafting));
+  /** A step of `rows` rows with `tokens` tokens took `ms`, with `passes` of the draft model over `drafting` rows before it. */
+  add(rows: number, tokens: number, passes: number, drafting: number, ms: number): void {
+    if (tokens === rows) this.#plain.add(rows, ms);
+    const drafts = this.draftMs(passes, drafting);
+    if (ms > drafts) this.#steps.add(tokens, ms - drafts);
+  }
+
+  /** A step took `ms` that computed `tokens` tokens, most of them of prompts. */
+  addPrompt(tokens: number, ms: number): void {
+    this.#prompts.add(0, ms / tokens);
   }
 
   /** Nothing ran for so long before a step, since it could not be planned earlier. */
@@ -91,9 +106,19 @@ export class StepCost {
     this.#gaps.add(0, ms);
   }
 
-  /** Whether steps of `tokens` tokens were measured, or of both fewer and more. */
-  knows(tokens: number): boolean {
-    return this.#steps.has(tokens);
+  /** Whether steps of `rows` rows that guess nothing were measured, or of both fewer and more. */
+  knows(rows: number): boolean {
+    return this.#plain.has(rows);
+  }
+
+  /** Of a step of `rows` rows that guess nothing. NaN while none was measured. */
+  plainMs(rows: number): number {
+    return this.#plain.at(rows);
+  }
+
+  /** Tokens of the largest step that was measured. */
+  get largest(): number {
+    return this.#steps.largest;
   }
 
   /** Of a step of `tokens` tokens. NaN while none was measured. */
@@ -103,12 +128,13 @@ export class StepCost {
 
   /** Of `passes` of the draft model over `rows` rows. */
   draftMs(passes: number, rows: number): number {
-    return passes === 0 ? 0 : passes * this.#draftShare * this.stepMs(rows);
+    return passes === 0 ? 0 : passes * this.#draftShare * this.plainMs(rows);
   }
 
-  /** Of `tokens` tokens that the draft model lacks: as much for each as in a step of `size` tokens, more than it takes where they are many. */
-  lackMs(tokens: number, size: number): number {
-    return tokens === 0 ? 0 : (tokens * this.#draftShare * this.stepMs(size)) / size;
+  /** Of `tokens` tokens that the draft model lacks: its share of what prompts take, or while none was measured of what `rows` rows do. */
+  lackMs(tokens: number, rows: number): number {
+    const prompt = this.#prompts.at(0);
+    return tokens === 0 ? 0 : tokens * this.#draftShare * (Number.isNaN(prompt) ? this.plainMs(rows) / rows : prompt);
   }
 
   /** Between a step and one that is planned from its results. */
@@ -117,7 +143,7 @@ export class StepCost {
     return Number.isNaN(gap) ? 0 : gap;
   }
 
-  /** Steps of more tokens are to be measured anew: what made them slow may be over. */
+  /** Steps of more tokens with guesses are to be measured anew: what made them slow may be over. */
   forgetAbove(tokens: number): void {
     this.#steps.forgetAbove(tokens);
   }

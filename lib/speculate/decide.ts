@@ -7,6 +7,8 @@ export interface Candidate {
   offered: number;
   /** How likely each is right if those before it were. */
   rate: number;
+  /** The logarithm of that. */
+  logRate: number;
   /** Guesses that it is to run. */
   guesses: number;
   /** Whether the draft model makes them. */
@@ -16,25 +18,28 @@ export interface Candidate {
   left: number;
 }
 
+/** Of the tokens that a sequence may still get, so many are counted on: most end before their limit. Chosen. */
+export const EXPECTED_TOKENS = 256;
+
 /** What a step costs, and the tokens that it runs at most. */
 export interface StepLimits {
   cost: StepCost;
   maxBatchTokens: number;
 }
 
-/** How far sequences guess: as long as the next guess is at least so likely to count, and no more than so many. */
+/** How far sequences guess: as long as the next guess is at least so likely to count (its logarithm), and no more than so many. */
 interface Reach {
-  level: number;
+  logLevel: number;
   most: number;
 }
 
-/** What is compared. Levels let those guess more whose guesses are right more often; alike, they guess most where few tokens are cheap. */
-const REACHES: readonly Reach[] = [0.9, 0.75, 0.6, 0.45, 0.3, 0.15].flatMap((level) =>
-  [1, 2, 4, Number.POSITIVE_INFINITY].map((most) => ({ level, most })),
+/** What is compared. Levels let those guess more whose guesses are right more often; at 0 all guess alike. */
+const REACHES: readonly Reach[] = [0.9, 0.75, 0.6, 0.45, 0.3, 0].flatMap((level) =>
+  [1, 2, 4, Number.POSITIVE_INFINITY].map((most) => ({ logLevel: Math.log(level), most })),
 );
 
-/** By how much more tokens per millisecond have to come than without guesses before it begins. Chosen: above what measures vary by. */
-const MARGIN = 1.04;
+/** Steps are tried up to so many times the largest that was measured: what is larger counts as cheap as that, and need not be. */
+const MOST_GROWTH = 2;
 
 /**
  * Sets how many guesses each candidate runs, so that most tokens come per millisecond; none if that is without. True if any does. `others`
@@ -47,10 +52,10 @@ const MARGIN = 1.04;
  *
  * Drafts are the passes, and of what the draft model lacks the share that these tokens are of those that are left.
  */
-export function choose(candidates: readonly Candidate[], others: number, limits: StepLimits, isOn: boolean): boolean {
+export function choose(candidates: readonly Candidate[], others: number, limits: StepLimits): boolean {
   const { cost } = limits;
   const rows = candidates.length + others;
-  let best = cost.knows(rows) ? (rows / cost.stepMs(rows)) * (isOn ? 1 : MARGIN) : Number.POSITIVE_INFINITY;
+  let best = cost.knows(rows) ? rows / cost.plainMs(rows) : Number.POSITIVE_INFINITY;
   let chosen: Reach | undefined;
   for (const reach of REACHES) {
     const speed = speedAt(reach, candidates, others, limits);
@@ -77,12 +82,12 @@ function speedAt(reach: Reach, candidates: readonly Candidate[], others: number,
   }
   const rows = candidates.length + others;
   const plain = rows - guessing;
-  if (rows + guesses > maxBatchTokens) return 0;
-  const drafts = cost.draftMs(passes, drafting) + cost.lackMs(lack, rows + guesses);
-  const ms = drafts + cost.stepMs(rows + guesses) + (plain > 0 ? cost.stepMs(plain) : cost.gapMs());
+  if (rows + guesses > Math.min(maxBatchTokens, MOST_GROWTH * Math.max(rows, cost.largest))) return 0;
+  const drafts = cost.draftMs(passes, drafting) + cost.lackMs(lack, rows);
+  const ms = drafts + cost.stepMs(rows + guesses) + (plain > 0 ? cost.plainMs(plain) : cost.gapMs());
   return (tokens + 2 * plain) / ms;
 }
 
-function guessesAt({ level, most }: Reach, { offered, rate }: Candidate): number {
-  return Math.min(offered, most, rate >= 1 ? offered : Math.floor(Math.log(level) / Math.log(rate)));
+function guessesAt({ logLevel, most }: Reach, { offered, rate, logRate }: Candidate): number {
+  return Math.min(offered, most, rate >= 1 ? offered : Math.floor(logLevel / logRate));
 }

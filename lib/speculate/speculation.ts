@@ -1,31 +1,12 @@
 import { countGuesses, type GuessCounts, pendingTokens, reserveTokens, type Sequence, tokensLeft } from "../schedule/sequence.ts";
 import type { Speculator } from "../schedule/speculator.ts";
 import { Acceptance, OVERALL_PACE, SEQUENCE_PACE } from "./acceptance.ts";
-import { Allowance } from "./allowance.ts";
-import { type Candidate, choose, type StepLimits } from "./decide.ts";
+import { type Candidate, choose, EXPECTED_TOKENS, type StepLimits } from "./decide.ts";
+import type { Governor, Permission } from "./governor.ts";
 import type { Proposer } from "./proposer.ts";
 
 /** Expected of a way of guessing before anything was tried. Chosen: high, so that it is tried. */
 const FIRST_RATE = 0.8;
-
-/**
- * Share of the time that sequences may take which try to guess though it would not pay, and of what is spent to measure sizes of steps anew
- * by guessing again. Chosen: both together under what measures vary by.
- */
-const TRY_SHARE = 0.01;
-const REFRESH_SHARE = 0.01;
-
-/** Steps that it takes to measure a size anew. */
-const REFRESH_STEPS = 2;
-
-/** Tokens that a try guesses. */
-const TRY_GUESSES = 2;
-
-/** Of the tokens that a sequence may still get, so many are counted on: most end before their limit. Chosen. */
-const EXPECTED_TOKENS = 256;
-
-/** After so many decisions while some guess, a step goes without, to measure it. Chosen: it costs a token or two. */
-const REFRESH_ON = 128;
 
 /** What is known of a sequence that may guess. */
 interface State extends Candidate {
@@ -39,26 +20,22 @@ interface State extends Candidate {
 }
 
 /**
- * Decides who guesses how much: so that more tokens come per millisecond than without, by what steps cost and by how often each sequence's
- * guesses were right. Where it doesn't pay, nobody guesses, and steps overlap as if there were no speculation; now and then it is tried again.
+ * Decides who guesses how much, while the governor has it that guessing pays: so that most tokens come per millisecond, by what steps cost and
+ * by how often each sequence's guesses were right. While it doesn't pay, nobody guesses, and steps overlap as if there were no speculation.
  */
 export class Speculation implements Speculator {
   readonly #proposers: readonly Proposer[];
   readonly #limits: StepLimits;
   readonly #states = new Map<Sequence, State>();
   readonly #overall: Map<Proposer, Acceptance>;
-  readonly #always: boolean;
+  readonly #governor: Governor | undefined;
   readonly #counts: GuessCounts = { rows: 0, guessed: 0, right: 0 };
-  #isOn = false;
-  #decisions = 0;
-  readonly #tries = new Allowance(TRY_SHARE);
-  readonly #refreshes = new Allowance(REFRESH_SHARE);
 
-  /** `proposers`: the first that knows something guesses. `always`: whatever it costs, for tests. */
-  constructor(proposers: readonly Proposer[], limits: StepLimits, always: boolean = false) {
+  /** `proposers`: the first that knows something guesses. Without a governor all guess whatever it costs, for tests. */
+  constructor(proposers: readonly Proposer[], limits: StepLimits, governor: Governor | undefined) {
     this.#proposers = proposers;
     this.#limits = limits;
-    this.#always = always;
+    this.#governor = governor;
     this.#overall = new Map(proposers.map((proposer) => [proposer, new Acceptance(OVERALL_PACE)]));
   }
 
@@ -71,14 +48,41 @@ export class Speculation implements Speculator {
   prepare(running: readonly Sequence[]): void {
     for (const state of this.#states.values()) state.guesses = 0;
     if (running.some((sequence) => pendingTokens(sequence) > 1)) return;
+    const ready = running.filter((sequence) => pendingTokens(sequence) === 1);
+    if (ready.length === 0) return;
+    const permission = this.#governor === undefined ? "all" : this.#governor.decide(ready.length, this.#unusedRate());
+    if (permission === "none" && this.#proposers.every(({ drafts }) => drafts)) return;
+    const candidates = this.#candidates(ready);
+    if (candidates.length > 0 && permission !== "none") this.#decide(candidates, ready.length - candidates.length, permission);
+  }
+
+  /**
+   * Those that could guess. What a draft model would have to compute before has to be within what the governor allows, all in all; where it
+   * is not for most of them there are none: a few beside many don't show whether it pays.
+   */
+  #candidates(ready: readonly Sequence[]): State[] {
+    const { cost } = this.#limits;
+    const allowance = this.#governor?.allowance ?? Number.POSITIVE_INFINITY;
     const candidates: State[] = [];
-    let others = 0;
-    for (const sequence of running) {
-      const state = pendingTokens(sequence) === 1 ? this.#propose(sequence) : undefined;
-      if (state !== undefined && state.offered > 0) candidates.push(state);
-      else if (pendingTokens(sequence) === 1) others += 1;
+    let [lackMs, behind] = [0, 0];
+    for (const sequence of ready) {
+      const state = this.#propose(sequence);
+      if (state === undefined || state.offered === 0) continue;
+      const ms = cost.lackMs(state.lack, ready.length);
+      if (lackMs + ms > allowance) {
+        behind += 1;
+        continue;
+      }
+      lackMs += ms;
+      candidates.push(state);
     }
-    if (candidates.length > 0) this.#decide(candidates, others);
+    return behind > candidates.length ? [] : candidates;
+  }
+
+  /** How often guesses are right that are known though they don't run: those of lookup. */
+  #unusedRate(): number {
+    const rates = this.#proposers.filter(({ drafts }) => !drafts).map((proposer) => this.#overall.get(proposer)!.rate(FIRST_RATE));
+    return Math.max(0, ...rates);
   }
 
   guesses(sequence: Sequence): boolean {
@@ -129,6 +133,7 @@ export class Speculation implements Speculator {
       state.lack = proposer.lack(sequence);
       state.left = Math.min(tokensLeft(sequence), EXPECTED_TOKENS);
       state.rate = state.acceptance.get(proposer)!.rate(this.#overall.get(proposer)!.rate(FIRST_RATE));
+      state.logRate = Math.log(state.rate);
       break;
     }
     this.#noteUnused(sequence, state);
@@ -153,51 +158,17 @@ export class Speculation implements Speculator {
 
   #newState(sequence: Sequence): State {
     const acceptance = new Map(this.#proposers.map((proposer) => [proposer, new Acceptance(SEQUENCE_PACE)]));
-    const candidate = { offered: 0, rate: 0, guesses: 0, drafts: false, lack: 0, left: 1 };
+    const candidate = { offered: 0, rate: 0, logRate: 0, guesses: 0, drafts: false, lack: 0, left: 1 };
     const state = { ...candidate, acceptance, by: undefined, unused: -1, unusedAt: -1, unusedBy: undefined };
     this.#states.set(sequence, state);
     return state;
   }
 
-  #decide(candidates: State[], others: number): void {
-    if (this.#always) {
-      for (const state of candidates) state.guesses = state.offered;
-      return;
-    }
-    this.#decisions += 1;
-    if (this.#isOn && this.#decisions % REFRESH_ON === 0) return;
-    const rows = candidates.length + others;
-    if (!this.#isOn) this.#maybeRefresh(candidates, rows);
-    this.#isOn = choose(candidates, others, this.#limits, this.#isOn);
-    this.#maybeTry(candidates, rows);
-    for (const state of candidates) if (state.guesses === 0) state.acceptance.get(state.by!)!.fade();
-  }
-
-  /** What made steps of more tokens slow may be over: what is known of them is forgotten, when the time to try them all has been saved up. */
-  #maybeRefresh(candidates: readonly State[], rows: number): void {
-    const { cost } = this.#limits;
-    if (!cost.knows(rows)) return;
-    this.#refreshes.earn(cost.stepMs(rows));
-    const size = rows + candidates.length;
-    const drafting = candidates.filter(({ drafts }) => drafts);
-    const lack = drafting.reduce((sum, state) => sum + state.lack, 0);
-    const drafts = cost.draftMs(drafting.length > 0 ? 1 : 0, drafting.length) + cost.lackMs(lack, size);
-    if (this.#refreshes.spend(REFRESH_STEPS * cost.stepMs(size) + drafts)) cost.forgetAbove(rows);
-  }
-
-  /** Of those who are not to guess, one tries it once in a while, when the time that it takes has been saved up. */
-  #maybeTry(candidates: readonly State[], rows: number): void {
-    const { cost } = this.#limits;
-    if (!cost.knows(rows)) return;
-    this.#tries.earn(cost.stepMs(rows));
-    for (const state of candidates) {
-      if (state.guesses > 0) continue;
-      const count = Math.min(state.offered, TRY_GUESSES);
-      const drafts = state.drafts ? cost.draftMs(count, 1) + cost.lackMs(state.lack, rows) : 0;
-      const ms = drafts + cost.stepMs(rows + count) - cost.stepMs(rows) + cost.stepMs(1) + cost.gapMs();
-      if (!this.#tries.spend(ms)) continue;
-      state.guesses = count;
-      return;
-    }
+  #decide(candidates: State[], others: number, permission: Exclude<Permission, "none"> | "all"): void {
+    if (permission === "chosen") choose(candidates, others, this.#limits);
+    else for (const state of candidates) state.guesses = permission === "one" ? 1 : state.offered;
+    const guessing = candidates.filter(({ guesses }) => guesses > 0).length;
+    this.#governor?.decided(guessing > 0);
+    if (guessing < candidates.length) for (const state of candidates) if (state.guesses === 0) state.acceptance.get(state.by!)!.fade();
   }
 }
