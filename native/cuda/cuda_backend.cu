@@ -62,7 +62,7 @@ class CudaBackend : public Backend {
   }
 
   void replay(int part, const StepInputs& step, const std::function<void()>& body) override {
-    if (step.tokens > CudaSlots::kMostPadded) return body();
+    if (step.tokens > CudaSlots::kMostPadded) return run_fused(body);
     const auto key = std::make_pair(part, &step);
     auto found = graphs_.find(key);
     if (found == graphs_.end()) found = graphs_.emplace(key, capture(body)).first;
@@ -76,6 +76,18 @@ class CudaBackend : public Backend {
  private:
   static constexpr int kLogitRows = 64;
 
+  void run_fused(const std::function<void()>& body) {
+    fused_.emplace(stream_.get());
+    try {
+      body();
+      fused_->finish();
+    } catch (...) {
+      fused_.reset();
+      throw;
+    }
+    fused_.reset();
+  }
+
   void copy(void* to, std::span<const uint8_t> from) {
     check(cudaMemcpyAsync(to, from.data(), from.size(), cudaMemcpyHostToDevice, stream_.get()), "copying to the device");
     check(cudaStreamSynchronize(stream_.get()), "copying to the device");
@@ -85,12 +97,8 @@ class CudaBackend : public Backend {
     check(cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal), "capturing a step");
     cudaGraph_t graph = nullptr;
     try {
-      fused_.emplace(stream_.get());
-      body();
-      fused_->finish();
-      fused_.reset();
+      run_fused(body);
     } catch (...) {
-      fused_.reset();
       cudaStreamEndCapture(stream_.get(), &graph);
       cudaGraphDestroy(graph);
       throw;
@@ -109,7 +117,7 @@ class CudaBackend : public Backend {
   size_t raw_bytes_ = 0;
   std::map<std::pair<int, const StepInputs*>, cudaGraphExec_t> graphs_;
   Stream stream_;
-  std::optional<FusedOps> fused_;  // while a step is captured
+  std::optional<FusedOps> fused_;  // while a step's ops come
 };
 
 __global__ void probe() {}

@@ -56,12 +56,6 @@ struct Element {
         present(column < tiles * 8 && n < part.weight.rows && token < launch.rows) {}
 };
 
-// What y will be added to, asked for before the sums are there.
-template <int tiles>
-__device__ inline float load_before(const Launch& launch, const Element<tiles>& at) {
-  return launch.added.x.data && at.present ? load(launch.added.x, at.token, at.n) : 0.0f;
-}
-
 template <int tiles, bool gated>
 __device__ inline void write_out(const Launch& launch, const Part& own, const Sums<tiles> (&sums)[gated ? 2 : 1], const Element<tiles>& at,
                                  float before) {
@@ -70,10 +64,7 @@ __device__ inline void write_out(const Launch& launch, const Part& own, const Su
   if constexpr (gated) {
     store(own.y, at.token, at.n, gated_product(launch, sum, add_ranges<tiles>(sums[1], at.row, at.column), at.n));
   } else {
-    const float y = with_bias(sum, own.bias, at.n);
-    store(own.y, at.token, at.n, y);
-    // Rounded as add_norm does it: the product, then the sum.
-    if (launch.added.x.data) store(launch.added.x, at.token, at.n, __fadd_rn(before, __fmul_rn(y, launch.added.scale)));
+    put(launch, own, at.token, at.n, with_bias(sum, own.bias, at.n), before);
   }
 }
 
@@ -101,7 +92,7 @@ __global__ void __launch_bounds__(kThreads*(gated ? 2 : 1)) narrow_matmul(const 
   for (int panel = blockIdx.x; panel < launch.panels; panel += gridDim.x, turn ^= 1) {
     const Part& part = gated ? launch.parts[0] : part_of(launch, panel);
     const Element<tiles> at(launch, part, panel, first_token);
-    const float before = load_before(launch, at);
+    const float before = at.present ? load_before(launch, at.token, at.n) : 0.0f;
     float own[tiles][4] = {};
     of_x.multiply(lane, weights, own);
     put_sums<tiles>(sums[turn][matrix][range], lane, own);

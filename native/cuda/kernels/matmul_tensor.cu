@@ -47,8 +47,8 @@ bool can_run_tensor(const Matmul& op) {
 }
 
 bool can_add(const Matmul& op) {
-  return op.rows <= kNarrowRows && op.outputs[1].weight == nullptr && op.epilogue == Epilogue::None && op.outputs[0].y.type == DType::F32 &&
-         can_run_tensor(op);
+  return !is_prompt(op.rows, panels_of(op.outputs[0].weight->rows), false) && op.outputs[1].weight == nullptr &&
+         op.epilogue == Epilogue::None && op.outputs[0].y.type == DType::F32 && can_run_tensor(op);
 }
 
 bool can_add(const Matmul& op, const AddNorm& add) {
