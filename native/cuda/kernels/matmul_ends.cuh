@@ -89,32 +89,50 @@ struct OwnRows {
   }
 };
 
-// Whole: every warp has the sums of its panel, of which it writes some at a time: what they are added to comes together. Tiles of a prompt are
-// not added: there are no registers to wait with (is_prompt).
+// Whole: every warp has the sums of its panel.
 template <int width>
 __device__ inline void write_whole(const Launch& launch, const Work& work, int warp, const Sums<width>& sums) {
+  const int panel = panel_of<false>(work, warp);
+  if (panel >= launch.panels) return;
+  const Part& part = part_of(launch, panel);
+  const OwnRows own(part, panel);
+  const int first = work.first_token + token_of_sum(0);
+  if (part.y.type != DType::F32) {
+#pragma unroll
+    for (int i = 0; i < width / 2; ++i) {
+      const Target at(launch, part, panel, work.first_token, i);
+      if (at.present) store(part.y, at.token, at.n, with_bias(sums[i], part.bias, at.n));
+    }
+    return;
+  }
+  float* y = static_cast<float*>(part.y.data) + first * part.y.stride + own.n;
+#pragma unroll
+  for (int i = 0; i < width / 2; ++i) {
+    const int token = token_of_sum(i) - token_of_sum(0), half = i % 4 / 2;
+    if (own.present[half] && first + token < launch.rows) y[token * part.y.stride + 8 * half] = sums[i] + own.bias[half];
+  }
+}
+
+// The same, added to the residual, some at a time: what they are added to comes together. Tiles of a prompt have no registers to wait with.
+template <int width>
+__device__ inline void add_whole(const Launch& launch, const Work& work, int warp, const Sums<width>& sums) {
   constexpr int kAtOnce = 16;
-  constexpr bool kAdds = width < 128;
   const int panel = panel_of<false>(work, warp);
   if (panel >= launch.panels) return;
   const Part& part = part_of(launch, panel);
   const OwnRows own(part, panel);
 #pragma unroll
   for (int first = 0; first < width / 2; first += kAtOnce) {
+    float before[kAtOnce];
     const auto each = [&](const auto& f) {
 #pragma unroll
       for (int i = 0; i < kAtOnce; ++i) {
         const int half = i % 4 / 2, token = work.first_token + token_of_sum(first + i);
-        if (own.present[half] && token < launch.rows) f(i, token, own.n + 8 * half, sums[first + i] + own.bias[half]);
+        if (own.present[half] && token < launch.rows) f(before[i], token, half, sums[first + i] + own.bias[half]);
       }
     };
-    if constexpr (kAdds) {
-      float before[kAtOnce];
-      each([&](int i, int token, int n, float) { before[i] = load_before(launch, token, n); });
-      each([&](int i, int token, int n, float y) { put(launch, part, token, n, y, before[i]); });
-    } else {
-      each([&](int, int token, int n, float y) { store(part.y, token, n, y); });
-    }
+    each([&](float& x, int token, int half, float) { x = load_before(launch, token, own.n + 8 * half); });
+    each([&](float& x, int token, int half, float y) { put(launch, part, token, own.n + 8 * half, y, x); });
   }
 }
 

@@ -156,6 +156,8 @@ __global__ void __launch_bounds__(kThreads, kBlocks<width, ranks>) wide_matmul(c
       sync_cluster();  // no block leaves while another reads its sums
     } else if constexpr (gated) {
       write_products<width>(launch, work, *reinterpret_cast<Products*>(memory), warp, sums[0]);
+    } else if (launch.added.x.data) {
+      add_whole<width>(launch, work, warp, sums[0]);
     } else {
       write_whole<width>(launch, work, warp, sums[0]);
     }
