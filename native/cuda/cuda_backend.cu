@@ -50,7 +50,9 @@ class CudaBackend : public Backend {
   void pack_rows(Weight& weight, int first, int count, std::span<const uint8_t> staged) override {
     if (staged.size() > raw_bytes_) {
       raw_.reset();
-      raw_ = std::make_unique<DeviceBuffer>(raw_bytes_ = staged.size());
+      raw_bytes_ = 0;  // as long as it can't be had
+      raw_ = std::make_unique<DeviceBuffer>(staged.size());
+      raw_bytes_ = staged.size();
     }
     copy(raw_->address(), staged);
     cuda::pack_rows(static_cast<const DeviceWeight&>(weight), first, count, static_cast<const uint8_t*>(raw_->address()), stream_.get());
@@ -86,8 +88,8 @@ class CudaBackend : public Backend {
     try {
       body();
     } catch (...) {
-      cudaStreamEndCapture(stream_.get(), &graph);
-      cudaGraphDestroy(graph);
+      if (cudaStreamEndCapture(stream_.get(), &graph) == cudaSuccess) cudaGraphDestroy(graph);
+      cudaGetLastError();  // of a capture that a failure has ended already: no launch after it is to blame
       throw;
     }
     check(cudaStreamEndCapture(stream_.get(), &graph), "capturing a step");
