@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <future>
 #include <map>
 
 #include "cuda/cuda_slots.h"
@@ -24,6 +25,8 @@ class CudaBackend : public Backend {
     cudaStreamSynchronize(stream_.get());
     for (const auto& [key, graph] : graphs_) cudaGraphExecDestroy(graph);
   }
+
+  void enter_thread() noexcept override { stream_.enter_thread(); }
 
   std::string processor() const override { return name_; }
   Activations activations(Compute compute) const override {
@@ -71,6 +74,7 @@ class CudaBackend : public Backend {
   }
 
   Event record() override { return stream_.record(); }
+  void abandon() noexcept override { stream_.abandon(); }
   void wait(Event event) override { stream_.wait(event); }
   bool done(Event event) const override { return stream_.done(event); }
 
@@ -110,6 +114,12 @@ class CudaBackend : public Backend {
 
 __global__ void probe() {}
 
+// On a thread of its own, so that the caller's device stays what it is: to set it back would take a context on that device, too.
+template <class Work>
+auto aside(const Work& work) {
+  return std::async(std::launch::async, work).get();
+}
+
 // Whether the build has machine code or PTX for the device, which becomes the current one.
 cudaError_t make_current(int device) {
   cudaError_t status = cudaSetDevice(device);
@@ -129,14 +139,12 @@ int device_count() {
 }
 
 std::optional<int64_t> free_bytes(int device) {
-  int before = 0;
-  if (device < 0 || device >= device_count() || cudaGetDevice(&before) != cudaSuccess) return {};
-  size_t free = 0, total = 0;
-  const bool found = make_current(device) == cudaSuccess && cudaMemGetInfo(&free, &total) == cudaSuccess;
-  cudaSetDevice(before);
-  cudaGetLastError();
-  if (!found) return {};
-  return static_cast<int64_t>(free);
+  if (device < 0 || device >= device_count()) return {};
+  return aside([device]() -> std::optional<int64_t> {
+    size_t free = 0, total = 0;
+    if (make_current(device) != cudaSuccess || cudaMemGetInfo(&free, &total) != cudaSuccess) return {};
+    return static_cast<int64_t>(free);
+  });
 }
 
 std::unique_ptr<Backend> create_backend(int device) {
@@ -144,10 +152,12 @@ std::unique_ptr<Backend> create_backend(int device) {
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess || count == 0) fail("UNSUPPORTED_DEVICE", "no CUDA device can be used: %s", cudaGetErrorString(status));
   if (device < 0 || device >= count) fail("UNSUPPORTED_DEVICE", "device cuda:%d does not exist; expected one below %d", device, count);
-  if (const cudaError_t usable = make_current(device); usable != cudaSuccess) {
-    fail("UNSUPPORTED_DEVICE", "device cuda:%d cannot be used by this build: %s", device, cudaGetErrorString(usable));
-  }
-  return std::make_unique<CudaBackend>(device);
+  return aside([device]() -> std::unique_ptr<Backend> {
+    if (const cudaError_t usable = make_current(device); usable != cudaSuccess) {
+      fail("UNSUPPORTED_DEVICE", "device cuda:%d cannot be used by this build: %s", device, cudaGetErrorString(usable));
+    }
+    return std::make_unique<CudaBackend>(device);
+  });
 }
 
 }  // namespace kvasir::cuda

@@ -31,6 +31,7 @@ Engine::Engine(EngineConfig config, BackendFactory create_backend) : config_(std
 
 void Engine::load(const Progress& progress) {
   if (decoder_) fail("INVALID_ARGUMENT", "the engine is loaded already");
+  backend_->enter_thread();
   const int64_t own = tensor_bytes(config_), drafts = config_.draft ? tensor_bytes(*config_.draft) : 0;
   auto decoder = load_decoder(config_, [&](int64_t done, int64_t) { progress(done, own + drafts); });
   if (config_.draft) drafter_ = load_decoder(*config_.draft, [&](int64_t done, int64_t) { progress(own + done, own + drafts); });
@@ -47,6 +48,7 @@ std::unique_ptr<Decoder> Engine::load_decoder(const ModelConfig& config, const P
 
 void Engine::set_slot(int slot, SlotConfig config) {
   if (!decoder_) fail("INVALID_ARGUMENT", "the engine is not loaded");
+  backend_->enter_thread();
   states_.at(slot) = {};
   const bool has_token = !config.tokens.empty();
   slots_->set(slot, std::move(config));
@@ -54,6 +56,8 @@ void Engine::set_slot(int slot, SlotConfig config) {
 }
 
 void Engine::release() {
+  if (!backend_) return;
+  backend_->enter_thread();
   drafter_.reset();
   decoder_.reset();
   slots_.reset();
@@ -75,8 +79,15 @@ void Engine::submit(Step& step) {
 }
 
 void Engine::sample(Step& step) {
-  launch([&] { sample_outputs(*decoder_, kForwardPart + 1, *step.inputs, step.result); });
-  step.event = backend_->record();
+  launch([&] {
+    sample_outputs(*decoder_, kForwardPart + 1, *step.inputs, step.result);
+    step.event = backend_->record();
+  });
+}
+
+void Engine::wait(Event event) {
+  backend_->enter_thread();
+  backend_->wait(event);
 }
 
 // Its tokens go from slot to slot: no result is waited for between the passes, nor before the step that checks them.
@@ -102,8 +113,10 @@ void Engine::choose(PendingChoice& choice) {
   SlotState& state = states_.at(choice.slot);
   if (!state.has_logits) fail("INVALID_ARGUMENT", "slot %d waits for no choice", choice.slot);
   choice.result.reset(1, 0);
-  launch([&] { slots_->choose({choice.slot, std::move(choice.logits), &choice.result}); });
-  choice.event = backend_->record();
+  launch([&] {
+    slots_->choose({choice.slot, std::move(choice.logits), &choice.result});
+    choice.event = backend_->record();
+  });
   state.has_logits = false;
   state.has_token = true;
 }
@@ -111,14 +124,11 @@ void Engine::choose(PendingChoice& choice) {
 // What a launch that fails half way has put under way refers to the caller's results: it is waited for before they may go.
 template <class Launch>
 void Engine::launch(const Launch& launch) {
+  backend_->enter_thread();
   try {
     launch();
   } catch (...) {
-    try {
-      backend_->wait(backend_->record());
-    } catch (...) {
-      // The first failure is the one to tell.
-    }
+    backend_->abandon();
     throw;
   }
 }

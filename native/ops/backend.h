@@ -34,6 +34,9 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
+  // Before a thread calls anything below but done(), or destroys a back end or what lives in its memory: a device becomes the thread's own.
+  virtual void enter_thread() noexcept {}
+
   virtual std::string processor() const = 0;  // of the processor or device
   virtual Activations activations(Compute compute) const = 0;
 
@@ -55,6 +58,9 @@ class Backend {
   virtual void replay(int /*part*/, const StepInputs& /*step*/, const std::function<void()>& body) { body(); }
 
   virtual Event record() { return 0; }
+  // Blocks until all that was called has run, and forgets it and its failures: of a step that could not be launched whole, or marked by
+  // record(), nobody waits for an event.
+  virtual void abandon() noexcept {}
   // Blocks until all that was called before `event` has run. Throws what failed there. Another thread may wait while more is called.
   virtual void wait(Event) {}
   // Whether wait() would return at once.

@@ -90,6 +90,8 @@ class DeviceBackend : public Backend {
  public:
   DeviceBackend(const std::string& isa, int threads) : inner_(cpu::create_backend(isa, threads)) {}
 
+  void enter_thread() noexcept override { entered_ = this; }
+
   std::string processor() const override { return "device-like test back end"; }
 
   // Pieces of logits that differ from the CPU's.
@@ -99,12 +101,17 @@ class DeviceBackend : public Backend {
     return activations;
   }
 
-  std::unique_ptr<Buffer> allocate(size_t bytes) override { return memory_.wrap(bytes, inner_->allocate(bytes)); }
+  std::unique_ptr<Buffer> allocate(size_t bytes) override {
+    check_entered();
+    return memory_.wrap(bytes, inner_->allocate(bytes));
+  }
   Matrix create_weight(DType type, Compute compute, int rows, int cols) override {
+    check_entered();
     const Matrix packed = inner_->create_weight(type, compute, rows, cols);
     return std::make_unique<DeviceWeight>(static_cast<const cpu::PackedWeight&>(*packed), queue_);
   }
   std::unique_ptr<Slots> create_slots(const SlotLimits& limits) override {
+    check_entered();
     auto slots = std::make_unique<DeviceSlots>(limits, memory_, queue_, *inner_);
     slots_ = slots.get();
     return slots;
@@ -116,15 +123,18 @@ class DeviceBackend : public Backend {
     return {staged_->data(), bytes};
   }
   void upload(Buffer& buffer, std::span<const uint8_t> staged) override {
+    check_entered();
     queue_.push([this, address = buffer.address(), piece = staged_, staged] {
       if (!staged.empty()) std::memcpy(memory_.translate(address), staged.data(), staged.size());
     });
   }
   void pack_rows(Weight& weight, int first, int count, std::span<const uint8_t> staged) override {
+    check_entered();
     queue_.push([this, &weight, first, count, piece = staged_, staged] { inner_->pack_rows(weight, first, count, staged); });
   }
 
   void run(const Op& op) override {
+    check_entered();
     if (recording_ != nullptr) {
       recording_->push_back(op);
     } else {
@@ -133,6 +143,7 @@ class DeviceBackend : public Backend {
   }
 
   void replay(int part, const StepInputs& step, const std::function<void()>& body) override {
+    check_entered();
     if (step.tokens > kMostRecorded) return body();
     const auto key = std::make_pair(part, &step);
     if (!recordings_.contains(key)) {
@@ -152,21 +163,36 @@ class DeviceBackend : public Backend {
     });
   }
 
-  Event record() override { return queue_.record(); }
-  void wait(Event event) override { queue_.wait(event); }
+  Event record() override {
+    check_entered();
+    record_faults().count();
+    return queue_.record();
+  }
+  void abandon() noexcept override { queue_.abandon(); }
+  void wait(Event event) override {
+    check_entered();
+    queue_.wait(event);
+  }
   bool done(Event event) const override { return queue_.done(event); }
 
  private:
   using Recording = std::vector<Op>;
 
+  // A device is the thread's own: the engine has to say so before it calls anything that reaches it.
+  void check_entered() const {
+    if (entered_ != this) fail("INTERNAL", "a thread called a device that it has not entered");
+  }
+
   // On the queue's thread: the CPU's op at the host's addresses.
   void execute(Op op) {
-    faults().count();
+    op_faults().count();
     std::visit([this](auto& each) { each.visit([this](auto&... places) { (translate(places), ...); }); }, op);
     inner_->run(op);
   }
   void translate(View& view) const { view.data = memory_.translate(view.data); }
   void translate(const StepInputs*& step) const { step = &slots_->host_inputs(*step); }
+
+  static thread_local const DeviceBackend* entered_;
 
   std::unique_ptr<Backend> inner_;
   DeviceMemory memory_{queue_};
@@ -176,6 +202,8 @@ class DeviceBackend : public Backend {
   std::map<std::pair<int, const StepInputs*>, Recording> recordings_;
   DeviceQueue queue_;  // last: its thread uses all of the above
 };
+
+thread_local const DeviceBackend* DeviceBackend::entered_ = nullptr;
 
 }  // namespace
 

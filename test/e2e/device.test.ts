@@ -113,6 +113,25 @@ describe("a step that fails for lack of memory", () => {
   );
 });
 
+describe("a step whose end cannot be marked", () => {
+  // Kernels under way refer to the step's results, which go when it has failed.
+  test("has failed when nothing of it runs any more; then the engine gives what a fresh one gives", async () => {
+    await onDevice({ prefixCache: false }, async (engine) => {
+      const kept = prompt(200);
+      const fresh = bits(await engine.generate(kept, GREEDY));
+      for (let i = 0; i < 4; i++) {
+        testAddon.failRecord(1, "OUT_OF_MEMORY");
+        await expect(engine.generate(kept, { ...GREEDY, maxTokens: 1 })).rejects.toMatchObject({ code: "OUT_OF_MEMORY" });
+        const ran = testAddon.opsRun();
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        expect(testAddon.opsRun()).toBe(ran);
+        expect(held(engine)).toEqual(NOTHING);
+        expect(bits(await engine.generate(kept, GREEDY))).toEqual(fresh);
+      }
+    });
+  });
+});
+
 describe("a step that fails for another reason", () => {
   test("is survived once, and again after a good one", async () => {
     await onDevice({}, async (engine) => {
