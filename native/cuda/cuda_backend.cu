@@ -108,7 +108,7 @@ class CudaBackend : public Backend {
   std::vector<uint8_t> staged_;
   std::unique_ptr<DeviceBuffer> raw_;  // rows of the file on their way to their place
   size_t raw_bytes_ = 0;
-  std::map<std::pair<int, const StepInputs*>, cudaGraphExec_t> graphs_;
+  std::map<Recorded, cudaGraphExec_t> graphs_;
   Stream stream_;
 };
 

@@ -18,9 +18,6 @@ SlotLimits limits_of(const EngineConfig& config) {
           config.draft ? config.draft->spec.vocab_size : 0};
 }
 
-// Parts that are recorded for replay (ops/backend.h): the forward pass, then pieces of logits; those of the draft model come after all.
-constexpr int kForwardPart = 0, kDraftPart = 1 << 20;
-
 }  // namespace
 
 Engine::Engine(EngineConfig config, BackendFactory create_backend) : config_(std::move(config)), states_(config_.max_slots) {
@@ -74,13 +71,13 @@ void Engine::submit(Step& step) {
   launch([&] {
     for (DraftPass& pass : step.drafts) draft(pass);
     step.inputs = &slots_->begin_step(step.batch);
-    backend_->replay(kForwardPart, *step.inputs, [&] { decoder_->forward(*step.inputs, cancelled_); });
+    backend_->replay(ReplayPart::kForward, *step.inputs, [&] { decoder_->forward(*step.inputs, cancelled_); });
   });
 }
 
 void Engine::sample(Step& step) {
   launch([&] {
-    sample_outputs(*decoder_, kForwardPart + 1, *step.inputs, step.result);
+    sample_outputs(*decoder_, ReplayPart::kFirstLogits, *step.inputs, step.result);
     step.event = backend_->record();
   });
 }
@@ -94,8 +91,8 @@ void Engine::wait(Event event) {
 void Engine::draft(DraftPass& pass) {
   pass.result.reset(pass.batch.output_count(), 0);
   const StepInputs& inputs = slots_->begin_step(pass.batch);
-  backend_->replay(kDraftPart, inputs, [&] { drafter_->forward(inputs, cancelled_); });
-  sample_outputs(*drafter_, kDraftPart + 1, inputs, pass.result);
+  backend_->replay(ReplayPart::kDraft + ReplayPart::kForward, inputs, [&] { drafter_->forward(inputs, cancelled_); });
+  sample_outputs(*drafter_, ReplayPart::kDraft + ReplayPart::kFirstLogits, inputs, pass.result);
 }
 
 void Engine::sample_outputs(Decoder& decoder, int first_part, const StepInputs& inputs, StepResult& result) {

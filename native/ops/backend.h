@@ -10,9 +10,11 @@
 //
 // The law of every op: the bits of a row of its result depend on that row's inputs alone: not on the other rows, on their number, or on
 // the number of threads. Each op states its order of accumulation.
+#include <compare>
 #include <functional>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "ops/op.h"
 #include "ops/sample.h"
@@ -25,6 +27,25 @@ struct Activations {
   DType input;     // of a matmul: add_norm's y, attention's out, a gated unit's product; of 16 bits in an order of the back end's own
   DType output;    // of a matmul, but for logits, which are float32
   int logit_rows;  // rows of logits at a time: enough that a pass over the output matrix pays
+};
+
+// Parts of a step that replay() may record: the forward pass, and from kFirstLogits on pieces of the logits. Those of a draft model are as
+// many as kDraft later.
+struct ReplayPart {
+  static constexpr int kForward = 0, kFirstLogits = 1, kDraft = 1 << 20;
+};
+
+// What a recording is of, beside addresses that never change: a forward pass depends on rows and tokens, a piece of logits on outputs alone.
+struct Recorded {
+  Recorded(const std::pair<int, const StepInputs*>& of) : part(of.first) {
+    const bool forward = part % ReplayPart::kDraft == ReplayPart::kForward;
+    rows = forward ? of.second->rows : 0;
+    tokens = forward ? of.second->tokens : 0;
+    outputs = forward ? 0 : of.second->outputs;
+  }
+  auto operator<=>(const Recorded&) const = default;
+
+  int part, rows, tokens, outputs;
 };
 
 // A place in the order of calls.
@@ -54,7 +75,7 @@ class Backend {
 
   virtual void run(const Op& op) = 0;
   // Runs the ops of `body`, which depend on nothing but the sizes of `step` and on addresses that never change: a device may record them
-  // once for each part and size, and play them back. Part 0 is the forward pass, part 1 + i the i-th piece of the logits.
+  // once for each part and size (Recorded), and play them back.
   virtual void replay(int /*part*/, const StepInputs& /*step*/, const std::function<void()>& body) { body(); }
 
   virtual Event record() { return 0; }

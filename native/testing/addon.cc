@@ -27,8 +27,9 @@ void plan_failure(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] { faults().plan(integer_value("n", info[0], 0, kMostSize), info[1].ToString()); });
 }
 
-Napi::Value ops_run(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), static_cast<double>(op_faults().calls()));
+template <Faults& faults()>
+Napi::Value calls(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(faults().calls()));
 }
 
 // Ends the process: what the engine must never do with an address of a device.
@@ -48,7 +49,8 @@ static Napi::Object initialize_test_addon(Napi::Env env, Napi::Object exports) {
   exports.Set("op", Napi::Function::New<testing::op>(env, "op"));
   exports.Set("failOp", Napi::Function::New<testing::plan_failure<testing::op_faults>>(env, "failOp"));
   exports.Set("failRecord", Napi::Function::New<testing::plan_failure<testing::record_faults>>(env, "failRecord"));
-  exports.Set("opsRun", Napi::Function::New<testing::ops_run>(env, "opsRun"));
+  exports.Set("opsRun", Napi::Function::New<testing::calls<testing::op_faults>>(env, "opsRun"));
+  exports.Set("recordings", Napi::Function::New<testing::calls<testing::recording_faults>>(env, "recordings"));
   exports.Set("dereference", Napi::Function::New<testing::dereference>(env, "dereference"));
   return exports;
 }

@@ -28,7 +28,11 @@ struct DeviceWeight : cpu::PackedWeight {
 class DeviceSlots : public Slots {
  public:
   DeviceSlots(const SlotLimits& limits, DeviceMemory& memory, DeviceQueue& queue, Backend& inner)
-      : steps_(limits.step, kMostRecorded), memory_(memory), queue_(queue), slots_(inner.create_slots(limits)) {
+      : steps_(limits.step, kMostRecorded),
+        host_steps_(limits.step, kMostRecorded),
+        memory_(memory),
+        queue_(queue),
+        slots_(inner.create_slots(limits)) {
     const size_t bytes = static_cast<size_t>(steps_.elements()) * sizeof(int32_t);
     arrays_ = memory_.wrap(bytes, inner.allocate(bytes));
   }
@@ -41,15 +45,13 @@ class DeviceSlots : public Slots {
   const StepInputs& begin_step(const Batch& batch) override {
     const StepSizes sizes = steps_.sizes_for(batch);
     const StepInputs& device = steps_.inputs(sizes, static_cast<int32_t*>(arrays_->address()));
-    const StepInputs& host = steps_.inputs(sizes, static_cast<int32_t*>(memory_.translate(arrays_->address())));
-    {
-      std::lock_guard lock(mutex_);
-      twins_[&device] = &host;
-    }
     auto staged = std::make_shared<std::vector<int32_t>>(static_cast<size_t>(steps_.used(sizes)));
     steps_.write(batch, sizes, staged->data());
-    queue_.push([this, staged, &host] {
-      std::memcpy(memory_.translate(arrays_->address()), staged->data(), staged->size() * sizeof(int32_t));
+    queue_.push([this, staged, sizes, &device] {
+      auto* memory = static_cast<int32_t*>(memory_.translate(arrays_->address()));
+      const StepInputs& host = host_steps_.inputs(sizes, memory);
+      twins_[&device] = &host;
+      std::memcpy(memory, staged->data(), staged->size() * sizeof(int32_t));
       static_cast<cpu::CpuSlots&>(*slots_).put_last_tokens(host);
     });
     return device;
@@ -68,21 +70,19 @@ class DeviceSlots : public Slots {
     queue_.push([this, choice = std::make_shared<Choose>(std::move(choice))] { slots_->choose(std::move(*choice)); });
   }
 
-  // The same step at the host's addresses.
+  // The same step at the host's addresses. On the queue's thread.
   const StepInputs& host_inputs(const StepInputs& device) const {
-    std::lock_guard lock(mutex_);
     const auto twin = twins_.find(&device);
     if (twin == twins_.end()) fail("INTERNAL", "an op was given the inputs of no step");
     return *twin->second;
   }
 
  private:
-  PaddedSteps steps_;
+  PaddedSteps steps_, host_steps_;  // the latter on the queue's thread alone
   DeviceMemory& memory_;
   DeviceQueue& queue_;
   std::unique_ptr<Slots> slots_;  // the queue's thread uses them
   std::unique_ptr<Buffer> arrays_;
-  mutable std::mutex mutex_;
   std::map<const StepInputs*, const StepInputs*> twins_;  // device to host
 };
 
@@ -145,8 +145,9 @@ class DeviceBackend : public Backend {
   void replay(int part, const StepInputs& step, const std::function<void()>& body) override {
     check_entered();
     if (step.tokens > kMostRecorded) return body();
-    const auto key = std::make_pair(part, &step);
+    const Recorded key({part, &step});
     if (!recordings_.contains(key)) {
+      recording_faults().count();
       Recording recording;
       recording_ = &recording;
       try {
@@ -199,7 +200,7 @@ class DeviceBackend : public Backend {
   std::shared_ptr<std::vector<uint8_t>> staged_;
   DeviceSlots* slots_ = nullptr;
   Recording* recording_ = nullptr;
-  std::map<std::pair<int, const StepInputs*>, Recording> recordings_;
+  std::map<Recorded, Recording> recordings_;
   DeviceQueue queue_;  // last: its thread uses all of the above
 };
 

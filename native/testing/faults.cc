@@ -15,6 +15,11 @@ Faults& op_faults() {
   return faults;
 }
 
+Faults& recording_faults() {
+  static Faults faults("a recording");
+  return faults;
+}
+
 Faults& record_faults() {
   static Faults faults("an event");
   return faults;

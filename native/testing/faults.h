@@ -35,6 +35,7 @@ class Faults {
 };
 
 Faults& op_faults();
-Faults& record_faults();  // of events
+Faults& record_faults();     // of events
+Faults& recording_faults();  // of parts of steps that are recorded
 
 }  // namespace kvasir::testing

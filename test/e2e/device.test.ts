@@ -55,6 +55,15 @@ test("its results are the CPU's, to the bit, also where steps are recorded and p
   });
 });
 
+test("a step's forward pass is recorded once for its tokens, however many outputs it has", async () => {
+  await onDevice({ prefixCache: false }, async (engine) => {
+    await engine.generate(prompt(20), { ...GREEDY, maxTokens: 1 });
+    const before = testAddon.recordings();
+    await engine.score(prompt(20), {});
+    expect(testAddon.recordings() - before).toBe(32 / 8); // the pieces of its logits
+  });
+});
+
 test("close() ends what runs; every request is told", async () => {
   const engine = await open(model, {}, deviceAddon);
   const running = Array.from({ length: 8 }, () => engine.generate(prompt(30), { ...GREEDY, maxTokens: 100 }).catch((error) => error.code));

@@ -31,6 +31,8 @@ export interface TestModule extends NativeModule {
   failRecord(n: number, code: ErrorCode): void;
   /** Ops that device-like back ends have run so far. */
   opsRun(): number;
+  /** Parts of steps that they have recorded so far. */
+  recordings(): number;
   /** Reads at a device's address as the engine must not: ends the process. */
   dereference(): number;
 }
