@@ -35,6 +35,7 @@ class CudaBackend : public Backend {
             .output = DType::F32,
             .logit_rows = kLogitRows};
   }
+  Limits limits() const override { return {.norm_cols = kMostNormCols, .head_size = kMostHeadSize}; }
 
   std::unique_ptr<Buffer> allocate(size_t bytes) override { return std::make_unique<DeviceBuffer>(bytes); }
 

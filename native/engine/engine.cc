@@ -24,6 +24,8 @@ Engine::Engine(EngineConfig config, BackendFactory create_backend) : config_(std
   check(config_);
   if (config_.draft) check(*config_.draft);
   backend_ = create_backend(config_.device);
+  check_limits(config_.spec, *backend_);
+  if (config_.draft) check_limits(config_.draft->spec, *backend_);
 }
 
 void Engine::load(const Progress& progress) {

@@ -39,7 +39,7 @@ struct PendingChoice {
 
 class Engine {
  public:
-  // Throws INVALID_ARGUMENT, and what the factory throws.
+  // Throws INVALID_ARGUMENT, what the factory throws, and UNSUPPORTED_MODEL for what the back end's kernels don't take.
   Engine(EngineConfig config, BackendFactory create_backend);
   ~Engine() { release(); }
 

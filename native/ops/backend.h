@@ -12,6 +12,7 @@
 // the number of threads. Each op states its order of accumulation.
 #include <compare>
 #include <functional>
+#include <limits>
 #include <span>
 #include <string>
 #include <utility>
@@ -27,6 +28,12 @@ struct Activations {
   DType input;     // of a matmul: add_norm's y, attention's out, a gated unit's product; of 16 bits in an order of the back end's own
   DType output;    // of a matmul, but for logits, which are float32
   int logit_rows;  // rows of logits at a time: enough that a pass over the output matrix pays
+};
+
+// The most that the back end's kernels take.
+struct Limits {
+  int norm_cols = std::numeric_limits<int>::max();  // of add_norm
+  int head_size = std::numeric_limits<int>::max();  // of attention
 };
 
 // Parts of a step that replay() may record: the forward pass, and from kFirstLogits on pieces of the logits. Those of a draft model are as
@@ -60,6 +67,7 @@ class Backend {
 
   virtual std::string processor() const = 0;  // of the processor or device
   virtual Activations activations(Compute compute) const = 0;
+  virtual Limits limits() const { return {}; }
 
   virtual std::unique_ptr<Buffer> allocate(size_t bytes) = 0;  // throws OUT_OF_MEMORY
   virtual Matrix create_weight(DType type, Compute compute, int rows, int cols) = 0;

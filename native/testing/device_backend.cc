@@ -101,6 +101,8 @@ class DeviceBackend : public Backend {
     return activations;
   }
 
+  Limits limits() const override { return {.norm_cols = 8192, .head_size = 512}; }
+
   std::unique_ptr<Buffer> allocate(size_t bytes) override {
     check_entered();
     return memory_.wrap(bytes, inner_->allocate(bytes));

@@ -1,10 +1,15 @@
+import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Completion } from "../../lib/api/completion.ts";
 import type { EngineOptions } from "../../lib/api/options.ts";
 import type { GenerateParams } from "../../lib/api/params.ts";
 import type { Engine } from "../../lib/engine.ts";
 import type { SpeculationTrial } from "../../lib/run/speculate.ts";
+import type { AttentionSpec } from "../../lib/model/mixers/attention.ts";
+import type { ModelSpec } from "../../lib/model/spec.ts";
+import type { NativeConfig } from "../../lib/native/addon.ts";
 import { runScript } from "../addon/support/run.ts";
+import { tinyConfig } from "../addon/support/tiny.mjs";
 import { deviceAddon, testAddon } from "../support/addon.ts";
 import { Random } from "../support/reference.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
@@ -62,6 +67,19 @@ test("a step's forward pass is recorded once for its tokens, however many output
     await engine.score(prompt(20), {});
     expect(testAddon.recordings() - before).toBe(32 / 8); // the pieces of its logits
   });
+});
+
+test("a model beyond what its kernels take is refused before it is loaded", () => {
+  const path = join(directory, "weights.bin");
+  const { spec, ...config } = tinyConfig(path) as NativeConfig;
+  const { mixer, ...layer } = spec.layers[0]!;
+  const make = (change: Partial<ModelSpec>) => () => new deviceAddon.Engine({ ...config, spec: { ...spec, ...change } });
+  const withMixer = (change: Partial<AttentionSpec>) => make({ layers: spec.layers.with(0, { ...layer, mixer: { ...mixer, ...change } }) });
+  const refusal = (message: string) => expect.objectContaining({ code: "UNSUPPORTED_MODEL", message: expect.stringContaining(message) });
+  expect(make({ hiddenSize: 8193 })).toThrow(refusal("hiddenSize is 8193; expected at most 8192"));
+  expect(withMixer({ headSize: 513 })).toThrow(refusal("layer 0: headSize is 513; expected at most 512"));
+  expect(withMixer({ headSize: 512, queryHeads: 17, qkNorm: "row" })).toThrow(refusal("layer 0: 17 heads of 512"));
+  expect(withMixer({ headSize: 512, queryHeads: 17 })).not.toThrow();
 });
 
 test("close() ends what runs; every request is told", async () => {
