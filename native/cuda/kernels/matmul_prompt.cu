@@ -46,15 +46,15 @@ struct Tiles {
     count = (launch.panels + panels - 1) / panels * of_tokens;
   }
   // Where this block works; tokens after tokens with the same weights.
-  __device__ Work at(int tile) const {
+  [[maybe_unused]] __device__ Work at(int tile) const {
     const int rank = blockIdx.x % kSharing;
     return {tile / of_tokens * kSharing + rank, tile % of_tokens * kWidth, rank, 0, kRanges};
   }
 };
-__device__ inline int first_tile() {
+[[maybe_unused]] __device__ inline int first_tile() {
   return blockIdx.x / kSharing;
 }
-__device__ inline int tiles_apart() {
+[[maybe_unused]] __device__ inline int tiles_apart() {
   return gridDim.x / kSharing;
 }
 
@@ -205,6 +205,8 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_matmul(const __grid_consta
     });
   }
   sync_cluster();  // no block leaves while another copies into it or arrives there
+#else
+  __trap();  // without wgmma nothing is to be launched here
 #endif
 }
 
@@ -212,7 +214,8 @@ template <DType type, bool gated>
 void launch_kernel(const Launch& launch, cudaStream_t stream) {
   constexpr const char* kName = "matmul of a prompt";
   Grid grid{.blocks = {}, .threads = kThreads, .shared = sizeof(Shared<type>), .cluster = kSharing};
-  static const int clusters = resident_clusters(kName, prompt_matmul<type, gated>, grid);
+  static OfDevice resident;
+  const int clusters = resident.get([&] { return resident_clusters(kName, prompt_matmul<type, gated>, grid); });
   grid.blocks = dim3(std::min(clusters, Tiles(launch, gated).count) * kSharing);
   cuda::launch(kName, prompt_matmul<type, gated>, grid, stream, launch);
 }
