@@ -46,15 +46,15 @@ struct Tiles {
     count = (launch.panels + panels - 1) / panels * of_tokens;
   }
   // Where this block works; tokens after tokens with the same weights.
-  [[maybe_unused]] __device__ Work at(int tile) const {
+  __device__ Work at(int tile) const {
     const int rank = blockIdx.x % kSharing;
     return {tile / of_tokens * kSharing + rank, tile % of_tokens * kWidth, rank, 0, kRanges};
   }
 };
-[[maybe_unused]] __device__ inline int first_tile() {
+__device__ inline int first_tile() {
   return blockIdx.x / kSharing;
 }
-[[maybe_unused]] __device__ inline int tiles_apart() {
+__device__ inline int tiles_apart() {
   return gridDim.x / kSharing;
 }
 
