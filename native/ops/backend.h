@@ -62,12 +62,12 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  // Before a thread calls anything below but done(), or destroys a back end or what lives in its memory: a device becomes the thread's own.
-  virtual void enter_thread() noexcept {}
-
   virtual std::string processor() const = 0;  // of the processor or device
   virtual Activations activations(Compute compute) const = 0;
   virtual Limits limits() const { return {}; }
+
+  // A device becomes the thread's own: before a thread calls anything from here on but done(), or destroys the back end or what it made.
+  virtual void enter_thread() noexcept {}
 
   virtual std::unique_ptr<Buffer> allocate(size_t bytes) = 0;  // throws OUT_OF_MEMORY
   virtual Matrix create_weight(DType type, Compute compute, int rows, int cols) = 0;
