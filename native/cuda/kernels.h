@@ -6,6 +6,10 @@
 
 namespace kvasir::cuda {
 
+// The most that kernels take.
+inline constexpr int kMostNormCols = 16384;  // of add_norm: a block holds a row in registers
+inline constexpr int kMostHeadSize = 1024;   // of attention: a warp holds a query's sums in registers
+
 void run(const AddNorm& op, cudaStream_t stream);
 void run(const Attention& op, cudaStream_t stream);
 void run(const Embed& op, cudaStream_t stream);

@@ -63,6 +63,15 @@ void DeviceQueue::drain() {
   reached_.wait(lock, [this] { return work_.empty(); });
 }
 
+void DeviceQueue::abandon() {
+  {
+    std::lock_guard lock(mutex_);
+    work_.push_back([this] { failure_ = nullptr; });
+  }
+  wake_.notify_one();
+  drain();
+}
+
 void DeviceQueue::loop() {
   std::unique_lock lock(mutex_);
   for (;;) {

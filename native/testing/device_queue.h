@@ -22,7 +22,8 @@ class DeviceQueue {
   Event record();
   void wait(Event event);  // throws that exception, once
   bool done(Event event) const;
-  void drain();  // blocks until nothing that was pushed is left to run; failures stay with their events
+  void drain();    // blocks until nothing that was pushed is left to run; failures stay with their events
+  void abandon();  // drains, and forgets what failed since the last event
 
  private:
   void loop();

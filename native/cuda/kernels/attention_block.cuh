@@ -55,6 +55,17 @@ __device__ inline void for_each_share(const Attention& op, const StepView& step,
   }
 }
 
+// Tokens of a block whose tiles have so many heads.
+__host__ __device__ constexpr int tokens_of_block(int heads_of_tile) {
+  return kBlockWarps * (kQueries / heads_of_tile);
+}
+
+// A split that others of the block see: a stage is not filled again before its copies have come.
+__device__ inline void wait_for_split(Arrival& arrival, int parity) {
+  wait(&arrival.k, parity);
+  wait(&arrival.v, parity);
+}
+
 // Splits that all warps have run through so far: which stage is whose turn, over all shares of a block.
 template <int stages>
 struct Turn {

@@ -133,6 +133,8 @@ __global__ void __launch_bounds__(kWarps* kWarp)
     merge_round<Element, D>(op, tile, shared, round % 2, min(stride, last - start + 1), rank, ranks, round == 0, start + stride > last);
   }
   sync_cluster();  // no block leaves while another reads its states
+#else
+  __trap();  // before Hopper nothing is to be launched here
 #endif
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 // Launches that may begin while the kernel before them ends (programmatic dependent launch): every kernel calls wait_for_kernel_before().
 #include <algorithm>
+#include <array>
+#include <atomic>
 
 #include "cuda/runtime.h"
 
@@ -13,23 +15,38 @@ struct Grid {
   int cluster = 1;    // blocks, along x
 };
 
+// A number of each device, found when it is first asked for.
+class OfDevice {
+ public:
+  template <class Find>
+  int get(const Find& find) {
+    int device = 0;
+    check(cudaGetDevice(&device), "the device");
+    std::atomic<int>& known = known_.at(device);
+    int number = known.load(std::memory_order_relaxed);
+    if (number == 0) known.store(number = find(), std::memory_order_relaxed);
+    return number;
+  }
+
+ private:
+  std::array<std::atomic<int>, 256> known_ = {};  // 0: not yet
+};
+
 // The first number of the current device's compute capability.
 inline int device_generation() {
-  static const int generation = [] {
-    int device = 0, major = 0;
-    check(cudaGetDevice(&device), "the device");
-    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "the device's compute capability");
-    return major;
-  }();
-  return generation;
+  int device = 0, major = 0;
+  check(cudaGetDevice(&device), "the device");
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "the device's compute capability");
+  return major;
 }
 
-// Whether the current device has compute capability 9 or more.
-inline bool is_hopper() {
+// Whether the current device has what Hopper brought and later ones have, too: clusters, bulk copies that arrive at barriers, launches that
+// overlap.
+inline bool is_hopper_or_later() {
   return device_generation() >= 9;
 }
 
-// Whether it has wgmma, too, which later ones lack.
+// Whether it has wgmma, which Hopper alone has.
 inline bool has_wgmma() {
   return device_generation() == 9;
 }
@@ -69,7 +86,7 @@ struct Launching {
     config.dynamicSmemBytes = grid.shared;
     config.stream = stream;
     config.attrs = attributes;
-    config.numAttrs = !is_hopper() ? 0 : grid.cluster > 1 ? 2 : 1;
+    config.numAttrs = !is_hopper_or_later() ? 0 : grid.cluster > 1 ? 2 : 1;
   }
   Launching(const Launching&) = delete;
 };

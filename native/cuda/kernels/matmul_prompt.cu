@@ -205,6 +205,8 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_matmul(const __grid_consta
     });
   }
   sync_cluster();  // no block leaves while another copies into it or arrives there
+#else
+  __trap();  // without wgmma nothing is to be launched here
 #endif
 }
 
@@ -212,7 +214,8 @@ template <DType type, bool gated>
 void launch_kernel(const Launch& launch, cudaStream_t stream) {
   constexpr const char* kName = "matmul of a prompt";
   Grid grid{.blocks = {}, .threads = kThreads, .shared = sizeof(Shared<type>), .cluster = kSharing};
-  static const int clusters = resident_clusters(kName, prompt_matmul<type, gated>, grid);
+  static OfDevice resident;
+  const int clusters = resident.get([&] { return resident_clusters(kName, prompt_matmul<type, gated>, grid); });
   grid.blocks = dim3(std::min(clusters, Tiles(launch, gated).count) * kSharing);
   cuda::launch(kName, prompt_matmul<type, gated>, grid, stream, launch);
 }

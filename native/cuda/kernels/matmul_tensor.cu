@@ -12,7 +12,7 @@ namespace {
 constexpr int kNarrowRows = 16;  // up to so many tokens
 
 void multiply(const Matmul& op, DType type, Launch& launch, cudaStream_t stream) {
-  const bool wide = is_hopper() && op.rows > kNarrowRows && launch.cols % kTileCols == 0;
+  const bool wide = has_wgmma() && op.rows > kNarrowRows && launch.cols % kTileCols == 0;
   (wide ? multiply_wide : multiply_narrow)(type, op.epilogue == Epilogue::Gate, launch, stream);
 }
 

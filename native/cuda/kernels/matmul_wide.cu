@@ -162,6 +162,8 @@ __global__ void __launch_bounds__(kThreads, kBlocks<width, ranks>) wide_matmul(c
       write_whole<width>(launch, work, warp, sums[0]);
     }
   }
+#else
+  __trap();  // without wgmma nothing is to be launched here
 #endif
 }
 

@@ -325,6 +325,11 @@ describe("refusals", () => {
     await expectError(openConfig({ layer_types: ["full_attention", "sliding_attention"] }, qwen3), "FILE_INVALID", "layer_types");
     await expectError(openConfig({ layer_types: ["full_attention", "conv"] }, qwen3), "UNSUPPORTED_MODEL", "layer_types");
     await expectError(openConfig({ rope_parameters: { partial_rotary_factor: 0.5 } }, qwen3), "UNSUPPORTED_MODEL", "partial_rotary_factor");
+    const gemma3 = { ...TINY, architecture: "gemma3" } as const;
+    for (const kind of ["full_attention", "sliding_attention"]) {
+      const ropes = { full_attention: {}, sliding_attention: {}, [kind]: { partial_rotary_factor: 0.5 } };
+      await expectError(openConfig({ rope_parameters: ropes }, gemma3), "UNSUPPORTED_MODEL", "partial_rotary_factor");
+    }
     const settings = {
       expert_count: 4,
       "attention.scale": 0.5,
