@@ -161,6 +161,12 @@ void launch_kernel(const Attention& op, cudaStream_t stream) {
 
 }  // namespace
 
+size_t shared_of_few(const Attention& op) {
+  size_t bytes = 0;
+  with_tensor_shape(op, [&](auto element, auto size) { bytes = sizeof(Shared<decltype(element), size>); });
+  return bytes;
+}
+
 void attend_few(const Attention& op, cudaStream_t stream) {
   with_tensor_shape(op, [&](auto element, auto size) { launch_kernel<decltype(element), size>(op, stream); });
 }

@@ -59,6 +59,14 @@ inline int processors() {
   return count;
 }
 
+// Shared memory that a block of the current device may have.
+inline size_t most_shared() {
+  int device = 0, bytes = 0;
+  check(cudaGetDevice(&device), "the device");
+  check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "the device's shared memory");
+  return bytes;
+}
+
 // Blocks that all multiprocessors can hold at once.
 template <class Kernel>
 int resident_blocks(Kernel* kernel, int threads, size_t shared) {

@@ -77,9 +77,6 @@ void run_plain(const Matmul& op, cudaStream_t stream) {
       launch("matmul", kernel, grid, stream, weight, op.x, out.bias, out.y, op.rows);
     });
   }
-  if (op.epilogue != Epilogue::Gate) return;
-  launch("matmul's gate", multiply_gate, grid_of_elements(op), stream, op.activation, op.outputs[0].y, op.outputs[1].y,
-         op.outputs[0].weight->rows);
 }
 
 }  // namespace
@@ -91,8 +88,13 @@ void run(const Matmul& op, cudaStream_t stream, const AddNorm* add) {
   } else {
     run_plain(op, stream);
   }
-  if (op.epilogue != Epilogue::Activate) return;
-  launch("matmul's activation", apply_activation, grid_of_elements(op), stream, op.activation, op.outputs[0].y, op.outputs[0].weight->rows);
+  const Projection& first = op.outputs[0];
+  const int cols = first.weight->rows;
+  if (op.epilogue == Epilogue::Gate && !fuses_gate(op)) {
+    launch("matmul's gate", multiply_gate, grid_of_elements(op), stream, op.activation, first.y, op.outputs[1].y, cols);
+  } else if (op.epilogue == Epilogue::Activate) {
+    launch("matmul's activation", apply_activation, grid_of_elements(op), stream, op.activation, first.y, cols);
+  }
 }
 
 }  // namespace kvasir::cuda

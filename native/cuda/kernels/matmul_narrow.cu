@@ -141,6 +141,15 @@ void with_tiles(int rows, const Kernel& kernel) {
 
 }  // namespace
 
+// Of as many tokens as a step may have: what a row goes through must not depend on the others.
+bool narrow_fits(DType type, bool gated) {
+  size_t bytes = 0;
+  with_packed_type(type, [&](auto constant) {
+    bytes = (gated ? 2 : 1) * (kRanges * kRingBytes<constant> + 2 * sizeof(Sums<2>)) + sizeof(uint64_t) * 256;
+  });
+  return bytes <= most_shared();
+}
+
 void multiply_narrow(DType type, bool gated, const Launch& launch, cudaStream_t stream) {
   with_packed_type(type, [&](auto constant) {
     with_tiles(launch.rows, [&](auto tiles) {

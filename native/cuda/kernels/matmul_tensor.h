@@ -11,7 +11,11 @@ bool can_run_tensor(const Matmul& op);
 // With `add` (can_add(op, *add)): its sum instead of y.
 void run_tensor(const Matmul& op, const AddNorm* add, cudaStream_t stream);
 
+// Whether gate and up are multiplied together: not where a block's shared memory doesn't hold the rings of both.
+bool fuses_gate(const Matmul& op);
+
 // mma.sync, every architecture.
+bool narrow_fits(DType type, bool gated);
 void multiply_narrow(DType type, bool gated, const Launch& launch, cudaStream_t stream);
 // wgmma: Hopper, K in whole chunks.
 void multiply_wide(DType type, bool gated, const Launch& launch, cudaStream_t stream);
