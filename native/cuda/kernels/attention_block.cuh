@@ -14,7 +14,7 @@ inline constexpr int kBlockWarps = 8;
 struct Share {
   Tile whole;  // as if one tile could have them all
   int tokens;
-  Range range;
+  KeyRange range;
 };
 
 // The share's splits.

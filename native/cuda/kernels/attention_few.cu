@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(kWarps* kWarp)
       tile_of(step, index / tiles_of_row, index % tiles_of_row, blockIdx.y, first_head, min(heads_of_tile, group - first_head));
   let_next_kernel_start();
   if (tile.queries == 0) return wait_for_kernel_before();
-  const Range range = range_of(op, tile);
+  const KeyRange range = range_of(op, tile);
   const int first = range.first / kSplitKeys, last = range.last / kSplitKeys, stride = ranks * kWarps;
   Arrival& arrival = shared.arrivals[warp];
   if (lane == 0) {

@@ -25,7 +25,7 @@ __device__ inline void attend_share(const Attention& op, const PageTables& table
                                     Place& turn) {
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, tokens = kQueries / share.whole.heads;
   const Tile tile = part_of(share, warp * tokens, tokens);
-  const Range range = range_of(op, tile);
+  const KeyRange range = range_of(op, tile);
   const int first = first_split(share), last = last_split(share);
   // The warps take turns in fetching. A stage is free when all have run through the split before in it.
   const auto fetch = [&](int split, Place at) {

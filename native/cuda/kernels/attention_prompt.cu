@@ -101,7 +101,7 @@ __device__ inline void attend_share(const Attention& op, const Share& share, Pro
   int split = first_split(share);
   const int end = last_split(share) + 1;
   if (together.queries > 0) {
-    const Range range = range_of(op, together);
+    const KeyRange range = range_of(op, together);
     const int last = range.last / kSplitKeys;
     if (lane == 0) shared.parts[warp] = part_of(op, share, tile);
     keep_queries<Element, D>(op, tile, lane, shared.queries[warp]);

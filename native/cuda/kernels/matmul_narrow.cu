@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(kThreads*(gated ? 2 : 1)) narrow_matmul(const 
   const uint32_t* rows[tiles];
   find_rows<tiles>(launch, first_token, lane, rows);
   wait_in_turn();
-  Range<type, tiles, fetch> of_x(launch, rows, begin, end);
+  RangeOfK<type, tiles, fetch> of_x(launch, rows, begin, end);
   int turn = 0;
   for (int panel = blockIdx.x; panel < launch.panels; panel += gridDim.x, turn ^= 1) {
     const Part& part = gated ? launch.parts[0] : part_of(launch, panel);
