@@ -1,9 +1,9 @@
 import { KvasirError } from "../errors.ts";
 import type { RepositoryCache } from "./cache.ts";
-import type { Answer, HubClient } from "./client.ts";
+import type { HubAnswer, HubClient } from "./client.ts";
 import type { HubFile } from "./listing.ts";
 import { type Lock, withLock } from "./lock.ts";
-import { PartialFile, type Range } from "./partial.ts";
+import { type ByteRange, PartialFile } from "./partial.ts";
 import { atOnce, retrying, Transient } from "./retry.ts";
 import type { Pace } from "./settings.ts";
 
@@ -91,7 +91,7 @@ class BlobDownload {
   }
 
   /** Gets a range, from where it is not there yet; `opened` is the answer to read first. */
-  async #part(part: Range, signal: AbortSignal | undefined, opened?: Answer): Promise<void> {
+  async #part(part: ByteRange, signal: AbortSignal | undefined, opened?: HubAnswer): Promise<void> {
     let ready = opened;
     await retrying(this.#download.pace, signal, async (progressed) => {
       if (this.#partial.frontier(part) === part.end) return;
@@ -103,7 +103,7 @@ class BlobDownload {
     });
   }
 
-  async #ask(part: Range, signal: AbortSignal | undefined): Promise<Answer> {
+  async #ask(part: ByteRange, signal: AbortSignal | undefined): Promise<HubAnswer> {
     const start = this.#partial.frontier(part);
     const isWhole = start === 0 && part.end === this.#file.size;
     const answer = await this.#download.client.get(this.#path, isWhole ? undefined : `bytes=${start}-${part.end - 1}`, signal);
@@ -114,7 +114,7 @@ class BlobDownload {
   }
 
   /** What an answer says that isn't what the listing says, or what was asked. */
-  #wrongIn({ status, headers, etag, place }: Answer, start: number): Error | undefined {
+  #wrongIn({ status, headers, etag, place }: HubAnswer, start: number): Error | undefined {
     const { path, hash, size } = this.#file;
     if (etag !== undefined && etag.length === hash.length && etag !== hash)
       return new Transient(`${place} has ${path} with the ETag ${etag}; expected ${hash}, as listed`);
@@ -129,7 +129,7 @@ class BlobDownload {
   }
 
   /** Writes what a body has of a range to its place; a whole file's begins before it. */
-  async #copy(answer: Answer, part: Range, progressed: () => void): Promise<void> {
+  async #copy(answer: HubAnswer, part: ByteRange, progressed: () => void): Promise<void> {
     let position = answer.status === 200 ? 0 : this.#partial.frontier(part);
     let waiting: Uint8Array[] = [];
     let bytes = 0;

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, statfs, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { KvasirError } from "../errors.ts";
-import type { Candidate } from "./choose.ts";
+import type { SizedFile } from "./choose.ts";
 import type { HubFile } from "./listing.ts";
 import { isCommit, isInside } from "./names.ts";
 
@@ -54,11 +54,11 @@ export class RepositoryCache {
   }
 
   /** Files of a snapshot that are there. */
-  async files(commit: string): Promise<Candidate[]> {
+  async files(commit: string): Promise<SizedFile[]> {
     const folder = this.snapshot(commit);
     const names = await readdir(folder, { recursive: true }).catch(() => []);
     const files = await Promise.all(names.map(async (path) => ({ path, size: await sizeOf(join(folder, path)) })));
-    return files.filter((file): file is Candidate => file.size !== undefined && isInside(file.path));
+    return files.filter((file): file is SizedFile => file.size !== undefined && isInside(file.path));
   }
 
   /** Whether a snapshot has a file, linked or, where links can't be made, itself. */

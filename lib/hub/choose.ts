@@ -3,7 +3,7 @@ import { ggufModels, partCount } from "../files/gguf-parts.ts";
 import { type HubName, showName } from "./names.ts";
 
 /** A file to choose from: one of the hub's, or one in the cache. */
-export interface Candidate {
+export interface SizedFile {
   path: string;
   size: number;
 }
@@ -34,7 +34,7 @@ const QUANTIZATION = /(?:^|[-._/])((?:UD-)?(?:I?Q|TQ)\d\w*|MXFP4\w*|BF16|FP?16|F
  * The .gguf that a name asks for, all parts of it; `undefined` if the model is to be read from .safetensors, which a name without a choice
  * gets where there are any. `memory` is what weights may take, in bytes.
  */
-export function chooseGguf<File extends Candidate>(files: readonly File[], name: HubName, memory: number): File[] | undefined {
+export function chooseGguf<File extends SizedFile>(files: readonly File[], name: HubName, memory: number): File[] | undefined {
   const { choice } = name;
   if (choice === undefined && files.some(({ path }) => isWeights(path))) return undefined;
   const ggufs = ggufsOf(files);
@@ -60,7 +60,7 @@ export function isText(path: string): boolean {
   return names.includes(path) || /^additional_chat_templates\/[^/]+\.jinja$/.test(path);
 }
 
-function ggufsOf<File extends Candidate>(files: readonly File[]): Gguf<File>[] {
+function ggufsOf<File extends SizedFile>(files: readonly File[]): Gguf<File>[] {
   const byPath = new Map(files.map((file) => [file.path, file]));
   return ggufModels([...byPath.keys()]).map(({ name, parts }) => {
     const found = parts.map((path) => byPath.get(path)!);
@@ -74,7 +74,7 @@ function quantizationOf(path: string): string | undefined {
 }
 
 /** By quantization, in letters of either case, or by the path of one of its files. */
-function namedOf<File extends Candidate>(ggufs: readonly Gguf<File>[], name: HubName, choice: string): Gguf<File> {
+function namedOf<File extends SizedFile>(ggufs: readonly Gguf<File>[], name: HubName, choice: string): Gguf<File> {
   const byPath = ggufs.find(({ parts }) => parts.some(({ path }) => path === choice));
   const alike = ggufs.filter(({ quantization }) => quantization === choice.toUpperCase());
   const found = byPath ?? alike[0];
@@ -83,7 +83,7 @@ function namedOf<File extends Candidate>(ggufs: readonly Gguf<File>[], name: Hub
   return found;
 }
 
-function bestOf<File extends Candidate>(ggufs: readonly Gguf<File>[], name: HubName, memory: number): Gguf<File> {
+function bestOf<File extends SizedFile>(ggufs: readonly Gguf<File>[], name: HubName, memory: number): Gguf<File> {
   if (ggufs.length === 1) return ggufs[0]!;
   const known = ORDER.flatMap((wanted) => {
     const alike = ggufs.filter(({ quantization }) => quantization === wanted);
@@ -95,13 +95,13 @@ function bestOf<File extends Candidate>(ggufs: readonly Gguf<File>[], name: HubN
   return best;
 }
 
-function partsOf<File extends Candidate>({ path, parts }: Gguf<File>, name: HubName): File[] {
+function partsOf<File extends SizedFile>({ path, parts }: Gguf<File>, name: HubName): File[] {
   const count = partCount(parts[0]!.path);
   if (parts.length === count) return parts;
   throw new KvasirError("MODEL_NOT_FOUND", `${showName(name)} has ${parts.length} of the ${count} parts of ${path}`);
 }
 
-function mistaken(code: ErrorCode, ggufs: readonly Gguf<Candidate>[], name: HubName, what: string): KvasirError {
+function mistaken(code: ErrorCode, ggufs: readonly Gguf<SizedFile>[], name: HubName, what: string): KvasirError {
   const quantizations = new Set(ggufs.map(({ quantization }) => quantization));
   const isClear = quantizations.size === ggufs.length && !quantizations.has(undefined);
   const list = ggufs.map(({ quantization, parts, size }) => `${isClear ? quantization : parts[0]!.path} (${gigabytes(size)})`);
@@ -109,7 +109,7 @@ function mistaken(code: ErrorCode, ggufs: readonly Gguf<Candidate>[], name: HubN
   return new KvasirError(code, `${showName(name)} ${what}; expected ${choices}`);
 }
 
-function unsupported(files: readonly Candidate[], name: HubName): KvasirError {
+function unsupported(files: readonly SizedFile[], name: HubName): KvasirError {
   const found = files.map(({ path }) => path).filter((path) => /\.(?:bin|pth|pt|onnx|safetensors|npz|msgpack|h5)$/.test(path));
   const beside = found.length === 0 ? "" : `; it has ${found.slice(0, 5).join(", ")}`;
   return new KvasirError("UNSUPPORTED_FORMAT", `${showName(name)} has neither model.safetensors, nor its index, nor a .gguf${beside}`);

@@ -4,7 +4,7 @@ import { Transient } from "./retry.ts";
 import type { HubSettings } from "./settings.ts";
 
 /** What a server sent: its head, and the body to be read once. */
-export interface Answer {
+export interface HubAnswer {
   status: number;
   headers: Headers;
   /** The model and who answered, for messages: addresses of storage carry signatures, their host doesn't. */
@@ -30,7 +30,7 @@ export class HubClient {
   }
 
   /** GET of a path of the hub, redirects followed; status 200 or 206. */
-  async get(path: string, range: string | undefined, signal: AbortSignal | undefined): Promise<Answer> {
+  async get(path: string, range: string | undefined, signal: AbortSignal | undefined): Promise<HubAnswer> {
     const silence = new Silence(this.#settings.pace.silenceMs, signal);
     try {
       return await this.#follow(new URL(this.#settings.endpoint + path), range, silence);
@@ -41,7 +41,7 @@ export class HubClient {
   }
 
   /** By hand, since what may be sent depends on where it goes. */
-  async #follow(start: URL, range: string | undefined, silence: Silence): Promise<Answer> {
+  async #follow(start: URL, range: string | undefined, silence: Silence): Promise<HubAnswer> {
     let url = start;
     let etag: string | undefined;
     for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
@@ -87,7 +87,7 @@ export class HubClient {
     return url;
   }
 
-  #answer(response: Response, url: URL, etag: string | undefined, silence: Silence): Answer {
+  #answer(response: Response, url: URL, etag: string | undefined, silence: Silence): HubAnswer {
     const { status, headers, body } = response;
     const place = this.#place(url);
     const cancel = (): void => {

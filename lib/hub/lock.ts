@@ -72,8 +72,9 @@ async function create(path: string, mine: string): Promise<boolean> {
   });
 }
 
-/** Removes a stale lock. Another may have done so already and made its own, which is then given back. */
+/** Removes a stale lock. Another may do so at the same moment and make its own, which is then given back. */
 async function remove(path: string, stale: string): Promise<void> {
+  if ((await textOf(path)) !== stale) return;
   const aside = `${path}.${randomUUID()}`;
   try {
     await rename(path, aside);

@@ -5,7 +5,7 @@ import { safetensorsShards } from "../files/safetensors.ts";
 import { checkRuns } from "../model/huggingface.ts";
 import { type Download, downloadBlob } from "./blob.ts";
 import { RepositoryCache } from "./cache.ts";
-import { type Candidate, chooseGguf, isText, isWeights } from "./choose.ts";
+import { chooseGguf, isText, isWeights, type SizedFile } from "./choose.ts";
 import { HubClient } from "./client.ts";
 import { type HubFile, type Listing, listFiles } from "./listing.ts";
 import { type HubName, isCommit, showName } from "./names.ts";
@@ -13,7 +13,7 @@ import { atOnce } from "./retry.ts";
 import type { HubSettings } from "./settings.ts";
 
 /** How far a model's download or loading is. */
-export interface Progress {
+export interface OpenProgress {
   phase: "download" | "load";
   loadedBytes: number;
   totalBytes: number;
@@ -26,7 +26,7 @@ export interface HubRequest {
   /** A hub that can't be reached is a warning where the cache has the model. */
   warn: Warn;
   signal?: AbortSignal | undefined;
-  onProgress?: ((progress: Progress) => void) | undefined;
+  onProgress?: ((progress: OpenProgress) => void) | undefined;
 }
 
 /** Small files at once. Chosen: all that most models have. */
@@ -67,7 +67,7 @@ interface Plan {
 
 async function fetchModel(download: Download, listing: Listing, name: HubName, request: HubRequest): Promise<string> {
   const { cache, commit } = download;
-  const gguf = chooseGguf(listing.files, name, memoryForWeights());
+  const gguf = choose(listing.files, name, request);
   const { files, entry } =
     gguf === undefined ? await planDirectory(download, listing, name, request) : { files: gguf, entry: gguf[0]!.path };
   const fetched = await fetchFiles(download, files, request.onProgress);
@@ -75,6 +75,12 @@ async function fetchModel(download: Download, listing: Listing, name: HubName, r
   // A cache that can only be read may be older than what it has.
   await (fetched ? remembered : remembered.catch(() => {}));
   return join(cache.snapshot(commit), entry);
+}
+
+/** The .gguf to open; `undefined` for a directory, which has text alone where weights would go unread. */
+function choose<File extends SizedFile>(files: readonly File[], name: HubName, { textOnly }: HubRequest): File[] | undefined {
+  const hasTextAlone = files.some(({ path }) => path === "tokenizer.json") && !files.some(({ path }) => path.endsWith(".gguf"));
+  return textOnly && hasTextAlone ? undefined : chooseGguf(files, name, memoryForWeights());
 }
 
 /** Settings come first: whether the model runs, and which files have the weights, is known before gigabytes are fetched. */
@@ -128,7 +134,7 @@ async function fetchFiles(download: Download, files: readonly HubFile[], onProgr
   return true;
 }
 
-function bytesOf(files: readonly Candidate[]): number {
+function bytesOf(files: readonly SizedFile[]): number {
   return files.reduce((sum, { size }) => sum + size, 0);
 }
 
@@ -138,17 +144,17 @@ function memoryForWeights(): number {
 }
 
 /** The path of a model that the cache has whole; an error that says what it lacks, otherwise. */
-async function cached(cache: RepositoryCache, name: HubName, { textOnly }: HubRequest): Promise<string | KvasirError> {
+async function cached(cache: RepositoryCache, name: HubName, request: HubRequest): Promise<string | KvasirError> {
   const commit = await cache.commitOf(name.revision);
   const snapshot = commit === undefined ? undefined : cache.snapshot(commit);
   const files = commit === undefined ? [] : await cache.files(commit);
   try {
     if (snapshot === undefined || files.length === 0) throw new KvasirError("OFFLINE", `${cache.folder} has no revision ${name.revision}`);
-    const gguf = chooseGguf(files, name, memoryForWeights());
+    const gguf = choose(files, name, request);
     if (gguf !== undefined) return join(snapshot, gguf[0]!.path);
     const has = (path: string): boolean => files.some((file) => file.path === path);
-    const shards = has("model.safetensors") || textOnly ? [] : await safetensorsShards(snapshot);
-    const lacking = ["config.json", ...shards].find((path) => !has(path));
+    const shards = has("model.safetensors") || request.textOnly ? [] : await safetensorsShards(snapshot);
+    const lacking = [request.textOnly ? "tokenizer.json" : "config.json", ...shards].find((path) => !has(path));
     if (lacking === undefined) return snapshot;
     throw new KvasirError("OFFLINE", `${snapshot} lacks ${lacking}`);
   } catch (error) {

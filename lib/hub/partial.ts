@@ -4,7 +4,7 @@ import { inCache } from "./cache.ts";
 import type { HubFile } from "./listing.ts";
 
 /** A range of a file, [start, end). */
-export interface Range {
+export interface ByteRange {
   start: number;
   end: number;
 }
@@ -77,12 +77,12 @@ export class PartialFile {
   }
 
   /** Parts that are not there whole. */
-  missing(): Range[] {
+  missing(): ByteRange[] {
     return this.#done.map((_, part) => this.#range(part)).filter((range, part) => this.#done[part]! < range.end - range.start);
   }
 
   /** The first byte of a range that is not there; its end if all are. */
-  frontier({ start, end }: Range): number {
+  frontier({ start, end }: ByteRange): number {
     for (let position = start; position < end; ) {
       const part = Math.floor(position / this.#partBytes);
       const range = this.#range(part);
@@ -94,7 +94,7 @@ export class PartialFile {
   }
 
   /** Takes bytes that begin at a position, those inside whole parts that are not there yet. Returns how many they were. */
-  async take(position: number, bytes: Uint8Array, within: Range): Promise<number> {
+  async take(position: number, bytes: Uint8Array, within: ByteRange): Promise<number> {
     let taken = 0;
     for (let at = Math.max(position, within.start); at < position + bytes.length; ) {
       const part = Math.floor(at / this.#partBytes);
@@ -146,7 +146,7 @@ export class PartialFile {
     return bytes.length;
   }
 
-  #range(part: number): Range {
+  #range(part: number): ByteRange {
     return { start: part * this.#partBytes, end: Math.min((part + 1) * this.#partBytes, this.#file.size) };
   }
 }

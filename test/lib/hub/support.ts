@@ -3,7 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { KvasirWarning } from "../../../lib/errors.ts";
 import { hubNameOf } from "../../../lib/hub/names.ts";
-import { type HubRequest, openFromHub, type Progress } from "../../../lib/hub/open.ts";
+import { type HubRequest, type OpenProgress, openFromHub } from "../../../lib/hub/open.ts";
 import { hubSettings, type Pace } from "../../../lib/hub/settings.ts";
 import { FakeHub, noise } from "../../support/fake-hub.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
@@ -56,8 +56,8 @@ export async function filesIn(home: string): Promise<string[]> {
 }
 
 /** Steps and warnings of a download, for its request. */
-export function listeners(): { steps: Progress[]; warnings: KvasirWarning[]; request: Pick<HubRequest, "onProgress" | "warn"> } {
-  const steps: Progress[] = [];
+export function listeners(): { steps: OpenProgress[]; warnings: KvasirWarning[]; request: Pick<HubRequest, "onProgress" | "warn"> } {
+  const steps: OpenProgress[] = [];
   const warnings: KvasirWarning[] = [];
   return { steps, warnings, request: { onProgress: (step) => steps.push(step), warn: (warning) => warnings.push(warning) } };
 }
