@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, stat, statfs, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, statfs, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { KvasirError } from "../errors.ts";
 import type { SizedFile } from "./choose.ts";
+import { allocatedIn, inCache, incompletePath, sizeOf } from "./disk.ts";
 import type { HubFile } from "./listing.ts";
 import { isCommit, isInside } from "./names.ts";
 
@@ -80,26 +81,22 @@ export class RepositoryCache {
     });
   }
 
-  /** Makes the folders of blobs and locks; refuses where the disk has less room than `bytes`. */
-  async prepare(bytes: number): Promise<void> {
+  /** Makes the folders of blobs and locks; refuses to begin where the disk has no room for the blobs, less what is there of them. */
+  async prepare(files: readonly HubFile[]): Promise<void> {
     const blobs = join(this.folder, "blobs");
     const { bavail, bsize } = await inCache(blobs, async () => {
       await mkdir(blobs, { recursive: true });
       await mkdir(this.#locks, { recursive: true });
       return statfs(blobs);
     });
+    let bytes = 0;
+    for (const { hash, size } of files) bytes += Math.max(0, size - (await allocatedIn(incompletePath(this.blob(hash)))));
     if (bavail * bsize >= bytes) return;
     throw new KvasirError(
       "DISK_FULL",
       `${this.folder} needs ${bytes} bytes more, its disk has ${bavail * bsize}; free some, or set HF_HOME`,
     );
   }
-}
-
-/** Bytes of a regular file, links followed; `undefined` where there is none. */
-export async function sizeOf(path: string): Promise<number | undefined> {
-  const found = await stat(path).catch(() => undefined);
-  return found?.isFile() ? found.size : undefined;
 }
 
 /** Makes a file under a name of its own and gives it its place: whoever looks sees all of it or none. */
@@ -111,20 +108,5 @@ async function replace(path: string, make: (temporary: string) => Promise<void>)
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
-  }
-}
-
-/** Runs what writes below the cache; failures become DISK_FULL or CACHE_FAILED. */
-export async function inCache<T>(path: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (cause) {
-    const { code, message, syscall } = cause as NodeJS.ErrnoException;
-    if (syscall === undefined) throw cause;
-    if (code === "ENOSPC" || code === "EDQUOT")
-      throw new KvasirError("DISK_FULL", `${path} can't be written: the disk is full; free some room, or set HF_HOME to a larger disk`, {
-        cause,
-      });
-    throw new KvasirError("CACHE_FAILED", `${path} can't be written: ${message}; check HF_HOME`, { cause });
   }
 }

@@ -176,6 +176,8 @@ class Silence {
     this.#callers = signal;
     this.signal = signal === undefined ? this.#controller.signal : AbortSignal.any([signal, this.#controller.signal]);
     this.#timer = setTimeout(() => this.#controller.abort(), ms);
+    // It ends connections, which keep the process alive themselves.
+    this.#timer.unref();
   }
 
   heard(): void {

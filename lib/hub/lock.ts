@@ -4,7 +4,7 @@ import { link, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/pro
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isObject } from "../check.ts";
-import { inCache } from "./cache.ts";
+import { inCache } from "./disk.ts";
 import { Transient } from "./retry.ts";
 
 /**

@@ -40,16 +40,15 @@ export async function openFromHub(name: HubName, settings: HubSettings, request:
   const { pace } = settings;
   const cache = new RepositoryCache(settings.cache, name.id);
   const client = new HubClient(settings, name);
-  if (settings.offline) return orOffline(await cached(cache, name, request), name, settings);
-  if (isCommit(name.revision)) {
-    const path = await cached(cache, name, request);
-    if (typeof path === "string") return path;
-  }
+  const found = await cached(cache, name, request);
+  if (settings.offline) return orOffline(found, name, settings);
+  const isThere = typeof found === "string";
+  if (isThere && isCommit(name.revision)) return found;
   let listing: Listing;
   try {
-    listing = await listFiles(client, name, pace, request.signal);
+    listing = await listFiles(client, name, { ...pace, attempts: isThere ? 1 : pace.attempts }, request.signal);
   } catch (error) {
-    return orCached(error, await cached(cache, name, request), name, request.warn);
+    return orCached(error, found, name, request.warn);
   }
   return fetchModel(
     { client, cache, id: name.id, commit: listing.commit, pace, signal: request.signal, report: () => {} },
@@ -116,8 +115,8 @@ async function fetchFiles(download: Download, files: readonly HubFile[], onProgr
     loadedBytes += bytes;
     onProgress?.({ phase: "download", loadedBytes, totalBytes });
   };
-  const absent = await Promise.all(missing.map((file) => cache.hasBlob(file)));
-  await cache.prepare(bytesOf(missing.filter((_, index) => !absent[index])));
+  const present = await Promise.all(missing.map((file) => cache.hasBlob(file)));
+  await cache.prepare(missing.filter((_, index) => !present[index]));
   const fetchFile = async (file: HubFile, signal: AbortSignal | undefined): Promise<void> => {
     if (await cache.hasBlob(file)) report(file.size);
     else await downloadBlob({ ...download, signal, report }, file);

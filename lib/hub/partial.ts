@@ -1,6 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
-import { inCache } from "./cache.ts";
+import { inCache, incompletePath } from "./disk.ts";
 import type { HubFile } from "./listing.ts";
 
 /** A range of a file, [start, end). */
@@ -39,7 +39,7 @@ export class PartialFile {
 
   /** Opens what an earlier attempt left, or begins. `blob` is the path that the whole file will have. */
   static async open(file: HubFile, blob: string, partBytes: number): Promise<PartialFile> {
-    const dataPath = incomplete(blob);
+    const dataPath = incompletePath(blob);
     return inCache(dataPath, async () => {
       const data = await openOrCreate(dataPath);
       try {
@@ -68,7 +68,7 @@ export class PartialFile {
   /** Removes what there is of a blob. */
   static async discard(blob: string): Promise<void> {
     await rm(countsPath(blob), { force: true });
-    await rm(incomplete(blob), { force: true });
+    await rm(incompletePath(blob), { force: true });
   }
 
   /** Bytes that are there. */
@@ -128,7 +128,7 @@ export class PartialFile {
       await this.#data.truncate(this.#file.size);
       await this.#data.sync();
       await rm(countsPath(this.#blob), { force: true });
-      await rename(incomplete(this.#blob), this.#blob);
+      await rename(incompletePath(this.#blob), this.#blob);
     });
   }
 
@@ -149,10 +149,6 @@ export class PartialFile {
   #range(part: number): ByteRange {
     return { start: part * this.#partBytes, end: Math.min((part + 1) * this.#partBytes, this.#file.size) };
   }
-}
-
-function incomplete(blob: string): string {
-  return `${blob}.kvasir.incomplete`;
 }
 
 function countsPath(blob: string): string {

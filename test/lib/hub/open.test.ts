@@ -1,6 +1,7 @@
 import { chmod, mkdir, readFile, readlink, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
+import { inCache } from "../../../lib/hub/disk.ts";
 import { expectError } from "../../support/expect.ts";
 import { FakeHub, gitSha1, sha256, sibling } from "../../support/fake-hub.ts";
 import { filesIn, hubWithGguf, listeners } from "./support.ts";
@@ -158,6 +159,13 @@ describe("the cache", () => {
     await expectError(open("org/model"), "DISK_FULL", String(2 ** 52), "models--org--model", "HF_HOME");
     expect(hub.fileRequests()).toEqual([]);
   });
+});
+
+test("a disk that fills up while it is written is said to be full", async () => {
+  const fail = (code: string) => inCache("/cache/x", () => Promise.reject(Object.assign(new Error(code), { code, syscall: "write" })));
+  await expectError(fail("ENOSPC"), "DISK_FULL", "/cache/x", "HF_HOME");
+  await expectError(fail("EDQUOT"), "DISK_FULL", "/cache/x");
+  await expectError(fail("EROFS"), "CACHE_FAILED", "/cache/x", "EROFS");
 });
 
 describe("without a network", () => {
