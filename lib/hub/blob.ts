@@ -42,11 +42,12 @@ async function fetchBlob(download: Download, file: HubFile, lock: Lock): Promise
     try {
       download.report(partial.bytes);
       await new BlobDownload(download, file, partial).fill();
+      const isRight = await partial.isRight(download.signal);
       await lock.check().catch((error) => {
         download.report(-partial.bytes);
         throw error;
       });
-      if (await partial.isRight(download.signal)) return await partial.finish();
+      if (isRight) return await partial.finish();
       download.report(-partial.bytes);
     } finally {
       await partial.close();

@@ -49,17 +49,12 @@ export function isWeights(path: string): boolean {
 
 /** Files of a model's text side and its settings, where it is no GGUF. */
 export function isText(path: string): boolean {
-  const names = [
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-    "chat_template.json",
-  ];
-  return names.includes(path) || /^additional_chat_templates\/[^/]+\.jinja$/.test(path);
+  return /^(?:(?:generation_|tokenizer_)?config\.json|tokenizer\.json|chat_template\.(?:jinja|json)|additional_chat_templates\/[^/]+\.jinja)$/.test(
+    path,
+  );
 }
 
+/** Models among the files. */
 function ggufsOf<File extends SizedFile>(files: readonly File[]): Gguf<File>[] {
   const byPath = new Map(files.map((file) => [file.path, file]));
   return ggufModels([...byPath.keys()]).map(({ name, parts }) => {

@@ -39,25 +39,12 @@ export class PartialFile {
 
   /** Opens what an earlier attempt left, or begins. `blob` is the path that the whole file will have. */
   static async open(file: HubFile, blob: string, partBytes: number): Promise<PartialFile> {
-    const dataPath = incompletePath(blob);
-    return inCache(dataPath, async () => {
-      const data = await openOrCreate(dataPath);
+    const path = incompletePath(blob);
+    return inCache(path, async () => {
+      const data = await openOrCreate(path);
       try {
-        const { size } = await data.stat();
-        const counts = await open(countsPath(blob), "r+").catch(() => undefined);
-        if (counts === undefined && size === file.size)
-          return new PartialFile(file, blob, data, undefined, partBytes, wholeParts(file.size, partBytes));
-        const done = counts && (await readCounts(counts, file.size, partBytes, size));
-        if (counts !== undefined && done !== undefined) return new PartialFile(file, blob, data, counts, partBytes, done);
-        await counts?.close();
-        return new PartialFile(
-          file,
-          blob,
-          data,
-          await begin(data, countsPath(blob), file.size, partBytes),
-          partBytes,
-          noParts(file.size, partBytes),
-        );
+        const { counts, done } = await openCounts(data, countsPath(blob), file.size, partBytes);
+        return new PartialFile(file, blob, data, counts, partBytes, done);
       } catch (error) {
         await data.close();
         throw error;
@@ -167,6 +154,22 @@ async function openOrCreate(path: string): Promise<FileHandle> {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     return open(path, "w+");
   }
+}
+
+/** What is there by the counts of an earlier attempt; all of a whole file without them; else nothing, and counts to begin with. */
+async function openCounts(
+  data: FileHandle,
+  path: string,
+  size: number,
+  partBytes: number,
+): Promise<{ counts: FileHandle | undefined; done: number[] }> {
+  const { size: dataSize } = await data.stat();
+  const counts = await open(path, "r+").catch(() => undefined);
+  if (counts === undefined && dataSize === size) return { counts, done: wholeParts(size, partBytes) };
+  const done = counts && (await readCounts(counts, size, partBytes, dataSize));
+  if (done !== undefined) return { counts, done };
+  await counts?.close();
+  return { counts: await begin(data, path, size, partBytes), done: noParts(size, partBytes) };
 }
 
 /** Nothing is there; the counts say so before the first byte is written. */

@@ -50,7 +50,7 @@ describe("a killed process", () => {
     first.process.kill("SIGKILL");
     await first.ended;
     expect((await filesIn(home)).map((path) => path.replace(hash, "HASH"))).toEqual([
-      ".locks/models--org--model/HASH.kvasir.lock",
+      expect.stringMatching(/^\.locks\/models--org--model\/HASH\.kvasir\.lock\/[0-9a-f]{12}-\d+-/),
       "models--org--model/blobs/HASH.kvasir.incomplete",
       "models--org--model/blobs/HASH.kvasir.parts",
     ]);
@@ -151,49 +151,62 @@ describe("two at once", () => {
 });
 
 describe("a lock", () => {
-  const foreign = JSON.stringify({ pid: 1, machine: "another machine", id: "x" });
+  /** A home where somebody's lock is left. */
+  const homeLocked = async (owner: string): Promise<{ home: string; file: string }> => {
+    const home = newHome();
+    const file = join(lockIn(home), owner);
+    await mkdir(lockIn(home), { recursive: true });
+    await writeFile(file, "");
+    return { home, file };
+  };
 
   test("of another machine is waited for while it is touched, and taken over after", async () => {
-    const home = newHome();
-    await mkdir(join(lockIn(home), ".."), { recursive: true });
-    await writeFile(lockIn(home), foreign);
-    const beat = setInterval(() => utimes(lockIn(home), new Date(), new Date()), 100);
+    const { home, file } = await homeLocked(`000000000000-${process.pid}-x`);
+    const beat = setInterval(() => utimes(file, new Date(), new Date()), 100);
     const opening = isRight({ home, pace: { staleMs: 600 } });
     expect(await Promise.race([opening, sleep(1500)])).toBeUndefined();
     clearInterval(beat);
     expect(await opening).toBe(true);
   });
 
-  test.each(["", "nonsense", "null", JSON.stringify({ pid: -1, machine: 5 })])("of which %j is left is taken over", async (left) => {
-    const home = newHome();
-    await mkdir(join(lockIn(home), ".."), { recursive: true });
-    await writeFile(lockIn(home), left);
+  test.each(["nonsense", ".x", "0-0-0"])("that %s holds is taken over", async (owner) => {
+    const { home } = await homeLocked(owner);
     expect(await isRight({ home, pace: { staleMs: 300 } })).toBe(true);
+    expect((await filesIn(home)).filter((path) => path.includes("kvasir"))).toEqual([]);
+  });
+
+  test("that nobody holds, as a killed process may leave it, is taken at once", async () => {
+    const home = newHome();
+    await mkdir(lockIn(home), { recursive: true });
+    expect(await isRight({ home, pace: { staleMs: 600_000 } })).toBe(true);
   });
 
   test("is waited for no longer than the signal says", async () => {
-    const home = newHome();
-    await mkdir(join(lockIn(home), ".."), { recursive: true });
-    await writeFile(lockIn(home), foreign);
+    const { home, file } = await homeLocked("somebody");
     await expect(isRight({ home, signal: AbortSignal.timeout(300) })).rejects.toThrow("timeout");
-    expect(await readFile(lockIn(home), "utf8")).toBe(foreign);
+    expect(await readFile(file, "utf8")).toBe("");
   });
 
-  test("is held by one of many who take a stale one over", async () => {
+  test("is held by one at a time of many who take a stale one over", async () => {
     const folder = newHome();
     const path = join(folder, "x.lock");
     let holders = 0;
     let most = 0;
-    for (let round = 0; round < 3; round++) {
-      await writeFile(path, foreign);
-      const hold = () =>
-        withLock(path, 200, undefined, async ({ check }) => {
-          most = Math.max(most, ++holders);
-          await sleep(5);
-          await check();
-          holders--;
-        });
-      await Promise.all(Array.from({ length: 5 }, hold));
+    const hold = () =>
+      withLock(path, 10_000, undefined, async ({ check }) => {
+        most = Math.max(most, ++holders);
+        await sleep(2);
+        await check();
+        holders--;
+      });
+    // Of a process of this machine that is gone: all see it at once.
+    const { name } = await new Promise<{ name: string }>((resolve) => {
+      withLock(path, 10_000, undefined, async () => resolve({ name: (await readdir(path))[0]! }));
+    });
+    for (let round = 0; round < 20; round++) {
+      await mkdir(path, { recursive: true });
+      await writeFile(join(path, name.replace(/-\d+-/, `-${2 ** 22 + 1}-`)), "");
+      await Promise.all(Array.from({ length: 4 }, hold));
     }
     expect(most).toBe(1);
     expect(await readdir(folder)).toEqual([]);
