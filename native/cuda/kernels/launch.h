@@ -67,11 +67,20 @@ inline size_t most_shared() {
   return bytes;
 }
 
+// Lets a kernel have so many bytes of dynamic shared memory. What it was let have before stays: recorded steps have launches of other sizes.
+template <class Kernel>
+void allow_shared(const char* name, Kernel* kernel, size_t bytes) {
+  cudaFuncAttributes attributes;
+  check(cudaFuncGetAttributes(&attributes, kernel), name);
+  if (bytes <= static_cast<size_t>(attributes.maxDynamicSharedSizeBytes)) return;
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), name);
+}
+
 // Blocks that all multiprocessors can hold at once.
 template <class Kernel>
 int resident_blocks(Kernel* kernel, int threads, size_t shared) {
   int blocks = 0;
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)), "a kernel's shared memory");
+  allow_shared("a kernel's shared memory", kernel, shared);
   check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, threads, shared), "a kernel's occupancy");
   return std::max(1, blocks * processors());
 }
@@ -82,9 +91,7 @@ struct Launching {
 
   template <class Kernel>
   Launching(const char* name, Kernel* kernel, const Grid& grid, cudaStream_t stream) {
-    if (grid.shared > 48 << 10) {
-      check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.shared)), name);
-    }
+    if (grid.shared > 48 << 10) allow_shared(name, kernel, grid.shared);
     attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attributes[0].val.programmaticStreamSerializationAllowed = 1;
     attributes[1].id = cudaLaunchAttributeClusterDimension;
