@@ -86,8 +86,7 @@ const KEYS: readonly (keyof EngineOptions)[] = [
 
 /** What is needed of the options while models are found and opened, before {@link checkOptions}. */
 export interface OpeningOptions {
-  /** The draft model. */
-  draft: string | undefined;
+  speculate: CheckedSpeculate | undefined;
   warn: Warn;
   signal: AbortSignal | undefined;
   onProgress: EngineOptions["onProgress"];
@@ -97,7 +96,7 @@ export interface OpeningOptions {
 export function optionsBeforeOpen(given: EngineOptions | undefined): OpeningOptions {
   const { speculate, signal, onProgress, onWarning = emitWarning } = checkKeys<EngineOptions>("options", given, KEYS);
   return {
-    draft: checkSpeculate(speculate)?.draft,
+    speculate: checkSpeculate(speculate),
     warn: checkFunction("onWarning", onWarning),
     signal: signal === undefined ? undefined : checkSignal("signal", signal),
     onProgress: onProgress === undefined ? undefined : checkFunction("onProgress", onProgress),
@@ -109,7 +108,7 @@ export function optionsBeforeOpen(given: EngineOptions | undefined): OpeningOpti
  */
 export function checkOptions(given: EngineOptions | undefined, source: ModelSource, machine: Machine, draft?: ModelSource): CheckedOptions {
   const options = checkKeys<EngineOptions>("options", given, KEYS);
-  const { signal, onProgress } = optionsBeforeOpen(given);
+  const { speculate, signal, onProgress } = optionsBeforeOpen(given);
   const kvType = checkOneOf("kvType", options.kvType ?? "f16", ["f32", "f16", "bf16"]);
   const { device, cacheBytes } = chooseDevice(options, machine, draft === undefined ? [source] : [source, draft]);
   const maxBatchTokens = checkInteger("maxBatchTokens", options.maxBatchTokens ?? DEFAULT_BATCH_TOKENS[device.kind], 1, 65536);
@@ -132,7 +131,7 @@ export function checkOptions(given: EngineOptions | undefined, source: ModelSour
     ...pools,
     maxBatchTokens,
     prefixCache: checkBoolean("prefixCache", options.prefixCache ?? true),
-    speculate: checkSpeculate(options.speculate),
+    speculate,
     signal,
     onProgress,
   };

@@ -26,10 +26,10 @@ export interface EngineParts extends TextParts {
 
 /** Opens a model's files, checks the options against it, and loads weights and tokenizer side by side. */
 export async function openParts(model: string, given: EngineOptions | undefined, module: NativeModule): Promise<EngineParts> {
-  const { draft: draftName, ...request } = optionsBeforeOpen(given);
+  const { speculate, ...request } = optionsBeforeOpen(given);
   const { warn } = request;
   const source = await openNamed(model, request);
-  const draft = draftName === undefined ? undefined : await openNamed(draftName, request);
+  const draft = speculate?.draft === undefined ? undefined : await openNamed(speculate.draft, request);
   if (draft !== undefined) checkHasTokens(source, draft);
   const options = checkOptions(given, source, module, draft);
   options.signal?.throwIfAborted();

@@ -32,12 +32,16 @@ class OfDevice {
   std::array<std::atomic<int>, 256> known_ = {};  // 0: not yet
 };
 
+inline int device_attribute(cudaDeviceAttr attribute) {
+  int device = 0, value = 0;
+  check(cudaGetDevice(&device), "the device");
+  check(cudaDeviceGetAttribute(&value, attribute, device), "the device's attributes");
+  return value;
+}
+
 // The first number of the current device's compute capability.
 inline int device_generation() {
-  int device = 0, major = 0;
-  check(cudaGetDevice(&device), "the device");
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "the device's compute capability");
-  return major;
+  return device_attribute(cudaDevAttrComputeCapabilityMajor);
 }
 
 // Whether the current device has what Hopper brought and later ones have, too: clusters, bulk copies that arrive at barriers, launches that
@@ -53,18 +57,12 @@ inline bool has_wgmma() {
 
 // The current device's multiprocessors.
 inline int processors() {
-  int device = 0, count = 0;
-  check(cudaGetDevice(&device), "the device");
-  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "the device's multiprocessors");
-  return count;
+  return device_attribute(cudaDevAttrMultiProcessorCount);
 }
 
 // Shared memory that a block of the current device may have.
 inline size_t most_shared() {
-  int device = 0, bytes = 0;
-  check(cudaGetDevice(&device), "the device");
-  check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "the device's shared memory");
-  return bytes;
+  return device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
 }
 
 // Lets a kernel have so many bytes of dynamic shared memory. What it was let have before stays: recorded steps have launches of other sizes.

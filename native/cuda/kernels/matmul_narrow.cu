@@ -101,11 +101,18 @@ __global__ void __launch_bounds__(kThreads*(gated ? 2 : 1)) narrow_matmul(const 
   }
 }
 
+// Whether a block may have rings of so many bytes, beside its sums (of as many tokens as a step may have: what a row goes through must not depend
+// on the others) and barriers.
+bool rings_fit(int matrices, int bytes) {
+  constexpr size_t kMostBarrierBytes = 2048;
+  return matrices * (size_t(kRanges) * bytes + 2 * sizeof(Sums<2>)) + kMostBarrierBytes <= most_shared();
+}
+
 // Of a warp. Measured: what doesn't give each multiprocessor a block has all that it streams under way; more than needed takes L1 from x.
 int ring_bytes(DType type, bool gated, int panels) {
-  if (gated || device_generation() < 9) return 8 << 10;
-  if (panels <= processors()) return kMostRingBytes;
-  return is_half(type) && panels <= 2 * processors() ? 12 << 10 : 8 << 10;
+  constexpr int kUsual = 8 << 10;
+  const int wanted = panels <= processors() ? kMostRingBytes : is_half(type) && panels <= 2 * processors() ? 12 << 10 : kUsual;
+  return !gated && is_hopper_or_later() && rings_fit(1, wanted) ? wanted : kUsual;
 }
 
 template <DType type, int tiles, bool gated, Fetch fetch>
@@ -141,13 +148,10 @@ void with_tiles(int rows, const Kernel& kernel) {
 
 }  // namespace
 
-// Of as many tokens as a step may have: what a row goes through must not depend on the others.
-bool narrow_fits(DType type, bool gated) {
-  size_t bytes = 0;
-  with_packed_type(type, [&](auto constant) {
-    bytes = (gated ? 2 : 1) * (kRanges * kRingBytes<constant> + 2 * sizeof(Sums<2>)) + sizeof(uint64_t) * 256;
-  });
-  return bytes <= most_shared();
+bool gate_fits(DType type) {
+  bool fits = false;
+  with_packed_type(type, [&](auto constant) { fits = rings_fit(2, kRingBytes<constant>); });
+  return fits;
 }
 
 void multiply_narrow(DType type, bool gated, const Launch& launch, cudaStream_t stream) {

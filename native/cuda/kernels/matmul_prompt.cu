@@ -17,7 +17,8 @@
 namespace kvasir::cuda {
 namespace {
 
-constexpr int kWidth = 128;  // tokens of a tile
+constexpr int kWidth = kPromptTokens;  // of a tile
+static_assert(kPanels == kPromptPanels);
 constexpr int kTiles = kWidth / kTileRows;
 constexpr int kPair = 2;     // chunks that are multiplied at once
 constexpr int kSharing = 2;  // blocks of a cluster: of four, each waits too often for the slowest

@@ -47,7 +47,7 @@ bool can_run_tensor(const Matmul& op) {
 }
 
 bool fuses_gate(const Matmul& op) {
-  return op.epilogue == Epilogue::Gate && can_run_tensor(op) && narrow_fits(op.outputs[0].weight->type, true);
+  return op.epilogue == Epilogue::Gate && can_run_tensor(op) && gate_fits(op.outputs[0].weight->type);
 }
 
 bool can_add(const Matmul& op) {

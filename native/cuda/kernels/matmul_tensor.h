@@ -14,15 +14,17 @@ void run_tensor(const Matmul& op, const AddNorm* add, cudaStream_t stream);
 // Whether gate and up are multiplied together: not where a block's shared memory doesn't hold the rings of both.
 bool fuses_gate(const Matmul& op);
 
-// mma.sync, every architecture.
-bool narrow_fits(DType type, bool gated);
+// mma.sync, every architecture. gate_fits: whether a block's shared memory holds the rings of gate and up.
+bool gate_fits(DType type);
 void multiply_narrow(DType type, bool gated, const Launch& launch, cudaStream_t stream);
 // wgmma: Hopper, K in whole chunks.
 void multiply_wide(DType type, bool gated, const Launch& launch, cudaStream_t stream);
 // The same, for tiles of 128 tokens and 128 rows, if they keep all multiprocessors busy; multiply_wide hands them on.
+inline constexpr int kPromptTokens = 128, kPromptPanels = 8;
 inline bool is_prompt(int rows, int panels, bool gated) {
-  const int panels_of_tile = gated ? 4 : 8;
-  return rows > 64 && (panels + panels_of_tile - 1) / panels_of_tile * ((rows + 127) / 128) >= 100;
+  const int panels_of_tile = gated ? kPromptPanels / 2 : kPromptPanels;
+  const int tiles = (panels + panels_of_tile - 1) / panels_of_tile * ((rows + kPromptTokens - 1) / kPromptTokens);
+  return rows > 64 && tiles >= 100;
 }
 void multiply_prompt(DType type, bool gated, const Launch& launch, cudaStream_t stream);
 
