@@ -47,12 +47,13 @@ class DeviceSlots : public Slots {
     const StepInputs& device = steps_.inputs(sizes, static_cast<int32_t*>(arrays_->address()));
     auto staged = std::make_shared<std::vector<int32_t>>(static_cast<size_t>(steps_.used(sizes)));
     steps_.write(batch, sizes, staged->data());
-    queue_.push([this, staged, sizes, &device] {
-      auto* memory = static_cast<int32_t*>(memory_.translate(arrays_->address()));
-      const StepInputs& host = host_steps_.inputs(sizes, memory);
-      twins_[&device] = &host;
-      std::memcpy(memory, staged->data(), staged->size() * sizeof(int32_t));
-      static_cast<cpu::CpuSlots&>(*slots_).put_last_tokens(host);
+    // Also after a failure: what is recorded of the step refers to its inputs.
+    queue_.push_always([this, sizes, &device] {
+      twins_[&device] = &host_steps_.inputs(sizes, static_cast<int32_t*>(memory_.translate(arrays_->address())));
+    });
+    queue_.push([this, staged, &device] {
+      std::memcpy(memory_.translate(arrays_->address()), staged->data(), staged->size() * sizeof(int32_t));
+      static_cast<cpu::CpuSlots&>(*slots_).put_last_tokens(host_inputs(device));
     });
     return device;
   }

@@ -109,6 +109,16 @@ describe("a step that fails for lack of memory", () => {
     });
   });
 
+  // Its forward pass is recorded all the same, and played back for steps of other outputs.
+  test("may be the first of its size, and fail before its forward pass", async () => {
+    const work = async (engine: Engine): Promise<void> => {
+      testAddon.failOp(60, "OUT_OF_MEMORY"); // the draft model's, before the first step with guesses
+      await expect(engine.generate(prompt(4), GREEDY)).rejects.toMatchObject({ code: "OUT_OF_MEMORY" });
+      expect((await engine.generate(prompt(5), GREEDY)).tokens).toHaveLength(12);
+    };
+    await onDevice({ speculate: { draft: model } }, work, { always: true });
+  });
+
   test.each(["plain", "guesses"])(
     "whatever runs beside it, waits or shares its pages: who is not told of it gets the tokens of a quiet engine (%s)",
     async (kind) => {
