@@ -69,8 +69,13 @@ export class Engine {
   }
 
   /**
-   * Loads a model: `"tales"`, which comes with kvasir, a Hugging Face directory, or a `.gguf` file. Paths are relative to the working
-   * directory. A model without a tokenizer takes token ids only.
+   * Loads a model: `"tales"`, which comes with kvasir, a Hugging Face directory, a `.gguf` file, or a directory with one of these. Paths are
+   * relative to the working directory. A model without a tokenizer takes token ids only.
+   *
+   * What is no path is a name on the Hugging Face hub: `"Qwen/Qwen3-0.6B"`, with a branch, tag or commit `"ORG/NAME@REVISION"`, with a
+   * quantization or a file's path `"ORG/NAME:Q8_0"` (by default a repository's safetensors, else the .gguf that loses little and fits the
+   * memory); `hf:ORG/NAME` where there is such a path, too. What is missing is downloaded into Hugging Face's cache; the environment
+   * variables `HF_HOME`, `HF_HUB_CACHE`, `HF_TOKEN`, `HF_ENDPOINT` and `HF_HUB_OFFLINE` mean what they mean to its own library.
    */
   static async open(model: string, options?: EngineOptions): Promise<Engine> {
     return new Engine(await openParts(model, options, native()));

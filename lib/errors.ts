@@ -5,6 +5,13 @@
  * |---|---|
  * | `INVALID_ARGUMENT` | an option or parameter has the wrong type or is out of range; the message names it, its value and what is allowed |
  * | `FILE_NOT_FOUND` | a file of the model does not exist or cannot be read |
+ * | `MODEL_NOT_FOUND` | the hub has no such model, revision, quantization or file |
+ * | `ACCESS_DENIED` | the hub wants a token, another token, or its model's conditions accepted |
+ * | `OFFLINE` | the hub may not be asked, and the cache has not all of the model |
+ * | `DOWNLOAD_FAILED` | the hub, or where its files are, can't be reached or gives wrong answers, also when asked again |
+ * | `CHECKSUM_MISMATCH` | a file came with other bytes than the hub lists |
+ * | `DISK_FULL` | the disk of the cache has no room for a download |
+ * | `CACHE_FAILED` | the cache of downloads can't be written |
  * | `FILE_INVALID` | a file is cut short, malformed or contradicts itself |
  * | `UNSUPPORTED_FORMAT` | a file, tensor or quantization type that kvasir does not read |
  * | `UNSUPPORTED_MODEL` | an architecture, or a feature of one, that kvasir does not run |
@@ -28,6 +35,13 @@ export type ErrorCode = (typeof ERROR_CODES)[number];
 export const ERROR_CODES = [
   "INVALID_ARGUMENT",
   "FILE_NOT_FOUND",
+  "MODEL_NOT_FOUND",
+  "ACCESS_DENIED",
+  "OFFLINE",
+  "DOWNLOAD_FAILED",
+  "CHECKSUM_MISMATCH",
+  "DISK_FULL",
+  "CACHE_FAILED",
   "FILE_INVALID",
   "UNSUPPORTED_FORMAT",
   "UNSUPPORTED_MODEL",
@@ -66,8 +80,9 @@ export class KvasirError extends Error {
  *   a key that stands twice
  * - `KVASIR_SETTING_IGNORED`: a setting that has no effect as it stands: an end token outside the vocabulary, a negative `top_k`
  * - `KVASIR_UNKNOWN_TOKENS`: the tokenizer has tokens for which the model has no embedding
+ * - `KVASIR_HUB_UNREACHABLE`: the hub could not be asked for the newest revision; the model is the one in the cache
  */
-export type WarningCode = "KVASIR_FILE_IRREGULAR" | "KVASIR_SETTING_IGNORED" | "KVASIR_UNKNOWN_TOKENS";
+export type WarningCode = "KVASIR_FILE_IRREGULAR" | "KVASIR_SETTING_IGNORED" | "KVASIR_UNKNOWN_TOKENS" | "KVASIR_HUB_UNREACHABLE";
 
 /** A warning of kvasir, in the form that `process.emitWarning` takes: a {@link WarningCode | code}, a message for people. */
 export class KvasirWarning extends Error {

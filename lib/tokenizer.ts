@@ -1,7 +1,9 @@
-import { checkFunction, checkInteger, checkKeys, checkTokens } from "./check.ts";
-import { emitWarning, KvasirError, type KvasirWarning, type Warn } from "./errors.ts";
+import { type EngineOptions, optionsBeforeOpen } from "./api/options.ts";
+import { checkInteger, checkKeys, checkTokens } from "./check.ts";
+import { KvasirError, type KvasirWarning } from "./errors.ts";
 import { openText } from "./model/open.ts";
-import { encodeText, modelPath, openTextParts, type TextParts, type TextTokenizer } from "./run/text.ts";
+import { locateModel } from "./run/locate.ts";
+import { encodeText, openTextParts, type TextParts, type TextTokenizer } from "./run/text.ts";
 import type { Chat } from "./text/chat/messages.ts";
 import { type ChatPrompt, renderChat } from "./text/chat/prompt.ts";
 import type { EncodeOptions } from "./text/tokenizer/codec.ts";
@@ -11,6 +13,10 @@ import { tokenBytes } from "./text/tokenizer/vocabulary.ts";
 export interface TokenizerOptions {
   /** Called with what is read leniently, or left out, while it is opened (`process.emitWarning`). */
   onWarning?: (warning: KvasirWarning) => void;
+  /** Ends a download, which rejects with the signal's reason. */
+  signal?: AbortSignal;
+  /** Called while a model's files are downloaded. */
+  onProgress?: NonNullable<EngineOptions["onProgress"]>;
 }
 
 /**
@@ -36,12 +42,15 @@ export class Tokenizer {
     this.vocabSize = tokenizer.vocabulary.size;
   }
 
-  /** Opens `"tales"`, a directory with tokenizer.json, or a `.gguf` file, which need not hold more than a vocabulary. */
+  /**
+   * Opens `"tales"`, a directory with tokenizer.json, a `.gguf` file, which need not hold more than a vocabulary, or a model of the hub, of
+   * which no weights are downloaded unless they are in the same file.
+   */
   static async open(model: string, options?: TokenizerOptions): Promise<Tokenizer> {
-    const { onWarning = emitWarning } = checkKeys<TokenizerOptions>("options", options, ["onWarning"]);
-    const warn = checkFunction<Warn>("onWarning", onWarning);
-    const path = modelPath(model);
-    const source = await openText(path, warn);
+    const request = optionsBeforeOpen(checkKeys<TokenizerOptions>("options", options, ["onWarning", "signal", "onProgress"]));
+    const { warn } = request;
+    const { path, ...name } = await locateModel(model, { ...request, textOnly: true });
+    const source = { ...(await openText(path, warn)), ...name };
     const { tokenizer, chat } = await openTextParts(source, warn);
     if (tokenizer === undefined)
       throw new KvasirError(

@@ -68,10 +68,9 @@ const card = gpu();
 if (card === undefined) {
   console.warn("SKIPPED: there is no NVIDIA GPU here, so nothing of the CUDA back end was measured");
 } else {
-  const results = {};
   for (const title of chosen) {
-    results[title] = await measure(...title.split(" "));
-    printCase(title, results[title], CASES[title]);
+    const figures = await measure(...title.split(" "));
+    printCase(title, figures, CASES[title]);
+    writeResults(at("../results/gpu.json"), { command: "npm run bench:gpu", gpu: card }, { [title]: figures }); // kept, whatever the next one does
   }
-  writeResults(at("../results/gpu.json"), { command: "npm run bench:gpu", gpu: card }, results);
 }

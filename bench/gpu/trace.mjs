@@ -11,15 +11,19 @@ import { printCase, writeResults } from "../support/report.mjs";
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 const [name = "llama-3.1-8b", type = "q4_k", batch = "64"] = process.argv.slice(2);
 const STEPS = 40; // the last of the run, less those in which requests end
+const ENDING = 4;
 const KERNELS = [
   "narrow_matmul",
   "wide_matmul",
   "prompt_matmul",
   "attend_few",
+  "attend_many",
+  "attend_prompt",
   "add_norm",
   "qk_rope_append",
   "embed",
   "gather_rows",
+  "scale_logits",
   "sample",
 ];
 
@@ -71,7 +75,8 @@ function account(records, stepEnd) {
 function lastSteps(records) {
   const begins = records.flatMap(({ name }, i) => (name === "embed" ? [i] : []));
   const steps = begins.slice(0, -1).map((begin, i) => account(records.slice(begin, begins[i + 1]), records[begins[i + 1]].start));
-  return steps.slice(-STEPS - 4, -4);
+  if (steps.length <= ENDING) throw new Error(`the run has ${steps.length} steps; expected more than the ${ENDING} in which requests end`);
+  return steps.slice(-STEPS - ENDING, -ENDING);
 }
 
 const card = gpu();

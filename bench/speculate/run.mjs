@@ -18,18 +18,19 @@ const { values: options } = parseArgs({
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 const TOKENS = 96; // of each request, after a prompt of PROMPT that is cached
 const PROMPT = 16;
+const LEAST_MS = 8000; // of rounds, for each batch
 
 const prompt = (i) => Array.from({ length: PROMPT }, (_, t) => 10 + ((t * 7919 + i * 104729) % 8000));
 
-/** All requests at once: what they got, and tokens per second. */
+/** All requests at once: what they got, and milliseconds. */
 async function timed(engine, batch, temperature) {
   const params = { temperature, ignoreEos: true, maxTokens: TOKENS };
   const prompts = Array.from({ length: batch }, (_, i) => prompt(i));
   await Promise.all(prompts.map((ids) => engine.generate(ids, { ...params, maxTokens: 1 })));
   const start = performance.now();
   const completions = await Promise.all(prompts.map((ids, seed) => engine.generate(ids, { ...params, seed })));
-  const tokensPerSecond = (batch * TOKENS * 1000) / (performance.now() - start);
-  return { tokensPerSecond, completions, wholes: completions.map(({ tokens }, i) => [...prompt(i), ...tokens]) };
+  const ms = performance.now() - start;
+  return { ms, completions, wholes: completions.map(({ tokens }, i) => [...prompt(i), ...tokens]) };
 }
 
 /** An engine that guesses; with a rate, the guesses are replaced by those of a pattern over what is `known`. */
@@ -41,7 +42,27 @@ async function openGuessing(model, speculate, rate, known) {
 
 const engineOptions = { device: options.device, maxContext: 1024 };
 
-/** Each batch without and with guesses in turn, after a turn that warms up; the ratio is the median of the turns', in which both were disturbed alike. The tokens have to be the same. */
+/** One after the other, then the other way round: what drifts meanwhile cancels out. Milliseconds of both turns of each. */
+async function inTurns(plain, guessing) {
+  const ms = { plain: 0, guessing: 0 };
+  let last;
+  for (const [name, turn] of [
+    ["plain", plain],
+    ["guessing", guessing],
+    ["guessing", guessing],
+    ["plain", plain],
+  ]) {
+    const done = await turn();
+    ms[name] += done.ms;
+    if (name === "guessing") last = done;
+  }
+  return { ms, completions: last.completions };
+}
+
+/**
+ * Each batch without and with guesses, after a turn that warms up: at least so many rounds of two turns each, and LEAST_MS, as turns of tiny
+ * models differ by a sixth. The ratio is the median of the rounds'. The tokens have to be the same.
+ */
 async function compare({ model, speculate, rate, batches, temperature = 0 }) {
   const known = [];
   const [plain, guessing] = [
@@ -50,31 +71,36 @@ async function compare({ model, speculate, rate, batches, temperature = 0 }) {
   ];
   const figures = {};
   for (const batch of batches) {
-    const speeds = { plain: [], guessing: [] };
-    let last;
-    for (let round = 0; round <= Number(options.rounds); round++) {
-      const without = await timed(plain, batch, temperature);
-      known.splice(0, known.length, ...without.wholes);
-      last = await timed(guessing, batch, temperature);
-      if (JSON.stringify(last.wholes) !== JSON.stringify(without.wholes))
-        throw new Error(`batch ${batch}: other tokens than without guesses`);
-      if (round === 0) continue;
-      speeds.plain.push(without.tokensPerSecond);
-      speeds.guessing.push(last.tokensPerSecond);
-    }
-    figures[`batch${batch}`] = figuresOf(speeds, last.completions);
+    const turn = async (engine) => {
+      const done = await timed(engine, batch, temperature);
+      if (known.length === 0) known.push(...done.wholes);
+      if (JSON.stringify(done.wholes) !== JSON.stringify(known)) throw new Error(`batch ${batch}: other tokens than without guesses`);
+      return done;
+    };
+    known.length = 0;
+    await turn(plain);
+    await turn(guessing);
+    const rounds = [];
+    for (const end = performance.now() + LEAST_MS; rounds.length < Number(options.rounds) || performance.now() < end; )
+      rounds.push(
+        await inTurns(
+          () => turn(plain),
+          () => turn(guessing),
+        ),
+      );
+    figures[`batch${batch}`] = figuresOf(rounds, batch);
   }
   await Promise.all([plain.close(), guessing.close()]);
   return figures;
 }
 
-function figuresOf(speeds, completions) {
-  const sum = (field) => completions.reduce((total, { usage }) => total + usage[field], 0);
-  const [without, withGuesses] = [median(speeds.plain), median(speeds.guessing)];
+function figuresOf(rounds, batch) {
+  const sum = (field) => rounds.at(-1).completions.reduce((total, { usage }) => total + usage[field], 0);
+  const speed = (name) => (2 * batch * TOKENS * 1000) / median(rounds.map(({ ms }) => ms[name]));
   return {
-    plain: without,
-    guessing: withGuesses,
-    ratio: median(speeds.guessing.map((speed, turn) => speed / speeds.plain[turn])),
+    plain: speed("plain"),
+    guessing: speed("guessing"),
+    ratio: median(rounds.map(({ ms }) => ms.plain / ms.guessing)),
     drafted: sum("draftedTokens"),
     accepted: sum("acceptedTokens"),
   };

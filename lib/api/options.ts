@@ -31,10 +31,10 @@ export interface EngineOptions {
   prefixCache?: boolean;
   /** Guesses tokens, to check several in one step where that is faster (nobody guesses). */
   speculate?: SpeculateOptions;
-  /** Ends loading, which rejects with the signal's reason. */
+  /** Ends downloading or loading, which rejects with the signal's reason. */
   signal?: AbortSignal;
-  /** Called while weights are loaded. */
-  onProgress?: (progress: { loadedBytes: number; totalBytes: number }) => void;
+  /** Called while a model's files are downloaded, and while its weights are loaded; the bytes are those of the phase. */
+  onProgress?: (progress: { phase: "download" | "load"; loadedBytes: number; totalBytes: number }) => void;
   /** Called with what is read leniently, or left out, while the model is opened (`process.emitWarning`). */
   onWarning?: (warning: KvasirWarning) => void;
 }
@@ -53,7 +53,7 @@ export interface CheckedOptions {
   prefixCache: boolean;
   speculate: CheckedSpeculate | undefined;
   signal: AbortSignal | undefined;
-  onProgress: ((progress: { loadedBytes: number; totalBytes: number }) => void) | undefined;
+  onProgress: EngineOptions["onProgress"];
 }
 
 /** Tokens of a page. Chosen: the fewest that the native side takes, so that prefixes are shared in small steps and little is left empty. */
@@ -84,10 +84,23 @@ const KEYS: readonly (keyof EngineOptions)[] = [
   "onWarning",
 ];
 
-/** What is needed of the options while models are opened, before {@link checkOptions}: the draft model, and where warnings go. */
-export function optionsBeforeOpen(given: EngineOptions | undefined): { draft: string | undefined; warn: Warn } {
-  const { speculate, onWarning = emitWarning } = checkKeys<EngineOptions>("options", given, KEYS);
-  return { draft: checkSpeculate(speculate)?.draft, warn: checkFunction("onWarning", onWarning) };
+/** What is needed of the options while models are found and opened, before {@link checkOptions}. */
+export interface OpeningOptions {
+  speculate: CheckedSpeculate | undefined;
+  warn: Warn;
+  signal: AbortSignal | undefined;
+  onProgress: EngineOptions["onProgress"];
+}
+
+/** Checks what is needed first. */
+export function optionsBeforeOpen(given: EngineOptions | undefined): OpeningOptions {
+  const { speculate, signal, onProgress, onWarning = emitWarning } = checkKeys<EngineOptions>("options", given, KEYS);
+  return {
+    speculate: checkSpeculate(speculate),
+    warn: checkFunction("onWarning", onWarning),
+    signal: signal === undefined ? undefined : checkSignal("signal", signal),
+    onProgress: onProgress === undefined ? undefined : checkFunction("onProgress", onProgress),
+  };
 }
 
 /**
@@ -95,7 +108,7 @@ export function optionsBeforeOpen(given: EngineOptions | undefined): { draft: st
  */
 export function checkOptions(given: EngineOptions | undefined, source: ModelSource, machine: Machine, draft?: ModelSource): CheckedOptions {
   const options = checkKeys<EngineOptions>("options", given, KEYS);
-  const { signal, onProgress } = options;
+  const { speculate, signal, onProgress } = optionsBeforeOpen(given);
   const kvType = checkOneOf("kvType", options.kvType ?? "f16", ["f32", "f16", "bf16"]);
   const { device, cacheBytes } = chooseDevice(options, machine, draft === undefined ? [source] : [source, draft]);
   const maxBatchTokens = checkInteger("maxBatchTokens", options.maxBatchTokens ?? DEFAULT_BATCH_TOKENS[device.kind], 1, 65536);
@@ -118,9 +131,9 @@ export function checkOptions(given: EngineOptions | undefined, source: ModelSour
     ...pools,
     maxBatchTokens,
     prefixCache: checkBoolean("prefixCache", options.prefixCache ?? true),
-    speculate: checkSpeculate(options.speculate),
-    signal: signal === undefined ? undefined : checkSignal("signal", signal),
-    onProgress: onProgress === undefined ? undefined : checkFunction("onProgress", onProgress),
+    speculate,
+    signal,
+    onProgress,
   };
 }
 

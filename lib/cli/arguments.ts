@@ -30,11 +30,12 @@ const BENCH_OPTIONS = ["prompt", "tokens", "batch", "context"] as const;
 const SPECULATE_OPTIONS = ["draft", "lookup"] as const;
 const FLAGS = ["lookup", "ignore-eos", "json", "help", "version"] as const;
 
-/** Options of each command; those of every command are the engine's and json, help and version. */
+/** Options of each command; those of every command are json, help and version. */
 const COMMAND_OPTIONS: Readonly<Record<string, readonly string[]>> = {
-  run: [...SAMPLING_OPTIONS, "ignore-eos", ...SPECULATE_OPTIONS],
-  bench: [...BENCH_OPTIONS, ...SPECULATE_OPTIONS],
-  eval: ["text"],
+  run: [...ENGINE_OPTIONS, ...SAMPLING_OPTIONS, "ignore-eos", ...SPECULATE_OPTIONS],
+  bench: [...ENGINE_OPTIONS, ...BENCH_OPTIONS, ...SPECULATE_OPTIONS],
+  eval: [...ENGINE_OPTIONS, "text"],
+  pull: [],
 };
 
 /** Reads the command line. Throws INVALID_ARGUMENT for an option that does not exist, lacks its value or is another command's. */
@@ -44,7 +45,7 @@ export function readArguments(args: readonly string[]): Arguments {
   for (const name of FLAGS) config[name] = { type: "boolean" };
   const { words, options } = parse(args, config);
   const own = COMMAND_OPTIONS[words[0] ?? ""];
-  const general: readonly string[] = [...ENGINE_OPTIONS, "json", "help", "version"];
+  const general: readonly string[] = ["json", "help", "version"];
   for (const name of Object.keys(options)) {
     if (own !== undefined && !own.includes(name) && !general.includes(name)) {
       throw new KvasirError("INVALID_ARGUMENT", `${words[0]} has no --${name}; kvasir --help lists what it has`);

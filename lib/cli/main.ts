@@ -5,6 +5,7 @@ import { nativeError } from "../native/addon.ts";
 import { type Arguments, readArguments } from "./arguments.ts";
 import { bench } from "./bench.ts";
 import { evaluateFile } from "./eval.ts";
+import { pull } from "./pull.ts";
 import { run } from "./run.ts";
 
 const HELP = `kvasir: large language models inside Node.js
@@ -12,9 +13,10 @@ const HELP = `kvasir: large language models inside Node.js
   kvasir run PROMPT        continue a text
   kvasir bench             measure prefill and decode
   kvasir eval --text FILE  perplexity of a text, by llama.cpp's protocol
+  kvasir pull NAME         download a model of the Hugging Face hub, and say where it is
 
-model, for every command
-  --model PATH             "tales" (bundled, default), a Hugging Face directory or a .gguf file
+model, for every command but pull
+  --model MODEL            "tales" (bundled, default), a Hugging Face directory, a .gguf file, or a name on the hub
   --device NAME            auto, cpu, cuda or cuda:N
   --threads N              threads that compute (default: all cores)
   --isa NAME               auto, portable, avx2 or avx512
@@ -29,19 +31,27 @@ run
   --repetition-penalty X  --presence-penalty X  --frequency-penalty X
   --stop TEXT  --min-tokens N  --ignore-eos
 run and bench
-  --draft PATH             a smaller model of the same tokenizer that guesses tokens
+  --draft MODEL            a smaller model of the same tokenizer that guesses tokens
   --lookup                 guesses that the text goes on as it did before
 bench
   --prompt 128,512         tokens of each prompt
   --tokens 64              tokens to decode after it
   --batch 1,8,16           requests at once
   --context 0              tokens in each request's cache before its prompt
+a name on the hub: ORG/NAME, ORG/NAME@REVISION, ORG/NAME:QUANTIZATION; hf:ORG/NAME where there is such a path, too.
+  What is missing is downloaded. HF_TOKEN for models that need one, HF_HOME or HF_HUB_CACHE for where they are kept,
+  HF_ENDPOINT for another hub, HF_HUB_OFFLINE=1 to ask none
 all
   --json                   one JSON value on stdout
   --help, --version
 `;
 
-const COMMANDS: Readonly<Record<string, (args: Arguments, signal: AbortSignal) => Promise<void>>> = { run, bench, eval: evaluateFile };
+const COMMANDS: Readonly<Record<string, (args: Arguments, signal: AbortSignal) => Promise<void>>> = {
+  run,
+  bench,
+  eval: evaluateFile,
+  pull,
+};
 
 /** Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. */
 async function main(): Promise<number> {
@@ -77,8 +87,9 @@ async function act(args: Arguments, signal: AbortSignal): Promise<void> {
   if (args.options.help === true) return say(HELP);
   const name = args.words.shift();
   if (name === undefined)
-    throw new KvasirError("INVALID_ARGUMENT", "a command is missing; expected run, bench or eval (kvasir --help describes them)");
-  if (!Object.hasOwn(COMMANDS, name)) throw new KvasirError("INVALID_ARGUMENT", `there is no command ${name}; expected run, bench or eval`);
+    throw new KvasirError("INVALID_ARGUMENT", "a command is missing; expected run, bench, eval or pull (kvasir --help describes them)");
+  if (!Object.hasOwn(COMMANDS, name))
+    throw new KvasirError("INVALID_ARGUMENT", `there is no command ${name}; expected run, bench, eval or pull`);
   await COMMANDS[name]!(args, signal);
 }
 

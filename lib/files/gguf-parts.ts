@@ -9,6 +9,24 @@ import { type GgufFile, readGguf } from "./gguf.ts";
 
 const PART_NAME = /^(.+)-(\d{5})-of-(\d{5})\.gguf$/;
 
+/** Models among the names of files, each with its parts in order, by name. Projectors of images and statistics of quantizers are none. */
+export function ggufModels(paths: readonly string[]): { name: string; parts: [first: string, ...others: string[]] }[] {
+  const models = new Map<string, [first: string, ...others: string[]]>();
+  for (const path of [...paths].sort()) {
+    if (!/\.gguf$/i.test(path) || /(?:mmproj|imatrix)[^/]*$/i.test(path)) continue;
+    const name = PART_NAME.exec(path)?.[1] ?? path.slice(0, -".gguf".length);
+    const parts = models.get(name);
+    if (parts === undefined) models.set(name, [path]);
+    else parts.push(path);
+  }
+  return [...models].map(([name, parts]) => ({ name, parts }));
+}
+
+/** How many files a GGUF lies in, by the name of one of them. */
+export function partCount(path: string): number {
+  return Number(PART_NAME.exec(path)?.[3] ?? 1);
+}
+
 /** All files of a GGUF, the first part first, whichever of them is given; one for a GGUF in one file. */
 export async function readGgufParts(path: string): Promise<[first: GgufFile, ...others: GgufFile[]]> {
   const given = await readGguf(path);

@@ -90,6 +90,12 @@ export async function readSafetensorsDirectory(directory: string, warn: Warn): P
   return files;
 }
 
+/** Names of the files that a directory's model.safetensors.index.json lists. */
+export async function safetensorsShards(directory: string): Promise<string[]> {
+  const index = join(directory, "model.safetensors.index.json");
+  return [...shardsOf(index, await readJson(index, () => {})).keys()];
+}
+
 /** Names of tensors by shard. */
 function shardsOf(index: string, content: JsonObject): Map<string, Set<string>> {
   const map = content.weight_map;

@@ -19,8 +19,7 @@ export interface DenseForm {
   scales: Pick<ModelSpec, "embeddingScale" | "residualScale" | "logitScale" | "logitSoftcap">;
   learnedPositions: number;
   ropes: ModelSpec["ropes"];
-  /** By default all layers see everything through the first rope. */
-  layer?: (index: number) => LayerPlan;
+  layer: (index: number) => LayerPlan;
 }
 
 /** A spec of attention and MLPs whose layers differ in nothing but window and rope. */
@@ -29,7 +28,7 @@ export function buildDense(sizes: DenseSizes, form: DenseForm): ModelSpec {
   const cacheGroups: CacheGroup[] = [];
   const layers: LayerSpec[] = [];
   for (let index = 0; index < sizes.layers; index++) {
-    const { window, rope } = form.layer?.(index) ?? { window: 0, rope: 0 };
+    const { window, rope } = form.layer(index);
     const mixer = { kind: "attention", queryHeads, kvHeads, headSize, ...form.attention, rope } as const;
     const cacheGroup = joinCacheGroup(cacheGroups, index, window, attention.cacheParts(mixer));
     layers.push({

@@ -32,6 +32,15 @@ export async function openHuggingFace(directory: string, warn: Warn): Promise<Mo
   };
 }
 
+/** Throws for a directory's config.json what {@link openHuggingFace} would throw of its architecture or quantization. Weights may be absent. */
+export async function checkRuns(directory: string): Promise<void> {
+  const path = join(directory, "config.json");
+  const warn: Warn = () => {};
+  const config = Config.of(`${path}: `, await readJson(path, warn));
+  familyOfModelType(path, textConfigOf(config).string("model_type"));
+  await refuseQuantized(directory, config, warn);
+}
+
 /** Weights that another program quantized, by the method's name; of their files, which may lie under other names, a tensor that shows it. */
 async function refuseQuantized(directory: string, config: Config, warn: Warn): Promise<void> {
   if (!config.has("quantization_config")) return;

@@ -113,10 +113,14 @@ function bytesBefore({ source, shape, first, layout }: Cut, type: TensorType, pa
   return first * (elements / block) * bytes;
 }
 
-/** Bytes of a model's weights in its files; repacked they are as many, within a hundredth. */
+/** A block of Q4_K as the native side repacks it: its 6-bit scales have a byte each. Blocks of other types keep their size. */
+const PACKED_Q4_K = 148;
+
+/** Bytes of a model's weights in memory, repacked; what rows are padded to is below a hundredth. */
 export function bytesOfWeights({ tensors }: { tensors: readonly TensorRow[] }): number {
   return tensors.reduce((sum, { type, shape }) => {
-    const { block, bytes } = TENSOR_TYPES[type];
+    const { block, bytes: stored } = TENSOR_TYPES[type];
+    const bytes = type === "Q4_K" ? PACKED_Q4_K : stored;
     return sum + (shape.reduce((product, size) => product * size, 1) / block) * bytes;
   }, 0);
 }

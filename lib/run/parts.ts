@@ -1,5 +1,6 @@
 import { type CheckedOptions, checkOptions, type EngineOptions, MAX_SLOTS, optionsBeforeOpen, PAGE_SIZE } from "../api/options.ts";
 import { KvasirWarning, type Warn } from "../errors.ts";
+import type { HubRequest } from "../hub/open.ts";
 import { openModel } from "../model/open.ts";
 import { ropesFor } from "../model/rope.ts";
 import type { ModelSource, ModelSpec } from "../model/spec.ts";
@@ -7,8 +8,9 @@ import { type NativeConfig, type NativeEngine, type NativeInfo, type NativeModul
 import { TokenizerClient } from "../text/tokenizer/tokenizer.ts";
 import { untilAborted } from "./abort.ts";
 import { checkHasTokens, checkSameTokens, joinSpecs } from "./draft.ts";
+import { locateModel } from "./locate.ts";
 import type { SpeculationTrial } from "./speculate.ts";
-import { modelPath, openTextParts, type TextParts, type TextTokenizer } from "./text.ts";
+import { openTextParts, type TextParts, type TextTokenizer } from "./text.ts";
 
 /** An opened model with its weights loaded: what an engine is made of. */
 export interface EngineParts extends TextParts {
@@ -24,9 +26,10 @@ export interface EngineParts extends TextParts {
 
 /** Opens a model's files, checks the options against it, and loads weights and tokenizer side by side. */
 export async function openParts(model: string, given: EngineOptions | undefined, module: NativeModule): Promise<EngineParts> {
-  const { draft: draftPath, warn } = optionsBeforeOpen(given);
-  const source = await openModel(modelPath(model), warn);
-  const draft = draftPath === undefined ? undefined : await openModel(modelPath(draftPath), warn);
+  const { speculate, ...request } = optionsBeforeOpen(given);
+  const { warn } = request;
+  const source = await openNamed(model, request);
+  const draft = speculate?.draft === undefined ? undefined : await openNamed(speculate.draft, request);
   if (draft !== undefined) checkHasTokens(source, draft);
   const options = checkOptions(given, source, module, draft);
   options.signal?.throwIfAborted();
@@ -43,6 +46,12 @@ export async function openParts(model: string, given: EngineOptions | undefined,
     await opening.then(({ tokenizer }) => tokenizer?.close()).catch(() => {});
     throw error;
   }
+}
+
+/** Opens a model's files, wherever they are. */
+async function openNamed(model: string, request: Omit<HubRequest, "textOnly">): Promise<ModelSource> {
+  const { path, ...name } = await locateModel(model, { ...request, textOnly: false });
+  return { ...(await openModel(path, request.warn)), ...name };
 }
 
 /** Opens the draft model's tokenizer for as long as it takes to compare its tokens. */
@@ -87,7 +96,7 @@ function load(native: NativeEngine, { onProgress }: CheckedOptions): Promise<Nat
   return new Promise((resolve, reject) => {
     const report = (loadedBytes: number, totalBytes: number): void => {
       try {
-        onProgress?.({ loadedBytes, totalBytes });
+        onProgress?.({ phase: "load", loadedBytes, totalBytes });
       } catch (error) {
         reject(error);
       }

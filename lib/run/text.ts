@@ -1,4 +1,3 @@
-import { fileURLToPath } from "node:url";
 import { checkBoolean, checkKeys, checkString } from "../check.ts";
 import type { Warn } from "../errors.ts";
 import type { TextSource } from "../model/spec.ts";
@@ -30,10 +29,4 @@ export async function openTextParts({ tokenizer: source, chatTemplates }: TextSo
   const tokenizer = await TokenizerClient.open(source, warn);
   const { bosText, eosText } = tokenizer.vocabulary;
   return { tokenizer, chat: chatTemplates.size === 0 ? undefined : new ChatTemplate(chatTemplates, { bosText, eosText }) };
-}
-
-/** Where a model's files are: `"tales"` is the bundled model, all else a path. */
-export function modelPath(model: unknown): string {
-  const path = checkString("model", model);
-  return path === "tales" ? fileURLToPath(new URL("../../models/tales-q4_0.gguf", import.meta.url)) : path;
 }

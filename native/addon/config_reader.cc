@@ -7,7 +7,7 @@ namespace kvasir {
 namespace {
 
 // Generous bounds. Together with check() in model/spec.cc they keep the heads of a step in int and all sizes in bytes in int64.
-constexpr int kMostLayers = 4096, kMostWidth = 1 << 24, kMostHeads = 1 << 14, kMostPages = 1 << 26, kMostContext = 1 << 30;
+constexpr int kMostLayers = 4096, kMostHeads = 1 << 14, kMostPages = 1 << 26, kMostContext = 1 << 30;
 constexpr int kMostBatchTokens = 1 << 16, kMostParts = 8;
 
 RopeSpec read_rope(const Args& args) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <future>
 #include <map>
 
 #include "cuda/cuda_slots.h"
@@ -25,6 +26,8 @@ class CudaBackend : public Backend {
     for (const auto& [key, graph] : graphs_) cudaGraphExecDestroy(graph);
   }
 
+  void enter_thread() noexcept override { stream_.enter_thread(); }
+
   std::string processor() const override { return name_; }
   Activations activations(Compute compute) const override {
     return {.residual = DType::F32,
@@ -32,6 +35,7 @@ class CudaBackend : public Backend {
             .output = DType::F32,
             .logit_rows = kLogitRows};
   }
+  Limits limits() const override { return {.norm_cols = kMostNormCols, .head_size = kMostHeadSize}; }
 
   std::unique_ptr<Buffer> allocate(size_t bytes) override { return std::make_unique<DeviceBuffer>(bytes); }
 
@@ -50,7 +54,9 @@ class CudaBackend : public Backend {
   void pack_rows(Weight& weight, int first, int count, std::span<const uint8_t> staged) override {
     if (staged.size() > raw_bytes_) {
       raw_.reset();
-      raw_ = std::make_unique<DeviceBuffer>(raw_bytes_ = staged.size());
+      raw_bytes_ = 0;  // as long as it can't be had
+      raw_ = std::make_unique<DeviceBuffer>(staged.size());
+      raw_bytes_ = staged.size();
     }
     copy(raw_->address(), staged);
     cuda::pack_rows(static_cast<const DeviceWeight&>(weight), first, count, static_cast<const uint8_t*>(raw_->address()), stream_.get());
@@ -62,7 +68,7 @@ class CudaBackend : public Backend {
   }
 
   void replay(int part, const StepInputs& step, const std::function<void()>& body) override {
-    if (step.tokens > CudaSlots::kMostPadded) return body();
+    if (step.tokens > CudaSlots::kMostPadded) return run_fused(body);
     const auto key = std::make_pair(part, &step);
     auto found = graphs_.find(key);
     if (found == graphs_.end()) found = graphs_.emplace(key, capture(body)).first;
@@ -70,11 +76,24 @@ class CudaBackend : public Backend {
   }
 
   Event record() override { return stream_.record(); }
+  void abandon() noexcept override { stream_.abandon(); }
   void wait(Event event) override { stream_.wait(event); }
   bool done(Event event) const override { return stream_.done(event); }
 
  private:
   static constexpr int kLogitRows = 64;
+
+  void run_fused(const std::function<void()>& body) {
+    fused_.emplace(stream_.get());
+    try {
+      body();
+      fused_->finish();
+    } catch (...) {
+      fused_.reset();
+      throw;
+    }
+    fused_.reset();
+  }
 
   void copy(void* to, std::span<const uint8_t> from) {
     check(cudaMemcpyAsync(to, from.data(), from.size(), cudaMemcpyHostToDevice, stream_.get()), "copying to the device");
@@ -85,14 +104,10 @@ class CudaBackend : public Backend {
     check(cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal), "capturing a step");
     cudaGraph_t graph = nullptr;
     try {
-      fused_.emplace(stream_.get());
-      body();
-      fused_->finish();
-      fused_.reset();
+      run_fused(body);
     } catch (...) {
-      fused_.reset();
-      cudaStreamEndCapture(stream_.get(), &graph);
-      cudaGraphDestroy(graph);
+      if (cudaStreamEndCapture(stream_.get(), &graph) == cudaSuccess) cudaGraphDestroy(graph);
+      cudaGetLastError();  // of a capture that a failure has ended already: no launch after it is to blame
       throw;
     }
     check(cudaStreamEndCapture(stream_.get(), &graph), "capturing a step");
@@ -107,12 +122,18 @@ class CudaBackend : public Backend {
   std::vector<uint8_t> staged_;
   std::unique_ptr<DeviceBuffer> raw_;  // rows of the file on their way to their place
   size_t raw_bytes_ = 0;
-  std::map<std::pair<int, const StepInputs*>, cudaGraphExec_t> graphs_;
+  std::map<Recorded, cudaGraphExec_t> graphs_;
   Stream stream_;
-  std::optional<FusedOps> fused_;  // while a step is captured
+  std::optional<FusedOps> fused_;  // while a step's ops come
 };
 
 __global__ void probe() {}
+
+// On a thread of its own, so that the caller's device stays what it is: to set it back would take a context on that device, too.
+template <class Work>
+auto aside(const Work& work) {
+  return std::async(std::launch::async, work).get();
+}
 
 // Whether the build has machine code or PTX for the device, which becomes the current one.
 cudaError_t make_current(int device) {
@@ -133,14 +154,12 @@ int device_count() {
 }
 
 std::optional<int64_t> free_bytes(int device) {
-  int before = 0;
-  if (device < 0 || device >= device_count() || cudaGetDevice(&before) != cudaSuccess) return {};
-  size_t free = 0, total = 0;
-  const bool found = make_current(device) == cudaSuccess && cudaMemGetInfo(&free, &total) == cudaSuccess;
-  cudaSetDevice(before);
-  cudaGetLastError();
-  if (!found) return {};
-  return static_cast<int64_t>(free);
+  if (device < 0 || device >= device_count()) return {};
+  return aside([device]() -> std::optional<int64_t> {
+    size_t free = 0, total = 0;
+    if (make_current(device) != cudaSuccess || cudaMemGetInfo(&free, &total) != cudaSuccess) return {};
+    return static_cast<int64_t>(free);
+  });
 }
 
 std::unique_ptr<Backend> create_backend(int device) {
@@ -148,10 +167,12 @@ std::unique_ptr<Backend> create_backend(int device) {
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess || count == 0) fail("UNSUPPORTED_DEVICE", "no CUDA device can be used: %s", cudaGetErrorString(status));
   if (device < 0 || device >= count) fail("UNSUPPORTED_DEVICE", "device cuda:%d does not exist; expected one below %d", device, count);
-  if (const cudaError_t usable = make_current(device); usable != cudaSuccess) {
-    fail("UNSUPPORTED_DEVICE", "device cuda:%d cannot be used by this build: %s", device, cudaGetErrorString(usable));
-  }
-  return std::make_unique<CudaBackend>(device);
+  return aside([device]() -> std::unique_ptr<Backend> {
+    if (const cudaError_t usable = make_current(device); usable != cudaSuccess) {
+      fail("UNSUPPORTED_DEVICE", "device cuda:%d cannot be used by this build: %s", device, cudaGetErrorString(usable));
+    }
+    return std::make_unique<CudaBackend>(device);
+  });
 }
 
 }  // namespace kvasir::cuda

@@ -1,6 +1,6 @@
 #pragma once
-// A step's ops as they come, of which a matmul of few tokens makes the sum of the add_norm that follows it: the norm's kernel then waits for
-// memory once less. All that the ops say is written, and the bits are those of the ops one by one.
+// A step's ops as they come, of which a matmul makes the sum of the add_norm that follows it: the norm's kernel then waits for memory once
+// less, and what is added is never written by itself (nothing but its add_norm reads it). The bits are those of the ops one by one.
 #include <optional>
 
 #include "cuda/kernels.h"

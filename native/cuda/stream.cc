@@ -5,7 +5,6 @@
 namespace kvasir::cuda {
 
 Stream::Stream(int device) : device_(device) {
-  check(cudaSetDevice(device), "choosing the device");
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
 }
 
@@ -14,6 +13,10 @@ Stream::~Stream() {
   for (const auto& [number, pending] : pending_) cudaEventDestroy(pending.event);
   for (cudaEvent_t event : spare_) cudaEventDestroy(event);
   cudaStreamDestroy(stream_);
+}
+
+void Stream::enter_thread() const noexcept {
+  if (cudaSetDevice(device_) != cudaSuccess) cudaGetLastError();  // what follows fails, too, and tells
 }
 
 void Stream::host(std::function<void()> work) {
@@ -40,12 +43,19 @@ void Stream::on_wait(std::function<void()> work) {
   on_wait_.push_back(std::move(work));
 }
 
-Event Stream::record() {
-  Event number;
-  {
-    std::lock_guard lock(mutex_);
-    number = ++recorded_;
+cudaEvent_t Stream::take_event() {
+  if (spare_.empty()) {
+    cudaEvent_t event = nullptr;
+    check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync), "making an event");
+    return event;
   }
+  const cudaEvent_t event = spare_.back();
+  spare_.pop_back();
+  return event;
+}
+
+Event Stream::record() {
+  const Event number = recorded_ + 1;
   if (may_fail_) {
     host([this, number] {
       std::lock_guard lock(mutex_);
@@ -54,16 +64,21 @@ Event Stream::record() {
     may_fail_ = false;
   }
   std::lock_guard lock(mutex_);
-  cudaEvent_t event;
-  if (spare_.empty()) {
-    check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync), "making an event");
-  } else {
-    event = spare_.back();
-    spare_.pop_back();
-  }
-  pending_[number] = {event, std::exchange(on_wait_, {})};
-  check(cudaEventRecord(event, stream_), "recording an event");
-  return number;
+  Pending& pending = pending_[number];
+  if (pending.event == nullptr) pending.event = take_event();  // else that of a record() that failed
+  check(cudaEventRecord(pending.event, stream_), "recording an event");
+  pending.work = std::exchange(on_wait_, {});
+  return recorded_ = number;
+}
+
+void Stream::abandon() noexcept {
+  cudaStreamSynchronize(stream_);
+  cudaGetLastError();
+  may_fail_ = false;
+  on_wait_.clear();
+  std::lock_guard lock(mutex_);
+  failure_ = nullptr;
+  failures_.erase(recorded_ + 1);
 }
 
 void Stream::wait(Event number) {
@@ -77,7 +92,6 @@ void Stream::wait(Event number) {
       work = std::move(found->second.work);
     }
   }
-  check(cudaSetDevice(device_), "choosing the device");  // the waiting thread's
   if (event != nullptr) check(cudaEventSynchronize(event), "the device");
   for (const auto& each : work) each();
   std::exception_ptr failed;

@@ -66,7 +66,7 @@ __device__ void pack_supers(const FileRows& rows, int panel, int super, int lane
 // One warp a chunk of a panel.
 template <DType type>
 __global__ void pack(FileRows rows, uint8_t* panels, int64_t stride) {
-  const int panel = blockIdx.y, chunk = blockIdx.x, lane = threadIdx.x;
+  const int chunks = chunks_of(rows.cols), panel = blockIdx.x / chunks, chunk = blockIdx.x % chunks, lane = threadIdx.x;
   uint8_t *group = panels + panel * stride + int64_t(chunk / kGroupChunks) * group_bytes(type),
           *to = group + chunk % kGroupChunks * chunk_bytes(type);
   auto* words = reinterpret_cast<uint32_t*>(to);
@@ -102,9 +102,12 @@ __global__ void pack(FileRows rows, uint8_t* panels, int64_t stride) {
   if (chunk % kGroupChunks == 0) pack_supers<type>(rows, panel, chunk / kGroupChunks, lane, group + kGroupChunks * chunk_bytes(type));
 }
 
+constexpr int kMostRows = 65535 * 64;  // tiles of 64 rows along a grid's y (matmul_wide.cu)
+
 }  // namespace
 
 std::unique_ptr<DeviceWeight> create_weight(DType type, Compute compute, int rows, int cols) {
+  if (rows > kMostRows) fail("UNSUPPORTED_MODEL", "a matrix has %d rows; expected at most %d on device cuda", rows, kMostRows);
   auto weight = std::make_unique<DeviceWeight>();
   weight->type = type;
   weight->compute = compute;
@@ -124,7 +127,7 @@ void pack_rows(const DeviceWeight& weight, int first, int count, const uint8_t* 
     return;
   }
   const FileRows rows{file_rows, row_bytes, count, weight.cols};
-  const dim3 grid(chunks_of(weight.cols), panels_of(count));
+  const dim3 grid(chunks_of(weight.cols) * panels_of(count));
   with_type(weight.type, [&](auto type) {
     if constexpr (is_packed(type)) pack<type><<<grid, 32, 0, stream>>>(rows, data + first / kPanelRows * weight.stride, weight.stride);
   });

@@ -18,19 +18,19 @@ SlotLimits limits_of(const EngineConfig& config) {
           config.draft ? config.draft->spec.vocab_size : 0};
 }
 
-// Parts that are recorded for replay (ops/backend.h): the forward pass, then pieces of logits; those of the draft model come after all.
-constexpr int kForwardPart = 0, kDraftPart = 1 << 20;
-
 }  // namespace
 
 Engine::Engine(EngineConfig config, BackendFactory create_backend) : config_(std::move(config)), states_(config_.max_slots) {
   check(config_);
   if (config_.draft) check(*config_.draft);
   backend_ = create_backend(config_.device);
+  check_limits(config_.spec, *backend_);
+  if (config_.draft) check_limits(config_.draft->spec, *backend_);
 }
 
 void Engine::load(const Progress& progress) {
   if (decoder_) fail("INVALID_ARGUMENT", "the engine is loaded already");
+  backend_->enter_thread();
   const int64_t own = tensor_bytes(config_), drafts = config_.draft ? tensor_bytes(*config_.draft) : 0;
   auto decoder = load_decoder(config_, [&](int64_t done, int64_t) { progress(done, own + drafts); });
   if (config_.draft) drafter_ = load_decoder(*config_.draft, [&](int64_t done, int64_t) { progress(own + done, own + drafts); });
@@ -47,6 +47,7 @@ std::unique_ptr<Decoder> Engine::load_decoder(const ModelConfig& config, const P
 
 void Engine::set_slot(int slot, SlotConfig config) {
   if (!decoder_) fail("INVALID_ARGUMENT", "the engine is not loaded");
+  backend_->enter_thread();
   states_.at(slot) = {};
   const bool has_token = !config.tokens.empty();
   slots_->set(slot, std::move(config));
@@ -54,6 +55,8 @@ void Engine::set_slot(int slot, SlotConfig config) {
 }
 
 void Engine::release() {
+  if (!backend_) return;
+  backend_->enter_thread();
   drafter_.reset();
   decoder_.reset();
   slots_.reset();
@@ -70,21 +73,28 @@ void Engine::submit(Step& step) {
   launch([&] {
     for (DraftPass& pass : step.drafts) draft(pass);
     step.inputs = &slots_->begin_step(step.batch);
-    backend_->replay(kForwardPart, *step.inputs, [&] { decoder_->forward(*step.inputs, cancelled_); });
+    backend_->replay(ReplayPart::kForward, *step.inputs, [&] { decoder_->forward(*step.inputs, cancelled_); });
   });
 }
 
 void Engine::sample(Step& step) {
-  launch([&] { sample_outputs(*decoder_, kForwardPart + 1, *step.inputs, step.result); });
-  step.event = backend_->record();
+  launch([&] {
+    sample_outputs(*decoder_, ReplayPart::kFirstLogits, *step.inputs, step.result);
+    step.event = backend_->record();
+  });
+}
+
+void Engine::wait(Event event) {
+  backend_->enter_thread();
+  backend_->wait(event);
 }
 
 // Its tokens go from slot to slot: no result is waited for between the passes, nor before the step that checks them.
 void Engine::draft(DraftPass& pass) {
   pass.result.reset(pass.batch.output_count(), 0);
   const StepInputs& inputs = slots_->begin_step(pass.batch);
-  backend_->replay(kDraftPart, inputs, [&] { drafter_->forward(inputs, cancelled_); });
-  sample_outputs(*drafter_, kDraftPart + 1, inputs, pass.result);
+  backend_->replay(ReplayPart::kDraft + ReplayPart::kForward, inputs, [&] { drafter_->forward(inputs, cancelled_); });
+  sample_outputs(*drafter_, ReplayPart::kDraft + ReplayPart::kFirstLogits, inputs, pass.result);
 }
 
 void Engine::sample_outputs(Decoder& decoder, int first_part, const StepInputs& inputs, StepResult& result) {
@@ -102,8 +112,10 @@ void Engine::choose(PendingChoice& choice) {
   SlotState& state = states_.at(choice.slot);
   if (!state.has_logits) fail("INVALID_ARGUMENT", "slot %d waits for no choice", choice.slot);
   choice.result.reset(1, 0);
-  launch([&] { slots_->choose({choice.slot, std::move(choice.logits), &choice.result}); });
-  choice.event = backend_->record();
+  launch([&] {
+    slots_->choose({choice.slot, std::move(choice.logits), &choice.result});
+    choice.event = backend_->record();
+  });
   state.has_logits = false;
   state.has_token = true;
 }
@@ -111,14 +123,11 @@ void Engine::choose(PendingChoice& choice) {
 // What a launch that fails half way has put under way refers to the caller's results: it is waited for before they may go.
 template <class Launch>
 void Engine::launch(const Launch& launch) {
+  backend_->enter_thread();
   try {
     launch();
   } catch (...) {
-    try {
-      backend_->wait(backend_->record());
-    } catch (...) {
-      // The first failure is the one to tell.
-    }
+    backend_->abandon();
     throw;
   }
 }

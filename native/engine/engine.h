@@ -39,8 +39,9 @@ struct PendingChoice {
 
 class Engine {
  public:
-  // Throws INVALID_ARGUMENT, and what the factory throws.
+  // Throws INVALID_ARGUMENT, what the factory throws, and UNSUPPORTED_MODEL for what the back end's kernels don't take.
   Engine(EngineConfig config, BackendFactory create_backend);
+  ~Engine() { release(); }
 
   void load(const Progress& progress);
   // A slot that could not be set belongs to no sequence, and steps refuse it.
@@ -53,10 +54,10 @@ class Engine {
   void choose(PendingChoice& choice);
 
   // From any thread. Throw what failed on the device.
-  void wait(Event event) { backend_->wait(event); }
+  void wait(Event event);
   bool done(Event event) const { return backend_->done(event); }
 
-  // Frees weights, cache and threads: only cancel() may follow.
+  // Frees weights, cache and threads, on any thread: only cancel() may follow.
   void release();
 
   // From any thread: what runs ends at the next layer or the next piece of a file, with CLOSED.

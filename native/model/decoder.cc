@@ -28,7 +28,9 @@ Decoder::Decoder(const ModelConfig& config, Backend& backend, WeightSource& sour
 
 Decoder::NormWeights Decoder::read_norm(WeightSource& source, const std::string& name) {
   const int hidden = config_.spec.hidden_size;
-  return {source.vector_if_present(name, hidden), source.vector_if_present(name + "_bias", hidden)};
+  NormWeights norm{source.vector_if_present(name, hidden), source.vector_if_present(name + "_bias", hidden)};
+  if (norm.bias && !norm.weight) fail("FILE_INVALID", "tensor %s is missing; expected it beside its bias", name.c_str());
+  return norm;
 }
 
 Decoder::Layer Decoder::read_layer(WeightSource& source, int index) {

@@ -67,6 +67,16 @@ void check_groups(const ModelConfig& config) {
   }
 }
 
+void check_mixer(const AttentionSpec& spec, size_t layer, const Limits& limits, const char* device) {
+  if (spec.head_size > limits.head_size) {
+    fail("UNSUPPORTED_MODEL", "layer %zu: headSize is %d; expected at most %d on %s", layer, spec.head_size, limits.head_size, device);
+  }
+  if (spec.qk_norm == QkNorm::Row && int64_t(spec.query_heads) * spec.head_size > limits.norm_cols) {
+    fail("UNSUPPORTED_MODEL", "layer %zu: %d heads of %d are normed at once; expected at most %d columns on %s", layer, spec.query_heads,
+         spec.head_size, limits.norm_cols, device);
+  }
+}
+
 }  // namespace
 
 int64_t row_bytes(const TensorRow& tensor) {
@@ -83,7 +93,7 @@ int64_t tensor_bytes(const TensorRow& tensor) {
   return bytes;
 }
 
-// Sizes of one dimension are below 2^24, so that nothing overflows.
+// Sizes of one dimension are at most kMostWidth, so that nothing overflows.
 int64_t extent_bytes(const TensorRow& tensor) {
   if (!tensor.layout) return tensor_bytes(tensor);
   const RowLayout& layout = *tensor.layout;
@@ -110,6 +120,17 @@ int64_t page_bytes(const ModelConfig& config, const CacheGroup& group) {
   int64_t bytes = 0;
   for (const CachePart& part : group.parts) bytes += int64_t(part.elements) * info(type_of(part, config)).bytes;
   return bytes * config.page_size * static_cast<int64_t>(group.layers.size());
+}
+
+void check_limits(const ModelSpec& spec, const Backend& backend) {
+  const Limits limits = backend.limits();
+  const std::string device = backend.processor();
+  if (spec.hidden_size > limits.norm_cols) {
+    fail("UNSUPPORTED_MODEL", "hiddenSize is %d; expected at most %d on %s", spec.hidden_size, limits.norm_cols, device.c_str());
+  }
+  for (size_t layer = 0; layer < spec.layers.size(); ++layer) {
+    std::visit([&](const auto& mixer) { check_mixer(mixer, layer, limits, device.c_str()); }, spec.layers[layer].mixer);
+  }
 }
 
 void check(const ModelConfig& config) {

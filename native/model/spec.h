@@ -7,11 +7,12 @@
 #include <variant>
 #include <vector>
 
-#include "ops/add_norm.h"
-#include "ops/matmul.h"
-#include "ops/qk_rope_append.h"
+#include "ops/backend.h"
 
 namespace kvasir {
+
+// Sizes of one dimension are at most so many: products of two are in int64 with room to spare, heads of a token in int.
+inline constexpr int kMostWidth = 1 << 24;
 
 struct RopeSpec {
   std::vector<float> frequencies;  // radians per position, one for each rotated pair
@@ -138,5 +139,7 @@ int64_t page_bytes(const ModelConfig& config, const CacheGroup& group);
 // Throws INVALID_ARGUMENT where sizes contradict each other, FILE_INVALID for a tensor outside its file. Ranges of single numbers are
 // checked where they are read; what a mixer or feed-forward asks of its own sizes, where it is made.
 void check(const ModelConfig& config);
+// Throws UNSUPPORTED_MODEL for what the back end's kernels don't take.
+void check_limits(const ModelSpec& spec, const Backend& backend);
 
 }  // namespace kvasir

@@ -11,9 +11,10 @@
 //   post_weight  [cols]        or none
 //   y            [rows, cols]  or none: nothing follows. y may be x where there is no delta
 //   weight       [cols]        of y, or none
-//   bias         [cols]        of y, or none
+//   bias         [cols]        of y, or none; there is none without a weight
 //
-// Order: squares, and where there is a mean the elements, are summed in 16 lanes (lane = i mod 16), the lanes then pairwise.
+// Order, CPU: squares, and where there is a mean the elements, are summed in 16 lanes (lane = i mod 16), the lanes then pairwise. A device has
+// an order of its own, which depends on cols alone.
 // Bytes: 16 * rows * cols; limited by memory.
 #include "ops/memory.h"
 

@@ -10,9 +10,12 @@
 //
 // The law of every op: the bits of a row of its result depend on that row's inputs alone: not on the other rows, on their number, or on
 // the number of threads. Each op states its order of accumulation.
+#include <compare>
 #include <functional>
+#include <limits>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "ops/op.h"
 #include "ops/sample.h"
@@ -27,6 +30,31 @@ struct Activations {
   int logit_rows;  // rows of logits at a time: enough that a pass over the output matrix pays
 };
 
+// The most that the back end's kernels take.
+struct Limits {
+  int norm_cols = std::numeric_limits<int>::max();  // of add_norm
+  int head_size = std::numeric_limits<int>::max();  // of attention
+};
+
+// Parts of a step that replay() may record: the forward pass, and from kFirstLogits on pieces of the logits. Those of a draft model are as
+// many as kDraft later.
+struct ReplayPart {
+  static constexpr int kForward = 0, kFirstLogits = 1, kDraft = 1 << 20;
+};
+
+// What a recording is of, beside addresses that never change: a forward pass depends on rows and tokens, a piece of logits on outputs alone.
+struct Recorded {
+  Recorded(const std::pair<int, const StepInputs*>& of) : part(of.first) {
+    const bool forward = part % ReplayPart::kDraft == ReplayPart::kForward;
+    rows = forward ? of.second->rows : 0;
+    tokens = forward ? of.second->tokens : 0;
+    outputs = forward ? 0 : of.second->outputs;
+  }
+  auto operator<=>(const Recorded&) const = default;
+
+  int part, rows, tokens, outputs;
+};
+
 // A place in the order of calls.
 using Event = uint64_t;
 
@@ -36,6 +64,10 @@ class Backend {
 
   virtual std::string processor() const = 0;  // of the processor or device
   virtual Activations activations(Compute compute) const = 0;
+  virtual Limits limits() const { return {}; }
+
+  // A device becomes the thread's own: before a thread calls anything from here on but done(), or destroys the back end or what it made.
+  virtual void enter_thread() noexcept {}
 
   virtual std::unique_ptr<Buffer> allocate(size_t bytes) = 0;  // throws OUT_OF_MEMORY
   virtual Matrix create_weight(DType type, Compute compute, int rows, int cols) = 0;
@@ -51,10 +83,13 @@ class Backend {
 
   virtual void run(const Op& op) = 0;
   // Runs the ops of `body`, which depend on nothing but the sizes of `step` and on addresses that never change: a device may record them
-  // once for each part and size, and play them back. Part 0 is the forward pass, part 1 + i the i-th piece of the logits.
+  // once for each part and size (Recorded), and play them back.
   virtual void replay(int /*part*/, const StepInputs& /*step*/, const std::function<void()>& body) { body(); }
 
   virtual Event record() { return 0; }
+  // Blocks until all that was called has run, and forgets it and its failures: of a step that could not be launched whole, or marked by
+  // record(), nobody waits for an event.
+  virtual void abandon() noexcept {}
   // Blocks until all that was called before `event` has run. Throws what failed there. Another thread may wait while more is called.
   virtual void wait(Event) {}
   // Whether wait() would return at once.

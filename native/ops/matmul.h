@@ -12,15 +12,18 @@
 //         then the product
 //   INT8  where W is quantized: x rounded to 8 bits by blocks of 32 (scale = max|x| / 127), integer products exact within a block;
 //         where W is not quantized: as F32
-// Order: for each (t, n) one accumulator runs over k (F32, BF16) or over the blocks of k (INT8) in ascending order; bias last.
+// Order, CPU: for each (t, n) one accumulator runs over k (F32, BF16) or over the blocks of k (INT8) in ascending order; bias last. A device
+// may share out k among several accumulators and add these, as K alone says; bias last.
+// x and W are finite. Where x is not, what is infinite in one step may be NaN in another one of more rows on a device.
 //
 // Epilogue:
 //   None
 //   Gate      the outputs are gate and up of a gated unit (Shazeer 2020); y of the first becomes activation(gate) * up, y of the second
 //             is scratch
 //   Activate  y becomes activation(y); a device may round y to its type before
-//   silu(x) = x / (1 + exp(-x));   gelu_tanh(x) = x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)));  exp to within 2 ulp
+//   silu(x) = x / (1 + exp(-x));   gelu_tanh(x) = x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))
 //   gelu(x) = x/2 * (1 + erf(x / sqrt(2)))                                                           (Hendrycks and Gimpel 2016)
+//   exp to within 2 ulp; on a device all of it within 2^-19 where a gated product goes to 16 bits
 //
 // Bytes: the weights once per step for few rows; operations: 2 * rows * N * K. Limited by bandwidth up to some tens of rows, then by
 // arithmetic.

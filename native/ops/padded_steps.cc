@@ -21,9 +21,10 @@ int PaddedSteps::padded(int size, int capacity) const {
 }
 
 const StepInputs& PaddedSteps::inputs(const StepSizes& sizes, const int32_t* memory) {
-  auto [entry, added] = inputs_.try_emplace({memory, sizes.rows, sizes.tokens, sizes.outputs});
+  const bool small = sizes.tokens <= most_padded_;
+  auto [entry, added] = inputs_.try_emplace(small ? Key{memory, sizes.rows, sizes.tokens, sizes.outputs} : Key{memory, 0, 0, 0});
   Inputs& own = entry->second;
-  if (added) {
+  if (added || !small) {
     own.tables.resize(sizes.groups);
     own.inputs = layout_.inputs(sizes, memory, own.tables);
   }

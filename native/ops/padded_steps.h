@@ -19,7 +19,8 @@ class PaddedSteps {
 
   StepSizes sizes_for(const Batch& batch) const;
   void write(const Batch& batch, const StepSizes& sizes, int32_t* memory) const { layout_.write(batch, sizes, memory); }
-  // The inputs in such memory: for the same sizes and memory the same object; or in memory that is another each time.
+  // The inputs in such memory: of a padded step the same object for the same sizes and memory; of larger ones one that the next of them
+  // takes over. Or in memory that is another each time.
   const StepInputs& inputs(const StepSizes& sizes, const int32_t* memory);
   StepInputs view(const StepSizes& sizes, const int32_t* memory, std::span<PageTables> tables) const {
     return layout_.inputs(sizes, memory, tables);
@@ -35,7 +36,8 @@ class PaddedSteps {
   const StepSizes capacity_;
   const int most_padded_;
   const StepLayout layout_;
-  std::map<std::tuple<const int32_t*, int, int, int>, Inputs> inputs_;
+  using Key = std::tuple<const int32_t*, int, int, int>;  // rows, tokens, outputs; 0 of larger steps
+  std::map<Key, Inputs> inputs_;
 };
 
 }  // namespace kvasir

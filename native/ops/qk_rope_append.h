@@ -13,7 +13,8 @@
 //   q_norm, k_norm  [D]           or none; [heads, D]: a row for each head. The stride tells: 0 or D
 //   frequencies     [pairs]       radians per position; 0 pairs: nothing turns
 //
-// The angle is the float32 product; its cosine and sine are computed in float64 and rounded. Order of a norm: as in add_norm.
+// The angle is the float32 product. CPU: its cosine and sine are computed in float64 and rounded; a norm is summed as in add_norm. A device may
+// compute cosine and sine in float32, to within 2 ulp, and has an order of its own for a norm, which depends on D alone.
 // Bytes: 8 * T * (Hq + 2 Hkv) * D; limited by memory.
 #include "ops/add_norm.h"
 #include "ops/kv_cache.h"

@@ -21,14 +21,21 @@ Napi::Value op(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] { return op_call(info); });
 }
 
-// failOp(n, code): the n-th op from now on fails.
-void fail_op(const Napi::CallbackInfo& info) {
+// failOp(n, code): the n-th op from now on fails. failRecord(n, code): likewise of events.
+template <Faults& faults()>
+void plan_failure(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] { faults().plan(integer_value("n", info[0], 0, kMostSize), info[1].ToString()); });
+}
+
+template <Faults& faults()>
+Napi::Value calls(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(faults().calls()));
 }
 
 // Ends the process: what the engine must never do with an address of a device.
 Napi::Value dereference(const Napi::CallbackInfo& info) {
   const auto backend = create_device_backend("portable", 1);
+  backend->enter_thread();
   const auto buffer = backend->allocate(64);
   return Napi::Number::New(info.Env(), *static_cast<volatile float*>(buffer->address()));
 }
@@ -40,7 +47,10 @@ static Napi::Object initialize_test_addon(Napi::Env env, Napi::Object exports) {
   namespace testing = kvasir::testing;
   kvasir::set_exports(env, exports, testing::create_test_backend);
   exports.Set("op", Napi::Function::New<testing::op>(env, "op"));
-  exports.Set("failOp", Napi::Function::New<testing::fail_op>(env, "failOp"));
+  exports.Set("failOp", Napi::Function::New<testing::plan_failure<testing::op_faults>>(env, "failOp"));
+  exports.Set("failRecord", Napi::Function::New<testing::plan_failure<testing::record_faults>>(env, "failRecord"));
+  exports.Set("opsRun", Napi::Function::New<testing::calls<testing::op_faults>>(env, "opsRun"));
+  exports.Set("recordings", Napi::Function::New<testing::calls<testing::recording_faults>>(env, "recordings"));
   exports.Set("dereference", Napi::Function::New<testing::dereference>(env, "dereference"));
   return exports;
 }

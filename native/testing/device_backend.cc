@@ -28,7 +28,11 @@ struct DeviceWeight : cpu::PackedWeight {
 class DeviceSlots : public Slots {
  public:
   DeviceSlots(const SlotLimits& limits, DeviceMemory& memory, DeviceQueue& queue, Backend& inner)
-      : steps_(limits.step, kMostRecorded), memory_(memory), queue_(queue), slots_(inner.create_slots(limits)) {
+      : steps_(limits.step, kMostRecorded),
+        host_steps_(limits.step, kMostRecorded),
+        memory_(memory),
+        queue_(queue),
+        slots_(inner.create_slots(limits)) {
     const size_t bytes = static_cast<size_t>(steps_.elements()) * sizeof(int32_t);
     arrays_ = memory_.wrap(bytes, inner.allocate(bytes));
   }
@@ -41,16 +45,15 @@ class DeviceSlots : public Slots {
   const StepInputs& begin_step(const Batch& batch) override {
     const StepSizes sizes = steps_.sizes_for(batch);
     const StepInputs& device = steps_.inputs(sizes, static_cast<int32_t*>(arrays_->address()));
-    const StepInputs& host = steps_.inputs(sizes, static_cast<int32_t*>(memory_.translate(arrays_->address())));
-    {
-      std::lock_guard lock(mutex_);
-      twins_[&device] = &host;
-    }
     auto staged = std::make_shared<std::vector<int32_t>>(static_cast<size_t>(steps_.used(sizes)));
     steps_.write(batch, sizes, staged->data());
-    queue_.push([this, staged, &host] {
+    // Also after a failure: what is recorded of the step refers to its inputs.
+    queue_.push_always([this, sizes, &device] {
+      twins_[&device] = &host_steps_.inputs(sizes, static_cast<int32_t*>(memory_.translate(arrays_->address())));
+    });
+    queue_.push([this, staged, &device] {
       std::memcpy(memory_.translate(arrays_->address()), staged->data(), staged->size() * sizeof(int32_t));
-      static_cast<cpu::CpuSlots&>(*slots_).put_last_tokens(host);
+      static_cast<cpu::CpuSlots&>(*slots_).put_last_tokens(host_inputs(device));
     });
     return device;
   }
@@ -68,27 +71,27 @@ class DeviceSlots : public Slots {
     queue_.push([this, choice = std::make_shared<Choose>(std::move(choice))] { slots_->choose(std::move(*choice)); });
   }
 
-  // The same step at the host's addresses.
+  // The same step at the host's addresses. On the queue's thread.
   const StepInputs& host_inputs(const StepInputs& device) const {
-    std::lock_guard lock(mutex_);
     const auto twin = twins_.find(&device);
     if (twin == twins_.end()) fail("INTERNAL", "an op was given the inputs of no step");
     return *twin->second;
   }
 
  private:
-  PaddedSteps steps_;
+  PaddedSteps steps_, host_steps_;  // the latter on the queue's thread alone
   DeviceMemory& memory_;
   DeviceQueue& queue_;
   std::unique_ptr<Slots> slots_;  // the queue's thread uses them
   std::unique_ptr<Buffer> arrays_;
-  mutable std::mutex mutex_;
   std::map<const StepInputs*, const StepInputs*> twins_;  // device to host
 };
 
 class DeviceBackend : public Backend {
  public:
   DeviceBackend(const std::string& isa, int threads) : inner_(cpu::create_backend(isa, threads)) {}
+
+  void enter_thread() noexcept override { entered_ = this; }
 
   std::string processor() const override { return "device-like test back end"; }
 
@@ -99,12 +102,19 @@ class DeviceBackend : public Backend {
     return activations;
   }
 
-  std::unique_ptr<Buffer> allocate(size_t bytes) override { return memory_.wrap(bytes, inner_->allocate(bytes)); }
+  Limits limits() const override { return {.norm_cols = 8192, .head_size = 512}; }
+
+  std::unique_ptr<Buffer> allocate(size_t bytes) override {
+    check_entered();
+    return memory_.wrap(bytes, inner_->allocate(bytes));
+  }
   Matrix create_weight(DType type, Compute compute, int rows, int cols) override {
+    check_entered();
     const Matrix packed = inner_->create_weight(type, compute, rows, cols);
     return std::make_unique<DeviceWeight>(static_cast<const cpu::PackedWeight&>(*packed), queue_);
   }
   std::unique_ptr<Slots> create_slots(const SlotLimits& limits) override {
+    check_entered();
     auto slots = std::make_unique<DeviceSlots>(limits, memory_, queue_, *inner_);
     slots_ = slots.get();
     return slots;
@@ -116,15 +126,18 @@ class DeviceBackend : public Backend {
     return {staged_->data(), bytes};
   }
   void upload(Buffer& buffer, std::span<const uint8_t> staged) override {
+    check_entered();
     queue_.push([this, address = buffer.address(), piece = staged_, staged] {
       if (!staged.empty()) std::memcpy(memory_.translate(address), staged.data(), staged.size());
     });
   }
   void pack_rows(Weight& weight, int first, int count, std::span<const uint8_t> staged) override {
+    check_entered();
     queue_.push([this, &weight, first, count, piece = staged_, staged] { inner_->pack_rows(weight, first, count, staged); });
   }
 
   void run(const Op& op) override {
+    check_entered();
     if (recording_ != nullptr) {
       recording_->push_back(op);
     } else {
@@ -133,9 +146,11 @@ class DeviceBackend : public Backend {
   }
 
   void replay(int part, const StepInputs& step, const std::function<void()>& body) override {
+    check_entered();
     if (step.tokens > kMostRecorded) return body();
-    const auto key = std::make_pair(part, &step);
+    const Recorded key({part, &step});
     if (!recordings_.contains(key)) {
+      recording_faults().count();
       Recording recording;
       recording_ = &recording;
       try {
@@ -152,30 +167,47 @@ class DeviceBackend : public Backend {
     });
   }
 
-  Event record() override { return queue_.record(); }
-  void wait(Event event) override { queue_.wait(event); }
+  Event record() override {
+    check_entered();
+    record_faults().count();
+    return queue_.record();
+  }
+  void abandon() noexcept override { queue_.abandon(); }
+  void wait(Event event) override {
+    check_entered();
+    queue_.wait(event);
+  }
   bool done(Event event) const override { return queue_.done(event); }
 
  private:
   using Recording = std::vector<Op>;
 
+  // A device is the thread's own: the engine has to say so before it calls anything that reaches it.
+  void check_entered() const {
+    if (entered_ != this) fail("INTERNAL", "a thread called a device that it has not entered");
+  }
+
   // On the queue's thread: the CPU's op at the host's addresses.
   void execute(Op op) {
-    faults().count();
+    op_faults().count();
     std::visit([this](auto& each) { each.visit([this](auto&... places) { (translate(places), ...); }); }, op);
     inner_->run(op);
   }
   void translate(View& view) const { view.data = memory_.translate(view.data); }
   void translate(const StepInputs*& step) const { step = &slots_->host_inputs(*step); }
 
+  static thread_local const DeviceBackend* entered_;
+
   std::unique_ptr<Backend> inner_;
   DeviceMemory memory_{queue_};
   std::shared_ptr<std::vector<uint8_t>> staged_;
   DeviceSlots* slots_ = nullptr;
   Recording* recording_ = nullptr;
-  std::map<std::pair<int, const StepInputs*>, Recording> recordings_;
+  std::map<Recorded, Recording> recordings_;
   DeviceQueue queue_;  // last: its thread uses all of the above
 };
+
+thread_local const DeviceBackend* DeviceBackend::entered_ = nullptr;
 
 }  // namespace
 

@@ -16,16 +16,20 @@ DeviceQueue::~DeviceQueue() {
 }
 
 void DeviceQueue::push(std::function<void()> work) {
+  push_always([this, work = std::move(work)] {
+    if (failure_) return;
+    try {
+      work();
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+  });
+}
+
+void DeviceQueue::push_always(std::function<void()> work) {
   {
     std::lock_guard lock(mutex_);
-    work_.push_back([this, work = std::move(work)] {
-      if (failure_) return;
-      try {
-        work();
-      } catch (...) {
-        failure_ = std::current_exception();
-      }
-    });
+    work_.push_back(std::move(work));
   }
   wake_.notify_one();
 }
@@ -61,6 +65,11 @@ bool DeviceQueue::done(Event event) const {
 void DeviceQueue::drain() {
   std::unique_lock lock(mutex_);
   reached_.wait(lock, [this] { return work_.empty(); });
+}
+
+void DeviceQueue::abandon() {
+  push_always([this] { failure_ = nullptr; });
+  drain();
 }
 
 void DeviceQueue::loop() {

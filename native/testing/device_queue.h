@@ -18,11 +18,14 @@ class DeviceQueue {
   ~DeviceQueue();  // after all that was pushed has run
 
   void push(std::function<void()> work);
-  // The place behind all that was pushed so far. After work that throws, nothing runs up to the next such place, which has the exception.
+  void push_always(std::function<void()> work);  // runs after a failure, too; does not throw
+  // The place behind all that was pushed so far. After work that throws, nothing of push() runs up to the next such place, which has the
+  // exception.
   Event record();
   void wait(Event event);  // throws that exception, once
   bool done(Event event) const;
-  void drain();  // blocks until nothing that was pushed is left to run; failures stay with their events
+  void drain();    // blocks until nothing that was pushed is left to run; failures stay with their events
+  void abandon();  // drains, and forgets what failed since the last event
 
  private:
   void loop();

@@ -6,11 +6,22 @@ namespace kvasir::testing {
 
 void Faults::count() {
   std::lock_guard lock(mutex_);
-  if (left_ > 0 && --left_ == 0) throw Error(code_ == "OUT_OF_MEMORY" ? "OUT_OF_MEMORY" : "INTERNAL", "an op failed on purpose");
+  ++calls_;
+  if (left_ > 0 && --left_ == 0) fail(code_ == "OUT_OF_MEMORY" ? "OUT_OF_MEMORY" : "INTERNAL", "%s failed on purpose", what_);
 }
 
-Faults& faults() {
-  static Faults faults;
+Faults& op_faults() {
+  static Faults faults("an op");
+  return faults;
+}
+
+Faults& recording_faults() {
+  static Faults faults("a recording");
+  return faults;
+}
+
+Faults& record_faults() {
+  static Faults faults("an event");
   return faults;
 }
 

@@ -64,7 +64,7 @@ void keep_by_team(std::span<const float> logits, const SampleParams& params, int
   const int vocab = static_cast<int>(logits.size());
   HostCrew crew(blocks, threads, vocab);
   run_team(crew, [&](HostTeam& team) {
-    cuda::Part part = cuda::own_part(team, vocab);
+    cuda::RowPart part = cuda::own_part(team, vocab);
     const cuda::Best best = cuda::read_values(team, part, logits.data() + part.first, true);
     if (!best.exists()) return;
     cuda::Stages<HostTeam> stages(team, part, params, best.value());

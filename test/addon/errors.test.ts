@@ -195,6 +195,18 @@ describe("new Engine", () => {
     await gated.close();
   });
 
+  it("refuses a norm's bias without its weight when it loads", async () => {
+    const { tensors } = make();
+    const norm = tensors.find(({ name }) => name === "layers.1.attn_norm")!;
+    const load = async (...names: string[]): Promise<void> => {
+      const norms = names.map((name) => ({ ...norm, name: `layers.1.${name}` }));
+      const other = refuse({ ...make(), tensors: [...tensors.filter((tensor) => tensor !== norm), ...norms] });
+      await other.load(() => {}).finally(() => other.close());
+    };
+    await load("attn_norm", "attn_norm_bias");
+    expect(await failure(() => load("post_attn_norm", "attn_norm_bias"))).toBe("FILE_INVALID");
+  });
+
   it("refuses each wrong tensor, at the latest when it loads", async () => {
     const [first, ...others] = make().tensors;
     const load = async (tensors: unknown[], files = make().files): Promise<void> => {

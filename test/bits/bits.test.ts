@@ -19,10 +19,13 @@ type Fingerprints = Record<string, Record<string, string>>;
 const committed: Fingerprints = existsSync(FILE) ? JSON.parse(readFileSync(FILE, "utf8")) : {};
 const found: Fingerprints = {};
 
+/** Of each kind of attention, norm, feed-forward and residual that the ones below don't have. */
+const KINDS = ["qwen2-swa", "olmo3", "cohere2", "glm4", "phi3-longrope", "gemma2", "gpt2", "gpt-neox", "stablelm-qknorm", "ministral3"];
 const FIXTURES = ["llama", "llama-bias", "llama3-rope", "llama3-rope-v4", "llama-linear", "llama-yarn", "qwen3", "gemma3", "gemma3-vl"];
 const TYPES = Object.keys(BLOCKS).filter((type) => type !== "MXFP4"); // which llama.cpp writes of experts alone
 const MODELS: { path: string; requests: number }[] = [
   ...FIXTURES.flatMap((name) => [`fixtures/${name}`, `fixtures/${name}/model.gguf`]).map((path) => ({ path, requests: 12 })),
+  ...KINDS.map((name) => ({ path: `fixtures/${name}`, requests: 12 })),
   ...TYPES.map((type) => ({ path: `quants/${type}.gguf`, requests: 12 })),
   ...["models/tales", "models/tales/tales-q4_k_m.gguf"].map((path) => ({ path, requests: 8 })),
 ].filter(({ path }) => existsSync(sharedPath(path)));

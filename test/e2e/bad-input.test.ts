@@ -12,11 +12,13 @@ import { ggufBytes, writeGguf, writeJson } from "../support/files.ts";
 import { configOf, ggufModel, TINY, writeModel } from "../support/models.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { held, NOTHING, openEngine } from "./support/engines.ts";
+import { HUB_FAILURES, openFailing, useFakeHub } from "./support/hub.ts";
 
 const directory = temporaryDirectory();
 const at = (name: string): string => join(directory, name);
 const root = fileURLToPath(new URL("../../", import.meta.url));
 let engine: Engine;
+const { hub } = await useFakeHub();
 
 beforeAll(async () => {
   await writeModel(at("model"), TINY);
@@ -124,6 +126,13 @@ async function encodeWithoutToken(): Promise<unknown> {
 const PROVOKED: Record<ErrorCode, () => Promise<unknown>> = {
   INVALID_ARGUMENT: () => engine.generate([1], { temperature: Number.NaN }),
   FILE_NOT_FOUND: () => Engine.open(at("nowhere")),
+  MODEL_NOT_FOUND: () => openFailing(hub, HUB_FAILURES.MODEL_NOT_FOUND),
+  ACCESS_DENIED: () => openFailing(hub, HUB_FAILURES.ACCESS_DENIED),
+  OFFLINE: () => openFailing(hub, HUB_FAILURES.OFFLINE),
+  DOWNLOAD_FAILED: () => openFailing(hub, HUB_FAILURES.DOWNLOAD_FAILED),
+  CHECKSUM_MISMATCH: () => openFailing(hub, HUB_FAILURES.CHECKSUM_MISMATCH),
+  DISK_FULL: () => openFailing(hub, HUB_FAILURES.DISK_FULL),
+  CACHE_FAILED: () => openFailing(hub, HUB_FAILURES.CACHE_FAILED),
   FILE_INVALID: openCutShort,
   UNSUPPORTED_FORMAT: () => openGguf("format.gguf", {}, "I8"),
   UNSUPPORTED_MODEL: () => openGguf("mamba.gguf", { "general.architecture": "mamba" }),

@@ -1,10 +1,15 @@
+import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Completion } from "../../lib/api/completion.ts";
 import type { EngineOptions } from "../../lib/api/options.ts";
 import type { GenerateParams } from "../../lib/api/params.ts";
 import type { Engine } from "../../lib/engine.ts";
+import type { AttentionSpec } from "../../lib/model/mixers/attention.ts";
+import type { ModelSpec } from "../../lib/model/spec.ts";
+import type { NativeConfig } from "../../lib/native/addon.ts";
 import type { SpeculationTrial } from "../../lib/run/speculate.ts";
 import { runScript } from "../addon/support/run.ts";
+import { tinyConfig } from "../addon/support/tiny.mjs";
 import { deviceAddon, testAddon } from "../support/addon.ts";
 import { Random } from "../support/reference.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
@@ -55,6 +60,28 @@ test("its results are the CPU's, to the bit, also where steps are recorded and p
   });
 });
 
+test("a step's forward pass is recorded once for its tokens, however many outputs it has", async () => {
+  await onDevice({ prefixCache: false }, async (engine) => {
+    await engine.generate(prompt(20), { ...GREEDY, maxTokens: 1 });
+    const before = testAddon.recordings();
+    await engine.score(prompt(20), {});
+    expect(testAddon.recordings() - before).toBe(32 / 8); // the pieces of its logits
+  });
+});
+
+test("a model beyond what its kernels take is refused before it is loaded", () => {
+  const path = join(directory, "weights.bin");
+  const { spec, ...config } = tinyConfig(path) as NativeConfig;
+  const { mixer, ...layer } = spec.layers[0]!;
+  const make = (change: Partial<ModelSpec>) => () => new deviceAddon.Engine({ ...config, spec: { ...spec, ...change } });
+  const withMixer = (change: Partial<AttentionSpec>) => make({ layers: spec.layers.with(0, { ...layer, mixer: { ...mixer, ...change } }) });
+  const refusal = (message: string) => expect.objectContaining({ code: "UNSUPPORTED_MODEL", message: expect.stringContaining(message) });
+  expect(make({ hiddenSize: 8193 })).toThrow(refusal("hiddenSize is 8193; expected at most 8192"));
+  expect(withMixer({ headSize: 513 })).toThrow(refusal("layer 0: headSize is 513; expected at most 512"));
+  expect(withMixer({ headSize: 512, queryHeads: 17, qkNorm: "row" })).toThrow(refusal("layer 0: 17 heads of 512"));
+  expect(withMixer({ headSize: 512, queryHeads: 17 })).not.toThrow();
+});
+
 test("close() ends what runs; every request is told", async () => {
   const engine = await open(model, {}, deviceAddon);
   const running = Array.from({ length: 8 }, () => engine.generate(prompt(30), { ...GREEDY, maxTokens: 100 }).catch((error) => error.code));
@@ -80,6 +107,16 @@ describe("a step that fails for lack of memory", () => {
         expect(bits(await engine.generate(kept, GREEDY))).toEqual(fresh);
       }
     });
+  });
+
+  // Its forward pass is recorded all the same, and played back for steps of other outputs.
+  test("may be the first of its size, and fail before its forward pass", async () => {
+    const work = async (engine: Engine): Promise<void> => {
+      testAddon.failOp(60, "OUT_OF_MEMORY"); // the draft model's, before the first step with guesses
+      await expect(engine.generate(prompt(4), GREEDY)).rejects.toMatchObject({ code: "OUT_OF_MEMORY" });
+      expect((await engine.generate(prompt(5), GREEDY)).tokens).toHaveLength(12);
+    };
+    await onDevice({ speculate: { draft: model } }, work, { always: true });
   });
 
   test.each(["plain", "guesses"])(
@@ -111,6 +148,25 @@ describe("a step that fails for lack of memory", () => {
       expect(lost).toBeGreaterThan(10);
     },
   );
+});
+
+describe("a step whose end cannot be marked", () => {
+  // Kernels under way refer to the step's results, which go when it has failed.
+  test("has failed when nothing of it runs any more; then the engine gives what a fresh one gives", async () => {
+    await onDevice({ prefixCache: false }, async (engine) => {
+      const kept = prompt(200);
+      const fresh = bits(await engine.generate(kept, GREEDY));
+      for (let i = 0; i < 4; i++) {
+        testAddon.failRecord(1, "OUT_OF_MEMORY");
+        await expect(engine.generate(kept, { ...GREEDY, maxTokens: 1 })).rejects.toMatchObject({ code: "OUT_OF_MEMORY" });
+        const ran = testAddon.opsRun();
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        expect(testAddon.opsRun()).toBe(ran);
+        expect(held(engine)).toEqual(NOTHING);
+        expect(bits(await engine.generate(kept, GREEDY))).toEqual(fresh);
+      }
+    });
+  });
 });
 
 describe("a step that fails for another reason", () => {

@@ -27,6 +27,12 @@ export interface TestModule extends NativeModule {
   op(name: OpName, options: OpOptions, args: Record<string, unknown>): { seconds: number };
   /** The n-th op from now on, of any device-like back end of the process, fails with `code`: OUT_OF_MEMORY, or INTERNAL. */
   failOp(n: number, code: ErrorCode): void;
+  /** Likewise of the events that mark where a step ends. */
+  failRecord(n: number, code: ErrorCode): void;
+  /** Ops that device-like back ends have run so far. */
+  opsRun(): number;
+  /** Parts of steps that they have recorded so far. */
+  recordings(): number;
   /** Reads at a device's address as the engine must not: ends the process. */
   dereference(): number;
 }

@@ -132,9 +132,10 @@ function ggufBlueprint(family: DenseFamily, fields: Fields, model: GgufModel): B
 }
 
 /** Turning a part of each head is for architectures that say so. */
-function refuseShare({ fields }: DenseFamily, config: Config, { headSize }: DenseSizes, { full }: LayerRopes): void {
-  if (full.size !== headSize && !("partial_rotary_factor" in fields))
-    throw config.unsupported("partial_rotary_factor", full.size / headSize, "ropes over a part of each head in this architecture");
+function refuseShare({ fields }: DenseFamily, config: Config, { headSize }: DenseSizes, { full, sliding }: LayerRopes): void {
+  const size = Math.min(full.size, sliding.size);
+  if (size !== headSize && !("partial_rotary_factor" in fields))
+    throw config.unsupported("partial_rotary_factor", size / headSize, "ropes over a part of each head in this architecture");
 }
 
 /** That of layers that see all, then that of windows. */

@@ -11,7 +11,7 @@ export function windowOf(config: Config): number {
 }
 
 /** `layer_types` of a config, one for each layer; `undefined` if it has none. */
-export function layerTypes(config: Config, layers: number): LayerType[] | undefined {
+function layerTypes(config: Config, layers: number): LayerType[] | undefined {
   const types = config.value("layer_types");
   if (types === undefined) return undefined;
   if (!Array.isArray(types) || types.length !== layers)

@@ -5,7 +5,7 @@
 
 namespace kvasir::cpu::KVASIR_ISA {
 
-// Below this both activations are -0, their limit; from there on exp(-x) is finite or its x / infinity right.
+// Below this all activations are -0, their limit; from there on exp(-x) is finite or its x / infinity right.
 inline constexpr float kLowest = -1e4f;
 
 // x / (1 + exp(-t)), that is x times the logistic function of t.

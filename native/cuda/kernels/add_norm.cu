@@ -133,10 +133,9 @@ void run_held(const AddNorm& op, cudaStream_t stream) {
     launch("add_norm", add_norm<4, layer>, grid, stream, op);
   } else if (held <= 8) {
     launch("add_norm", add_norm<8, layer>, grid, stream, op);
-  } else if (held <= 16) {
-    launch("add_norm", add_norm<16, layer>, grid, stream, op);
   } else {
-    fail("UNSUPPORTED_MODEL", "width is %d; expected at most %d on device cuda", op.cols, 16 * 4 * kThreads);
+    static_assert(16 * 4 * kThreads == kMostNormCols);
+    launch("add_norm", add_norm<16, layer>, grid, stream, op);
   }
 }
 

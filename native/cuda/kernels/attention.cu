@@ -16,7 +16,7 @@ namespace kvasir::cuda {
 namespace {
 
 constexpr int kWarps = 4;
-constexpr int kMostDims = 32;  // of a lane: heads of up to 1024
+constexpr int kMostDims = kMostHeadSize / kWarp;  // of a lane
 
 template <class Element>
 __global__ void attention(Attention op, const int32_t* row_of_token, const int32_t* positions, PageTables tables, int tokens) {

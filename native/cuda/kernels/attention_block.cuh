@@ -14,7 +14,7 @@ inline constexpr int kBlockWarps = 8;
 struct Share {
   Tile whole;  // as if one tile could have them all
   int tokens;
-  Range range;
+  KeyRange range;
 };
 
 // The share's splits.
@@ -53,6 +53,17 @@ __device__ inline void for_each_share(const Attention& op, const StepView& step,
       f(Share{whole, next - token, {first_seen(op.window, position), position + next - token - 1}});
     }
   }
+}
+
+// Tokens of a block whose tiles have so many heads.
+__host__ __device__ constexpr int tokens_of_block(int heads_of_tile) {
+  return kBlockWarps * (kQueries / heads_of_tile);
+}
+
+// A split that others of the block see: a stage is not filled again before its copies have come.
+__device__ inline void wait_for_split(Arrival& arrival, int parity) {
+  wait(&arrival.k, parity);
+  wait(&arrival.v, parity);
 }
 
 // Splits that all warps have run through so far: which stage is whose turn, over all shares of a block.

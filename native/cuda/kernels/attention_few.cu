@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(kWarps* kWarp)
       tile_of(step, index / tiles_of_row, index % tiles_of_row, blockIdx.y, first_head, min(heads_of_tile, group - first_head));
   let_next_kernel_start();
   if (tile.queries == 0) return wait_for_kernel_before();
-  const Range range = range_of(op, tile);
+  const KeyRange range = range_of(op, tile);
   const int first = range.first / kSplitKeys, last = range.last / kSplitKeys, stride = ranks * kWarps;
   Arrival& arrival = shared.arrivals[warp];
   if (lane == 0) {
@@ -133,6 +133,8 @@ __global__ void __launch_bounds__(kWarps* kWarp)
     merge_round<Element, D>(op, tile, shared, round % 2, min(stride, last - start + 1), rank, ranks, round == 0, start + stride > last);
   }
   sync_cluster();  // no block leaves while another reads its states
+#else
+  __trap();  // before Hopper nothing is to be launched here
 #endif
 }
 
@@ -158,6 +160,12 @@ void launch_kernel(const Attention& op, cudaStream_t stream) {
 }
 
 }  // namespace
+
+size_t shared_of_few(const Attention& op) {
+  size_t bytes = 0;
+  with_tensor_shape(op, [&](auto element, auto size) { bytes = sizeof(Shared<decltype(element), size>); });
+  return bytes;
+}
 
 void attend_few(const Attention& op, cudaStream_t stream) {
   with_tensor_shape(op, [&](auto element, auto size) { launch_kernel<decltype(element), size>(op, stream); });

@@ -25,7 +25,7 @@ __device__ inline void attend_share(const Attention& op, const PageTables& table
                                     Place& turn) {
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, tokens = kQueries / share.whole.heads;
   const Tile tile = part_of(share, warp * tokens, tokens);
-  const Range range = range_of(op, tile);
+  const KeyRange range = range_of(op, tile);
   const int first = first_split(share), last = last_split(share);
   // The warps take turns in fetching. A stage is free when all have run through the split before in it.
   const auto fetch = [&](int split, Place at) {
@@ -46,7 +46,7 @@ __device__ inline void attend_share(const Attention& op, const PageTables& table
       attend_split<Element, D>(op, tile, queries, shared.splits[stage], shared.full[stage], turn.parity(), split, range, lane, part);
       merge(state, part);
     } else {
-      wait(&shared.full[stage].v, turn.parity());  // a stage is not filled again before its copies have come
+      wait_for_split(shared.full[stage], turn.parity());
     }
     __syncwarp();
     if (lane == 0) arrive(&shared.empty[stage]);
@@ -69,18 +69,20 @@ __global__ void __launch_bounds__(kBlockWarps* kWarp, 1)
   }
   __syncthreads();
   wait_in_turn();
-  const int most = kBlockWarps * (kQueries / heads_of_tile), begin = static_cast<int>(gridDim.x - 1 - blockIdx.x) * most;
+  const int most = tokens_of_block(heads_of_tile), begin = static_cast<int>(gridDim.x - 1 - blockIdx.x) * most;
   Place turn;
   for_each_share(op, step, begin, min(most, tokens - begin), static_cast<int>(blockIdx.y), heads_of_tile,
                  [&](const Share& share) { attend_share<Element, D>(op, tables, share, shared, turn); });
+#else
+  __trap();  // before Hopper nothing is to be launched here
 #endif
 }
 
 template <class Element, int D>
 void launch_kernel(const Attention& op, cudaStream_t stream) {
   const StepInputs& step = *op.step;
-  const int heads = std::min(kQueries, op.query_heads / op.cache.kv_heads), tokens_of_block = kBlockWarps * (kQueries / heads);
-  const Grid grid{.blocks = dim3((step.tokens + tokens_of_block - 1) / tokens_of_block, op.cache.kv_heads),
+  const int heads = std::min(kQueries, op.query_heads / op.cache.kv_heads), most = tokens_of_block(heads);
+  const Grid grid{.blocks = dim3((step.tokens + most - 1) / most, op.cache.kv_heads),
                   .threads = kBlockWarps * kWarp,
                   .shared = sizeof(Shared<Element, D>)};
   launch("attention of many tokens", attend_many<Element, D>, grid, stream, op, view_of(step), step.tables[op.group], step.tokens, heads);

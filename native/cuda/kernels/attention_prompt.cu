@@ -26,8 +26,7 @@ using Place = Turn<kPromptStages>;
 // A split that others of the block see.
 template <class Element, int D>
 __device__ inline void pass(PromptMemory<Element, D>& shared, Place& turn, int lane) {
-  wait(&shared.full[turn.stage()].k, turn.parity());  // a stage is not filled again before its copies have come
-  wait(&shared.full[turn.stage()].v, turn.parity());
+  wait_for_split(shared.full[turn.stage()], turn.parity());
   __syncwarp();
   if (lane == 0) arrive(&shared.empty[turn.stage()]);
   ++turn.count;
@@ -102,7 +101,7 @@ __device__ inline void attend_share(const Attention& op, const Share& share, Pro
   int split = first_split(share);
   const int end = last_split(share) + 1;
   if (together.queries > 0) {
-    const Range range = range_of(op, together);
+    const KeyRange range = range_of(op, together);
     const int last = range.last / kSplitKeys;
     if (lane == 0) shared.parts[warp] = part_of(op, share, tile);
     keep_queries<Element, D>(op, tile, lane, shared.queries[warp]);
@@ -145,7 +144,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
   __syncthreads();
   wait_in_turn();
-  const int most = kBlockWarps * (kQueries / heads_of_tile), begin = static_cast<int>(gridDim.y - 1 - blockIdx.y) * most;
+  const int most = tokens_of_block(heads_of_tile), begin = static_cast<int>(gridDim.y - 1 - blockIdx.y) * most;
   const auto for_each = [&](const auto& f) {
     for_each_share(op, step, begin, min(most, tokens - begin), static_cast<int>(blockIdx.x), heads_of_tile, f);
   };
@@ -157,16 +156,17 @@ __global__ void __launch_bounds__(kThreads, 1)
     take_registers<240>();
     for_each([&](const Share& share) { attend_share<Element, D>(op, share, shared, turn); });
   }
+#else
+  __trap();  // without wgmma nothing is to be launched here
 #endif
 }
 
 template <class Element, int D>
 void launch_kernel(const Attention& op, cudaStream_t stream) {
   const StepInputs& step = *op.step;
-  const int heads = std::min(kQueries, op.query_heads / op.cache.kv_heads), tokens_of_block = kBlockWarps * (kQueries / heads);
-  const Grid grid{.blocks = dim3(op.cache.kv_heads, (step.tokens + tokens_of_block - 1) / tokens_of_block),
-                  .threads = kThreads,
-                  .shared = sizeof(PromptMemory<Element, D>)};
+  const int heads = std::min(kQueries, op.query_heads / op.cache.kv_heads), most = tokens_of_block(heads);
+  const Grid grid{
+      .blocks = dim3(op.cache.kv_heads, (step.tokens + most - 1) / most), .threads = kThreads, .shared = sizeof(PromptMemory<Element, D>)};
   launch("attention of prompts", attend_prompt<Element, D>, grid, stream, op, view_of(step), step.tables[op.group], step.tokens, heads);
 }
 

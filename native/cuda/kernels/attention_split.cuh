@@ -22,7 +22,7 @@ struct Arrival {
 
 // Begins the copies of a split's pages that have keys of the range. By a whole warp.
 template <class Element, int D>
-__device__ inline void fetch_split(const Attention& op, const PageTables& tables, int row, int kv_head, int split, Range range,
+__device__ inline void fetch_split(const Attention& op, const PageTables& tables, int row, int kv_head, int split, KeyRange range,
                                    Split<Element, D>& to, Arrival& arrival) {
   const int lane = threadIdx.x % kWarp, page = lane % kSplitPages, key = split * kSplitKeys + page * kPage;
   const bool wanted = lane < kSplitPages && key <= range.last && key + kPage > range.first;
@@ -41,7 +41,7 @@ __device__ inline void fetch_split(const Attention& op, const PageTables& tables
 using Scores = float[kSplitKeys / 8][4];
 
 template <class Element, int D>
-__device__ inline void score(const uint32_t (&queries)[D / 16][4], const Split<Element, D>& split, int start, Range range, int lane,
+__device__ inline void score(const uint32_t (&queries)[D / 16][4], const Split<Element, D>& split, int start, KeyRange range, int lane,
                              Scores& scores) {
 #pragma unroll
   for (int i = 0; i < kSplitKeys / 8; ++i) {
@@ -113,7 +113,7 @@ __device__ inline uint32_t keep_written(uint32_t pair, int first, int written) {
 }
 
 template <class Element, int D>
-__device__ inline void add_values(const Scores& weights, const Split<Element, D>& split, int start, Range range, int lane,
+__device__ inline void add_values(const Scores& weights, const Split<Element, D>& split, int start, KeyRange range, int lane,
                                   State<D>& state) {
 #pragma unroll
   for (int i = 0; i < D / 2; ++i) state.values[i / 4][i % 4] = 0;
@@ -140,7 +140,7 @@ __device__ inline void add_values(const Scores& weights, const Split<Element, D>
 // The state of a split. `range`: the keys that were fetched.
 template <class Element, int D>
 __device__ inline void attend_split(const Attention& op, const Tile& tile, const uint32_t (&queries)[D / 16][4],
-                                    const Split<Element, D>& memory, Arrival& arrival, int parity, int split, Range range, int lane,
+                                    const Split<Element, D>& memory, Arrival& arrival, int parity, int split, KeyRange range, int lane,
                                     State<D>& state) {
   Scores scores;
   wait(&arrival.k, parity);

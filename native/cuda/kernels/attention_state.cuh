@@ -111,11 +111,11 @@ __device__ inline int64_t column_of(const Attention& op, const Tile& tile, int m
 }
 
 // The keys that some query of the tile sees.
-struct Range {
+struct KeyRange {
   int first;
   int last;
 };
-__device__ inline Range range_of(const Attention& op, const Tile& tile) {
+__device__ inline KeyRange range_of(const Attention& op, const Tile& tile) {
   return {first_seen(op.window, tile.position), tile.position + (tile.queries - 1) / tile.heads};
 }
 

@@ -16,8 +16,8 @@ bool can_run_wgmma(const Attention& op) {
 
 bool can_run_tensor(const Attention& op) {
   const int D = op.cache.head_size;
-  return is_hopper() && op.out.type == DType::BF16 && op.cache.k.type != DType::F32 && op.cache.page_size == 16 && op.softcap == 0 &&
-         (D == 64 || D == 96 || D == 128);
+  return is_hopper_or_later() && op.out.type == DType::BF16 && op.cache.k.type != DType::F32 && op.cache.page_size == 16 &&
+         op.softcap == 0 && (D == 64 || D == 96 || D == 128) && shared_of_few(op) <= most_shared();
 }
 
 void run_tensor(const Attention& op, cudaStream_t stream) {

@@ -29,6 +29,9 @@ inline StepView view_of(const StepInputs& step) {
 bool can_run_tensor(const Attention& op);
 void run_tensor(const Attention& op, cudaStream_t stream);
 
+// Shared memory of a block of attend_few, which runs in every step.
+size_t shared_of_few(const Attention& op);
+
 // Each for the rows that are its own; the other rows' results stay.
 void attend_few(const Attention& op, cudaStream_t stream);
 void attend_many(const Attention& op, cudaStream_t stream);

@@ -12,8 +12,8 @@ inline constexpr int kPromptStages = 4;
 // What a warp of a warpgroup has to do; in shared memory, as registers are few.
 struct PromptPart {
   Tile tile;
-  Range seen;   // keys that some query of the share sees
-  Range whole;  // splits of which each query of the tile sees each key
+  KeyRange seen;   // keys that some query of the share sees
+  KeyRange whole;  // splits of which each query of the tile sees each key
 };
 
 // A block's shared memory.
@@ -75,7 +75,7 @@ __device__ inline void sync_group(int group) {
 // What shared memory has for keys that no query of the share sees may be anything, and 0 * NaN is not 0: their values become 0. By a warpgroup;
 // the other one does the same, at any time.
 template <class Element, int D>
-__device__ inline void clear_unseen(const Range& seen, int start, int group, Split<Element, D>& split) {
+__device__ inline void clear_unseen(const KeyRange& seen, int start, int group, Split<Element, D>& split) {
   if (start >= seen.first && start + kSplitKeys - 1 <= seen.last) return;
   auto* pairs = reinterpret_cast<uint32_t*>(split.v[0]);  // of keys, of one dimension
   for (int i = threadIdx.x % (kGroupWarps * kWarp); i < kSplitKeys / 2 * D; i += kGroupWarps * kWarp) {

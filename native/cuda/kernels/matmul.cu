@@ -40,21 +40,30 @@ __global__ void multiply(WeightView weight, View x, View bias, View y, int rows)
   }
 }
 
+constexpr int kElements = 256;  // of a block
+
+// f(row, column) of this thread's element of an output of `cols` columns.
+template <class Function>
+__device__ inline void for_element(int cols, const Function& f) {
+  const unsigned blocks = (cols + kElements - 1) / kElements;  // of a row
+  const int row = static_cast<int>(blockIdx.x / blocks), col = static_cast<int>(blockIdx.x % blocks) * kElements + threadIdx.x;
+  if (col < cols) f(row, col);
+}
+
 __global__ void multiply_gate(Activation activation, View gate, View up, int cols) {
   wait_in_turn();
-  const int i = blockIdx.x * blockDim.x + threadIdx.x;
-  if (i < cols) store(gate, blockIdx.y, i, activate(activation, load(gate, blockIdx.y, i)) * load(up, blockIdx.y, i));
+  for_element(cols, [&](int row, int col) { store(gate, row, col, activate(activation, load(gate, row, col)) * load(up, row, col)); });
 }
 
 __global__ void apply_activation(Activation activation, View y, int cols) {
   wait_in_turn();
-  const int i = blockIdx.x * blockDim.x + threadIdx.x;
-  if (i < cols) store(y, blockIdx.y, i, activate(activation, load(y, blockIdx.y, i)));
+  for_element(cols, [&](int row, int col) { store(y, row, col, activate(activation, load(y, row, col))); });
 }
 
-// An element of the first output for each thread.
+// An element of the first output for each thread. Along x alone: y has fewer blocks than a step may have tokens.
 Grid grid_of_elements(const Matmul& op) {
-  return {.blocks = dim3((op.outputs[0].weight->rows + 255) / 256, op.rows), .threads = 256};
+  const unsigned blocks_of_row = (op.outputs[0].weight->rows + kElements - 1) / kElements;
+  return {.blocks = dim3(blocks_of_row * op.rows), .threads = kElements};
 }
 
 void run_plain(const Matmul& op, cudaStream_t stream) {
@@ -68,9 +77,6 @@ void run_plain(const Matmul& op, cudaStream_t stream) {
       launch("matmul", kernel, grid, stream, weight, op.x, out.bias, out.y, op.rows);
     });
   }
-  if (op.epilogue != Epilogue::Gate) return;
-  launch("matmul's gate", multiply_gate, grid_of_elements(op), stream, op.activation, op.outputs[0].y, op.outputs[1].y,
-         op.outputs[0].weight->rows);
 }
 
 }  // namespace
@@ -82,8 +88,13 @@ void run(const Matmul& op, cudaStream_t stream, const AddNorm* add) {
   } else {
     run_plain(op, stream);
   }
-  if (op.epilogue != Epilogue::Activate) return;
-  launch("matmul's activation", apply_activation, grid_of_elements(op), stream, op.activation, op.outputs[0].y, op.outputs[0].weight->rows);
+  const Projection& first = op.outputs[0];
+  const int cols = first.weight->rows;
+  if (op.epilogue == Epilogue::Gate && !fuses_gate(op)) {
+    launch("matmul's gate", multiply_gate, grid_of_elements(op), stream, op.activation, first.y, op.outputs[1].y, cols);
+  } else if (op.epilogue == Epilogue::Activate) {
+    launch("matmul's activation", apply_activation, grid_of_elements(op), stream, op.activation, first.y, cols);
+  }
 }
 
 }  // namespace kvasir::cuda

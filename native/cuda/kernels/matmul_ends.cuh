@@ -59,13 +59,16 @@ __device__ inline int token_of_sum(int i) {
   return i / 4 * 8 + threadIdx.x % 4 * 2 + i % 2;
 }
 
-// y of one sum; `up` is of the other matrix where gated.
-template <bool gated>
-__device__ inline void write_out(const Launch& launch, const Part& part, int panel, int first_token, int i, float sum, float up) {
-  const int n = (panel - part.first_panel) * kPanelRows + row_of_sum(i), token = first_token + token_of_sum(i);
-  if (n >= part.weight.rows || token >= launch.rows) return;
-  store(part.y, token, n, gated ? gated_product(launch, sum, up, n) : with_bias(sum, part.bias, n));
-}
+// Where sum i of this lane goes, if anywhere.
+struct Target {
+  int token, n;
+  bool present;
+
+  __device__ Target(const Launch& launch, const Part& part, int panel, int first_token, int i)
+      : token(first_token + token_of_sum(i)),
+        n((panel - part.first_panel) * kPanelRows + row_of_sum(i)),
+        present(n < part.weight.rows && token < launch.rows) {}
+};
 
 __device__ inline void sync_consumers() {
   asm volatile("bar.sync 1, %0;" ::"n"(kConsumers * kGroupThreads) : "memory");
@@ -96,7 +99,10 @@ __device__ inline void write_whole(const Launch& launch, const Work& work, int w
   const int first = work.first_token + token_of_sum(0);
   if (part.y.type != DType::F32) {
 #pragma unroll
-    for (int i = 0; i < width / 2; ++i) write_out<false>(launch, part, panel, work.first_token, i, sums[i], 0.0f);
+    for (int i = 0; i < width / 2; ++i) {
+      const Target at(launch, part, panel, work.first_token, i);
+      if (at.present) store(part.y, at.token, at.n, with_bias(sums[i], part.bias, at.n));
+    }
     return;
   }
   float* y = static_cast<float*>(part.y.data) + first * part.y.stride + own.n;
@@ -104,6 +110,29 @@ __device__ inline void write_whole(const Launch& launch, const Work& work, int w
   for (int i = 0; i < width / 2; ++i) {
     const int token = token_of_sum(i) - token_of_sum(0), half = i % 4 / 2;
     if (own.present[half] && first + token < launch.rows) y[token * part.y.stride + 8 * half] = sums[i] + own.bias[half];
+  }
+}
+
+// The same, added to the residual, some at a time: what they are added to comes together. Tiles of a prompt have no registers to wait with.
+template <int width>
+__device__ inline void add_whole(const Launch& launch, const Work& work, int warp, const Sums<width>& sums) {
+  constexpr int kAtOnce = 16;
+  const int panel = panel_of<false>(work, warp);
+  if (panel >= launch.panels) return;
+  const Part& part = part_of(launch, panel);
+  const OwnRows own(part, panel);
+#pragma unroll
+  for (int first = 0; first < width / 2; first += kAtOnce) {
+    float before[kAtOnce];
+    const auto each = [&](const auto& f) {
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        const int half = i % 4 / 2, token = work.first_token + token_of_sum(first + i);
+        if (own.present[half] && token < launch.rows) f(before[i], token, half, sums[first + i] + own.bias[half]);
+      }
+    };
+    each([&](float& x, int token, int half, float) { x = load_before(launch, token, own.n + 8 * half); });
+    each([&](float& x, int token, int half, float y) { put(launch, part, token, own.n + 8 * half, y, x); });
   }
 }
 
@@ -178,14 +207,24 @@ __device__ inline void write_split(const Launch& launch, const Work& work, const
   constexpr int kShare = width / 2 / ranks, kOwn = kResults<ranks>;
   if (panel >= launch.panels || (gated && warp >= 4)) return;
   const Part& part = part_of(launch, panel);
-  for (int i = work.rank * kShare; i < (work.rank + 1) * kShare; ++i) {
+  float before[kShare];
+#pragma unroll
+  for (int i = 0; i < kShare; ++i) {
+    const Target at(launch, part, panel, work.first_token, work.rank * kShare + i);
+    before[i] = !gated && at.present ? load_before(launch, at.token, at.n) : 0.0f;
+  }
+#pragma unroll
+  for (int k = 0; k < kShare; ++k) {
+    const int i = work.rank * kShare + k;
     float sum = 0, up = 0;
     for (int range = 0; range < kRanges; ++range) {
       const float(&own)[kConsumers * kGroupThreads] = sums[range % kOwn][i];
       sum += load_from_block(&own[thread], range / kOwn);
       if (gated) up += load_from_block(&own[thread + kGroupThreads], range / kOwn);
     }
-    write_out<gated>(launch, part, panel, work.first_token, i, sum, up);
+    const Target at(launch, part, panel, work.first_token, i);
+    if (!at.present) continue;
+    put(launch, part, at.token, at.n, gated ? gated_product(launch, sum, up, at.n) : with_bias(sum, part.bias, at.n), before[k]);
   }
 }
 

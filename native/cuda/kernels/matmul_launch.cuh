@@ -24,7 +24,7 @@ struct Part {
   int first_panel;
 };
 
-// add_norm's sum, where a matmul of one output makes it: x += scale * y.
+// add_norm's sum, where a matmul of one output makes it in place of y: x += scale * y.
 struct Added {
   View x;
   float scale;
@@ -71,6 +71,20 @@ __device__ inline float with_bias(float sum, const View& bias, int n) {
 // activation(gate) * up, of the sums without bias.
 __device__ inline float gated_product(const Launch& launch, float gate, float up, int n) {
   return activate_fast(launch.activation, with_bias(gate, launch.parts[0].bias, n)) * with_bias(up, launch.parts[1].bias, n);
+}
+
+// What y will be added to, if to anything: asked for early, as it takes as long as a product of a chunk.
+__device__ inline float load_before(const Launch& launch, int token, int n) {
+  return launch.added.x.data ? row_of(launch.added.x, token)[n] : 0.0f;
+}
+
+// y to its place, or to the sum, rounded as add_norm does it: the product, then the sum.
+__device__ inline void put(const Launch& launch, const Part& part, int token, int n, float y, float before) {
+  if (launch.added.x.data) {
+    row_of(launch.added.x, token)[n] = __fadd_rn(before, __fmul_rn(y, launch.added.scale));
+  } else {
+    store(part.y, token, n, y);
+  }
 }
 
 // Chunks that a warp copies at once: a group, or half of one where that is 4 KiB already.

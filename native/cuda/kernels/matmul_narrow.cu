@@ -56,12 +56,6 @@ struct Element {
         present(column < tiles * 8 && n < part.weight.rows && token < launch.rows) {}
 };
 
-// What y will be added to, asked for before the sums are there.
-template <int tiles>
-__device__ inline float load_before(const Launch& launch, const Element<tiles>& at) {
-  return launch.added.x.data && at.present ? load(launch.added.x, at.token, at.n) : 0.0f;
-}
-
 template <int tiles, bool gated>
 __device__ inline void write_out(const Launch& launch, const Part& own, const Sums<tiles> (&sums)[gated ? 2 : 1], const Element<tiles>& at,
                                  float before) {
@@ -70,10 +64,7 @@ __device__ inline void write_out(const Launch& launch, const Part& own, const Su
   if constexpr (gated) {
     store(own.y, at.token, at.n, gated_product(launch, sum, add_ranges<tiles>(sums[1], at.row, at.column), at.n));
   } else {
-    const float y = with_bias(sum, own.bias, at.n);
-    store(own.y, at.token, at.n, y);
-    // Rounded as add_norm does it: the product, then the sum.
-    if (launch.added.x.data) store(launch.added.x, at.token, at.n, __fadd_rn(before, __fmul_rn(y, launch.added.scale)));
+    put(launch, own, at.token, at.n, with_bias(sum, own.bias, at.n), before);
   }
 }
 
@@ -96,12 +87,12 @@ __global__ void __launch_bounds__(kThreads*(gated ? 2 : 1)) narrow_matmul(const 
   const uint32_t* rows[tiles];
   find_rows<tiles>(launch, first_token, lane, rows);
   wait_in_turn();
-  Range<type, tiles, fetch> of_x(launch, rows, begin, end);
+  RangeOfK<type, tiles, fetch> of_x(launch, rows, begin, end);
   int turn = 0;
   for (int panel = blockIdx.x; panel < launch.panels; panel += gridDim.x, turn ^= 1) {
     const Part& part = gated ? launch.parts[0] : part_of(launch, panel);
     const Element<tiles> at(launch, part, panel, first_token);
-    const float before = load_before(launch, at);
+    const float before = at.present ? load_before(launch, at.token, at.n) : 0.0f;
     float own[tiles][4] = {};
     of_x.multiply(lane, weights, own);
     put_sums<tiles>(sums[turn][matrix][range], lane, own);
@@ -110,11 +101,18 @@ __global__ void __launch_bounds__(kThreads*(gated ? 2 : 1)) narrow_matmul(const 
   }
 }
 
+// Whether a block may have rings of so many bytes, beside its sums (of as many tokens as a step may have: what a row goes through must not depend
+// on the others) and barriers.
+bool rings_fit(int matrices, int bytes) {
+  constexpr size_t kMostBarrierBytes = 2048;
+  return matrices * (size_t(kRanges) * bytes + 2 * sizeof(Sums<2>)) + kMostBarrierBytes <= most_shared();
+}
+
 // Of a warp. Measured: what doesn't give each multiprocessor a block has all that it streams under way; more than needed takes L1 from x.
 int ring_bytes(DType type, bool gated, int panels) {
-  if (gated || device_generation() < 9) return 8 << 10;
-  if (panels <= processors()) return kMostRingBytes;
-  return is_half(type) && panels <= 2 * processors() ? 12 << 10 : 8 << 10;
+  constexpr int kUsual = 8 << 10;
+  const int wanted = panels <= processors() ? kMostRingBytes : is_half(type) && panels <= 2 * processors() ? 12 << 10 : kUsual;
+  return !gated && is_hopper_or_later() && rings_fit(1, wanted) ? wanted : kUsual;
 }
 
 template <DType type, int tiles, bool gated, Fetch fetch>
@@ -149,6 +147,12 @@ void with_tiles(int rows, const Kernel& kernel) {
 }
 
 }  // namespace
+
+bool gate_fits(DType type) {
+  bool fits = false;
+  with_packed_type(type, [&](auto constant) { fits = rings_fit(2, kRingBytes<constant>); });
+  return fits;
+}
 
 void multiply_narrow(DType type, bool gated, const Launch& launch, cudaStream_t stream) {
   with_packed_type(type, [&](auto constant) {

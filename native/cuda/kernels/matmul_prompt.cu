@@ -17,7 +17,8 @@
 namespace kvasir::cuda {
 namespace {
 
-constexpr int kWidth = 128;  // tokens of a tile
+constexpr int kWidth = kPromptTokens;  // of a tile
+static_assert(kPanels == kPromptPanels);
 constexpr int kTiles = kWidth / kTileRows;
 constexpr int kPair = 2;     // chunks that are multiplied at once
 constexpr int kSharing = 2;  // blocks of a cluster: of four, each waits too often for the slowest
@@ -45,16 +46,16 @@ struct Tiles {
     const int panels = (gated ? kPanels / 2 : kPanels) * kSharing;
     count = (launch.panels + panels - 1) / panels * of_tokens;
   }
-  // Where this block works; tokens after tokens with the same weights.
-  __device__ Work at(int tile) const {
-    const int rank = blockIdx.x % kSharing;
-    return {tile / of_tokens * kSharing + rank, tile % of_tokens * kWidth, rank, 0, kRanges};
-  }
 };
-__device__ inline int first_tile() {
+// Where this block works; tokens after tokens with the same weights.
+[[maybe_unused]] __device__ inline Work work_of(const Tiles& tiles, int tile) {
+  const int rank = blockIdx.x % kSharing;
+  return {tile / tiles.of_tokens * kSharing + rank, tile % tiles.of_tokens * kWidth, rank, 0, kRanges};
+}
+[[maybe_unused]] __device__ inline int first_tile() {
   return blockIdx.x / kSharing;
 }
-__device__ inline int tiles_apart() {
+[[maybe_unused]] __device__ inline int tiles_apart() {
   return gridDim.x / kSharing;
 }
 
@@ -66,7 +67,7 @@ __device__ inline void bring_x(const Launch& launch, const Tiles& tiles, Shared<
   const int chunks = chunks_of(launch.cols), first = static_cast<int>(blockIdx.x) % kSharing * kOwn;
   int stage = 0, parity = 1;
   for (int tile = first_tile(); tile < tiles.count; tile += tiles_apart()) {
-    const int token = tiles.at(tile).first_token, count = min(kWidth, launch.rows - token + kTileRows - 1) / kTileRows;
+    const int token = work_of(tiles, tile).first_token, count = min(kWidth, launch.rows - token + kTileRows - 1) / kTileRows;
     const uint32_t own = max(min(kOwn, count - first), 0) * kTileBytes;
     for (int chunk = 0; chunk < groups_of(launch.cols) * kGroupChunks; chunk += kPair) {
       wait(&shared.x_empty[stage], parity);  // at first of a phase that never was
@@ -163,7 +164,7 @@ __device__ inline void multiply_tiles(const Launch& launch, const Tiles& tiles, 
 #pragma unroll
       for (int i = 0; i < kWidth / 2; ++i) totals[i] += sums[i];
     }
-    end(tiles.at(tile), totals);
+    end(work_of(tiles, tile), totals);
   }
 }
 
@@ -192,7 +193,7 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_matmul(const __grid_consta
     int tile = first_tile();
     const auto next_panel = [&]() -> const uint8_t* {
       if (tile >= tiles.count) return nullptr;
-      const int panel = panel_of<gated>(tiles.at(tile), warp);
+      const int panel = panel_of<gated>(work_of(tiles, tile), warp);
       tile += tiles_apart();
       return panel_data<gated>(launch, min(panel, launch.panels - 1), warp / 4);  // beyond the last: its products are not written
     };
@@ -205,6 +206,8 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_matmul(const __grid_consta
     });
   }
   sync_cluster();  // no block leaves while another copies into it or arrives there
+#else
+  __trap();  // without wgmma nothing is to be launched here
 #endif
 }
 
@@ -212,7 +215,8 @@ template <DType type, bool gated>
 void launch_kernel(const Launch& launch, cudaStream_t stream) {
   constexpr const char* kName = "matmul of a prompt";
   Grid grid{.blocks = {}, .threads = kThreads, .shared = sizeof(Shared<type>), .cluster = kSharing};
-  static const int clusters = resident_clusters(kName, prompt_matmul<type, gated>, grid);
+  static OfDevice resident;
+  const int clusters = resident.get([&] { return resident_clusters(kName, prompt_matmul<type, gated>, grid); });
   grid.blocks = dim3(std::min(clusters, Tiles(launch, gated).count) * kSharing);
   cuda::launch(kName, prompt_matmul<type, gated>, grid, stream, launch);
 }

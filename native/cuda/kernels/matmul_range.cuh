@@ -93,9 +93,9 @@ enum class Fetch { Each, Ahead, Held };
 inline constexpr int kHeldChunks = 8;
 
 template <DType type, int tiles, Fetch fetch>
-class Range {
+class RangeOfK {
  public:
-  __device__ Range(const Launch& launch, const uint32_t* const (&rows)[tiles], int begin, int end)
+  __device__ RangeOfK(const Launch& launch, const uint32_t* const (&rows)[tiles], int begin, int end)
       : cols_(launch.cols), rows_(rows), begin_(begin), end_(end) {
 #pragma unroll
     for (int i = 0; i < kPieces; ++i) {

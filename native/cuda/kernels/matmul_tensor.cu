@@ -11,9 +11,9 @@ namespace {
 
 constexpr int kNarrowRows = 16;  // up to so many tokens
 
-void multiply(const Matmul& op, DType type, Launch& launch, cudaStream_t stream) {
-  const bool wide = is_hopper() && op.rows > kNarrowRows && launch.cols % kTileCols == 0;
-  (wide ? multiply_wide : multiply_narrow)(type, op.epilogue == Epilogue::Gate, launch, stream);
+void multiply(const Matmul& op, DType type, bool gated, Launch& launch, cudaStream_t stream) {
+  const bool wide = has_wgmma() && op.rows > kNarrowRows && launch.cols % kTileCols == 0;
+  (wide ? multiply_wide : multiply_narrow)(type, gated, launch, stream);
 }
 
 // Gate and up: their panels are run together.
@@ -22,7 +22,7 @@ void run_gated(const Matmul& op, Launch& launch, cudaStream_t stream) {
   launch.count = 1;
   launch.panels = panels_of(op.outputs[0].weight->rows);
   launch.activation = op.activation;
-  multiply(op, op.outputs[0].weight->type, launch, stream);
+  multiply(op, op.outputs[0].weight->type, true, launch, stream);
 }
 
 // The projections of one type, side by side.
@@ -33,7 +33,7 @@ void run_type(const Matmul& op, DType type, Launch& launch, cudaStream_t stream)
     launch.parts[launch.count++] = {view_of(*out.weight), out.bias, out.y, launch.panels};
     launch.panels += panels_of(out.weight->rows);
   }
-  multiply(op, type, launch, stream);
+  multiply(op, type, false, launch, stream);
 }
 
 }  // namespace
@@ -46,9 +46,13 @@ bool can_run_tensor(const Matmul& op) {
   return op.epilogue != Epilogue::Gate || op.outputs[0].weight->type == op.outputs[1].weight->type;
 }
 
+bool fuses_gate(const Matmul& op) {
+  return op.epilogue == Epilogue::Gate && can_run_tensor(op) && gate_fits(op.outputs[0].weight->type);
+}
+
 bool can_add(const Matmul& op) {
-  return op.rows <= kNarrowRows && op.outputs[1].weight == nullptr && op.epilogue == Epilogue::None && op.outputs[0].y.type == DType::F32 &&
-         can_run_tensor(op);
+  return !is_prompt(op.rows, panels_of(op.outputs[0].weight->rows), false) && op.outputs[1].weight == nullptr &&
+         op.epilogue == Epilogue::None && op.outputs[0].y.type == DType::F32 && can_run_tensor(op);
 }
 
 bool can_add(const Matmul& op, const AddNorm& add) {
@@ -61,7 +65,7 @@ void run_tensor(const Matmul& op, const AddNorm* add, cudaStream_t stream) {
   launch.x = op.x;
   launch.rows = op.rows;
   if (add != nullptr) launch.added = {add->x, add->delta_scale};
-  if (op.epilogue == Epilogue::Gate) return run_gated(op, launch, stream);
+  if (fuses_gate(op)) return run_gated(op, launch, stream);
   bool done[std::size(kDTypes)] = {};
   for (const Projection& out : op.outputs) {
     if (out.weight == nullptr || std::exchange(done[static_cast<int>(out.weight->type)], true)) continue;

@@ -8,14 +8,24 @@ namespace kvasir::cuda {
 
 // Whether all weights are packed, compute is bf16, and x is bfloat16 in whole tiles.
 bool can_run_tensor(const Matmul& op);
-// With `add` (can_add(op, *add)): its sum, too.
+// With `add` (can_add(op, *add)): its sum instead of y.
 void run_tensor(const Matmul& op, const AddNorm* add, cudaStream_t stream);
 
-// mma.sync, every architecture.
+// Whether gate and up are multiplied together: not where a block's shared memory doesn't hold the rings of both.
+bool fuses_gate(const Matmul& op);
+
+// mma.sync, every architecture. gate_fits: whether a block's shared memory holds the rings of gate and up.
+bool gate_fits(DType type);
 void multiply_narrow(DType type, bool gated, const Launch& launch, cudaStream_t stream);
 // wgmma: Hopper, K in whole chunks.
 void multiply_wide(DType type, bool gated, const Launch& launch, cudaStream_t stream);
-// The same, for tiles of 128 tokens that keep all multiprocessors busy; multiply_wide hands them on.
+// The same, for tiles of 128 tokens and 128 rows, if they keep all multiprocessors busy; multiply_wide hands them on.
+inline constexpr int kPromptTokens = 128, kPromptPanels = 8;
+inline bool is_prompt(int rows, int panels, bool gated) {
+  const int panels_of_tile = gated ? kPromptPanels / 2 : kPromptPanels;
+  const int tiles = (panels + panels_of_tile - 1) / panels_of_tile * ((rows + kPromptTokens - 1) / kPromptTokens);
+  return rows > 64 && tiles >= 100;
+}
 void multiply_prompt(DType type, bool gated, const Launch& launch, cudaStream_t stream);
 
 template <class Function>

@@ -156,10 +156,14 @@ __global__ void __launch_bounds__(kThreads, kBlocks<width, ranks>) wide_matmul(c
       sync_cluster();  // no block leaves while another reads its sums
     } else if constexpr (gated) {
       write_products<width>(launch, work, *reinterpret_cast<Products*>(memory), warp, sums[0]);
+    } else if (launch.added.x.data) {
+      add_whole<width>(launch, work, warp, sums[0]);
     } else {
       write_whole<width>(launch, work, warp, sums[0]);
     }
   }
+#else
+  __trap();  // without wgmma nothing is to be launched here
 #endif
 }
 
@@ -178,7 +182,7 @@ void launch_width(const Launch& launch, cudaStream_t stream) {
   const int width = launch.rows <= 32 ? 32 : launch.rows <= 64 ? 64 : 128, panels_of_block = gated ? kPanels / 2 : kPanels;
   const int row_tiles = (launch.panels + panels_of_block - 1) / panels_of_block, token_tiles = (launch.rows + width - 1) / width;
   const int blocks = row_tiles * token_tiles;
-  constexpr int kTwoEach = 190, kOneEach = 100;
+  constexpr int kTwoEach = 190;
   if (width == 32) {
     if (blocks >= kTwoEach) return launch_kernel<type, 32, 1, gated>(launch, row_tiles, token_tiles, stream);
     if (4 * blocks >= kTwoEach) return launch_kernel<type, 32, 4, gated>(launch, row_tiles, token_tiles, stream);
@@ -188,13 +192,13 @@ void launch_width(const Launch& launch, cudaStream_t stream) {
     if (blocks >= kTwoEach) return launch_kernel<type, 64, 1, gated>(launch, row_tiles, token_tiles, stream);
     return launch_kernel<type, 64, 8, gated>(launch, row_tiles, token_tiles, stream);
   }
-  if (blocks >= kOneEach) return multiply_prompt(type, gated, launch, stream);
   launch_kernel<type, 128, 8, gated>(launch, row_tiles, token_tiles, stream);
 }
 
 }  // namespace
 
 void multiply_wide(DType type, bool gated, const Launch& launch, cudaStream_t stream) {
+  if (is_prompt(launch.rows, launch.panels, gated)) return multiply_prompt(type, gated, launch, stream);
   with_packed_type(type, [&](auto constant) {
     if (gated) return launch_width<constant, true>(launch, stream);
     launch_width<constant, false>(launch, stream);

@@ -1,6 +1,6 @@
 // qk_rope_append: see ops/qk_rope_append.h. One warp a head of a token: q heads, then k heads, then v heads.
 // Order of a norm: lane i sums the squares of the dimensions i mod 32, ascending, then the lanes pairwise. Limited by latency: what depends
-// on the step's inputs alone is done before the kernel before has ended.
+// on the step's inputs alone is done before the kernel before has ended, and the rest in shared memory, so that a warp waits for memory once.
 #include "cuda/kernels.h"
 #include "cuda/kernels/barrier.cuh"
 #include "cuda/kernels/kv.cuh"
@@ -19,11 +19,15 @@ __device__ void center_head(float* head, int size) {
   for (int i = threadIdx.x % kWarp; i < size; i += kWarp) head[i] -= mean;
 }
 
-__device__ void norm_head(float* head, const View& weight, int index, int size, const Norm& norm) {
-  if (!weight.data) return;
+__device__ void copy_head(const float* from, float* to, int size) {
+  for (int i = threadIdx.x % kWarp; i < size; i += kWarp) to[i] = from[i];
+  __syncwarp();
+}
+
+__device__ void norm_head(float* head, const float* weight, int size, const Norm& norm) {
   if (norm.kind == NormKind::Layer) center_head(head, size);
-  const float scale = norm_scale(head, size, norm.epsilon), *own = row_of(weight, index);
-  for (int i = threadIdx.x % kWarp; i < size; i += kWarp) head[i] = head[i] * scale * own[i];
+  const float scale = norm_scale(head, size, norm.epsilon);
+  for (int i = threadIdx.x % kWarp; i < size; i += kWarp) head[i] = head[i] * scale * weight[i];
   __syncwarp();
 }
 
@@ -79,37 +83,53 @@ __device__ void append_head(const float* head, Element* to, const KvLayer& cache
   for (int d = threadIdx.x % kWarp; d < cache.head_size; d += kWarp) put(to + place(cache, position, d), head[d]);
 }
 
+// A head of a token: of q, k or v, by its number among them all.
+struct Head {
+  const View& values;
+  const View* norm;  // null: v is neither normed nor turned
+  int index;
+
+  __device__ Head(const QkRopeAppend& op, int number)
+      : values(number < op.query_heads                       ? op.q
+               : number < op.query_heads + op.cache.kv_heads ? op.k
+                                                             : op.v),
+        norm(&values == &op.q   ? &op.q_norm
+             : &values == &op.k ? &op.k_norm
+                                : nullptr),
+        index(number < op.query_heads ? number : (number - op.query_heads) % op.cache.kv_heads) {}
+};
+
 template <class Element>
-__global__ void qk_rope_append(QkRopeAppend op, const int32_t* row_of_token, const int32_t* positions, PageTables tables, int tokens) {
+__global__ void qk_rope_append(const __grid_constant__ QkRopeAppend op, const int32_t* row_of_token, const int32_t* positions,
+                               PageTables tables, int tokens) {
+  extern __shared__ float shared[];  // of each warp its head, and the weight of its norm
   let_next_kernel_start();
   const int heads = op.query_heads + 2 * op.cache.kv_heads, D = op.cache.head_size;
-  const int64_t index = int64_t(blockIdx.x) * kWarps + threadIdx.x / kWarp;
-  const int token = static_cast<int>(index / heads);
-  int head = static_cast<int>(index % heads);
+  const int64_t number = int64_t(blockIdx.x) * kWarps + threadIdx.x / kWarp;
+  const int token = static_cast<int>(number / heads);
   const int row = token < tokens ? row_of_token[token] : -1;
   if (row < 0) return wait_for_kernel_before();  // padding
+  const Head head(op, static_cast<int>(number % heads));
   const int position = positions[token];
   const int64_t page = page_of(tables, row, position, op.cache.page_size);
+  float *own = shared + threadIdx.x / kWarp * 2 * D, *weight = own + D;
+  const bool normed = head.norm != nullptr && head.norm->data != nullptr;
+  if (normed) copy_head(row_of(*head.norm, head.index), weight, D);
   Rotations early;
   prepare(op.rope, position, early);
   wait_for_kernel_before();
-  if (head < op.query_heads) {
-    float* q = row_of(op.q, token) + int64_t(head) * D;
-    norm_head(q, op.q_norm, head, D, op.norm);
-    rotate_head(q, op.rope, position, early);
-    grow_head(q, op.query_growth, position, D);
-    return;
+  float* values = row_of(head.values, token) + int64_t(head.index) * D;
+  copy_head(values, own, D);
+  if (normed) norm_head(own, weight, D, op.norm);
+  if (head.norm != nullptr) rotate_head(own, op.rope, position, early);
+  if (&head.values == &op.q) {
+    grow_head(own, op.query_growth, position, D);
+    copy_head(own, values, D);
+  } else if (&head.values == &op.k) {
+    append_head(own, head_of<Element>(op.cache.k, op.cache, page, head.index), op.cache, position, key_place);
+  } else {
+    append_head(own, head_of<Element>(op.cache.v, op.cache, page, head.index), op.cache, position, value_place);
   }
-  head -= op.query_heads;
-  if (head < op.cache.kv_heads) {
-    float* k = row_of(op.k, token) + int64_t(head) * D;
-    norm_head(k, op.k_norm, head, D, op.norm);
-    rotate_head(k, op.rope, position, early);
-    append_head(k, head_of<Element>(op.cache.k, op.cache, page, head), op.cache, position, key_place);
-    return;
-  }
-  head -= op.cache.kv_heads;
-  append_head(row_of(op.v, token) + int64_t(head) * D, head_of<Element>(op.cache.v, op.cache, page, head), op.cache, position, value_place);
 }
 
 }  // namespace
@@ -118,7 +138,9 @@ void run(const QkRopeAppend& op, cudaStream_t stream) {
   const StepInputs& step = *op.step;
   const int64_t heads = int64_t(step.tokens) * (op.query_heads + 2 * op.cache.kv_heads);
   if (heads == 0) return;
-  const Grid grid{.blocks = dim3(static_cast<unsigned>((heads + kWarps - 1) / kWarps)), .threads = kWarps * kWarp};
+  const Grid grid{.blocks = dim3(static_cast<unsigned>((heads + kWarps - 1) / kWarps)),
+                  .threads = kWarps * kWarp,
+                  .shared = kWarps * 2 * op.cache.head_size * sizeof(float)};
   with_element(op.cache.k.type, [&](auto element) {
     launch("qk_rope_append", qk_rope_append<decltype(element)>, grid, stream, op, step.row_of_token, step.positions, step.tables[op.group],
            step.tokens);

@@ -19,7 +19,7 @@ KVASIR_TEAM inline int smaller(int a, int b) {
 
 // The token counts and is the next input. Its count is its block's alone.
 template <class Team>
-KVASIR_TEAM void accept(Team& team, const Part& part, const SlotState& slot, SlotProgress& progress, int32_t token) {
+KVASIR_TEAM void accept(Team& team, const RowPart& part, const SlotState& slot, SlotProgress& progress, int32_t token) {
   progress.place += 1;
   progress.last_token = token;
   if (slot.counts == nullptr) return;
@@ -31,7 +31,7 @@ KVASIR_TEAM void accept(Team& team, const Part& part, const SlotState& slot, Slo
 
 // The token of the slot's own parameters; its adjusted logits are the part's values, if they differ.
 template <class Team>
-KVASIR_TEAM int32_t choose_adjusted(Team& team, const Part& part, const float* own, const SlotState& slot, uint64_t place, int vocab) {
+KVASIR_TEAM int32_t choose_adjusted(Team& team, const RowPart& part, const float* own, const SlotState& slot, uint64_t place, int vocab) {
   const bool changes = slot.counts != nullptr || slot.bias_count > 0 || bans(slot, place);
   if (changes) adjust(team, part, own, slot, place);
   return choose(team, part, changes ? part.values : own, slot, place, vocab);
@@ -40,7 +40,7 @@ KVASIR_TEAM int32_t choose_adjusted(Team& team, const Part& part, const float* o
 template <class Team>
 KVASIR_TEAM void sample_token(Team& team, const float* logits, const SlotState& slot, SlotProgress& progress, int vocab,
                               SampledOutput* result) {
-  const Part part = own_part(team, vocab);
+  const RowPart part = own_part(team, vocab);
   const float* own = logits + part.first;
   const int tops = smaller(slot.logprobs, vocab);
   const double log_sum = tops >= 0 ? log_probabilities(team, part, own, tops, result) : 0;
@@ -53,7 +53,7 @@ KVASIR_TEAM void sample_token(Team& team, const float* logits, const SlotState& 
 
 // A draft is accepted as a token that was sampled, and undone when the step begins that checks it.
 template <class Team>
-KVASIR_TEAM void accept_draft(Team& team, const Part& part, const SlotState& slot, SlotProgress& progress, int32_t token) {
+KVASIR_TEAM void accept_draft(Team& team, const RowPart& part, const SlotState& slot, SlotProgress& progress, int32_t token) {
   if (progress.kept_token < 0) {
     progress.kept_token = progress.last_token;
     progress.drafts = 0;
@@ -86,7 +86,7 @@ KVASIR_TEAM inline int32_t token_of(const SlotState& slot, int32_t id) {
 template <class Team>
 KVASIR_TEAM void sample_draft(Team& team, const float* logits, const SlotState& slot, SlotProgress& progress, int vocab,
                               SampledOutput* result) {
-  const Part part = own_part(team, vocab);
+  const RowPart part = own_part(team, vocab);
   progress.sampled = choose_adjusted(team, part, logits + part.first, slot, progress.place, vocab);
   const int32_t token = progress.sampled < 0 ? 0 : progress.sampled;
   put_result(team, result, token, NAN, 0);
@@ -96,7 +96,7 @@ KVASIR_TEAM void sample_draft(Team& team, const float* logits, const SlotState& 
 // Adjusted logits in place of the raw ones, for the host.
 template <class Team>
 KVASIR_TEAM void adjust_logits(Team& team, float* logits, const SlotState& slot, uint64_t place, int vocab, SampledOutput* result) {
-  const Part part = own_part(team, vocab);
+  const RowPart part = own_part(team, vocab);
   adjust(team, part, logits + part.first, slot, place);
   for (int i = team.thread(); i < part.count; i += team.threads()) logits[part.first + i] = part.values[i];
   team.sync();
@@ -106,7 +106,7 @@ KVASIR_TEAM void adjust_logits(Team& team, float* logits, const SlotState& slot,
 // The log-probability of the token that follows.
 template <class Team>
 KVASIR_TEAM void score_next(Team& team, const float* logits, int32_t next, int vocab, SampledOutput* result) {
-  const Part part = own_part(team, vocab);
+  const RowPart part = own_part(team, vocab);
   const double log_sum = log_probabilities(team, part, logits + part.first, 0, result);
   put_result(team, result, -1, next >= 0 ? static_cast<float>(logits[next] - log_sum) : NAN, 0);
 }
@@ -170,7 +170,7 @@ KVASIR_TEAM void sample_rows(Team& team, const SampleJob& job, int team_index, i
 // A token from logits that a processor changed; log-probabilities are those of the raw ones.
 template <class Team>
 KVASIR_TEAM void choose_row(Team& team, const ChoiceJob& job) {
-  const Part part = own_part(team, job.vocab);
+  const RowPart part = own_part(team, job.vocab);
   const SlotState& slot = *job.slot;
   SlotProgress progress = slot.progress;
   const int tops = smaller(slot.logprobs > 0 ? slot.logprobs : 0, job.vocab);

@@ -36,7 +36,7 @@ struct Element {
 };
 
 // A block's part of the row, tokens ascending.
-struct Part {
+struct RowPart {
   float* values;          // [count]
   uint64_t* weights;      // [count]
   const int32_t* tokens;  // [count]; null: first, first + 1, ...
@@ -93,7 +93,7 @@ struct MergeCrossings {
   KVASIR_TEAM Crossing operator()(const Crossing& a, const Crossing& b) const { return a.token > b.token ? a : b; }
 };
 
-struct Range {
+struct Interval {
   int begin;
   int end;
 };
@@ -117,23 +117,23 @@ KVASIR_TEAM void for_own(const Team& team, int count, const Load& load, const Us
 }
 
 template <class Team, class Use>
-KVASIR_TEAM void for_elements(const Team& team, const Part& part, const Use& use) {
+KVASIR_TEAM void for_elements(const Team& team, const RowPart& part, const Use& use) {
   for_own<4>(
       team, part.count, [&](int i) { return part.at(i); }, use);
 }
 
 // The caller's of `count` elements, ascending with the thread.
 template <class Team>
-KVASIR_TEAM Range range_of(const Team& team, int count) {
+KVASIR_TEAM Interval range_of(const Team& team, int count) {
   const int each = (count + team.threads() - 1) / team.threads(), begin = team.thread() * each;
   return {begin < count ? begin : count, begin + each < count ? begin + each : count};
 }
 
 // goal(total) is from 1 on. `size` may have been written by any thread of the block.
 template <class Team, class Size, class Goal>
-KVASIR_TEAM Crossing cross(Team& team, const Part& part, const Size& size, const Goal& goal) {
+KVASIR_TEAM Crossing cross(Team& team, const RowPart& part, const Size& size, const Goal& goal) {
   team.sync();
-  const Range range = range_of(team, part.count);
+  const Interval range = range_of(team, part.count);
   uint64_t own = 0;
   for (int i = range.begin; i < range.end; ++i) own += size(part.at(i));
   const Prefix prefix = team.scan(own);
@@ -148,9 +148,9 @@ KVASIR_TEAM Crossing cross(Team& team, const Part& part, const Size& size, const
 // Moves the elements for which `keep` holds, at most kMostListed, to the first block, by token; the others have none left. All blocks are
 // then alone.
 template <class Team, class Keep>
-KVASIR_TEAM void gather(Team& team, Part& part, const Keep& keep) {
+KVASIR_TEAM void gather(Team& team, RowPart& part, const Keep& keep) {
   team.sync();
-  const Range range = range_of(team, part.count);
+  const Interval range = range_of(team, part.count);
   uint64_t own = 0;
   for (int i = range.begin; i < range.end; ++i) own += keep(part.at(i), part.token(i)) ? 1 : 0;
   const Prefix prefix = team.scan(own);
@@ -185,7 +185,7 @@ KVASIR_TEAM inline int bin_of(double key, const Extent& play) {
 template <class Team>
 KVASIR_TEAM int find_bin(Team& team, uint64_t target, uint64_t& before) {
   const uint64_t* bins = team.bins();
-  const Range range = range_of(team, kBins);
+  const Interval range = range_of(team, kBins);
   uint64_t own = 0;
   for (int b = range.begin; b < range.end; ++b) own += bins[b];
   const Prefix prefix = team.scan_block(own);
@@ -203,7 +203,7 @@ KVASIR_TEAM int find_bin(Team& team, uint64_t target, uint64_t& before) {
 
 // Sums of sizes by bin, over the team.
 template <class Team, class Key, class Size>
-KVASIR_TEAM void fill_bins(Team& team, const Part& part, const Key& key, const Size& size, const Extent& play) {
+KVASIR_TEAM void fill_bins(Team& team, const RowPart& part, const Key& key, const Size& size, const Extent& play) {
   team.sync();
   for (int b = team.thread(); b < kBins; b += team.threads()) team.bins()[b] = 0;
   team.sync();
@@ -218,7 +218,7 @@ KVASIR_TEAM void fill_bins(Team& team, const Part& part, const Key& key, const S
 
 // The keys that fall into the bin.
 template <class Team, class Key, class Size>
-KVASIR_TEAM Extent keys_of_bin(Team& team, const Part& part, const Key& key, const Size& size, const Extent& play, int bin) {
+KVASIR_TEAM Extent keys_of_bin(Team& team, const RowPart& part, const Key& key, const Size& size, const Extent& play, int bin) {
   Extent own = MergeExtents::none();
   for_elements(team, part, [&](int, const Element& element) {
     const double k = size(element) > 0 ? key(element) : INFINITY;
@@ -234,7 +234,7 @@ KVASIR_TEAM Extent keys_of_bin(Team& team, const Part& part, const Key& key, con
 // not in play; keys are finite. Each pass splits the keys in play into kBins of equal width and goes on with one bin's; it ends at
 // a single key, whose elements are told apart by token. As soon as few come before it or are in play, the first block goes on alone.
 template <class Team, class Key, class Size>
-KVASIR_TEAM Last find_last(Team& team, Part& part, const Key& key, const Size& size, uint64_t target) {
+KVASIR_TEAM Last find_last(Team& team, RowPart& part, const Key& key, const Size& size, uint64_t target) {
   if (target == 0) target = 1;
   uint64_t before = 0;
   Extent own = MergeExtents::none();

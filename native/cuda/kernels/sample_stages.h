@@ -78,7 +78,7 @@ KVASIR_TEAM inline uint64_t random_bits(uint64_t seed, uint64_t place) {
 
 // The caller's part of a row whose values and weights are the team's.
 template <class Team>
-KVASIR_TEAM Part own_part(const Team& team, int vocab) {
+KVASIR_TEAM RowPart own_part(const Team& team, int vocab) {
   const int each = ((vocab + team.blocks() - 1) / team.blocks() + 31) / 32 * 32, begin = team.block() * each;
   const int first = begin < vocab ? begin : vocab, end = begin + each < vocab ? begin + each : vocab;
   return {team.values() + first, team.weights() + first, nullptr, first, end - first};
@@ -86,7 +86,7 @@ KVASIR_TEAM Part own_part(const Team& team, int vocab) {
 
 // Values of logits into the part where they are `kept`; the best of the row.
 template <class Team>
-KVASIR_TEAM Best read_values(Team& team, const Part& part, const float* logits, bool kept) {
+KVASIR_TEAM Best read_values(Team& team, const RowPart& part, const float* logits, bool kept) {
   Best own = MergeBests::none();
   const auto load = [&](int i) { return logits[i]; };
   for_own<8>(team, part.count, load, [&](int i, float logit) {
@@ -100,7 +100,7 @@ KVASIR_TEAM Best read_values(Team& team, const Part& part, const float* logits, 
 
 // The `top` best of the values, best first; ties: the lower token first.
 template <class Team>
-KVASIR_TEAM_CALL void list_top(Team& team, Part part, double log_sum, int top, SampledOutput* result) {
+KVASIR_TEAM_CALL void list_top(Team& team, RowPart part, double log_sum, int top, SampledOutput* result) {
   const auto key = [](const Element& element) { return static_cast<double>(~ordered(element.value)); };
   const Last last = find_last(
       team, part, key, [](const Element&) { return uint64_t(1); }, top);
@@ -117,7 +117,7 @@ KVASIR_TEAM_CALL void list_top(Team& team, Part part, double log_sum, int top, S
 
 // log(sum of exp) of the logits; the `top` best go to the result.
 template <class Team>
-KVASIR_TEAM_CALL double log_probabilities(Team& team, const Part& part, const float* logits, int top, SampledOutput* result) {
+KVASIR_TEAM_CALL double log_probabilities(Team& team, const RowPart& part, const float* logits, int top, SampledOutput* result) {
   const double largest = read_values(team, part, logits, true).value();
   double own = 0;
   for_own<4>(
@@ -154,7 +154,7 @@ KVASIR_TEAM inline bool bans(const SlotState& slot, uint64_t place) {
 
 // Logits after penalties, biases and bans become the part's values.
 template <class Team>
-KVASIR_TEAM_CALL void adjust(Team& team, const Part& part, const float* logits, const SlotState& slot, uint64_t place) {
+KVASIR_TEAM_CALL void adjust(Team& team, const RowPart& part, const float* logits, const SlotState& slot, uint64_t place) {
   struct Seen {
     float logit;
     int32_t count;
@@ -193,7 +193,7 @@ struct MergeMasses {
 template <class Team>
 class Stages {
  public:
-  KVASIR_TEAM Stages(Team& team, Part& part, const SampleParams& params, double largest)
+  KVASIR_TEAM Stages(Team& team, RowPart& part, const SampleParams& params, double largest)
       : team_(team), part_(part), params_(params), largest_(largest) {}
 
   KVASIR_TEAM void run(int vocab) {
@@ -268,7 +268,7 @@ class Stages {
   }
 
   Team& team_;
-  Part& part_;
+  RowPart& part_;
   const SampleParams& params_;
   const double largest_;
   double log_total_ = 0;
@@ -277,7 +277,7 @@ class Stages {
 
 // The token that the slot's parameters choose; -1 where no logit is finite. The values of the logits become the part's.
 template <class Team>
-KVASIR_TEAM_CALL int32_t choose(Team& team, Part part, const float* logits, const SlotState& slot, uint64_t place, int vocab) {
+KVASIR_TEAM_CALL int32_t choose(Team& team, RowPart part, const float* logits, const SlotState& slot, uint64_t place, int vocab) {
   const Best best = read_values(team, part, logits, slot.params.temperature != 0);
   if (!best.exists()) return -1;
   if (slot.params.temperature == 0) return best.token();

@@ -2,6 +2,8 @@
 // Sums within a warp and a block, in one order.
 #include <cuda_runtime.h>
 
+#include "ops/memory.h"
+
 namespace kvasir::cuda {
 
 constexpr int kWarp = 32;

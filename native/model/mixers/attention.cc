@@ -7,8 +7,6 @@
 namespace kvasir {
 namespace {
 
-constexpr int kMostWidth = 1 << 24;  // of a token: keeps products of sizes in int
-
 void check_heads(const AttentionSpec& spec, const LayerParts& parts) {
   if (int64_t(spec.query_heads) * spec.head_size > kMostWidth) {
     fail("INVALID_ARGUMENT", "layer %d has %d query heads of %d; expected at most %d wide", parts.layer, spec.query_heads, spec.head_size,

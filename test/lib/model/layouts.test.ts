@@ -11,6 +11,7 @@ const form: DenseForm = {
   scales: { embeddingScale: 1, residualScale: 1, logitScale: 1, logitSoftcap: 0 },
   learnedPositions: 0,
   ropes: [],
+  layer: () => ({ window: 0, rope: 0 }),
 };
 const specOf = (change: Partial<DenseForm>) => buildDense({ architecture: "test", ...sizes, contextLength: 128 }, { ...form, ...change });
 const spec = specOf({});

@@ -285,10 +285,39 @@ describe("what comes beside the weights", () => {
   });
 });
 
+describe("a directory with .gguf files", () => {
+  const folder = join(root, "ggufs");
+  const put = async (...names: string[]): Promise<void> => {
+    await rm(folder, { recursive: true, force: true });
+    await mkdir(folder);
+    for (const name of names) await writeGguf(join(folder, name), ggufModel(TINY));
+  };
+
+  test("opens the one that is there", async () => {
+    await put("model.gguf", "mmproj-model.gguf");
+    expect((await openModel(folder)).name).toBe("model.gguf");
+    expect((await openText(folder)).name).toBe("model.gguf");
+    await writeJson(join(folder, "config.json"), configOf(TINY));
+    expect((await openModel(folder)).name).toBe("model.gguf");
+  });
+
+  test("lists several", async () => {
+    await put("b.gguf", "a.gguf");
+    await expectError(openModel(folder), "INVALID_ARGUMENT", folder, "2 models", "a.gguf, b.gguf");
+  });
+
+  test("opens what Hugging Face's directories have, where that is there, too", async () => {
+    await writeModel(folder, TINY);
+    await writeGguf(join(folder, "a.gguf"), ggufModel(TINY));
+    expect((await openModel(folder)).name).toBe("ggufs");
+  });
+});
+
 describe("refusals", () => {
   test("what is not there", async () => {
     await expectError(openModel(join(root, "absent")), "FILE_NOT_FOUND", "absent");
-    await expectError(openModel(root), "FILE_NOT_FOUND", "config.json");
+    await mkdir(join(root, "empty"), { recursive: true });
+    await expectError(openModel(join(root, "empty")), "FILE_NOT_FOUND", "config.json");
     await rm(join(directory, "model.safetensors"));
     await expectError(openModel(directory), "FILE_NOT_FOUND", "model.safetensors.index.json");
     await expectError(openModel(join(directory, "config.json")), "UNSUPPORTED_FORMAT", "GGUF");
@@ -325,6 +354,11 @@ describe("refusals", () => {
     await expectError(openConfig({ layer_types: ["full_attention", "sliding_attention"] }, qwen3), "FILE_INVALID", "layer_types");
     await expectError(openConfig({ layer_types: ["full_attention", "conv"] }, qwen3), "UNSUPPORTED_MODEL", "layer_types");
     await expectError(openConfig({ rope_parameters: { partial_rotary_factor: 0.5 } }, qwen3), "UNSUPPORTED_MODEL", "partial_rotary_factor");
+    const gemma3 = { ...TINY, architecture: "gemma3" } as const;
+    for (const kind of ["full_attention", "sliding_attention"]) {
+      const ropes = { full_attention: {}, sliding_attention: {}, [kind]: { partial_rotary_factor: 0.5 } };
+      await expectError(openConfig({ rope_parameters: ropes }, gemma3), "UNSUPPORTED_MODEL", "partial_rotary_factor");
+    }
     const settings = {
       expert_count: 4,
       "attention.scale": 0.5,

@@ -27,10 +27,11 @@ test("the cache's bytes are shared: pages of a draft model as many as of layers 
   expect([pages.length, pages[2], pages[3], draftCompute]).toEqual([4, pages[0], pages[0], "f32"]);
 });
 
-test("bytes of weights, by their types", () => {
+test("bytes of weights as they are repacked, by their types", () => {
   const tensor = { name: "", file: 0, offset: 0, plusOne: false };
   const tensors = [{ ...tensor, type: "Q8_0" as const, shape: [2, 64] }, { ...tensor, type: "F32" as const, shape: [3] }]; // biome-ignore format: a line
   expect(bytesOfWeights({ ...model, tensors })).toBe(4 * 34 + 12);
+  expect(bytesOfWeights({ tensors: [{ ...tensor, type: "Q4_K", shape: [2, 512] }] })).toBe(4 * 148);
 });
 
 describe("tokens", () => {

@@ -41,8 +41,8 @@ test("a model is opened with what the options say, and progress is told", async 
   });
   expect(last().config.tensors.length).toBeGreaterThan(10);
   expect(progress).toEqual([
-    { loadedBytes: 50, totalBytes: 100 },
-    { loadedBytes: 100, totalBytes: 100 },
+    { phase: "load", loadedBytes: 50, totalBytes: 100 },
+    { phase: "load", loadedBytes: 100, totalBytes: 100 },
   ]);
   expect(parts).toMatchObject({ tokenizer: undefined, chat: undefined });
 });

@@ -1,0 +1,178 @@
+#pragma once
+// What the attention benchmark runs on: a cache of some rows whose pages are shuffled, and steps over them.
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include "cuda/kernels/attention_state.cuh"
+#include "cuda/kernels/attention_tensor.h"
+#include "measure.h"
+
+namespace kvasir::cuda {
+
+struct Shape {
+  int heads, kv_heads, head_size, window;
+  DType type = DType::F16;  // of the cache
+};
+
+// Tokens of a row: `count` from position `start` on.
+struct Chunk {
+  int row, start, count;
+};
+
+// Uniform in [-1, 1), of a place.
+__host__ __device__ inline float noise(uint32_t seed, uint64_t place) {
+  uint64_t x = (place + 1) * 0x9e3779b97f4a7c15ull + seed * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull, x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+  return static_cast<float>((x ^ x >> 31) >> 40) * 0x1p-23f - 1;
+}
+
+// Keys, or values, of the positions below `length`, block by block, in the row's pages.
+template <class Element>
+__global__ void fill_row(View part, KvLayer cache, const int32_t* pages, int first_page, bool is_key, int length, uint32_t seed) {
+  const int position = first_page * kPage + blockIdx.x, head = blockIdx.y;
+  if (position >= length) return;
+  auto* to = head_of<Element>(part, cache, pages[blockIdx.x / kPage], head);
+  for (int d = threadIdx.x; d < cache.head_size; d += blockDim.x) {
+    const float value = noise(seed, (uint64_t(position) * cache.kv_heads + head) * cache.head_size + d);
+    put(&to[is_key ? key_place(cache, position, d) : value_place(cache, position, d)], value);
+  }
+}
+
+// The caches of some rows with as many positions written, and queries for all of them.
+class Cache {
+ public:
+  // Of row b the pages from the one on that position starts[b] sees.
+  Cache(const Shape& shape, const std::vector<int>& starts, const std::vector<int>& lengths, std::mt19937& generator) : shape_(shape) {
+    std::vector<std::vector<int32_t>> tables(starts.size());
+    int count = 0;
+    for (size_t row = 0; row < starts.size(); ++row) {
+      const int seen = shape.window > 0 ? std::max(0, starts[row] - shape.window + 1) : 0;
+      first_.push_back(seen / kPage);
+      tables[row].resize((lengths[row] + kPage - 1) / kPage - first_[row]);
+      count += static_cast<int>(tables[row].size());
+    }
+    std::vector<int32_t> order(count);
+    std::iota(order.begin(), order.end(), 0);
+    std::ranges::shuffle(order, generator);
+    const int64_t stride = int64_t(shape.kv_heads) * shape.head_size * kPage;
+    for (auto* part : {&k_, &v_}) {
+      *part = std::make_unique<DeviceBuffer>(count * stride * 2);
+      check(cudaMemset((*part)->address(), 0xff, count * stride * 2), "poison");
+    }
+    layer_ = {.k = {k_->address(), shape.type, stride},
+              .v = {v_->address(), shape.type, stride},
+              .kv_heads = shape.kv_heads,
+              .head_size = shape.head_size,
+              .page_size = kPage};
+    for (size_t row = 0; row < starts.size(); ++row) indptr_.push_back(indptr_.back() + static_cast<int>(tables[row].size()));
+    pages_ = order;
+    const auto device_pages = upload(order);
+    for (size_t row = 0; row < starts.size(); ++row) {
+      const dim3 blocks(indptr_[row + 1] * kPage - indptr_[row] * kPage, shape.kv_heads);
+      const auto* pages = static_cast<const int32_t*>(device_pages->address()) + indptr_[row];
+      for (bool key : {true, false}) {
+        with_element(shape.type, [&](auto element) {
+          fill_row<decltype(element)>
+              <<<blocks, 64>>>(key ? layer_.k : layer_.v, layer_, pages, first_[row], key, lengths[row], 2 * row + key);
+        });
+      }
+    }
+    check_launch("cache");
+    check(cudaDeviceSynchronize(), "cache");
+  }
+
+  const Shape& shape() const { return shape_; }
+  const KvLayer& layer() const { return layer_; }
+  const std::vector<int32_t>& indptr() const { return indptr_; }
+  const std::vector<int32_t>& first() const { return first_; }
+  const std::vector<int32_t>& pages() const { return pages_; }
+
+ private:
+  Shape shape_;
+  KvLayer layer_;
+  std::unique_ptr<DeviceBuffer> k_, v_;
+  std::vector<int32_t> indptr_ = {0}, first_, pages_;
+};
+
+inline float query_value(const Shape& shape, int row, int position, int col) {
+  return 6 * noise(1000 + row, uint64_t(position) * shape.heads * shape.head_size + col);
+}
+
+// A step over the chunks, with `padding` tokens more and a row without tokens.
+class Step {
+ public:
+  Step(const Cache& cache, const std::vector<Chunk>& chunks, int padding) : shape_(cache.shape()) {
+    std::vector<int32_t> rows, positions, q_indptr = {0}, starts, indptr = {0}, first, pages;
+    std::vector<float> q;
+    for (size_t b = 0; b < chunks.size(); ++b) {
+      const Chunk& chunk = chunks[b];
+      for (int i = 0; i < chunk.count; ++i) {
+        rows.push_back(static_cast<int>(b)), positions.push_back(chunk.start + i);
+        for (int col = 0; col < columns(); ++col) q.push_back(query_value(shape_, chunk.row, chunk.start + i, col));
+      }
+      starts.push_back(chunk.start), q_indptr.push_back(static_cast<int>(rows.size())), first.push_back(cache.first()[chunk.row]);
+      pages.insert(pages.end(), &cache.pages()[cache.indptr()[chunk.row]], cache.pages().data() + cache.indptr()[chunk.row + 1]);
+      indptr.push_back(static_cast<int>(pages.size()));
+    }
+    tokens_ = static_cast<int>(rows.size());
+    rows.resize(tokens_ + padding, -1), positions.resize(tokens_ + padding), q.resize(size_t(tokens_ + padding) * columns(), NAN);
+    starts.push_back(0), q_indptr.push_back(tokens_), first.push_back(0), indptr.push_back(static_cast<int>(pages.size()));
+    q_ = upload(q);
+    out_ = std::make_unique<DeviceBuffer>(matrix_bytes(tokens_ + padding, columns(), DType::BF16));
+    tables_ = {add(indptr), add(first), add(pages)};
+    inputs_ = {.rows = static_cast<int>(starts.size()),
+               .tokens = tokens_ + padding,
+               .positions = add(positions),
+               .row_of_token = add(rows),
+               .q_indptr = add(q_indptr),
+               .starts = add(starts),
+               .tables = {&tables_, 1}};
+    op_ = {.step = &inputs_,
+           .q = {q_->address(), DType::F32, columns()},
+           .out = {out_->address(), DType::BF16, columns()},
+           .cache = cache.layer(),
+           .group = 0,
+           .query_heads = shape_.heads,
+           .scale = 1 / std::sqrt(static_cast<float>(shape_.head_size)),
+           .window = shape_.window};
+  }
+  Step(const Step&) = delete;
+  Step& operator=(const Step&) = delete;
+
+  const Attention& op() const { return op_; }
+  int tokens() const { return tokens_; }
+  int columns() const { return shape_.heads * shape_.head_size; }
+
+  // What a kernel makes of it, [tokens, columns] in bfloat16; what it leaves out is NaN.
+  template <class Run>
+  std::vector<uint16_t> results(const Run& run, cudaStream_t stream) const {
+    const size_t bytes = matrix_bytes(inputs_.tokens, columns(), DType::BF16);
+    check(cudaMemsetAsync(out_->address(), 0xff, bytes, stream), "poison");
+    run(op_, stream);
+    check(cudaStreamSynchronize(stream), "attention");
+    const auto tiles = download<uint16_t>(*out_, bytes / 2);
+    std::vector<uint16_t> out(size_t(tokens_) * columns());
+    for (size_t i = 0; i < out.size(); ++i) out[i] = tiles[place_in_tiles(columns(), i / columns(), i % columns())];
+    return out;
+  }
+
+ private:
+  const int32_t* add(const std::vector<int32_t>& values) {
+    arrays_.push_back(upload(values));
+    return static_cast<const int32_t*>(arrays_.back()->address());
+  }
+
+  Shape shape_;
+  int tokens_;
+  std::unique_ptr<DeviceBuffer> q_, out_;
+  std::vector<std::unique_ptr<DeviceBuffer>> arrays_;
+  PageTables tables_;
+  StepInputs inputs_;
+  Attention op_;
+};
+
+}  // namespace kvasir::cuda
