@@ -1,10 +1,11 @@
+import { types } from "node:util";
 import { type Chunk, type Moments, type TokenLogprob, timingsOf, type Usage } from "../api/completion.ts";
 import { type CheckedParams, choiceSeed } from "../api/params.ts";
 import { type ErrorCode, KvasirError, show } from "../errors.ts";
 import { MAX_TOP_LOGPROBS, type SlotConfig } from "../native/addon.ts";
 import type { Sequence } from "../schedule/sequence.ts";
 import { Detokenizer } from "../text/output/detokenizer.ts";
-import { StopMatcher } from "../text/output/stop.ts";
+import { StopMatcher, type StopPattern } from "../text/output/stop.ts";
 import type { Vocabulary } from "../text/tokenizer/vocabulary.ts";
 import type { Sampled, Sampling } from "./owner.ts";
 
@@ -23,6 +24,9 @@ export interface ChoiceOwner {
   readonly model: RequestModel;
   readonly params: CheckedParams;
   readonly prompt: Int32Array;
+  /** Tokens that end a choice: of the model's, unless they are ignored, and the caller's. */
+  readonly endTokens: ReadonlySet<number>;
+  readonly stop: readonly StopPattern[];
   /** When the call was made, by `performance.now()`. */
   readonly arrived: number;
   /** The choice has something to take. */
@@ -42,7 +46,6 @@ export class Choice implements Sampling {
   readonly maxTokens: number;
   sequence!: Sequence;
   readonly #index: number;
-  readonly #endTokens: Set<number>;
   readonly #detokenizer: Detokenizer | undefined;
   readonly #stop: StopMatcher;
   readonly #moments: Moments;
@@ -58,11 +61,10 @@ export class Choice implements Sampling {
       params.logitsProcessor === undefined
         ? ["FILE_INVALID", "no token has a finite logit: the model's weights are damaged, or logitBias bans every token"]
         : ["PROCESSOR_FAILED", "logitsProcessor left no token a finite logit"];
-    this.#endTokens = new Set([...(params.ignoreEos ? [] : model.endTokens), ...params.stopTokens]);
     const { vocabulary } = model;
     this.#detokenizer =
       vocabulary && new Detokenizer(vocabulary, { special: false, start: prompt.length === 1 && prompt[0] === vocabulary.bosToken });
-    this.#stop = new StopMatcher(params.stop);
+    this.#stop = new StopMatcher(request.stop);
     this.#moments = { arrived: request.arrived, firstStep: Number.NaN, firstToken: Number.NaN, lastToken: Number.NaN };
     this.#chunk = this.#emptyChunk();
   }
@@ -85,7 +87,7 @@ export class Choice implements Sampling {
       // What exceeds these changes nothing: the native side has smaller bounds than callers.
       topK: Math.min(params.topK, model.vocabSize),
       minTokens: Math.min(params.minTokens, this.maxTokens),
-      endTokens: Int32Array.from(this.#endTokens),
+      endTokens: Int32Array.from(this.request.endTokens),
       logprobs: params.logprobs,
       tokens: sequence.tokens.subarray(0, sequence.length),
       promptLength: prompt.length,
@@ -98,15 +100,16 @@ export class Choice implements Sampling {
       promptLength: this.request.prompt.length,
       index: this.#index,
     };
+    const { logitsProcessor } = this.request.params; // called without its object, which is not its own
     let changed: unknown;
     try {
-      changed = this.request.params.logitsProcessor!(logits, context) ?? logits;
+      changed = logitsProcessor!(logits, context) ?? logits;
     } catch (cause) {
-      throw new KvasirError("PROCESSOR_FAILED", `logitsProcessor threw: ${show(cause instanceof Error ? cause.message : cause)}`, {
+      throw new KvasirError("PROCESSOR_FAILED", `logitsProcessor threw: ${show(types.isNativeError(cause) ? cause.message : cause)}`, {
         cause,
       });
     }
-    if (changed instanceof Float32Array && changed.length === this.request.model.vocabSize) return changed;
+    if (types.isFloat32Array(changed) && changed.length === this.request.model.vocabSize) return changed;
     throw new KvasirError(
       "PROCESSOR_FAILED",
       `logitsProcessor returned ${show(changed)}; expected nothing or a Float32Array of ${this.request.model.vocabSize} logits`,
@@ -140,19 +143,23 @@ export class Choice implements Sampling {
     return chunk;
   }
 
-  /** The text that `token` completes, and whether it ends the choice. Stop strings count from `minTokens` on. */
+  /** The text that `token` completes, and whether it ends the choice. Stop strings count that end with token `minTokens` or later. */
   #read(token: number): { text: string; finishReason?: "stop" | "length" } {
-    if (this.#endTokens.has(token)) return { text: this.#flush(), finishReason: "stop" };
+    if (this.request.endTokens.has(token)) return { text: this.#flush(), finishReason: "stop" };
     const piece = this.#detokenizer?.push(token) ?? "";
-    const { text, stopped } = this.#count < this.request.params.minTokens ? { text: piece, stopped: false } : this.#stop.push(piece);
+    const { text, stopped } = this.#stop.push(piece, this.#mayStop());
     if (stopped) return { text, finishReason: "stop" };
     if (this.#count >= this.maxTokens) return { text: text + this.#flush(), finishReason: "length" };
     return { text };
   }
 
   #flush(): string {
-    const { text, stopped } = this.#stop.push(this.#detokenizer?.flush() ?? "");
+    const { text, stopped } = this.#stop.push(this.#detokenizer?.flush() ?? "", this.#mayStop());
     return stopped ? text : text + this.#stop.flush();
+  }
+
+  #mayStop(): boolean {
+    return this.#count >= this.request.params.minTokens;
   }
 
   #finish(finishReason: "stop" | "length"): void {

@@ -1,5 +1,6 @@
 import type { Chunk, Completion } from "../api/completion.ts";
 import type { CheckedParams } from "../api/params.ts";
+import { type StopPattern, stopPatterns } from "../text/output/stop.ts";
 import { onAbort } from "./abort.ts";
 import { Choice, type ChoiceOwner, type RequestModel } from "./choice.ts";
 import type { StepLoop } from "./loop.ts";
@@ -9,6 +10,8 @@ export class Request implements ChoiceOwner {
   readonly model: RequestModel;
   readonly params: CheckedParams;
   readonly prompt: Int32Array;
+  readonly endTokens: ReadonlySet<number>;
+  readonly stop: readonly StopPattern[];
   /** When the call was made, by `performance.now()`. */
   readonly arrived: number;
   readonly #loop: StepLoop;
@@ -26,6 +29,8 @@ export class Request implements ChoiceOwner {
     this.model = model;
     this.params = params;
     this.prompt = prompt;
+    this.endTokens = new Set([...(params.ignoreEos ? [] : model.endTokens), ...params.stopTokens]);
+    this.stop = stopPatterns(params.stop);
     this.arrived = arrived;
     params.signal?.throwIfAborted();
     for (let index = 0; index < params.n; index++) this.#choices.push(this.#add(index));

@@ -5,7 +5,7 @@ import type { Engine } from "../../lib/engine.ts";
 import { EOS, EURO, fakeTokenizer, ids, VOCAB } from "../support/fake-engine.ts";
 import { fakeLogits, fakeLogprobs } from "../support/fake-model.ts";
 import { expectedTokens } from "../support/fake-slot.ts";
-import { create, expectIdle, on } from "./run/support.ts";
+import { create, expectIdle, on, until } from "./run/support.ts";
 
 const collect = async (stream: AsyncIterable<Chunk>): Promise<Chunk[]> => {
   const chunks: Chunk[] = [];
@@ -92,6 +92,22 @@ describe("generate", () => {
     expect(await engine.generate([2], { stop: "hell", minTokens: 5 })).toMatchObject({ text: "hello wor€ld" });
   });
 
+  test("a stop string may begin before minTokens; it counts if it ends with that token or later", async () => {
+    const { engine } = create({ script: say(1, [...ids("hello wor"), ...EURO, ...ids("ld")]) });
+    for (const [minTokens, text] of [
+      [6, "hell"],
+      [7, "hell"],
+      [8, "hello wor€ld"],
+    ] as const)
+      expect(await engine.generate([2], { stop: "o w", minTokens })).toMatchObject({ text, finishReason: "stop" });
+    // The one that ended too early is text; the next may begin inside it.
+    const again = create({ script: say(1, ids("ababab")) });
+    expect(await again.engine.generate([2], { stop: "abab", minTokens: 5 })).toMatchObject({ text: "ab", usage: { completionTokens: 6 } });
+    expect((await again.engine.generate([2], { stop: "abab", minTokens: 4 })).text).toBe("");
+    const chunks = await collect(again.engine.stream([2], { stop: ["abab", "b"], minTokens: 6 }));
+    expect(chunks.map(({ text }) => text).join("")).toBe("ab"); // of those that end together the longest
+  });
+
   test("n choices: seeds of their own, the first the request's; the prompt is computed once", async () => {
     const { engine, model } = create();
     const prompt = Array.from({ length: 40 }, (_, i) => 2 + (i % 9));
@@ -152,8 +168,7 @@ describe("stream", () => {
     native.gate = new Promise(() => {});
     const stream = engine.stream("abc", on);
     const waiting = stream.next();
-    await new Promise((resolve) => setImmediate(resolve));
-    expect(engine.stats().requestsRunning).toBe(1);
+    await until(() => engine.stats().requestsRunning === 1);
     await stream.return!();
     expect(await waiting).toEqual({ done: true, value: undefined });
     expectIdle(engine);

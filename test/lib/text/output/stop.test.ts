@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { StopMatcher } from "../../../../lib/text/output/stop.ts";
+import { StopMatcher, stopPatterns } from "../../../../lib/text/output/stop.ts";
 
 /** A small generator of random numbers below n (Park and Miller's), so that failures repeat. */
 function randomBelow(seed: number): (n: number) => number {
@@ -11,7 +11,7 @@ function randomBelow(seed: number): (n: number) => number {
 }
 
 function feed(stops: string[], pieces: string[]): { text: string; stopped: boolean; emitted: string[] } {
-  const matcher = new StopMatcher(stops);
+  const matcher = new StopMatcher(stopPatterns(stops));
   const emitted: string[] = [];
   for (const piece of pieces) {
     const { text, stopped } = matcher.push(piece);
@@ -22,9 +22,9 @@ function feed(stops: string[], pieces: string[]): { text: string; stopped: boole
   return { text: emitted.join(""), stopped: false, emitted };
 }
 
-/** The stop string that ends first, the longest of those that end there. */
-function reference(stops: string[], text: string): { text: string; stopped: boolean } {
-  for (let end = 1; end <= text.length; end++) {
+/** The stop string that ends first, `from` or later, the longest of those that end there. */
+function reference(stops: string[], text: string, from = 1): { text: string; stopped: boolean } {
+  for (let end = from; end <= text.length; end++) {
     const found = stops.filter((stop) => text.slice(0, end).endsWith(stop)).map(({ length }) => length);
     if (found.length > 0) return { text: text.slice(0, end - Math.max(...found)), stopped: true };
   }
@@ -69,11 +69,11 @@ function withoutBeginning(stops: string[], text: string): string {
 }
 
 test("an empty stop string is refused", () => {
-  expect(() => new StopMatcher([""])).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
+  expect(() => new StopMatcher(stopPatterns([""]))).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
 });
 
 test("nothing follows a stop", () => {
-  const matcher = new StopMatcher(["."]);
+  const matcher = new StopMatcher(stopPatterns(["."]));
   expect(matcher.push("a.b")).toEqual({ text: "a", stopped: true });
   expect(matcher.push("c")).toEqual({ text: "", stopped: true });
   expect(matcher.flush()).toBe("");
@@ -81,9 +81,23 @@ test("nothing follows a stop", () => {
 
 test("half a surrogate pair stops nothing: no character is cut", () => {
   for (const stop of ["\ude42", "\ud83d", "a\ud83d"]) {
-    const matcher = new StopMatcher([stop]);
+    const matcher = new StopMatcher(stopPatterns([stop]));
     expect(matcher.push("a🙂b")).toEqual({ text: "a🙂b", stopped: false });
     expect(matcher.flush()).toBe("");
   }
-  expect(new StopMatcher(["\ud83d", "🙂"]).push("a🙂b")).toEqual({ text: "a", stopped: true });
+  expect(new StopMatcher(stopPatterns(["\ud83d", "🙂"])).push("a🙂b")).toEqual({ text: "a", stopped: true });
+});
+
+test("what ends while nothing may stop is text, and what begins there may end later", () => {
+  const below = randomBelow(11);
+  const random = (length: number): string => Array.from({ length }, () => "ab"[below(2)]).join("");
+  for (let round = 0; round < 1000; round++) {
+    const stops = Array.from({ length: 1 + below(3) }, () => random(1 + below(4)));
+    const [before, text] = [random(below(8)), random(12)];
+    const matcher = new StopMatcher(stopPatterns(stops));
+    const early = matcher.push(before, false);
+    const late = matcher.push(text);
+    const found = early.text + late.text + (late.stopped ? "" : matcher.flush());
+    expect([found, late.stopped, early.stopped]).toEqual([...Object.values(reference(stops, before + text, before.length + 1)), false]);
+  }
 });
