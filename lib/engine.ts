@@ -1,13 +1,14 @@
 import { acceptanceOf, type Chunk, type Completion } from "./api/completion.ts";
 import { cacheGroupsOf, type EngineOptions, MAX_SLOTS, PAGE_SIZE, pageBytes } from "./api/options.ts";
-import { checkParams, type GenerateParams } from "./api/params.ts";
+import { type CheckedParams, checkParams, type GenerateParams } from "./api/params.ts";
 import type { EngineStats } from "./api/stats.ts";
-import { checkBoolean, checkKeys, checkSignal, checkTokens, invalid } from "./check.ts";
+import { checkBoolean, checkKeys, checkSignal, checkTokens, invalid, isArray } from "./check.ts";
 import { KvasirError } from "./errors.ts";
 import { bytesOfWeights } from "./model/manifest.ts";
 import { native } from "./native/addon.ts";
 import { untilAborted } from "./run/abort.ts";
 import type { RequestModel } from "./run/choice.ts";
+import { closeWhenDropped, forgetDropped } from "./run/dropped.ts";
 import { StepLoop } from "./run/loop.ts";
 import { type EngineParts, openParts } from "./run/parts.ts";
 import { Request } from "./run/request.ts";
@@ -18,13 +19,20 @@ import { ChunkStream } from "./run/stream.ts";
 import { encodeText, type TextTokenizer } from "./run/text.ts";
 import { Scheduler } from "./schedule/scheduler.ts";
 import type { Speculation } from "./speculate/speculation.ts";
-import type { Chat } from "./text/chat/messages.ts";
-import { type ChatPrompt, renderChat } from "./text/chat/prompt.ts";
+import type { Chat, RenderedChat } from "./text/chat/messages.ts";
+import { type ChatPrompt, type ChatRenderer, renderChat, renderText } from "./text/chat/prompt.ts";
 import type { EncodeOptions } from "./text/tokenizer/codec.ts";
-import type { EncodeLimits } from "./text/tokenizer/tokenizer.ts";
 
 /** What to continue: text, token ids (used as they are), or a conversation for the model's chat template. */
 export type Prompt = string | Int32Array | readonly number[] | Chat;
+
+/** A call as it was made, whatever becomes of its arguments: checked params, and ids or what becomes ids. */
+interface GivenCall {
+  params: CheckedParams;
+  prompt: GivenPrompt;
+}
+
+type GivenPrompt = Int32Array | string | RenderedChat;
 
 /** Makes an engine of parts that are open; for tests. @internal */
 export let createEngine: (parts: EngineParts) => Engine;
@@ -43,6 +51,7 @@ export class Engine {
   readonly #loop: StepLoop;
   readonly #model: RequestModel;
   readonly #speculation: Speculation | undefined;
+  readonly #close: () => Promise<void>;
   #closed: Promise<void> | undefined;
 
   static {
@@ -66,6 +75,8 @@ export class Engine {
     const vocabulary = tokenizer?.vocabulary;
     const endTokens = [...source.endTokens, ...(vocabulary?.endTokens ?? []).filter((token) => token < vocabSize)];
     this.#model = { vocabSize, maxContext, endTokens, vocabulary, prefixCache };
+    this.#close = closerOf(this.#loop, tokenizer);
+    closeWhenDropped(this, `the engine of ${source.name}`, this.#close);
   }
 
   /**
@@ -83,28 +94,34 @@ export class Engine {
 
   /** Continues the prompt and resolves when all choices have ended. */
   async generate(prompt: Prompt, params?: GenerateParams): Promise<Completion> {
-    const request = await this.#request(prompt, params);
-    return request.completion();
+    const arrived = performance.now();
+    const request = await this.#start(await this.#read(prompt, params), arrived);
+    return await request.completion(); // this frame keeps the engine from being collected meanwhile
   }
 
   /** Continues the prompt, chunk by chunk. The request starts with the first `next` and ends when the loop is left. */
   stream(prompt: Prompt, params?: GenerateParams): AsyncIterableIterator<Chunk, undefined> {
-    return new ChunkStream(() => this.#request(prompt, params));
+    const call = this.#read(prompt, params);
+    call.catch(() => {}); // seen with the first `next`
+    return new ChunkStream(async () => {
+      const arrived = performance.now();
+      return this.#start(await call, arrived);
+    });
   }
 
   /** Token ids of a text. `addSpecial` (true) adds what the tokenizer adds to a prompt, such as BOS; `parseSpecial` (true) parses special tokens. */
   async tokenize(text: string, options?: EncodeOptions): Promise<Int32Array> {
-    return encodeText(this.#tokenizer("text"), text, options);
+    return await encodeText(this.#tokenizer("text"), text, options);
   }
 
   /** The raw text of token ids, special tokens kept, so that `detokenize(tokenize(text))` is the text. */
   async detokenize(tokens: Int32Array | readonly number[]): Promise<string> {
-    return this.#tokenizer("the text of tokens").detokenize(checkTokens("tokens", tokens, this.#model.vocabSize));
+    return await this.#tokenizer("the text of tokens").detokenize(checkTokens("tokens", tokens, this.#model.vocabSize));
   }
 
   /** A conversation as the model is given it, as text and as ids. */
   async renderChat(chat: Chat): Promise<ChatPrompt> {
-    return this.#renderChat("chat", chat);
+    return await renderChat("chat", chat, this.#renderer());
   }
 
   /**
@@ -118,7 +135,7 @@ export class Engine {
     const { logits = false, signal } = checkKeys<{ logits: boolean; signal: AbortSignal }>("options", options, ["logits", "signal"]);
     checkBoolean("logits", logits);
     if (signal !== undefined) checkSignal("signal", signal);
-    const tokens = await this.#encode(prompt, true, signal);
+    const tokens = await this.#encode(this.#readPrompt(prompt), true, signal);
     const task = new Score(this.#loop, tokens, this.#model.vocabSize, logits);
     try {
       return await untilAborted(task.scores, signal);
@@ -162,6 +179,7 @@ export class Engine {
 
   /** Rejects all requests with CLOSED, waits until nothing runs and frees everything. */
   close(): Promise<void> {
+    forgetDropped(this);
     this.#closed ??= this.#close();
     return this.#closed;
   }
@@ -171,32 +189,38 @@ export class Engine {
     return this.close();
   }
 
-  async #close(): Promise<void> {
-    await Promise.all([this.#loop.close(), this.#parts.tokenizer?.close()]);
-  }
-
-  async #request(prompt: Prompt, given: GenerateParams | undefined): Promise<Request> {
-    const arrived = performance.now();
+  /** Reads a call's arguments before it returns. */
+  async #read(prompt: Prompt, given: GenerateParams | undefined): Promise<GivenCall> {
     const params = checkParams(given, this.#parts.source.defaults, this.#model.vocabSize);
     if (params.stop.length > 0) this.#tokenizer("stop");
+    return { params, prompt: this.#readPrompt(prompt) };
+  }
+
+  #readPrompt(prompt: unknown): GivenPrompt {
+    this.#loop.check();
+    if (typeof prompt === "string") return prompt;
+    if (typeof prompt !== "object" || prompt === null) throw invalid("prompt", prompt, "text, an array of token ids or { messages }");
+    if (!isArray("prompt", prompt)) return renderText("prompt", prompt, this.#renderer());
+    const { vocabSize, maxContext } = this.#model;
+    return checkTokens("prompt", prompt, vocabSize, (count) => checkPromptLength(count, maxContext));
+  }
+
+  async #start({ params, prompt }: GivenCall, arrived: number): Promise<Request> {
     const tokens = await this.#encode(prompt, params.parseSpecial, params.signal);
     return new Request(this.#loop, this.#model, params, tokens, arrived);
   }
 
-  async #encode(prompt: Prompt, parseSpecial: boolean, signal: AbortSignal | undefined): Promise<Int32Array> {
+  async #encode(prompt: GivenPrompt, parseSpecial: boolean, signal: AbortSignal | undefined): Promise<Int32Array> {
     this.#loop.check();
     const limits = { maxTokens: this.#model.maxContext, ...(signal !== undefined && { signal }) };
     if (typeof prompt === "string") {
       return this.#known(await this.#tokenizer("a text prompt").encode(prompt, { addSpecial: true, parseSpecial, ...limits }));
     }
-    if (Array.isArray(prompt) || prompt instanceof Int32Array) return checkTokens("prompt", prompt, this.#model.vocabSize);
-    if (typeof prompt !== "object" || prompt === null) throw invalid("prompt", prompt, "text, an array of token ids or { messages }");
-    return this.#known((await this.#renderChat("prompt", prompt, limits)).tokens);
+    return "written" in prompt ? this.#known(await this.#tokenizer("messages").encodeChat(prompt, limits)) : prompt;
   }
 
-  async #renderChat(name: string, chat: unknown, limits?: EncodeLimits): Promise<ChatPrompt> {
-    const tokenizer = this.#tokenizer("messages");
-    return renderChat(name, chat, { name: this.#parts.source.name, tokenizer, template: this.#parts.chat }, limits);
+  #renderer(): ChatRenderer {
+    return { name: this.#parts.source.name, tokenizer: this.#tokenizer("messages"), template: this.#parts.chat };
   }
 
   /** A tokenizer may know more tokens than the model has embeddings. */
@@ -217,6 +241,20 @@ export class Engine {
       "NO_TOKENIZER",
       `${what} needs a tokenizer, and model ${this.#parts.source.name} came without one; expected token ids`,
     );
+  }
+}
+
+/** Outside the class: what closes an engine that was dropped must not refer to it. */
+function closerOf(loop: StepLoop, tokenizer: TextTokenizer | undefined): () => Promise<void> {
+  return async () => {
+    await Promise.all([loop.close(), tokenizer?.close()]);
+  };
+}
+
+/** Before they are read: there may be far more. */
+function checkPromptLength(count: number, maxContext: number): void {
+  if (count > maxContext) {
+    throw new KvasirError("PROMPT_TOO_LONG", `the prompt has ${count} tokens; expected at most ${maxContext}, which the context holds`);
   }
 }
 

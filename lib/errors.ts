@@ -1,3 +1,5 @@
+import { inspect, types } from "node:util";
+
 /**
  * Every failure that kvasir reports, by code. Branch on `error.code`; messages are for people and may change.
  *
@@ -81,8 +83,17 @@ export class KvasirError extends Error {
  * - `KVASIR_SETTING_IGNORED`: a setting that has no effect as it stands: an end token outside the vocabulary, a negative `top_k`
  * - `KVASIR_UNKNOWN_TOKENS`: the tokenizer has tokens for which the model has no embedding
  * - `KVASIR_HUB_UNREACHABLE`: the hub could not be asked for the newest revision; the model is the one in the cache
+ *
+ * And of a caller's mistake, always by `process.emitWarning`:
+ *
+ * - `KVASIR_NOT_CLOSED`: an engine or tokenizer was garbage-collected that nobody had closed; kvasir closed it
  */
-export type WarningCode = "KVASIR_FILE_IRREGULAR" | "KVASIR_SETTING_IGNORED" | "KVASIR_UNKNOWN_TOKENS" | "KVASIR_HUB_UNREACHABLE";
+export type WarningCode =
+  | "KVASIR_FILE_IRREGULAR"
+  | "KVASIR_SETTING_IGNORED"
+  | "KVASIR_UNKNOWN_TOKENS"
+  | "KVASIR_HUB_UNREACHABLE"
+  | "KVASIR_NOT_CLOSED";
 
 /** A warning of kvasir, in the form that `process.emitWarning` takes: a {@link WarningCode | code}, a message for people. */
 export class KvasirWarning extends Error {
@@ -103,16 +114,61 @@ export type Warn = (warning: KvasirWarning) => void;
 /** Where they go if nobody asked for them. */
 export const emitWarning: Warn = (warning) => process.emitWarning(warning);
 
-/** `value` as it should stand in a message: JSON for what has one, short whatever it is. */
+/** Characters of a value in a message. */
+const SHOWN = 80;
+
+/**
+ * `value` as it should stand in a message: JSON for what has one, short whatever it is. However large it is, little of it is read, and no code
+ * of its own (getters, traps of proxies) runs.
+ */
 export function show(value: unknown): string {
-  const text = typeof value === "string" || (typeof value === "object" && value !== null) ? safeJson(value) : String(value);
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+  const text = shown(value);
+  return text.length > SHOWN ? `${text.slice(0, SHOWN - 3)}...` : text;
 }
 
-function safeJson(value: unknown): string {
-  try {
-    return JSON.stringify(value) ?? String(value);
-  } catch {
-    return Object.prototype.toString.call(value);
+function shown(value: unknown): string {
+  if (typeof value === "bigint") return BigInt.asIntN(256, value) === value ? String(value) : "a bigint beyond 256 bits";
+  if (typeof value === "symbol") return `Symbol(${value.description?.slice(0, SHOWN) ?? ""})`;
+  if (typeof value === "string" || isTree(value)) return JSON.stringify(beginning(value, { values: SHOWN / 2 }));
+  return typeof value === "object" || typeof value === "function" ? named(value) : String(value);
+}
+
+/** As much of a tree of values as a message can show. */
+function beginning(value: unknown, left: { values: number }): unknown {
+  left.values -= 1;
+  if (typeof value === "string") return value.slice(0, SHOWN);
+  if (typeof value === "bigint") return shown(value);
+  if (typeof value === "function" || typeof value === "symbol") return undefined;
+  if (!isTree(value)) return typeof value === "object" && value !== null ? named(value) : value;
+  const part = (key: string | number): unknown => beginning(Object.getOwnPropertyDescriptor(value, key)?.value, left);
+  const parts: [string, unknown][] = [];
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length && left.values > 0; i++) parts.push([String(i), part(i)]);
+    return parts.map(([, element]) => element);
   }
+  for (const key of Object.keys(value)) {
+    if (left.values <= 0) break;
+    parts.push([key.slice(0, SHOWN), part(key)]);
+  }
+  return Object.fromEntries(parts);
+}
+
+/** Whether a value is an array or plain, and no proxy. */
+function isTree(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !types.isProxy(value) && (Array.isArray(value) || isPlain(value));
+}
+
+/** What kind of object it is. */
+function named(value: object | null): string {
+  try {
+    return inspect(value, { depth: -1, customInspect: false }).split("\n", 1)[0]!;
+  } catch {
+    return "an object"; // its tag threw
+  }
+}
+
+/** Whether an object is one of properties alone: made by `{}`, in whatever realm, or without a prototype. */
+export function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype as object, "isPrototypeOf"));
 }

@@ -2,6 +2,7 @@ import { type EngineOptions, optionsBeforeOpen } from "./api/options.ts";
 import { checkInteger, checkKeys, checkTokens } from "./check.ts";
 import { KvasirError, type KvasirWarning } from "./errors.ts";
 import { openText } from "./model/open.ts";
+import { closeWhenDropped, forgetDropped } from "./run/dropped.ts";
 import { locateModel } from "./run/locate.ts";
 import { encodeText, openTextParts, type TextParts, type TextTokenizer } from "./run/text.ts";
 import type { Chat } from "./text/chat/messages.ts";
@@ -40,6 +41,7 @@ export class Tokenizer {
     this.#tokenizer = tokenizer;
     this.#chat = chat;
     this.vocabSize = tokenizer.vocabulary.size;
+    closeWhenDropped(this, `the tokenizer of ${name}`, () => tokenizer.close());
   }
 
   /**
@@ -62,17 +64,17 @@ export class Tokenizer {
 
   /** Token ids of a text. `addSpecial` (true) adds what the tokenizer adds to a prompt, such as BOS; `parseSpecial` (true) parses special tokens. */
   async encode(text: string, options?: EncodeOptions): Promise<Int32Array> {
-    return encodeText(this.#open(), text, options);
+    return await encodeText(this.#open(), text, options); // this frame keeps the tokenizer from being collected meanwhile
   }
 
   /** The raw text of token ids, special tokens kept, so that `decode(await encode(text))` is the text. */
   async decode(tokens: Int32Array | readonly number[]): Promise<string> {
-    return this.#open().detokenize(checkTokens("tokens", tokens, this.vocabSize));
+    return await this.#open().detokenize(checkTokens("tokens", tokens, this.vocabSize));
   }
 
   /** A conversation as the model is given it, as text and as ids. */
   async renderChat(chat: Chat): Promise<ChatPrompt> {
-    return renderChat("chat", chat, { name: this.#name, tokenizer: this.#open(), template: this.#chat });
+    return await renderChat("chat", chat, { name: this.#name, tokenizer: this.#open(), template: this.#chat });
   }
 
   /** The bytes of a token, which need not be whole characters: a copy; none for an id without a token. */
@@ -82,6 +84,7 @@ export class Tokenizer {
 
   /** Frees the vocabulary; calls under way reject with CLOSED. */
   close(): Promise<void> {
+    forgetDropped(this);
     this.#closed ??= this.#tokenizer.close();
     return this.#closed;
   }

@@ -4,7 +4,7 @@ import { emitWarning, KvasirError, type KvasirWarning, type Warn } from "../erro
 import type { CacheGroup, ModelSource } from "../model/spec.ts";
 import type { Compute, DeviceConfig, KvType } from "../native/addon.ts";
 import { chooseDevice, type Machine } from "./device.ts";
-import { type CheckedSpeculate, checkSpeculate, type SpeculateOptions } from "./speculate.ts";
+import { type CheckedSpeculate, checkSpeculate, copySpeculate, type SpeculateOptions } from "./speculate.ts";
 
 /** How an engine runs a model. Every field may be left out. */
 export interface EngineOptions {
@@ -83,6 +83,12 @@ const KEYS: readonly (keyof EngineOptions)[] = [
   "onProgress",
   "onWarning",
 ];
+
+/** The options as they are now: what the caller does to them while models are opened changes nothing. */
+export function copyOptions(given: EngineOptions | undefined): EngineOptions {
+  const options = checkKeys<EngineOptions>("options", given, KEYS);
+  return options.speculate === undefined ? options : { ...options, speculate: copySpeculate(options.speculate) };
+}
 
 /** What is needed of the options while models are found and opened, before {@link checkOptions}. */
 export interface OpeningOptions {

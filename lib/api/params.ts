@@ -1,5 +1,6 @@
-import { randomBytes } from "node:crypto";
+import { types } from "node:util";
 import {
+  checkArray,
   checkBoolean,
   checkFunction,
   checkInteger,
@@ -10,7 +11,9 @@ import {
   checkTokens,
   invalid,
   MAX_COUNT,
+  reading,
 } from "../check.ts";
+import { isPlain } from "../errors.ts";
 import { SAMPLING_RANGES } from "../model/generation.ts";
 import type { GenerationDefaults } from "../model/spec.ts";
 import { MAX_TOP_LOGPROBS, type SlotConfig } from "../native/addon.ts";
@@ -36,7 +39,7 @@ export interface GenerateParams {
   presencePenalty?: number;
   /** Subtracted from a token's logit for each time it is in the output (0). */
   frequencyPenalty?: number;
-  /** Added to the logits of tokens, by id; -Infinity bans one. */
+  /** Added to the logits of tokens, by id; -Infinity bans one. At most 4 M entries by `n`. */
   logitBias?: Readonly<Record<number, number>> | ReadonlyMap<number, number>;
   /** Makes sampling reproducible, whatever else runs: a whole number up to 2^53 - 1, or a bigint up to 2^64 - 1 (random). */
   seed?: number | bigint;
@@ -46,9 +49,9 @@ export interface GenerateParams {
   maxTokens?: number;
   /** Goes on past the model's end-of-generation tokens (false). */
   ignoreEos?: boolean;
-  /** Strings that end generation; they and what follows are left out of the text. */
+  /** Strings that end generation; they and what follows are left out of the text. At most 256, of 65,536 characters together. */
   stop?: string | readonly string[];
-  /** Token ids that end generation; their text is left out. */
+  /** Token ids that end generation, at most 16,384; their text is left out. */
   stopTokens?: readonly number[];
   /** Choices to generate, each with its own stream of random numbers (1, at most 128). */
   n?: number;
@@ -66,7 +69,7 @@ export interface GenerateParams {
   ) => Float32Array | void;
   /** Requests with a larger priority run first (0). */
   priority?: number;
-  /** Requests share cached prefixes only under the same salt (""). */
+  /** Requests share cached prefixes only under the same salt, of at most 4,096 characters (""). */
   cacheSalt?: string;
   /** Special tokens written in a text prompt are parsed (true). */
   parseSpecial?: boolean;
@@ -77,6 +80,19 @@ export interface GenerateParams {
 }
 
 type LogitsProcessor = NonNullable<GenerateParams["logitsProcessor"]>;
+
+/** Most stop strings, and characters of them all. Chosen: each character of the output is compared with every string. */
+const MAX_STOPS = 256;
+const MAX_STOP_CHARACTERS = 1 << 16;
+
+/** Most `stopTokens`. Chosen: all tokens with a line break in them are some 3,000; each choice's slot is given all of them. */
+const MAX_STOP_TOKENS = 1 << 14;
+
+/** Most entries of `logitBias` by `n`. Chosen: each choice's slot is given all of them, and 32 MB are copied in some 10 ms. */
+const MAX_BIASES = 1 << 22;
+
+/** Longest `cacheSalt`. Chosen: it is hashed for each choice; names and keys are shorter. */
+const MAX_SALT = 1 << 12;
 
 /** {@link GenerateParams}, checked and complete: the fields of the slot's configuration, and those that the native side does not see. */
 export interface CheckedParams extends Omit<SlotConfig, "endTokens" | "tokens" | "promptLength"> {
@@ -131,6 +147,7 @@ export function checkParams(given: GenerateParams | undefined, defaults: Generat
   const minTokens = checkInteger("minTokens", params.minTokens ?? 0, 0, MAX_COUNT);
   const maxTokens = checkInteger("maxTokens", params.maxTokens ?? MAX_COUNT, 1, MAX_COUNT);
   if (minTokens > maxTokens) throw invalid("minTokens", minTokens, `at most maxTokens (${maxTokens})`);
+  const n = checkInteger("n", params.n ?? 1, 1, 128);
   return {
     temperature: sampling("temperature", 1),
     topK: checkInteger("topK", params.topK ?? defaults.topK ?? 0, SAMPLING_RANGES.topK.min, SAMPLING_RANGES.topK.max),
@@ -140,33 +157,32 @@ export function checkParams(given: GenerateParams | undefined, defaults: Generat
     repetitionPenalty: sampling("repetitionPenalty", 1),
     presencePenalty: checkNumber("presencePenalty", params.presencePenalty ?? 0, -1000, 1000),
     frequencyPenalty: checkNumber("frequencyPenalty", params.frequencyPenalty ?? 0, -1000, 1000),
-    ...checkBias(params.logitBias, vocabSize),
+    ...checkBias(params.logitBias, vocabSize, Math.floor(MAX_BIASES / n)),
     seed: checkSeed(params.seed),
     minTokens,
     maxTokens,
     ignoreEos: checkBoolean("ignoreEos", params.ignoreEos ?? false),
     stop: checkStop(params.stop),
-    stopTokens: checkTokens("stopTokens", params.stopTokens ?? [], vocabSize),
-    n: checkInteger("n", params.n ?? 1, 1, 128),
+    stopTokens: checkTokens(
+      "stopTokens",
+      params.stopTokens ?? [],
+      vocabSize,
+      (count) => void checkInteger("stopTokens.length", count, 0, MAX_STOP_TOKENS),
+    ),
+    n,
     logprobs: checkLogprobs(params.logprobs),
     logitsProcessor: logitsProcessor === undefined ? undefined : checkFunction<LogitsProcessor>("logitsProcessor", logitsProcessor),
     priority: checkInteger("priority", params.priority ?? 0, -MAX_COUNT, MAX_COUNT),
-    cacheSalt: checkString("cacheSalt", params.cacheSalt ?? ""),
+    cacheSalt: checkSalt(params.cacheSalt ?? ""),
     parseSpecial: checkBoolean("parseSpecial", params.parseSpecial ?? true),
     speculate: checkBoolean("speculate", params.speculate ?? true),
     signal: signal === undefined ? undefined : checkSignal("signal", signal),
   };
 }
 
-function checkBias(bias: unknown, vocabSize: number): { biasTokens: Int32Array; biasValues: Float32Array } {
-  if (bias !== undefined && (typeof bias !== "object" || bias === null || Array.isArray(bias))) {
-    throw invalid("logitBias", bias, "an object or a Map from token id to number");
-  }
-  // A key such as "" or "1e1" is no id, though Number makes one of it.
-  const entries: [unknown, unknown][] =
-    bias instanceof Map
-      ? [...bias]
-      : Object.entries(bias ?? {}).map(([key, value]) => [String(Number(key)) === key ? Number(key) : key, value]);
+function checkBias(bias: unknown, vocabSize: number, most: number): { biasTokens: Int32Array; biasValues: Float32Array } {
+  const entries = bias === undefined ? [] : reading("logitBias", () => biasEntries(bias));
+  checkInteger("the number of entries of logitBias", entries.length, 0, most);
   const biasTokens = new Int32Array(entries.length);
   const biasValues = new Float32Array(entries.length);
   for (const [i, [token, value]] of entries.entries()) {
@@ -176,20 +192,38 @@ function checkBias(bias: unknown, vocabSize: number): { biasTokens: Int32Array; 
   return { biasTokens, biasValues };
 }
 
+/** What `logitBias` says. A key such as "" or "1e1" is no id, though Number makes one of it. */
+function biasEntries(bias: unknown): [token: unknown, value: unknown][] {
+  const entries: [unknown, unknown][] = [];
+  if (types.isMap(bias)) Map.prototype.forEach.call(bias, (value: unknown, token: unknown) => entries.push([token, value]));
+  else if (typeof bias !== "object" || bias === null || !isPlain(bias))
+    throw invalid("logitBias", bias, "a plain object or a Map from token id to number");
+  else for (const key of Object.keys(bias)) entries.push([String(Number(key)) === key ? Number(key) : key, bias[key as keyof typeof bias]]);
+  return entries;
+}
+
 function checkSeed(seed: unknown): bigint {
-  if (seed === undefined) return randomBytes(8).readBigUInt64LE();
+  if (seed === undefined) return BigInt(Math.floor(Math.random() * 2 ** 53));
   if (typeof seed === "bigint" && seed >= 0n && seed < 1n << 64n) return seed;
   if (Number.isSafeInteger(seed) && (seed as number) >= 0) return BigInt(seed as number);
   throw invalid("seed", seed, "a whole number from 0 to 2^53 - 1, or a bigint from 0 to 2^64 - 1");
 }
 
 function checkStop(stop: unknown): string[] {
-  const list: unknown = typeof stop === "string" ? [stop] : (stop ?? []);
-  if (!Array.isArray(list)) throw invalid("stop", stop, "a string or an array of strings");
+  const list = typeof stop === "string" ? [stop] : checkArray("stop", stop ?? [], MAX_STOPS, "a string or an array of strings");
+  let characters = 0;
   for (const [i, text] of list.entries()) {
     if (typeof text !== "string" || text === "") throw invalid(`stop[${i}]`, text, "a string of at least one character");
+    characters += text.length;
   }
-  return [...list];
+  checkInteger("the number of characters of stop", characters, 0, MAX_STOP_CHARACTERS);
+  return list as string[];
+}
+
+function checkSalt(salt: unknown): string {
+  const text = checkString("cacheSalt", salt);
+  if (text.length > MAX_SALT) throw invalid("cacheSalt", text, `at most ${MAX_SALT} characters`);
+  return text;
 }
 
 function checkLogprobs(logprobs: unknown): number {

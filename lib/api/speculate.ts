@@ -31,10 +31,17 @@ const LOOKUP_TOKENS = 8;
 /** Bound of `tokens`. Chosen: of 64 guesses at 0.95 each, the last counts once in 27 times. */
 const MOST_TOKENS = 64;
 
+const KEYS: readonly (keyof SpeculateOptions)[] = ["lookup", "draft", "tokens"];
+
+/** The option's own copy of what the caller gave. */
+export function copySpeculate(given: SpeculateOptions): SpeculateOptions {
+  return checkKeys<SpeculateOptions>("speculate", given, KEYS);
+}
+
 /** Checks the option `speculate`; `undefined`: nobody guesses. */
 export function checkSpeculate(given: SpeculateOptions | undefined): CheckedSpeculate | undefined {
   if (given === undefined) return undefined;
-  const { lookup = false, draft, tokens } = checkKeys<SpeculateOptions>("speculate", given, ["lookup", "draft", "tokens"]);
+  const { lookup = false, draft, tokens } = copySpeculate(given);
   checkBoolean("speculate.lookup", lookup);
   if (draft !== undefined) checkString("speculate.draft", draft);
   if (!lookup && draft === undefined) throw invalid("speculate", given, "lookup: true or a draft model");

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { checkString } from "../check.ts";
+import { checkString, invalid } from "../check.ts";
 import { type HubName, hubNameIn, hubNameOf, showName } from "../hub/names.ts";
 import { type HubRequest, openFromHub } from "../hub/open.ts";
 import { hubSettings } from "../hub/settings.ts";
@@ -12,12 +12,16 @@ export interface LocatedModel {
   name?: string;
 }
 
+/** Longest path or name: Linux's own bound of paths. */
+const MAX_NAME = 4096;
+
 /**
  * Finds a model, and downloads what isn't there: `"tales"` is the bundled one, `hf:ORG/NAME` the hub's, a path that exists is that; of the rest
  * what looks like ORG/NAME is the hub's.
  */
 export async function locateModel(model: unknown, request: HubRequest): Promise<LocatedModel> {
   const text = checkString("model", model);
+  if (text.length > MAX_NAME) throw invalid("model", text, `a path or name of at most ${MAX_NAME} characters`);
   if (text === "tales") return { path: fileURLToPath(new URL("../../models/tales-q4_0.gguf", import.meta.url)) };
   const hub = await hubNameUnlessPath(text);
   if (hub === undefined) return { path: text };

@@ -1,4 +1,12 @@
-import { type CheckedOptions, checkOptions, type EngineOptions, MAX_SLOTS, optionsBeforeOpen, PAGE_SIZE } from "../api/options.ts";
+import {
+  type CheckedOptions,
+  checkOptions,
+  copyOptions,
+  type EngineOptions,
+  MAX_SLOTS,
+  optionsBeforeOpen,
+  PAGE_SIZE,
+} from "../api/options.ts";
 import { KvasirWarning, type Warn } from "../errors.ts";
 import type { HubRequest } from "../hub/open.ts";
 import { openModel } from "../model/open.ts";
@@ -25,7 +33,8 @@ export interface EngineParts extends TextParts {
 }
 
 /** Opens a model's files, checks the options against it, and loads weights and tokenizer side by side. */
-export async function openParts(model: string, given: EngineOptions | undefined, module: NativeModule): Promise<EngineParts> {
+export async function openParts(model: string, callers: EngineOptions | undefined, module: NativeModule): Promise<EngineParts> {
+  const given = copyOptions(callers);
   const { speculate, ...request } = optionsBeforeOpen(given);
   const { warn } = request;
   const source = await openNamed(model, request);

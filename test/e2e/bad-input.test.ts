@@ -240,3 +240,13 @@ test("a failing request costs those beside it nothing", async () => {
   expect([a, b]).toMatchObject([{ value: { tokens: alone } }, { value: { tokens: alone } }]);
   expect(held(engine)).toEqual(NOTHING);
 });
+
+test("alternatives that a small vocabulary lacks are left out, with a processor, too", async () => {
+  await writeModel(at("small"), { ...TINY, vocabSize: 8 });
+  const small = await openEngine(at("small"));
+  const params: GenerateParams = { maxTokens: 3, logprobs: 20, ignoreEos: true, seed: 1 };
+  const plain = await small.generate([1, 3], params);
+  const processed = await small.generate([1, 3], { ...params, logitsProcessor: (logits) => logits });
+  expect(processed.logprobs).toEqual(plain.logprobs);
+  for (const { top } of plain.logprobs!) expect(top.map(({ token }) => token).sort()).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+});

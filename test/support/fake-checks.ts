@@ -62,9 +62,14 @@ type Elements = Int32Array | Float32Array;
 
 /** A copy of the first `length` elements of an array of this kind, which has to have them. */
 export function copyOf<T extends Elements>(kind: new (length: number) => T, name: string, array: unknown, length: number): T {
-  expectRight(array instanceof kind, `${name} is not a typed array of the right kind`);
+  expectRight(isOfKind(array, kind), `${name} is not a typed array of the right kind`);
   expectRight(length >= 0 && array.length >= length, `${name} has ${array.length} elements; this call needs ${length}`);
   return array.slice(0, length) as T;
+}
+
+/** By what it is, as the addon tells it: it may be of another realm. */
+function isOfKind<T extends Elements>(array: unknown, kind: new (length: number) => T): array is T {
+  return ArrayBuffer.isView(array) && Object.prototype.toString.call(array) === `[object ${kind.name}]`;
 }
 
 /** A step as the addon copies it, with sizes that fit each other, and room for its results. */

@@ -18,7 +18,10 @@ export interface ChatMessage {
   [key: string]: unknown;
 }
 
-/** A conversation, which the model's chat template makes a prompt of. */
+/**
+ * A conversation, which the model's chat template makes a prompt of. It is read when the call is made: at most 100,000 values, of 4 M characters
+ * together, in plain objects and arrays; other objects are what their `toJSON` says.
+ */
 export interface Chat {
   messages: readonly ChatMessage[];
   /** Descriptions of tools, as the template expects them: mostly `{ type: "function", function: { name, description, parameters } }`. */

@@ -1,7 +1,7 @@
-import { checkKeys } from "../../check.ts";
 import { KvasirError } from "../../errors.ts";
-import type { EncodeLimits, TokenizerClient } from "../tokenizer/tokenizer.ts";
-import type { Chat } from "./messages.ts";
+import type { TokenizerClient } from "../tokenizer/tokenizer.ts";
+import { copyChat } from "./copy.ts";
+import type { Chat, RenderedChat } from "./messages.ts";
 import type { ChatTemplate } from "./template.ts";
 
 /** A conversation as the model is given it. */
@@ -21,13 +21,15 @@ export interface ChatRenderer {
   template: Pick<ChatTemplate, "render"> | undefined;
 }
 
-const KEYS: readonly (keyof Chat)[] = ["messages", "tools", "templateVars", "addGenerationPrompt", "continueFinalMessage", "template"];
-
-/** Renders and encodes a conversation, whoever asks for it. What is malformed is INVALID_ARGUMENT under the name `name`. */
-export async function renderChat(name: string, chat: unknown, renderer: ChatRenderer, limits?: EncodeLimits): Promise<ChatPrompt> {
-  const { name: model, tokenizer, template } = renderer;
-  const input = checkKeys<Chat>(name, chat, KEYS);
+/** Renders a conversation, whoever asks for it. What is malformed is INVALID_ARGUMENT under the name `name`. */
+export function renderText(name: string, chat: unknown, { name: model, template }: ChatRenderer): RenderedChat {
+  const input = copyChat(name, chat);
   if (template === undefined) throw new KvasirError("NO_CHAT_TEMPLATE", `model ${model} has no chat template; expected a text prompt`);
-  const rendered = template.render(input as Chat);
-  return { text: rendered.text, tokens: await tokenizer.encodeChat(rendered, limits) };
+  return template.render(input as Chat);
+}
+
+/** As {@link renderText}, with the ids. */
+export async function renderChat(name: string, chat: unknown, renderer: ChatRenderer): Promise<ChatPrompt> {
+  const rendered = renderText(name, chat, renderer);
+  return { text: rendered.text, tokens: await renderer.tokenizer.encodeChat(rendered) };
 }

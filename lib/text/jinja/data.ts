@@ -6,7 +6,7 @@ import { ofData, type Str } from "./strings.ts";
 import { Dict, type Key, List, type Value } from "./values.ts";
 
 /** Deepest nesting of what a template is given. Chosen: no chat is so deep, and what is deeper is most likely a cycle. */
-const MAX_DEPTH = 64;
+export const MAX_DEPTH = 64;
 
 /** What has no place in a template; `path` says where it stands. */
 export class DataError extends Error {

@@ -35,6 +35,11 @@ const absurd: [string, unknown][] = [
   ["logitBias", new Map([["1", 1]])],
   ["logitsProcessor", {}],
   ["cacheSalt", 1],
+  ["cacheSalt", "x".repeat(4097)],
+  ["stop", "x".repeat(65_537)],
+  ["stop", Array.from({ length: 257 }, () => "x")],
+  ["stop", Array.from({ length: 2 }, () => "x".repeat(40_000))],
+  ["stopTokens", new Int32Array(16_385)],
   ["signal", {}],
 ];
 
