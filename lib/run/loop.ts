@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { KvasirError } from "../errors.ts";
 import { type NativeEngine, nativeError, type StepBuffers, type StepDrafts, type StepResults } from "../native/addon.ts";
 import { createBuffers, createDrafts, createResults, pack, reserveLogits } from "../native/batch.ts";
@@ -24,6 +25,12 @@ export interface LoopLimits {
   vocabSize: number;
 }
 
+/** Logits that a step gives at most. Chosen: 16 MB are copied to JavaScript, to processors and back in some 20 ms. */
+const MAX_LOGITS = 1 << 22;
+
+/** Requests that fail in one turn of the event loop. Chosen: some milliseconds. */
+const FAILED_AT_ONCE = 500;
+
 /**
  * The step loop. Step N+1 is planned and submitted before step N's tokens are known:
  *
@@ -37,6 +44,8 @@ export interface LoopLimits {
  * go on. Only a second step in a row that fails for another reason than memory ends the engine: it is defective.
  */
 export class StepLoop {
+  /** Tokens of which one step gives logits, at most. */
+  readonly logitRows: number;
   readonly #native: NativeEngine;
   readonly #scheduler: Scheduler;
   readonly #limits: LoopLimits;
@@ -59,6 +68,7 @@ export class StepLoop {
     this.#native = native;
     this.#scheduler = scheduler;
     this.#limits = limits;
+    this.logitRows = Math.max(1, Math.floor(MAX_LOGITS / limits.vocabSize));
     this.#clock = clock;
     const step = (): Step => ({
       plan: createPlan(),
@@ -101,9 +111,10 @@ export class StepLoop {
 
   /** Fails every request and ends what runs; resolves when nothing does. */
   async close(): Promise<void> {
-    this.#fail(new KvasirError("CLOSED", "the engine was closed"));
+    const failed = this.#fail(new KvasirError("CLOSED", "the engine was closed"));
     await this.#native.close();
     await this.#stopped;
+    await failed;
   }
 
   /** Requests by state, and the mean number of rows of all steps so far. */
@@ -131,7 +142,7 @@ export class StepLoop {
       if (this.#owners.size > 0 && this.#choosing === 0)
         throw new KvasirError("INTERNAL", `${this.#owners.size} sequences wait, and none can be planned`);
     } catch (error) {
-      this.#fail(nativeError(error));
+      await this.#fail(nativeError(error));
     }
   }
 
@@ -181,6 +192,7 @@ export class StepLoop {
   /** Makes room for logits. Where there is too little memory, the requests that want them fail, the last by rank first. */
   #giveLogits(plan: Plan, buffers: StepBuffers): void {
     const wants = ({ sequence, output }: PlanRow): boolean => output === "logits" || this.#wantsLogits(sequence);
+    this.#deferLogits(plan, wants);
     for (let done = false; !done; ) {
       try {
         reserveLogits(plan, buffers, wants, this.#limits.vocabSize);
@@ -189,6 +201,20 @@ export class StepLoop {
         const last = plan.rows.slice(0, plan.rowCount).findLast(wants)!;
         this.#owners.get(last.sequence)!.fail(error);
         this.#dropEnded(plan);
+      }
+    }
+  }
+
+  /** Of the rows that want logits those stay, by rank, whose logits can be copied in one turn of the event loop; the first in any case. */
+  #deferLogits(plan: Plan, wants: (row: PlanRow) => boolean): void {
+    let left = this.logitRows;
+    for (let b = 0; b < plan.rowCount; ) {
+      const row = plan.rows[b]!;
+      const wanted = wants(row) ? row.outputs : 0;
+      if (wanted > left && left < this.logitRows) this.#scheduler.drop(plan, b);
+      else {
+        left -= wanted;
+        b += 1;
       }
     }
   }
@@ -289,9 +315,16 @@ export class StepLoop {
     }
   }
 
-  #fail(failure: KvasirError): void {
+  /** Fails every request for the first reason that there was, some in each turn of the event loop. */
+  async #fail(reason: KvasirError): Promise<void> {
     this.#active = false;
-    this.#failure ??= failure;
-    for (const owner of [...this.#owners.values()]) owner.fail(failure);
+    this.#failure ??= reason;
+    let count = 0;
+    for (const [sequence, owner] of [...this.#owners]) {
+      if (!this.#owners.has(sequence)) continue; // ended with another choice, or in a turn between
+      owner.fail(this.#failure);
+      count += 1;
+      if (count % FAILED_AT_ONCE === 0) await setImmediate();
+    }
   }
 }

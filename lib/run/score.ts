@@ -37,7 +37,7 @@ export class Score implements Scoring {
     this.#scores = { tokens, logprobs: new Float32Array(tokens.length).fill(Number.NaN) };
     if (wantLogits) this.#scores.logits = floats(tokens.length * vocabSize, `logits of ${tokens.length} tokens`);
     const plain = { maxTokens: 0, priority: 0, cacheSalt: "", adapter: "", media: [], speculate: false };
-    this.#sequence = loop.add({ prompt: tokens, output: "score", ...plain }, this);
+    this.#sequence = loop.add({ prompt: tokens, output: "score", ...plain, ...(wantLogits && { rowTokens: loop.logitRows }) }, this);
   }
 
   slotConfig(): SlotConfig {

@@ -44,6 +44,8 @@ export interface SequenceOptions {
   media: readonly MediaSpan[];
   /** Its rows may guess what follows; those of output `sample` alone do. */
   speculate: boolean;
+  /** Tokens that one row of it runs at most (any number). */
+  rowTokens?: number;
   /** A sequence with the same prompt that should compute it first, so that this one finds its pages cached (choices of one request). */
   after?: Sequence;
 }
@@ -208,5 +210,5 @@ export function tokensLeft({ options, promptLength, length, sampling }: Sequence
 export function pendingTokens(sequence: Sequence): number {
   const { options, length, sampling, computed, held } = sequence;
   const sampledAll = options.output !== "score" && tokensLeft(sequence) <= 0;
-  return held || sampledAll ? 0 : length + sampling - computed;
+  return held || sampledAll ? 0 : Math.min(length + sampling - computed, options.rowTokens ?? Infinity);
 }

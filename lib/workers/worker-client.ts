@@ -163,7 +163,8 @@ export class WorkerClient {
   }
 }
 
-function closedError(): KvasirError {
+/** Of a call to a worker that was closed. */
+export function closedError(): KvasirError {
   return new KvasirError("CLOSED", "the engine or tokenizer was closed");
 }
 

@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
+import { setImmediate } from "node:timers/promises";
 import { untilAborted } from "../run/abort.ts";
-import { type CallOptions, WorkerClient, type WorkerSettings } from "./worker-client.ts";
+import { type CallOptions, closedError, WorkerClient, type WorkerSettings } from "./worker-client.ts";
 
 /** Chosen: loading a model, and a process that answers once, aren't slowed down by a worker that they don't need. */
 const WARM_DELAY_MS = 1000;
@@ -14,13 +15,18 @@ export interface PoolCallOptions extends CallOptions {
 interface Waiting {
   long: boolean;
   start(worker: WorkerClient): void;
+  fail(reason: unknown): void;
 }
+
+/** Calls that wait and fail in one turn of the event loop. Chosen: some milliseconds. */
+const FAILED_AT_ONCE = 500;
 
 /** Two workers that answer the same calls, or one where there is one core: all take short calls, the last one takes long ones, too. */
 export class WorkerPool {
   readonly #workers: readonly WorkerClient[];
   readonly #free: Set<WorkerClient>;
   readonly #waiting: Waiting[] = [];
+  #closed: Promise<void> | undefined;
 
   constructor(settings: WorkerSettings) {
     this.#workers = Array.from({ length: Math.min(2, availableParallelism()) }, () => new WorkerClient(settings));
@@ -39,14 +45,26 @@ export class WorkerPool {
     return untilAborted(this.#call(argument, options), options.signal);
   }
 
-  /** Ends all of them: see {@link WorkerClient.close}. */
-  async close(): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.close()));
+  /** Ends all of them (see {@link WorkerClient.close}), and rejects what waits with CLOSED. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    const waiting = this.#waiting.splice(0);
+    const ended = Promise.all(this.#workers.map((worker) => worker.close()));
+    for (const [i, { fail }] of waiting.entries()) {
+      if (i % FAILED_AT_ONCE === FAILED_AT_ONCE - 1) await setImmediate();
+      fail(closedError());
+    }
+    await ended;
   }
 
   async #call<T>(argument: unknown, { long, ...options }: PoolCallOptions): Promise<T> {
-    const worker = await new Promise<WorkerClient>((start) => {
-      this.#waiting.push({ long, start });
+    if (this.#closed !== undefined) throw closedError();
+    const worker = await new Promise<WorkerClient>((start, fail) => {
+      this.#waiting.push({ long, start, fail });
       this.#advance();
     });
     try {
@@ -58,13 +76,15 @@ export class WorkerPool {
   }
 
   #advance(): void {
-    for (const waiting of [...this.#waiting]) {
-      if (this.#free.size === 0) return;
+    for (let i = 0; i < this.#waiting.length && this.#free.size > 0; ) {
+      const waiting = this.#waiting[i]!;
       const worker = this.#workerFor(waiting);
-      if (worker === undefined) continue;
-      this.#free.delete(worker);
-      this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
-      waiting.start(worker);
+      if (worker === undefined) i += 1;
+      else {
+        this.#free.delete(worker);
+        this.#waiting.splice(i, 1);
+        waiting.start(worker);
+      }
     }
   }
 

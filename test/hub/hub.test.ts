@@ -72,7 +72,7 @@ describe.skipIf(!available)("tokenizers of published models", () => {
     for (const example of cases) {
       const ids = codec.encode(example.text, { addSpecial: false, parseSpecial: true });
       expect(ids, JSON.stringify(example.text)).toEqual(example.ids);
-      expect(decodeTokens(codec.vocabulary, ids)).toBe(decodedText(example, codec, ids));
+      expect(await decodeTokens(codec.vocabulary, ids)).toBe(decodedText(example, codec, ids));
     }
     checkVectors(codec, pre);
   });
@@ -80,11 +80,9 @@ describe.skipIf(!available)("tokenizers of published models", () => {
   test.each(names.filter((name) => hub[name]!.pre !== null))("%s: as GGUF", { timeout: 60_000 }, async (name) => {
     const { cases, pre } = hub[name]!;
     const codec = await openCodec({ kind: "gguf", path: makeGguf(name) });
-    const differing = cases.filter(({ text, ids }) => {
-      const encoded = codec.encode(text, { addSpecial: false, parseSpecial: true });
-      expect(decodeTokens(codec.vocabulary, encoded)).toBe(text);
-      return !isDeepStrictEqual(encoded, ids);
-    });
+    const encode = (text: string): number[] => codec.encode(text, { addSpecial: false, parseSpecial: true });
+    for (const { text } of cases) expect(await decodeTokens(codec.vocabulary, encode(text))).toBe(text);
+    const differing = cases.filter(({ text, ids }) => !isDeepStrictEqual(encode(text), ids));
     const may = cases.filter(({ fromGgufMayDiffer }) => fromGgufMayDiffer);
     console.log(`${name} as GGUF: ${cases.length - differing.length} of ${cases.length} texts have the same ids, ${may.length} may differ`);
     expect(differing.filter((example) => !may.includes(example)).map(({ text }) => text)).toEqual([]);

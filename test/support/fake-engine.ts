@@ -51,7 +51,7 @@ export function fakeTokenizer(encodeMs = 0): TextTokenizer {
       return Int32Array.from([...(options?.addSpecial === false ? [] : [BOS]), ...ids(text)]);
     },
     encodeChat: async ({ text }) => Int32Array.from(ids(text)),
-    detokenize: (tokens) => Array.from(tokens, (id) => texts[id]).join(""),
+    detokenize: async (tokens) => Array.from(tokens, (id) => texts[id]).join(""),
     close: async () => {},
   };
 }

@@ -29,8 +29,8 @@ async function tryTokenizer(report) {
   await tokenizer.close();
 }
 
-function describe(tokenizer, ids, text) {
-  return { count: ids.length, same: tokenizer.detokenize(ids) === text };
+async function describe(tokenizer, ids, text) {
+  return { count: ids.length, same: (await tokenizer.detokenize(ids)) === text };
 }
 
 async function timed(report, run) {

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { TextDecoder } from "node:util";
 import { tokenBytes, type Vocabulary } from "../tokenizer/vocabulary.ts";
 
@@ -13,7 +14,8 @@ export interface DetokenizerOptions {
 export class Detokenizer {
   readonly #vocabulary: Vocabulary;
   readonly #keepSpecial: boolean;
-  readonly #decoder: TextDecoder = utf8Decoder();
+  /** Made with the first token: thousands of requests may wait for theirs. */
+  #decoder: TextDecoder | undefined;
   #dropSpace: boolean;
 
   constructor(vocabulary: Vocabulary, options: DetokenizerOptions) {
@@ -25,12 +27,13 @@ export class Detokenizer {
   /** The text that `token` completes; often a word, "" while a character is incomplete. */
   push(token: number): string {
     if (!this.#keepSpecial && this.#vocabulary.special[token] === 1) return "";
+    this.#decoder ??= utf8Decoder();
     return this.#trimStart(this.#decoder.decode(tokenBytes(this.#vocabulary, token), { stream: true }));
   }
 
   /** What is left at the end: U+FFFD for an incomplete character. The detokenizer can then start over, as a continuation. */
   flush(): string {
-    return this.#trimStart(this.#decoder.decode());
+    return this.#trimStart(this.#decoder?.decode() ?? "");
   }
 
   #trimStart(text: string): string {
@@ -40,12 +43,20 @@ export class Detokenizer {
   }
 }
 
+/** Tokens that are decoded in one turn of the event loop. Chosen: some 10 ms. */
+const DECODED_AT_ONCE = 1 << 15;
+
 /** The raw text of a whole sequence, special tokens kept, without the BOS and the prefix space that the tokenizer added. */
-export function decodeTokens(vocabulary: Vocabulary, tokens: ArrayLike<number>): string {
+export async function decodeTokens(vocabulary: Vocabulary, tokens: Int32Array | readonly number[]): Promise<string> {
   const start = vocabulary.addsBos && tokens[0] === vocabulary.bosToken ? 1 : 0;
-  const pieces: Uint8Array[] = [];
-  for (let i = start; i < tokens.length; i++) pieces.push(tokenBytes(vocabulary, tokens[i]!));
-  const text = utf8Decoder().decode(Buffer.concat(pieces));
+  const decoder = utf8Decoder();
+  let text = "";
+  for (let i = start; i < tokens.length; i += DECODED_AT_ONCE) {
+    if (i > start) await setImmediate();
+    const pieces = Array.from(tokens.slice(i, i + DECODED_AT_ONCE), (token) => tokenBytes(vocabulary, token));
+    text += decoder.decode(Buffer.concat(pieces), { stream: true });
+  }
+  text += decoder.decode();
   return vocabulary.prefixSpace && text.startsWith(" ") ? text.slice(1) : text;
 }
 

@@ -80,7 +80,7 @@ export class TokenizerClient {
   }
 
   /** The raw text of a sequence, special tokens kept; what the tokenizer itself adds before a text (BOS, a space) is left out. */
-  detokenize(tokens: ArrayLike<number>): string {
+  detokenize(tokens: Int32Array | readonly number[]): Promise<string> {
     return decodeTokens(this.vocabulary, tokens);
   }
 
@@ -90,13 +90,13 @@ export class TokenizerClient {
   }
 
   async #call(call: TokenizerCall, text: string, { signal, maxTokens = Number.POSITIVE_INFINITY }: EncodeLimits): Promise<Int32Array> {
+    if (text.length > MAX_TEXT)
+      throw new KvasirError("INVALID_ARGUMENT", `the text has ${text.length} characters; expected at most ${MAX_TEXT}`);
     const bytes = Buffer.byteLength(text);
     const least = Math.ceil(bytes / this.#bytesPerToken);
     if (least > maxTokens) {
       throw new KvasirError("PROMPT_TOO_LONG", `the prompt has ${bytes} bytes, so at least ${least} tokens; expected at most ${maxTokens}`);
     }
-    if (text.length > MAX_TEXT)
-      throw new KvasirError("INVALID_ARGUMENT", `the text has ${text.length} characters; expected at most ${MAX_TEXT}`);
     const deadlineMs = DEADLINE_MS + Math.ceil(text.length / CHARACTERS_PER_MS);
     return this.#workers.call<Int32Array>(call, { long: text.length > SHORT_TEXT, deadlineMs, ...(signal !== undefined && { signal }) });
   }

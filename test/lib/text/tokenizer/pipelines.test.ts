@@ -28,7 +28,7 @@ describe.skipIf(!hasShared)("tokenizer.json as the Rust library means it", () =>
     for (const { text, ids, withSpecial, decoded } of cases) {
       expect(codec.encode(text, { addSpecial: false, parseSpecial: true }), text).toEqual(ids);
       expect(codec.encode(text, { addSpecial: true, parseSpecial: true }), text).toEqual(withSpecial);
-      expect(decodeTokens(codec.vocabulary, ids), text).toBe(decoded);
+      expect(await decodeTokens(codec.vocabulary, ids), text).toBe(decoded);
     }
   });
 

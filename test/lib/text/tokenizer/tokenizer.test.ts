@@ -22,7 +22,7 @@ describe.skipIf(!hasShared)("the tokenizer in its worker", () => {
     const tokenizer = await TokenizerClient.open({ kind: "huggingface", directory: sharedPath("models", "tales") });
     const texts = Array.from({ length: 100 }, (_, i) => `Text ${i}.`);
     const all = await Promise.all(texts.map((text) => tokenizer.encode(text)));
-    expect(all.map((ids) => tokenizer.detokenize(ids))).toEqual(texts);
+    expect(await Promise.all(all.map((ids) => tokenizer.detokenize(ids)))).toEqual(texts);
     const late = expect(tokenizer.encode("x".repeat(1e6))).rejects.toMatchObject({ code: "CLOSED" });
     await tokenizer.close();
     await late;
