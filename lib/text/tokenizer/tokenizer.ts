@@ -90,13 +90,13 @@ export class TokenizerClient {
   }
 
   async #call(call: TokenizerCall, text: string, { signal, maxTokens = Number.POSITIVE_INFINITY }: EncodeLimits): Promise<Int32Array> {
-    if (text.length > MAX_TEXT)
-      throw new KvasirError("INVALID_ARGUMENT", `the text has ${text.length} characters; expected at most ${MAX_TEXT}`);
-    const bytes = Buffer.byteLength(text);
+    const bytes = text.length > MAX_TEXT ? text.length : Buffer.byteLength(text); // of a text that is too long in any case: at least so many
     const least = Math.ceil(bytes / this.#bytesPerToken);
     if (least > maxTokens) {
       throw new KvasirError("PROMPT_TOO_LONG", `the prompt has ${bytes} bytes, so at least ${least} tokens; expected at most ${maxTokens}`);
     }
+    if (text.length > MAX_TEXT)
+      throw new KvasirError("INVALID_ARGUMENT", `the text has ${text.length} characters; expected at most ${MAX_TEXT}`);
     const deadlineMs = DEADLINE_MS + Math.ceil(text.length / CHARACTERS_PER_MS);
     return this.#workers.call<Int32Array>(call, { long: text.length > SHORT_TEXT, deadlineMs, ...(signal !== undefined && { signal }) });
   }
