@@ -1,7 +1,7 @@
 import { KvasirError } from "../errors.ts";
 import { type NativeEngine, nativeError, type StepBuffers, type StepDrafts, type StepResults } from "../native/addon.ts";
 import { createBuffers, createDrafts, createResults, pack, reserveLogits } from "../native/batch.ts";
-import { createPlan, type Plan, type PlanRow } from "../schedule/plan.ts";
+import { clearPlan, createPlan, type Plan, type PlanRow } from "../schedule/plan.ts";
 import type { Scheduler } from "../schedule/scheduler.ts";
 import type { Sequence, SequenceOptions } from "../schedule/sequence.ts";
 import type { Sampled, Sampling, SequenceOwner } from "./owner.ts";
@@ -123,8 +123,10 @@ export class StepLoop {
       this.#clock?.start();
       for (let turn = 0; ; turn ^= 1) {
         const next = this.#submit(this.#steps[turn]!);
-        if (running !== undefined) await this.#finish(running);
-        else if (next === undefined) break;
+        if (running !== undefined) {
+          await this.#finish(running);
+          clearPlan(running.plan);
+        } else if (next === undefined) break;
         running = next;
       }
       this.#active = false;
