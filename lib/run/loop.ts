@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { KvasirError } from "../errors.ts";
 import { type NativeEngine, nativeError, type StepBuffers, type StepDrafts, type StepResults } from "../native/addon.ts";
 import { createBuffers, createDrafts, createResults, pack, reserveLogits } from "../native/batch.ts";
@@ -126,7 +127,8 @@ export class StepLoop {
         if (running !== undefined) {
           await this.#finish(running);
           clearPlan(running.plan);
-        } else if (next === undefined) break;
+        } else if (next === undefined && !this.#scheduler.hasPutOff) break;
+        else if (next === undefined) await setImmediate();
         running = next;
       }
       this.#active = false;
