@@ -1,5 +1,5 @@
 import { totalmem } from "node:os";
-import { checkBoolean, checkFunction, checkInteger, checkKeys, checkOneOf, checkSignal, invalid, MAX_COUNT } from "../check.ts";
+import { checkBoolean, checkFunction, checkInteger, checkKeys, checkOneOf, checkSignal, invalid } from "../check.ts";
 import { emitWarning, KvasirError, type KvasirWarning, type Warn } from "../errors.ts";
 import type { CacheGroup, ModelSource } from "../model/spec.ts";
 import type { Compute, DeviceConfig, KvType } from "../native/addon.ts";
@@ -192,13 +192,17 @@ export function pageBytes(group: CacheGroup, kvType: KvType): number {
   return group.layers.length * PAGE_SIZE * tokenBytes;
 }
 
+/** Pages of a pool that the native side takes at most. */
+const MOST_PAGES = 2 ** 26;
+
 /** Sequences of full length that the default cache holds. Chosen: most requests are shorter, so that many more run at once. */
 const DEFAULT_SEQUENCES = 8;
 
 /**
- * Pages of each group: those for the largest number of tokens N whose pools together fit the bytes. A group without a window gets pages for
- * N tokens. In a group with a window a sequence never holds more than the window, one step's tokens and a page: the group gets that for each
- * of max(8, N / maxContext) sequences, but no more than N tokens.
+ * Pages of each group: those for the largest number of tokens N whose pools together fit the bytes, and no more than `MAX_SLOTS` sequences
+ * can use. A group without a window gets pages for N tokens. In a group with a window a sequence never holds more than the window, one
+ * step's tokens and a page: the group gets that for each of max(8, N / maxContext) sequences or pages for N / 8 tokens, so that many short
+ * sequences run before they have filled it, whichever is more; but no more than N tokens.
  */
 export function sizePools(groups: readonly CacheGroup[], request: PoolRequest): { pages: number[]; maxContext: number } {
   const context = request.asked ?? request.trained;
@@ -212,14 +216,17 @@ export function sizePools(groups: readonly CacheGroup[], request: PoolRequest): 
   if (bytesFor(1) > budget) {
     throw new KvasirError("INVALID_ARGUMENT", `kvCacheBytes is ${budget}; expected at least ${bytesFor(1)}, one page of each cache group`);
   }
-  const tokenPages = largest((n) => bytesFor(n) <= budget && Math.max(...pagesFor(n)) <= MAX_COUNT / PAGE_SIZE);
+  const tokenPages = largest((n) => bytesFor(n) <= budget && Math.max(...pagesFor(n)) <= MOST_PAGES);
   return { pages: pagesFor(tokenPages), maxContext: Math.min(context, tokenPages * PAGE_SIZE) };
 }
 
-function groupPages(group: CacheGroup, tokenPages: number, context: number, maxBatchTokens: number): number {
-  if (group.kind === "all") return tokenPages;
-  const sequences = Math.max(DEFAULT_SEQUENCES, Math.ceil((tokenPages * PAGE_SIZE) / context));
-  return Math.min(tokenPages, sequences * (Math.ceil((group.window + maxBatchTokens) / PAGE_SIZE) + 1));
+function groupPages({ kind, window }: CacheGroup, tokenPages: number, context: number, maxBatchTokens: number): number {
+  const contextPages = Math.ceil(context / PAGE_SIZE);
+  if (kind === "all") return Math.min(tokenPages, MAX_SLOTS * contextPages);
+  const windowPages = Math.min(Math.ceil((window + maxBatchTokens) / PAGE_SIZE) + 1, contextPages);
+  const sequences = Math.max(DEFAULT_SEQUENCES, Math.ceil(tokenPages / contextPages));
+  const wanted = Math.max(sequences * windowPages, Math.floor(tokenPages / DEFAULT_SEQUENCES));
+  return Math.min(tokenPages, wanted, MAX_SLOTS * windowPages);
 }
 
 /**

@@ -2,7 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import { KvasirError } from "../errors.ts";
 import { type NativeEngine, nativeError, type StepBuffers, type StepDrafts, type StepResults } from "../native/addon.ts";
 import { createBuffers, createDrafts, createResults, pack, reserveLogits } from "../native/batch.ts";
-import { createPlan, type Plan, type PlanRow } from "../schedule/plan.ts";
+import { clearPlan, createPlan, type Plan, type PlanRow } from "../schedule/plan.ts";
 import type { Scheduler } from "../schedule/scheduler.ts";
 import type { Sequence, SequenceOptions } from "../schedule/sequence.ts";
 import type { Sampled, Sampling, SequenceOwner } from "./owner.ts";
@@ -134,8 +134,11 @@ export class StepLoop {
       this.#clock?.start();
       for (let turn = 0; ; turn ^= 1) {
         const next = this.#submit(this.#steps[turn]!);
-        if (running !== undefined) await this.#finish(running);
-        else if (next === undefined) break;
+        if (running !== undefined) {
+          await this.#finish(running);
+          clearPlan(running.plan);
+        } else if (next === undefined && !this.#scheduler.hasPutOff) break;
+        else if (next === undefined) await setImmediate();
         running = next;
       }
       this.#active = false;

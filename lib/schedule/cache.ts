@@ -15,6 +15,15 @@ export interface CacheConfig extends GroupSizes {
   groups: readonly CacheGroupConfig[];
 }
 
+/** A sequence that found too little room. */
+interface Refusal {
+  id: number;
+  /** Pages promised to others less those that came free so far, when it last asked, by group. */
+  demand: number[];
+  /** What that must come down to before it is looked up again. */
+  limits: number[];
+}
+
 /**
  * Which pages hold which sequence's keys and values, in all cache groups. A row [start, end) of a sequence, P the page size:
  *
@@ -33,6 +42,7 @@ export class PagedCache {
   readonly #own: readonly GroupPages[];
   readonly #draft: readonly GroupPages[];
   readonly #config: CacheConfig;
+  #refusal: Refusal | undefined;
 
   /** Throws INVALID_ARGUMENT when the pools are too small for one sequence of `maxContext` tokens. */
   constructor(config: CacheConfig, createGroup: CreateGroup) {
@@ -47,24 +57,52 @@ export class PagedCache {
   }
 
   /**
-   * Gives a sequence without pages those of its longest cached prefix: `computed` begins there. False, and nothing has changed, unless there
-   * is room for all of its known tokens and `spare` pages. The last known token is always computed, since its row samples. What the draft
-   * model's cache has of the prefix may be less: it computes the rest if it is to guess.
+   * Names at most `most` pages more of a waiting sequence's tokens, and returns how many; once all have names, `expected` is what the cache
+   * has of them.
    */
-  attach(sequence: Sequence, spare: number): boolean {
+  foresee(sequence: Sequence, most: number): number {
+    const { pageSize, modelId } = this.#config;
+    const limit = this.#mostFound(sequence);
+    const named = Math.max(0, sequence.hashes.length - 1);
+    const end = Math.min(limit, named + most);
+    if (limit > 0) prefixHash(sequence, end, pageSize, modelId);
+    if (limit < sequence.hashes.length || limit === 0) sequence.expected = longestPrefix(this.#own, sequence, limit) * pageSize;
+    return Math.max(0, end - named);
+  }
+
+  /**
+   * Gives a sequence without pages those of its longest cached prefix: `computed` begins there. False, and nothing has changed, unless there
+   * is room for all of its known tokens beside those of who runs and of who was `passed`, and a page for each of these to go on. The last
+   * known token is always computed, since its row samples. What the draft model's cache has of the prefix may be less: it computes the rest
+   * if it is to guess.
+   */
+  attach(sequence: Sequence, running: readonly Sequence[], passed: readonly Sequence[]): boolean {
+    const promised = this.#own.map((group) => promisedPages(group, running) + promisedPages(group, passed));
+    if (this.#isStillRefused(sequence, promised)) return false;
     const pages = this.#prefixPages(sequence);
     const draftPages = sequence.options.speculate ? longestPrefix(this.#draft, sequence, pages) : 0;
     const found = this.groups.map((group) => group.attach(sequence, group.config.draft ? draftPages : pages));
-    if (!this.#hasRoom(sequence, sequence.length, spare)) {
+    const lacks = this.#own.map((group, g) => group.missing(sequence, sequence.length) + promised[g]! - group.pool.available);
+    if (lacks.some((lack) => lack > 0)) {
       this.#releaseAll(sequence);
+      const demand = this.#own.map(({ pool }, g) => promised[g]! - pool.freed);
+      this.#refusal = { id: sequence.id, demand, limits: demand.map((pages, g) => pages - Math.max(0, lacks[g]!)) };
       return false;
     }
+    this.#refusal = undefined;
     sequence.offered = pages;
     sequence.computed = pages * this.#config.pageSize;
     sequence.draftOffered = draftPages;
     sequence.draftComputed = draftPages * this.#config.pageSize;
     sequence.foundStep = Math.max(sequence.foundStep, ...found);
     return true;
+  }
+
+  /** Whether the sequence that `attach` has just refused may find room if all of `running` that are given give back their pages. */
+  mayFitWithout(running: readonly Sequence[]): boolean {
+    const { demand, limits } = this.#refusal!;
+    const held = (group: GroupPages): number => running.reduce((sum, sequence) => sum + group.held(sequence), 0);
+    return this.#own.every((group, g) => demand[g]! - promisedPages(group, running) - held(group) <= limits[g]!);
   }
 
   /** Where the sequence's next row, of at most `count` tokens, has to end at the latest. */
@@ -134,12 +172,26 @@ export class PagedCache {
     for (const group of this.groups) group.check(sequences);
   }
 
+  /** Pages that the sequence might find: none of a score, each of whose tokens has to run. */
+  #mostFound({ length, options }: Sequence): number {
+    const { pageSize, prefixCache } = this.#config;
+    return prefixCache && options.output !== "score" ? Math.floor((length - 1) / pageSize) : 0;
+  }
+
   #prefixPages(sequence: Sequence): number {
-    const { pageSize, modelId, prefixCache } = this.#config;
-    if (!prefixCache || sequence.options.output === "score") return 0; // each of a score's tokens has to run
-    const limit = Math.floor((sequence.length - 1) / pageSize);
-    prefixHash(sequence, limit, pageSize, modelId);
+    const { pageSize, modelId } = this.#config;
+    const limit = this.#mostFound(sequence);
+    if (limit > 0) prefixHash(sequence, limit, pageSize, modelId);
     return longestPrefix(this.#own, sequence, limit);
+  }
+
+  /** Fewer pages came free since, or are no longer promised to others, than were lacking. */
+  #isStillRefused({ id }: Sequence, promised: readonly number[]): boolean {
+    if (this.#refusal?.id !== id) return false;
+    const { limits } = this.#refusal;
+    const demand = this.#own.map(({ pool }, g) => promised[g]! - pool.freed);
+    this.#refusal.demand = demand;
+    return demand.some((pages, g) => pages > limits[g]!);
   }
 
   #hasRoom(sequence: Sequence, end: number, spare: number): boolean {
@@ -149,6 +201,11 @@ export class PagedCache {
   #releaseAll(sequence: Sequence): void {
     for (const group of this.groups) group.release(sequence);
   }
+}
+
+/** Pages that others, who come first, have still to take for tokens that are known, and one more for each. */
+function promisedPages(group: GroupPages, others: readonly Sequence[]): number {
+  return others.reduce((sum, sequence) => sum + 1 + Math.max(0, group.missing(sequence, sequence.length)), 0);
 }
 
 function checkSizes({ pageSize, maxBatchTokens, maxContext, groups }: CacheConfig): void {

@@ -35,6 +35,8 @@ export class PageTable {
   }
 }
 
+const FIRST_CAPACITY = 1024;
+
 /**
  * The pages of one cache group. Each is in one of three states:
  *
@@ -46,41 +48,35 @@ export class PageTable {
  * A hash names a full page by the tokens in it and before it (prefix.ts); pages with one are never written again, so many may use them.
  * With it goes the latest step that may have written the page: names of that step and later ones are forgotten when it fails.
  * The cached pages are a linked list through two Int32Arrays: retaining takes a page out of the middle, which an array or a Map cannot
- * do in constant time without garbage.
+ * do in constant time without garbage. All arrays grow with the pages that were ever taken: a pool may be as large as memory.
  */
 export class PagePool {
   readonly size: number;
-  /** [size] tables that hold the page. */
-  readonly #references: Int32Array;
-  /** [size] */
-  readonly #hashes: (string | undefined)[];
-  /** [size] of pages with a hash: the latest step that was submitted when they got it. */
-  readonly #steps: Float64Array;
+  /** Pages from this one on were never taken, and are free; the arrays need not have them yet. */
+  #firstNew = 0;
+  /** [capacity] tables that hold the page. */
+  #references = new Int32Array(FIRST_CAPACITY);
+  /** [firstNew] */
+  readonly #hashes: (string | undefined)[] = [];
+  /** [capacity] of pages with a hash: the latest step that was submitted when they got it. */
+  #steps = new Float64Array(FIRST_CAPACITY);
   readonly #pageByHash = new Map<string, number>();
-  /** A stack: the page freed last is the likeliest to be in a processor's cache. */
-  readonly #free: Int32Array;
-  #freeCount: number;
-  /** [size + 1] neighbours in the list of cached pages, least recently used first; entry `size` stands for both of its ends. */
-  readonly #next: Int32Array;
-  readonly #previous: Int32Array;
+  /** [capacity] a stack: the page freed last is the likeliest to be in a processor's cache. */
+  #free = new Int32Array(FIRST_CAPACITY);
+  #freeCount = 0;
+  /** [1 + capacity] neighbours of page p, at p + 1, in the list of cached pages, least recently used first; entry 0 stands for both of its ends. */
+  #next = new Int32Array(1 + FIRST_CAPACITY);
+  #previous = new Int32Array(1 + FIRST_CAPACITY);
   #cachedCount = 0;
+  #freed = 0;
 
   constructor(size: number) {
     this.size = size;
-    this.#references = new Int32Array(size);
-    this.#hashes = new Array<string | undefined>(size);
-    this.#steps = new Float64Array(size);
-    this.#free = Int32Array.from({ length: size }, (_, i) => size - 1 - i);
-    this.#freeCount = size;
-    this.#next = new Int32Array(size + 1);
-    this.#previous = new Int32Array(size + 1);
-    this.#next[size] = size;
-    this.#previous[size] = size;
   }
 
   /** Pages that `take` can give. */
   get available(): number {
-    return this.#freeCount + this.#cachedCount;
+    return this.#freeCount + this.#cachedCount + this.size - this.#firstNew;
   }
 
   /** Pages that nobody uses but that hold a prefix. */
@@ -93,10 +89,15 @@ export class PagePool {
     return this.size - this.available;
   }
 
+  /** How often a page that was used came free or stayed cached, so far. */
+  get freed(): number {
+    return this.#freed;
+  }
+
   /** A page to write. There must be one available. */
   take(): number {
     if (this.available === 0) throw new KvasirError("INTERNAL", `all ${this.size} pages of a pool are used`);
-    const page = this.#freeCount > 0 ? this.#free[--this.#freeCount]! : this.#evict();
+    const page = this.#freeCount > 0 ? this.#free[--this.#freeCount]! : this.#firstNew < this.size ? this.#takeNew() : this.#evict();
     this.#references[page] = 1;
     return page;
   }
@@ -115,6 +116,7 @@ export class PagePool {
   release(page: number): void {
     this.#references[page]! -= 1;
     if (this.#references[page]! > 0) return;
+    this.#freed += 1;
     if (this.#hashes[page] === undefined) this.#free[this.#freeCount++] = page;
     else this.#linkLast(page);
   }
@@ -137,7 +139,7 @@ export class PagePool {
 
   /** Takes the hash from each page that was offered with `step` or a later one: nobody finds it any more, who holds it keeps it. */
   forget(step: number): void {
-    for (let page = 0; page < this.size; page++) {
+    for (let page = 0; page < this.#firstNew; page++) {
       if (this.#hashes[page] === undefined || this.#steps[page]! < step) continue;
       this.#forgetHash(page);
       if (this.#references[page]! > 0) continue;
@@ -148,27 +150,41 @@ export class PagePool {
 
   /** Throws INTERNAL unless the pool is sound and `tables` are all that hold its pages. */
   check(tables: readonly PageTable[]): void {
-    const references = new Int32Array(this.size);
+    const references = new Int32Array(this.#references.length);
     for (const { ids, count } of tables) for (const page of ids.subarray(0, count)) references[page]! += 1;
     const free = new Set(this.#free.subarray(0, this.#freeCount));
     const cached = new Set<number>();
-    for (let page = this.#next[this.size]!; page !== this.size && cached.size <= this.size; page = this.#next[page]!) cached.add(page);
+    for (let at = this.#next[0]!; at !== 0 && cached.size <= this.#firstNew; at = this.#next[at]!) cached.add(at - 1);
     invariant(free.size === this.#freeCount && cached.size === this.#cachedCount, "a page is free or cached twice");
-    for (let page = 0; page < this.size; page++) {
+    for (let page = 0; page < Math.min(this.size, references.length); page++) {
       const hash = this.#hashes[page];
       invariant(
         this.#references[page] === references[page],
         `page ${page} has ${this.#references[page]} references, tables hold it ${references[page]} times`,
       );
-      invariant(free.has(page) === (references[page] === 0 && hash === undefined), `page ${page} is wrongly free or not`);
+      const isFree = page >= this.#firstNew || free.has(page);
+      invariant(isFree === (references[page] === 0 && hash === undefined), `page ${page} is wrongly free or not`);
       invariant(cached.has(page) === (references[page] === 0 && hash !== undefined), `page ${page} is wrongly cached or not`);
       invariant(hash === undefined || this.#pageByHash.get(hash) === page, `page ${page} is not found by its hash`);
     }
     invariant(this.#pageByHash.size === this.#hashes.filter((hash) => hash !== undefined).length, "a hash names a page that has another");
   }
 
+  #takeNew(): number {
+    const page = this.#firstNew++;
+    this.#hashes.push(undefined);
+    if (page < this.#references.length) return page;
+    const capacity = Math.min(this.size, 2 * page);
+    this.#references = grown(this.#references, new Int32Array(capacity));
+    this.#steps = grown(this.#steps, new Float64Array(capacity));
+    this.#free = grown(this.#free, new Int32Array(capacity));
+    this.#next = grown(this.#next, new Int32Array(1 + capacity));
+    this.#previous = grown(this.#previous, new Int32Array(1 + capacity));
+    return page;
+  }
+
   #evict(): number {
-    const page = this.#next[this.size]!;
+    const page = this.#next[0]! - 1;
     this.#unlink(page);
     this.#forgetHash(page);
     return page;
@@ -180,20 +196,25 @@ export class PagePool {
   }
 
   #unlink(page: number): void {
-    const [previous, next] = [this.#previous[page]!, this.#next[page]!];
+    const [previous, next] = [this.#previous[page + 1]!, this.#next[page + 1]!];
     this.#next[previous] = next;
     this.#previous[next] = previous;
     this.#cachedCount -= 1;
   }
 
   #linkLast(page: number): void {
-    const last = this.#previous[this.size]!;
-    this.#next[last] = page;
-    this.#previous[page] = last;
-    this.#next[page] = this.size;
-    this.#previous[this.size] = page;
+    const last = this.#previous[0]!;
+    this.#next[last] = page + 1;
+    this.#previous[page + 1] = last;
+    this.#next[page + 1] = 0;
+    this.#previous[0] = page + 1;
     this.#cachedCount += 1;
   }
+}
+
+function grown<T extends Int32Array | Float64Array>(from: T, to: T): T {
+  to.set(from);
+  return to;
 }
 
 /** Throws INTERNAL with `message` unless `condition` holds. */

@@ -1,4 +1,4 @@
-import { askFor, type Sequence, takeBack } from "./sequence.ts";
+import { askFor, createSequence, type Sequence, takeBack } from "./sequence.ts";
 
 /** What a row gives back: nothing (more of its prompt follows), a sampled token, logits for a processor, or the log-probabilities of its own tokens. */
 export type RowOutput = "none" | "sample" | "logits" | "score";
@@ -35,7 +35,7 @@ export const NO_EXTRAS: Readonly<RowExtras> = { guesses: 0, draftCount: 0, draft
 export interface Plan {
   /** Running number, from 1 on. */
   step: number;
-  /** Rows in use are [0, rowCount); the rest of the array is spare. */
+  /** Rows in use are [0, rowCount); the rest of the array is spare, and keeps no sequence alive. */
   rows: PlanRow[];
   rowCount: number;
   /** Sum of the rows' counts: at most `maxBatchTokens`. */
@@ -49,8 +49,16 @@ export function createPlan(): Plan {
   return { step: 0, rows: [], rowCount: 0, tokenCount: 0, draftTokens: 0 };
 }
 
-/** Empties a plan for another step. */
-export function clearPlan(plan: Plan, step: number): void {
+/** Whose spare rows are. */
+const NOBODY: Sequence = createSequence(
+  { prompt: new Int32Array(0), maxTokens: 0, priority: 0, output: "sample", cacheSalt: "", adapter: "", media: [], speculate: false },
+  -1,
+  0,
+);
+
+/** Empties a plan for another step, or when its step has ended. */
+export function clearPlan(plan: Plan, step: number = plan.step): void {
+  for (let b = 0; b < plan.rowCount; b++) plan.rows[b]!.sequence = NOBODY;
   plan.step = step;
   plan.rowCount = 0;
   plan.tokenCount = 0;
@@ -95,9 +103,11 @@ export function removeRow(plan: Plan, index: number): void {
   plan.rowCount -= 1;
   plan.tokenCount -= row.count;
   plan.draftTokens -= row.draftCount;
-  row.sequence.computed = row.start;
-  row.sequence.draftComputed = row.draftStart;
-  if (samples(row.output)) takeBack(row.sequence);
+  const { sequence } = row;
+  row.sequence = NOBODY;
+  sequence.computed = row.start;
+  sequence.draftComputed = row.draftStart;
+  if (samples(row.output)) takeBack(sequence);
 }
 
 /** A row samples when it reaches the last token that is known or on the device. */

@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { GroupPages } from "./groups/group.ts";
-import type { MediaSpan, Sequence } from "./sequence.ts";
+import type { MediaSpan, Sequence, SequenceOptions } from "./sequence.ts";
 
 /**
  * Names of prefixes. A prefix of p pages is named by a chain of SHA-256 (a hash that nobody can collide on purpose: a colliding prompt
@@ -12,17 +12,31 @@ import type { MediaSpan, Sequence } from "./sequence.ts";
  *     tokens   | 5 9 8 7 | 7 7 7 7 | 7 7 2 4 | 6 ...        7: a placeholder; the picture is part of the names of pages 0, 1 and 2,
  *     media            |--- picture ---|                       and of all that follow, by the chain
  *
- * The names are the same in all cache groups, so each is computed once per sequence; they stay right over a preemption.
+ * The names are the same in all cache groups, so each is computed once per sequence, and the prompt's once for all choices of a request;
+ * they stay right over a preemption.
  */
 export function prefixHash(sequence: Sequence, pages: number, pageSize: number, modelId: string): string {
-  const { hashes, tokens, options } = sequence;
-  if (hashes.length === 0) hashes.push(sha256(JSON.stringify([modelId, options.adapter, options.cacheSalt])));
+  const { tokens, options } = sequence;
+  if (sequence.hashes.length === 0) sequence.hashes = firstHashes(options, pageSize, modelId);
+  const { hashes } = sequence;
+  if (hashes.length > pages) return hashes[pages]!;
+  const pageBytes = pageSize * Int32Array.BYTES_PER_ELEMENT;
+  const [named, ids] = [Buffer.alloc(NAME_LENGTH + pageBytes), new Uint8Array(tokens.buffer, tokens.byteOffset)];
   for (let p = hashes.length - 1; p < pages; p++) {
-    const start = p * pageSize;
-    const ids = new Uint8Array(tokens.buffer, tokens.byteOffset + start * 4, pageSize * 4);
-    hashes.push(sha256(hashes[p]!, ids, mediaIn(options.media, start, start + pageSize)));
+    named.write(hashes[p]!, "latin1");
+    named.set(ids.subarray(p * pageBytes, (p + 1) * pageBytes), NAME_LENGTH);
+    const media = mediaIn(options.media, p * pageSize, (p + 1) * pageSize);
+    hashes.push(sha256(media === "" ? named : Buffer.concat([named, Buffer.from(media)])));
   }
   return hashes[pages]!;
+}
+
+/** Those of the prompt, where a sequence of the same names has them; else the root. */
+function firstHashes({ prompt, media, adapter, cacheSalt, after }: SequenceOptions, pageSize: number, modelId: string): string[] {
+  const same = after !== undefined && after.options.prompt === prompt && after.options.media === media;
+  if (same && after.hashes.length > 0 && after.options.adapter === adapter && after.options.cacheSalt === cacheSalt)
+    return after.hashes.slice(0, 1 + Math.floor(prompt.length / pageSize));
+  return [sha256(JSON.stringify([modelId, adapter, cacheSalt]))];
 }
 
 /** The media that overlap tokens [start, end), as text; "" when none does. */
@@ -31,12 +45,13 @@ function mediaIn(media: readonly MediaSpan[], start: number, end: number): strin
   return spans.length === 0 ? "" : JSON.stringify(spans.map((span) => [span.start, span.end, span.hash]));
 }
 
-/** Of parts of which only the last may vary in length, so that no two lists of parts are the same bytes. */
-function sha256(...parts: (string | Uint8Array)[]): string {
-  const hash = createHash("sha256");
-  for (const part of parts) hash.update(part);
-  return hash.digest("base64url");
+/** Of data of which only the end may vary in length, so that no two lists of parts are the same bytes. One call per name: an object is slower. */
+function sha256(data: string | Uint8Array): string {
+  return hash("sha256", data, "base64url");
 }
+
+/** Characters of a name. */
+const NAME_LENGTH = 43;
 
 /**
  * Pages of the longest prefix that can be continued from the cache, at most `limit`: `sequence.hashes[p + 1]` names page p.

@@ -4,10 +4,12 @@ import type { CacheGroupConfig, CreateGroup } from "./groups/group.ts";
 import { createGroup } from "./groups/index.ts";
 import { GuessPlanner } from "./guesses.ts";
 import { checkRunning, checkWaiting } from "./integrity.ts";
+import { Newcomers } from "./newcomers.ts";
 import { invariant } from "./pages.ts";
 import { addRow, clearPlan, type Plan, removeRow } from "./plan.ts";
 import { insert, type Queue, remove } from "./queue.ts";
 import { checkFits, createSequence, pendingTokens, receive, type Sequence, type SequenceOptions } from "./sequence.ts";
+import { sharePrefills } from "./shares.ts";
 import type { Speculator } from "./speculator.ts";
 
 /** Sizes that hold as long as the scheduler. */
@@ -30,11 +32,13 @@ export interface SchedulerStats {
 /**
  * Decides which sequence runs how many tokens in the next step. Pure: no clock, no native code, nothing asynchronous.
  *
- * Sequences are ranked: higher priority first, then first come. A step's budget of tokens goes
+ * Sequences are ranked: higher priority first, then first come.
  *
- *     1. to running sequences, by rank. One token is kept for each that decodes, so a prompt never stalls a stream: it runs in chunks of
- *        what is left. When pages run out, the last by rank gives its own back and waits again (preemption); the last itself skips the step.
- *     2. to waiting sequences, by rank, while there are slots and pages. None overtakes one that has too little room, however small it is.
+ *     1. Waiting sequences that would run in the step get slots and pages, by rank. For one of higher priority the last that run give back
+ *        theirs and wait again (preemption). None overtakes one that has too little room, however small it is.
+ *     2. The step's tokens go to all that run: one is kept for each that decodes, so a prompt never stalls a stream, and prompts run in
+ *        chunks of what is left, which they share (`sharePrefills`). When pages run out, the last by rank is preempted; the last itself
+ *        skips the step.
  *
  * So the first by rank of all that run makes progress in every step, and everything ends.
  *
@@ -64,7 +68,10 @@ export class Scheduler {
   /** Both by rank. */
   readonly #waiting: Queue = [];
   readonly #running: Queue = [];
+  readonly #newcomers: Newcomers;
   readonly #freeSlots: number[];
+  /** Of `#shareTokens`: kept, so that a step makes no array. */
+  readonly #prefills: Sequence[] = [];
   /** The latest step that was planned. */
   #step = 0;
   #arrivals = 0;
@@ -77,6 +84,7 @@ export class Scheduler {
     this.#config = config;
     this.#speculator = speculator;
     this.#cache = new PagedCache(config, createPages);
+    this.#newcomers = new Newcomers(this.#cache, config, this.#waiting, this.#running);
     this.#guesses = speculator && new GuessPlanner(speculator, this.#cache, config.maxBatchTokens);
     this.#freeSlots = Array.from({ length: checkInteger("maxSlots", config.maxSlots, 1, 2 ** 20) }, (_, i) => config.maxSlots - 1 - i);
   }
@@ -89,6 +97,11 @@ export class Scheduler {
   /** Sequences that have a slot and pages, by rank. */
   get running(): readonly Sequence[] {
     return this.#running;
+  }
+
+  /** Whether `schedule` left something for another turn of the event loop: to be called again, even if it planned nothing. */
+  get hasPutOff(): boolean {
+    return this.#newcomers.isPutOff;
   }
 
   /** Queues a sequence. Throws PROMPT_EMPTY, PROMPT_TOO_LONG or INVALID_ARGUMENT when it could never run to its end. */
@@ -104,7 +117,10 @@ export class Scheduler {
   schedule(plan: Plan): boolean {
     clearPlan(plan, this.#step + 1);
     for (const sequence of this.#running) this.#cache.offer(sequence, this.#step);
-    if (this.#planRunning(plan)) this.#planWaiting(plan);
+    const guessesAreOut = this.#running.some(({ held, options }) => held && options.output === "sample");
+    if (!guessesAreOut) this.#speculator?.prepare(this.#running);
+    this.#admitWaiting();
+    this.#planRunning(plan, guessesAreOut);
     if (plan.rowCount === 0) return false;
     this.#step = plan.step;
     return true;
@@ -187,27 +203,60 @@ export class Scheduler {
     checkRunning(this.#running);
   }
 
-  /** False when a sequence lacked pages: then nobody new may take those that come free. */
-  #planRunning(plan: Plan): boolean {
-    const preemptions = this.#preemptions;
-    const guessesAreOut = this.#running.some(({ held, options }) => held && options.output === "sample");
-    if (!guessesAreOut) this.#speculator?.prepare(this.#running);
-    let decodes = 0; // after the current sequence
-    for (const sequence of this.#running) if (pendingTokens(sequence) === 1) decodes += 1;
+  /** Gives slots and pages to those that would run in this step. */
+  #admitWaiting(): void {
+    this.#newcomers.begin();
+    for (let next = this.#newcomers.choose(); next !== undefined && this.#makeWay(next); next = this.#newcomers.choose()) this.#admit(next);
+  }
+
+  /** A slot and the cached pages for a waiting sequence. Others of lower priority give theirs back, the last by rank first, if that is enough. */
+  #makeWay(sequence: Sequence): boolean {
+    const { passed } = this.#newcomers;
+    for (;;) {
+      const hasSlot = this.#hasSlot(passed.length);
+      if (hasSlot && this.#cache.attach(sequence, this.#running, passed)) return true;
+      const lower = this.#running.filter(({ options }) => options.priority < sequence.options.priority);
+      const last = hasSlot ? lower.at(-1) : lower.findLast((running) => !keepsSlot(running));
+      if (last === undefined || (hasSlot && !this.#cache.mayFitWithout(lower))) return false;
+      this.#preempt(last);
+    }
+  }
+
+  /** A free slot beside `kept` others, and a token for its row in every step. Waiting sequences may hold slots. */
+  #hasSlot(kept: number): boolean {
+    return this.#freeSlots.length > kept && this.#running.length + kept < this.#config.maxBatchTokens;
+  }
+
+  #planRunning(plan: Plan, guessesAreOut: boolean): void {
+    const { maxBatchTokens } = this.#config;
+    let kept = this.#shareTokens(); // for those after the current sequence
     for (let i = 0; i < this.#running.length; i++) {
       const sequence = this.#running[i]!;
-      const pending = pendingTokens(sequence);
-      if (pending === 1) decodes -= 1;
+      kept -= sequence.share;
       if (guessesAreOut && this.#speculator?.guesses(sequence)) continue;
-      const count = Math.min(pending, this.#config.maxBatchTokens - plan.tokenCount - decodes);
+      const [pending, budget] = [pendingTokens(sequence), maxBatchTokens - plan.tokenCount - kept];
+      const count = Math.min(pending, budget);
       if (count <= 0) continue;
       const end = this.#cache.cut(sequence, count);
-      if (!this.#makeRoom(sequence, end)) return false;
-      const budget = this.#config.maxBatchTokens - plan.tokenCount - decodes;
-      const extras = guessesAreOut ? undefined : this.#guesses?.plan(plan, sequence, end, budget, this.#running.length);
+      if (!this.#makeRoom(sequence, end)) return;
+      const extras = guessesAreOut || pending > 1 ? undefined : this.#guesses?.plan(plan, sequence, end, budget, this.#running.length);
       addRow(plan, sequence, end - sequence.computed, extras);
     }
-    return preemptions === this.#preemptions;
+  }
+
+  /** What each running sequence has of the step's tokens: one where it decodes. Returns the sum. */
+  #shareTokens(): number {
+    const prefills = this.#prefills;
+    let decodes = 0;
+    for (const sequence of this.#running) {
+      const pending = pendingTokens(sequence);
+      sequence.share = pending === 1 ? 1 : 0;
+      decodes += sequence.share;
+      if (pending > 1) prefills.push(sequence);
+    }
+    const sum = decodes + sharePrefills(prefills, this.#config.maxBatchTokens - decodes);
+    prefills.length = 0;
+    return sum;
   }
 
   /** Takes the pages of the sequence's tokens before `end` from the last by rank, one after the other. False when it is the last itself. */
@@ -220,48 +269,16 @@ export class Scheduler {
     return true;
   }
 
-  /**
-   * A token that a processor has yet to choose is sampled from the state of the sequence's slot, which it therefore keeps until the token
-   * settles. Any other submitted row has been there before the slot's next owner: calls run in order.
-   */
   #preempt(sequence: Sequence): void {
-    this.#running.pop();
+    remove(this.#running, sequence);
     this.#cache.offer(sequence, this.#step);
     this.#cache.release(sequence);
-    if (sequence.options.output !== "logits" || sequence.sampling === 0) this.#freeSlot(sequence);
+    if (!keepsSlot(sequence)) this.#freeSlot(sequence);
     sequence.state = "waiting";
+    sequence.expected = undefined;
     sequence.preemptions += 1;
     this.#preemptions += 1;
     insert(this.#waiting, sequence);
-  }
-
-  #planWaiting(plan: Plan): void {
-    const { maxBatchTokens, maxSlots } = this.#config;
-    const mostRunning = Math.min(maxSlots, maxBatchTokens); // each can decode in every step
-    for (let i = 0; i < this.#waiting.length; ) {
-      const budget = maxBatchTokens - plan.tokenCount;
-      if (budget === 0 || this.#running.length === mostRunning || this.#freeSlots.length === 0) return; // waiting sequences may hold slots
-      const sequence = this.#waiting[i]!;
-      if (!this.#isReady(sequence)) {
-        i += 1;
-        continue;
-      }
-      // A page more for each that runs: otherwise their next pages would soon cost the newcomer its own.
-      if (!this.#cache.attach(sequence, this.#running.length)) return;
-      this.#admit(sequence);
-      const end = this.#cache.cut(sequence, Math.min(pendingTokens(sequence), budget));
-      invariant(this.#cache.reserve(sequence, end), `sequence ${sequence.id} was admitted without room`);
-      addRow(plan, sequence, end - sequence.computed);
-    }
-  }
-
-  /** Its tokens are all known, and what it should find in the cache is there. */
-  #isReady(sequence: Sequence): boolean {
-    const { after } = sequence.options;
-    if (sequence.sampling > 0 || pendingTokens(sequence) === 0) return false;
-    return (
-      after === undefined || after.state === "finished" || after.offered >= Math.floor((after.promptLength - 1) / this.#config.pageSize)
-    );
   }
 
   #admit(sequence: Sequence): void {
@@ -270,6 +287,8 @@ export class Scheduler {
     sequence.state = "running";
     sequence.slot = this.#freeSlots.pop()!;
     sequence.slotIsNew = true;
+    sequence.expected = 0;
+    sequence.share = pendingTokens(sequence);
     if (sequence.cachedTokens !== undefined) return;
     sequence.cachedTokens = sequence.computed;
     if (!this.#config.prefixCache || sequence.options.output === "score") return;
@@ -291,4 +310,12 @@ export class Scheduler {
     sequence.slot = -1;
     sequence.slotIsNew = false;
   }
+}
+
+/**
+ * A token that a processor has yet to choose is sampled from the state of the sequence's slot, which a preempted one therefore keeps until
+ * the token settles. Any other submitted row has been there before the slot's next owner: calls run in order.
+ */
+function keepsSlot({ options, sampling }: Sequence): boolean {
+  return options.output === "logits" && sampling > 0;
 }

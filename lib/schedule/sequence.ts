@@ -28,7 +28,7 @@ export interface GuessCounts {
 
 /** What a sequence asks of the scheduler. */
 export interface SequenceOptions {
-  /** Prompt ids; the sequence keeps its own copy. */
+  /** Prompt ids, which stay as they are: sequences share them. */
   prompt: Int32Array;
   /** Tokens to sample at most; prompt.length + maxTokens fits the context. */
   maxTokens: number;
@@ -71,7 +71,7 @@ export interface Sequence {
   readonly options: SequenceOptions;
   readonly promptLength: number;
   state: SequenceState;
-  /** Known tokens: prompt, then output. What follows `length` means something only to a row that guesses, until it is submitted. */
+  /** Known tokens: prompt, then output; the caller's prompt until something follows it. What follows `length` means something only to a row that guesses, until it is submitted. */
   tokens: Int32Array;
   length: number;
   /** Tokens that submitted, unsettled rows may give: the sum of `asked`. Their ids are on the device only. */
@@ -86,6 +86,10 @@ export interface Sequence {
   computed: number;
   /** Tokens whose keys and values are, or by submitted steps will be, in the draft model's cache: it runs what it lacks when it drafts. */
   draftComputed: number;
+  /** Of a waiting sequence: known tokens that the prefix cache had when it was looked up for the first time; `undefined` before. */
+  expected: number | undefined;
+  /** Of a running sequence: tokens that are kept for it in the step that is planned. */
+  share: number;
   /** Prompt tokens that the prefix cache served when the sequence was first admitted; `undefined` before. */
   cachedTokens: number | undefined;
   /** Native slot, or -1. */
@@ -126,20 +130,20 @@ export function checkFits({ prompt, maxTokens, output }: SequenceOptions, maxCon
 /** A waiting sequence. */
 export function createSequence(options: SequenceOptions, id: number, groups: number): Sequence {
   const promptLength = options.prompt.length;
-  const tokens = new Int32Array(promptLength + Math.min(options.maxTokens, 64));
-  tokens.set(options.prompt);
   return {
     id,
     options,
     promptLength,
     state: "waiting",
-    tokens,
+    tokens: options.prompt,
     length: promptLength,
     sampling: 0,
     asked: [],
     held: false,
     computed: 0,
     draftComputed: 0,
+    expected: undefined,
+    share: 0,
     cachedTokens: undefined,
     slot: -1,
     slotIsNew: false,

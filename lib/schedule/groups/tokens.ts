@@ -52,6 +52,10 @@ export abstract class TokenPages implements GroupPages {
     table.dropFirst(unseen);
   }
 
+  held(sequence: Sequence): number {
+    return this.#tableOf(sequence).count;
+  }
+
   missing(sequence: Sequence, end: number): number {
     const { first, count } = this.#tableOf(sequence);
     return Math.min(Math.ceil(end / this.pageSize) - first, this.#mostPages) - count;

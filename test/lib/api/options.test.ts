@@ -1,9 +1,19 @@
 import { totalmem } from "node:os";
 import { expect, test } from "vitest";
 import type { Machine } from "../../../lib/api/device.ts";
-import { checkOptions, type EngineOptions, type PoolRequest, pageBytes, sizePools } from "../../../lib/api/options.ts";
+import {
+  checkOptions,
+  type EngineOptions,
+  MAX_SLOTS,
+  PAGE_SIZE,
+  type PoolRequest,
+  pageBytes,
+  sizePools,
+} from "../../../lib/api/options.ts";
 import type { CachePart } from "../../../lib/model/kinds.ts";
 import type { CacheGroup } from "../../../lib/model/spec.ts";
+import { createPlan } from "../../../lib/schedule/plan.ts";
+import { Scheduler } from "../../../lib/schedule/scheduler.ts";
 import { fakeSource } from "../../support/fake-engine.ts";
 
 const machine: Machine = { isas: () => ["portable", "avx2"], gpuCount: () => 0, gpuFreeBytes: () => undefined };
@@ -87,6 +97,7 @@ const gemma: CacheGroup[] = [
 ];
 const memory = { usual: Math.floor(totalmem() / 4), most: Math.floor(totalmem() / 2) };
 const request: PoolRequest = { asked: undefined, trained: 8192, bytes: undefined, memory, kvType: "f16", maxBatchTokens: 512 };
+const token = Int32Array.of(7);
 const bytesOf = (pages: number[]) => gemma.reduce((sum, group, g) => sum + pages[g]! * pageBytes(group, "f16"), 0);
 
 test("a page has every part of its 16 tokens in each layer; kv parts are of the cache's type", () => {
@@ -120,4 +131,24 @@ test("the default takes at most a quarter of the memory; an asked context is hel
   const context = Math.floor(totalmem() / 3 / pageBytes(gemma[1]!, "f16")) * 16;
   const asked = sizePools([gemma[1]!], { ...request, asked: context });
   expect(asked.maxContext).toBe(context);
+});
+
+test("256 short sequences run at once in windows, too: none preempts another while the other layers have room", () => {
+  const { pages } = sizePools(gemma, { ...request, trained: 32_768, memory: { usual: 2 ** 40, most: 2 ** 40 } });
+  expect(pages).toEqual([2048, 16_384]);
+  const groups = gemma.map(({ kind, window }, g) => ({ kind, window, pages: pages[g]!, draft: false }));
+  const sizes = { pageSize: PAGE_SIZE, maxBatchTokens: 512, maxSlots: MAX_SLOTS, maxContext: 32_768 };
+  const scheduler = new Scheduler({ ...sizes, groups, prefixCache: false, modelId: "gemma" });
+  const common = { priority: 0, output: "sample", cacheSalt: "", adapter: "", media: [], speculate: false } as const;
+  for (let i = 0; i < MAX_SLOTS; i++) scheduler.add({ prompt: Int32Array.of(i, 1, 2, 3), maxTokens: 108, ...common });
+  const plan = createPlan();
+  while (scheduler.schedule(plan)) for (const { sequence } of plan.rows.slice(0, plan.rowCount)) scheduler.settle(sequence, token, 0, 1);
+  expect(scheduler.stats()).toMatchObject({ running: MAX_SLOTS, waiting: 0, preemptions: 0 });
+});
+
+test("no more pages than all slots can use, however many bytes there are", () => {
+  const { pages, maxContext } = sizePools(gemma, { ...request, trained: 1024, bytes: 2 ** 40 });
+  expect([maxContext, pages]).toEqual([1024, [MAX_SLOTS * 64, MAX_SLOTS * 64]]);
+  const windows = sizePools(gemma, { ...request, trained: 8192, bytes: 2 ** 40 }).pages[0];
+  expect(windows).toBe(MAX_SLOTS * (1024 / 16 + 1));
 });

@@ -109,8 +109,8 @@ describe("memory for results", () => {
     const scores = codeOf(engine.score(promptOf(100), { logits: true }));
     await until(() => native.steps === 3);
     limitFloats(10 * VOCAB);
-    const small = engine.score(promptOf(5, 1), { logits: true });
     expect(await scores).toBe("OUT_OF_MEMORY");
+    const small = engine.score(promptOf(5, 1), { logits: true });
     expect((await other).tokens).toEqual(expectedTokens(model, [5], 30));
     expect((await small).logits!.subarray(4 * VOCAB)).toEqual(fakeLogits(model, promptOf(5, 1)));
     expectIdle(engine);

@@ -136,7 +136,7 @@ export class Mix {
   submit(): void {
     const plan = this.plans.at(-1)!;
     this.checkPlan(plan);
-    for (const { sequence } of plan.rows.slice(0, plan.rowCount)) if (sequence.slotIsNew) this.admitted.set(sequence, plan.step);
+    for (const sequence of this.scheduler.running) if (sequence.slotIsNew) this.admitted.set(sequence, plan.step);
     this.drop(plan);
     if (plan.rowCount === 0) return;
     this.device.submit(plan);

@@ -151,8 +151,8 @@ test("a sequence remembers the latest step that named a page which it found, in 
   const sequence = createSequence(options(9), 0, 2);
   prefixHash(sequence, 2, 4, "m");
   for (const p of [0, 1]) for (const [g, { pool }] of cache.groups.entries()) pool.offer(pool.take(), sequence.hashes[p + 1]!, 2 * g + p);
-  expect([cache.attach(sequence, 0), sequence.computed, sequence.foundStep]).toEqual([true, 8, 3]);
+  expect([cache.attach(sequence, [], []), sequence.computed, sequence.foundStep]).toEqual([true, 8, 3]);
   cache.release(sequence);
   cache.forget(2);
-  expect([cache.attach(sequence, 0), sequence.computed, sequence.foundStep]).toEqual([true, 0, 3]);
+  expect([cache.attach(sequence, [], []), sequence.computed, sequence.foundStep]).toEqual([true, 0, 3]);
 });

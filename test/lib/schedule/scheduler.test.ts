@@ -102,7 +102,7 @@ describe("order", () => {
     scheduler.add(options(1, { first: 200 }));
     expect([step(scheduler), step(scheduler)]).toEqual([["0:0+16 sample"], ["0:16+1 sample"]]);
     scheduler.finish(first);
-    expect(step(scheduler)).toEqual(["1:0+16 none"]);
+    expect(step(scheduler)).toEqual(["1:0+15 none", "2:0+1 sample"]);
   });
 
   test("the last by rank gives its pages back, keeps its place and its tokens, and continues from the cache", () => {
@@ -267,15 +267,15 @@ describe("prefix cache", () => {
     expect(new Set(hashes).size).toBe(names.length);
   });
 
-  test("pages that a submitted step fills serve the next one, not the same; choices wait for the first", () => {
+  test("pages that a submitted step fills serve the next one: the same prompt waits for them, as choices do, whatever their priority", () => {
     const scheduler = schedulerOf({ maxBatchTokens: 40 });
     const first = scheduler.add(options(17));
     scheduler.add(options(17));
     scheduler.add(options(17, { after: first }));
     scheduler.add(options(17, { after: first, priority: 1 }));
-    expect(step(scheduler, false)).toEqual(["0:0+17 sample", "1:0+17 sample"]);
-    expect(step(scheduler, false)).toEqual(["0:17+1 sample", "1:17+1 sample", "3:16+1 sample", "2:16+1 sample"]);
-    expect(used(scheduler)).toEqual([5 + 5 + 1 + 1]);
+    expect(step(scheduler, false)).toEqual(["0:0+17 sample"]);
+    expect(step(scheduler, false)).toEqual(["3:16+1 sample", "0:17+1 sample", "1:16+1 sample", "2:16+1 sample"]);
+    expect(used(scheduler)).toEqual([5 + 1 + 1 + 1]);
   });
 
   test("choices go on by themselves when the first has ended", () => {
