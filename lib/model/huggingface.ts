@@ -1,7 +1,7 @@
 import { basename, join, resolve } from "node:path";
 import { KvasirError, show, type Warn } from "../errors.ts";
 import { readJson, readJsonIfPresent } from "../files/json.ts";
-import { fileSizeIfPresent } from "../files/reader.ts";
+import { fileSizeIfPresent } from "../files/paths.ts";
 import { readSafetensorsDirectory } from "../files/safetensors.ts";
 import { Config } from "./config.ts";
 import { tensorNames } from "./families/family.ts";
@@ -33,7 +33,7 @@ export async function openHuggingFace(directory: string, warn: Warn): Promise<Mo
 }
 
 /** Throws for a directory's config.json what {@link openHuggingFace} would throw of its architecture or quantization. Weights may be absent. */
-export async function checkRuns(directory: string): Promise<void> {
+export async function checkHuggingFaceRuns(directory: string): Promise<void> {
   const path = join(directory, "config.json");
   const warn: Warn = () => {};
   const config = Config.of(`${path}: `, await readJson(path, warn));
@@ -77,7 +77,7 @@ async function textOf(directory: string, endTokens: number[], warn: Warn): Promi
   const config = (await readJsonIfPresent(join(directory, "tokenizer_config.json"), warn)) ?? {};
   return {
     name: basename(resolve(directory)),
-    tokenizer: hasTokenizer ? { kind: "huggingface", directory, config, endTokens } : undefined,
+    tokenizer: hasTokenizer ? { kind: "huggingface", directory, endTokens } : undefined,
     chatTemplates: await templatesOfDirectory(directory, config, warn),
   };
 }

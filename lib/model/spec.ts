@@ -1,4 +1,3 @@
-import type { JsonObject } from "../files/json.ts";
 import type { FeedForwardSpec } from "./feed-forwards/index.ts";
 import type { CachePart, RowLayout } from "./kinds.ts";
 import type { MixerSpec } from "./mixers/index.ts";
@@ -131,13 +130,10 @@ export interface TensorRow {
 }
 
 /**
- * Where the tokenizer is: its worker reads the file itself, so that a vocabulary is parsed off the event loop and held once. `config` is what
- * tokenizer_config.json holds, if it was read already; `endTokens` are ids of the configs beside it, which are taken for control tokens. A GGUF
- * names its own.
+ * Where the tokenizer is: its worker reads the files itself, so that a vocabulary is parsed off the event loop and held once. `endTokens` are ids
+ * of the configs beside it, which are taken for control tokens. A GGUF names its own.
  */
-export type TokenizerSource =
-  | { kind: "huggingface"; directory: string; config?: JsonObject; endTokens?: readonly number[] }
-  | { kind: "gguf"; path: string };
+export type TokenizerSource = { kind: "huggingface"; directory: string; endTokens?: readonly number[] } | { kind: "gguf"; path: string };
 
 /** Defaults that a model's generation_config.json gives to sampling parameters. */
 export interface GenerationDefaults {

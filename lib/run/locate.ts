@@ -1,9 +1,17 @@
 import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { checkString } from "../check.ts";
 import { type HubName, hubNameIn, hubNameOf, showName } from "../hub/names.ts";
 import { type HubRequest, openFromHub } from "../hub/open.ts";
 import { hubSettings } from "../hub/settings.ts";
+
+/** A model as a caller names it. */
+export interface NamedModel {
+  text: string;
+  /** The text as a path, absolute: where the working directory is later on changes nothing. */
+  path: string;
+}
 
 /** Where a model's files are. */
 export interface LocatedModel {
@@ -12,23 +20,35 @@ export interface LocatedModel {
   name?: string;
 }
 
+/** What a caller means by a model's name or path, in the turn of the call. */
+export function nameModel(model: unknown): NamedModel {
+  const text = checkString("model", model);
+  try {
+    return { text, path: resolve(text) };
+  } catch {
+    // The working directory is gone, and so is what lies in it.
+    return { text, path: text };
+  }
+}
+
 /**
  * Finds a model, and downloads what isn't there: `"tales"` is the bundled one, `hf:ORG/NAME` the hub's, a path that exists is that; of the rest
  * what looks like ORG/NAME is the hub's.
  */
-export async function locateModel(model: unknown, request: HubRequest): Promise<LocatedModel> {
-  const text = checkString("model", model);
+export async function locateModel({ text, path }: NamedModel, request: HubRequest): Promise<LocatedModel> {
   if (text === "tales") return { path: fileURLToPath(new URL("../../models/tales-q4_0.gguf", import.meta.url)) };
-  const hub = await hubNameUnlessPath(text);
-  if (hub === undefined) return { path: text };
+  const hub = text.startsWith("hf:") ? hubNameOf(text.slice("hf:".length)) : await hubNameUnlessPath(text, path);
+  if (hub === undefined) return { path };
   return { path: await openFromHub(hub, await hubSettings(), request), name: showName(hub) };
 }
 
-async function hubNameUnlessPath(text: string): Promise<HubName | undefined> {
-  if (text.startsWith("hf:")) return hubNameOf(text.slice("hf:".length));
-  const exists = await stat(text).then(
+/** What may not be looked at is a path, too: who opens it tells why it can't be read. */
+async function hubNameUnlessPath(text: string, path: string): Promise<HubName | undefined> {
+  const exists = await stat(path).then(
     () => true,
-    () => false,
+    (cause) => UNREADABLE.has((cause as NodeJS.ErrnoException).code),
   );
   return exists ? undefined : hubNameIn(text);
 }
+
+const UNREADABLE: ReadonlySet<string | undefined> = new Set(["EACCES", "ELOOP", "EMFILE", "ENFILE", "EIO"]);

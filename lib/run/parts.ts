@@ -8,7 +8,7 @@ import { type NativeConfig, type NativeEngine, type NativeInfo, type NativeModul
 import { TokenizerClient } from "../text/tokenizer/tokenizer.ts";
 import { untilAborted } from "./abort.ts";
 import { checkHasTokens, checkSameTokens, joinSpecs } from "./draft.ts";
-import { locateModel } from "./locate.ts";
+import { locateModel, type NamedModel, nameModel } from "./locate.ts";
 import type { SpeculationTrial } from "./speculate.ts";
 import { openTextParts, type TextParts, type TextTokenizer } from "./text.ts";
 
@@ -28,8 +28,10 @@ export interface EngineParts extends TextParts {
 export async function openParts(model: string, given: EngineOptions | undefined, module: NativeModule): Promise<EngineParts> {
   const { speculate, ...request } = optionsBeforeOpen(given);
   const { warn } = request;
-  const source = await openNamed(model, request);
-  const draft = speculate?.draft === undefined ? undefined : await openNamed(speculate.draft, request);
+  const named = nameModel(model);
+  const namedDraft = speculate?.draft === undefined ? undefined : nameModel(speculate.draft);
+  const source = await openNamed(named, request);
+  const draft = namedDraft && (await openNamed(namedDraft, request));
   if (draft !== undefined) checkHasTokens(source, draft);
   const options = checkOptions(given, source, module, draft);
   options.signal?.throwIfAborted();
@@ -49,7 +51,7 @@ export async function openParts(model: string, given: EngineOptions | undefined,
 }
 
 /** Opens a model's files, wherever they are. */
-async function openNamed(model: string, request: Omit<HubRequest, "textOnly">): Promise<ModelSource> {
+async function openNamed(model: NamedModel, request: Omit<HubRequest, "textOnly">): Promise<ModelSource> {
   const { path, ...name } = await locateModel(model, { ...request, textOnly: false });
   return { ...(await openModel(path, request.warn)), ...name };
 }
