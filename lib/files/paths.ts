@@ -38,7 +38,7 @@ export async function namesIn(directory: string): Promise<string[]> {
 }
 
 /** Whether an error of Node says that nothing stands at a path. */
-export function isAbsent(cause: unknown): boolean {
+function isAbsent(cause: unknown): boolean {
   const { code } = cause as NodeJS.ErrnoException;
   return code === "ENOENT" || code === "ENOTDIR";
 }

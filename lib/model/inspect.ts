@@ -31,11 +31,15 @@ export const INSPECTIONS: { [Question in keyof Findings]: (path: string, warn: W
   runs: async (path) => void (await checkHuggingFaceRuns(path)),
 };
 
+/** FILE_NOT_FOUND about a path; `file` is what a directory should have. */
+export function noModelAt(path: string, file: string): KvasirError {
+  return new KvasirError("FILE_NOT_FOUND", `${path} does not exist; expected a directory with ${file} or a .gguf file`);
+}
+
 /** The .gguf file that a path means; `undefined` for a directory that has what Hugging Face's have, or no .gguf either. */
 async function ggufAt(path: string, file: string, isHuggingFace: (name: string) => boolean): Promise<string | undefined> {
   const found = await statIfPresent(path);
-  if (found === undefined)
-    throw new KvasirError("FILE_NOT_FOUND", `${path} does not exist; expected a directory with ${file} or a .gguf file`);
+  if (found === undefined) throw noModelAt(path, file);
   if (!found.isDirectory()) return path;
   const names = await namesIn(path);
   const models = names.some(isHuggingFace) ? [] : ggufModels(names);

@@ -2,9 +2,10 @@ import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { checkString } from "../check.ts";
-import { type HubName, hubNameIn, hubNameOf, showName } from "../hub/names.ts";
+import { hubNameIn, hubNameOf, showName } from "../hub/names.ts";
 import { type HubRequest, openFromHub } from "../hub/open.ts";
 import { hubSettings } from "../hub/settings.ts";
+import { noModelAt } from "../model/inspect.ts";
 
 /** A model as a caller names it. */
 export interface NamedModel {
@@ -37,18 +38,18 @@ export function nameModel(model: unknown): NamedModel {
  */
 export async function locateModel({ text, path }: NamedModel, request: HubRequest): Promise<LocatedModel> {
   if (text === "tales") return { path: fileURLToPath(new URL("../../models/tales-q4_0.gguf", import.meta.url)) };
-  const hub = text.startsWith("hf:") ? hubNameOf(text.slice("hf:".length)) : await hubNameUnlessPath(text, path);
-  if (hub === undefined) return { path };
+  if (!text.startsWith("hf:") && (await exists(path))) return { path };
+  const hub = text.startsWith("hf:") ? hubNameOf(text.slice("hf:".length)) : hubNameIn(text);
+  if (hub === undefined) throw noModelAt(text, request.textOnly ? "tokenizer.json" : "config.json");
   return { path: await openFromHub(hub, await hubSettings(), request), name: showName(hub) };
 }
 
-/** What may not be looked at is a path, too: who opens it tells why it can't be read. */
-async function hubNameUnlessPath(text: string, path: string): Promise<HubName | undefined> {
-  const exists = await stat(path).then(
+/** What may not be looked at exists, too: who opens it tells why it can't be read. */
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(
     () => true,
     (cause) => UNREADABLE.has((cause as NodeJS.ErrnoException).code),
   );
-  return exists ? undefined : hubNameIn(text);
 }
 
 const UNREADABLE: ReadonlySet<string | undefined> = new Set(["EACCES", "ELOOP", "EMFILE", "ENFILE", "EIO"]);

@@ -7,7 +7,7 @@ export function growJson(text: string, random: (bound: number) => number): strin
   const members = [...text.matchAll(/"([^"\\]+)":("[^"\\]*"|-?[0-9.]+|true|false|null)/g)];
   const member = members[random(members.length)]!;
   const [whole, key, value] = member;
-  const size = 2 ** random(19);
+  const size = 2 ** random(17);
   const replaced = (by: string): string => text.slice(0, member.index) + by + text.slice(member.index + whole.length);
   const kinds = [
     () => text.replace("{", `{"grown":${grownValue(size, random)},`),
