@@ -1,3 +1,4 @@
+import type { JsonObject } from "../files/json.ts";
 import type { FeedForwardSpec } from "./feed-forwards/index.ts";
 import type { CachePart, RowLayout } from "./kinds.ts";
 import type { MixerSpec } from "./mixers/index.ts";
@@ -130,10 +131,13 @@ export interface TensorRow {
 }
 
 /**
- * Where the tokenizer is: its worker reads the files itself, so that a vocabulary is parsed off the event loop and held once. `endTokens` are ids
- * of the configs beside it, which are taken for control tokens. A GGUF names its own.
+ * Where the tokenizer is: its worker reads the file itself, so that a vocabulary is parsed off the event loop and held once. `config` is what a
+ * tokenizer takes of tokenizer_config.json, if it was read already; `endTokens` are ids of the configs beside it, which are taken for control
+ * tokens. A GGUF names its own.
  */
-export type TokenizerSource = { kind: "huggingface"; directory: string; endTokens?: readonly number[] } | { kind: "gguf"; path: string };
+export type TokenizerSource =
+  | { kind: "huggingface"; directory: string; config?: JsonObject; endTokens?: readonly number[] }
+  | { kind: "gguf"; path: string };
 
 /** Defaults that a model's generation_config.json gives to sampling parameters. */
 export interface GenerationDefaults {

@@ -26,8 +26,7 @@ async function openHuggingFace(source: TokenizerSource & { kind: "huggingface" }
   const file = join(directory, "tokenizer.json");
   const json = checkTokenizerJson(await readJson(file, warn), file);
   const configFile = join(directory, "tokenizer_config.json");
-  // What is irregular in it was told when its chat templates were read.
-  const config = (await readJsonIfPresent(configFile, () => {})) ?? {};
+  const config = source.config ?? (await readJsonIfPresent(configFile, warn)) ?? {};
   const processed = postProcessorAffixes(json, file);
   const bosText = tokenText(config.bos_token, "bos_token", directory) ?? addedText(json, processed.before[0]);
   const eosText = tokenText(config.eos_token, "eos_token", directory) ?? "";

@@ -257,12 +257,13 @@ describe("what comes beside the weights", () => {
   });
 
   test("text alone: a directory without a model, a GGUF that holds a vocabulary", async () => {
-    const config = { chat_template: "t" };
+    const eos_token = { content: "</s>", lstrip: false };
+    const config = { chat_template: "t", add_bos_token: true, eos_token, added_tokens_decoder: { 0: { content: "</s>" } } };
     await rm(directory, { recursive: true });
     await mkdir(directory);
     await writeFile(join(directory, "tokenizer.json"), "{}");
     await writeJson(join(directory, "tokenizer_config.json"), config);
-    const tokenizer = { kind: "huggingface", directory, endTokens: [] as number[] };
+    const tokenizer = { kind: "huggingface", directory, config: { add_bos_token: true, eos_token: "</s>" }, endTokens: [] as number[] };
     expect(await openText(directory)).toEqual({ name: "model", chatTemplates: new Map([["default", "t"]]), tokenizer });
     await writeJson(join(directory, "generation_config.json"), { eos_token_id: [3, 900] });
     expect(await openText(directory)).toMatchObject({ tokenizer: { ...tokenizer, endTokens: [3, 900] } });
