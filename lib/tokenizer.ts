@@ -3,7 +3,7 @@ import { checkInteger, checkKeys, checkTokens } from "./check.ts";
 import { KvasirError, type KvasirWarning } from "./errors.ts";
 import { openText } from "./model/open.ts";
 import { closeWhenDropped, forgetDropped } from "./run/dropped.ts";
-import { locateModel } from "./run/locate.ts";
+import { locateModel, nameModel } from "./run/locate.ts";
 import { encodeText, openTextParts, type TextParts, type TextTokenizer } from "./run/text.ts";
 import type { Chat } from "./text/chat/messages.ts";
 import { type ChatPrompt, renderChat } from "./text/chat/prompt.ts";
@@ -51,7 +51,7 @@ export class Tokenizer {
   static async open(model: string, options?: TokenizerOptions): Promise<Tokenizer> {
     const request = optionsBeforeOpen(checkKeys<TokenizerOptions>("options", options, ["onWarning", "signal", "onProgress"]));
     const { warn } = request;
-    const { path, ...name } = await locateModel(model, { ...request, textOnly: true });
+    const { path, ...name } = await locateModel(nameModel(model), { ...request, textOnly: true });
     const source = { ...(await openText(path, warn)), ...name };
     const { tokenizer, chat } = await openTextParts(source, warn);
     if (tokenizer === undefined)

@@ -119,9 +119,10 @@ function tensorsOf({ architecture, layers, hidden, heads, kvHeads, headSize = hi
 
 async function metadataOf(name, shape) {
   const { architecture = "llama", layers, hidden, heads, kvHeads, headSize = hidden / heads, ffn, vocab, context } = shape;
-  const { metadata } = await readGguf(fileURLToPath(new URL("../../models/tales-q4_0.gguf", import.meta.url)), { arrays: true });
+  const keys = ["tokens", "token_type", "merges"].map((key) => `tokenizer.ggml.${key}`);
+  const { metadata } = await readGguf(fileURLToPath(new URL("../../models/tales-q4_0.gguf", import.meta.url)), new Set(keys));
   const pad = (values, padded) => [...values, ...Array.from({ length: vocab - values.length }, (_, i) => padded(i))];
-  const [tokens, types, merges] = ["tokens", "token_type", "merges"].map((key) => metadata.get(`tokenizer.ggml.${key}`));
+  const [tokens, types, merges] = keys.map((key) => metadata.get(key));
   return [
     ["general.architecture", TYPES.string(architecture)],
     ["general.name", TYPES.string(name)],

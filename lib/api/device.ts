@@ -1,9 +1,10 @@
-import { availableParallelism, totalmem } from "node:os";
+import { availableParallelism } from "node:os";
 import { checkInteger, checkOneOf, invalid } from "../check.ts";
 import { KvasirError } from "../errors.ts";
 import { bytesOfWeights } from "../model/manifest.ts";
 import type { ModelSource } from "../model/spec.ts";
 import type { DeviceConfig, Isa, NativeModule } from "../native/addon.ts";
+import { memoryBytes } from "./memory.ts";
 
 /** What `EngineOptions` say of the device. */
 interface DeviceRequest {
@@ -65,7 +66,7 @@ export function chooseDevice(options: DeviceRequest, machine: Machine, models: r
 
 /** Without `free` bytes there is no such GPU, which the native side says with its reason. */
 function onGpu(index: number, free: number | undefined, weights: number): ChosenDevice {
-  const left = Math.max(0, Math.floor(GPU_SHARE * ((free ?? totalmem()) - weights - GPU_RESERVE)));
+  const left = Math.max(0, Math.floor(GPU_SHARE * ((free ?? memoryBytes()) - weights - GPU_RESERVE)));
   return { device: { kind: "cuda", index }, cacheBytes: { usual: left, most: left } };
 }
 
@@ -76,7 +77,7 @@ function onCpu({ threads, isa = "auto" }: DeviceRequest, isas: readonly Isa[]): 
     isa: checkIsa(isa, isas),
     threads: checkInteger("threads", threads ?? Math.min(availableParallelism(), DEFAULT_MAX_THREADS), 1, MAX_THREADS),
   };
-  return { device, cacheBytes: { usual: Math.floor(totalmem() / 4), most: Math.floor(totalmem() / 2) } };
+  return { device, cacheBytes: { usual: Math.floor(memoryBytes() / 4), most: Math.floor(memoryBytes() / 2) } };
 }
 
 function checkIsa(isa: unknown, isas: readonly Isa[]): Isa {

@@ -1,9 +1,9 @@
-import { totalmem } from "node:os";
 import { checkBoolean, checkFunction, checkInteger, checkKeys, checkOneOf, checkSignal, invalid } from "../check.ts";
 import { emitWarning, KvasirError, type KvasirWarning, type Warn } from "../errors.ts";
 import type { CacheGroup, ModelSource } from "../model/spec.ts";
 import type { Compute, DeviceConfig, KvType } from "../native/addon.ts";
 import { chooseDevice, type Machine } from "./device.ts";
+import { memoryBytes } from "./memory.ts";
 import { type CheckedSpeculate, checkSpeculate, copySpeculate, type SpeculateOptions } from "./speculate.ts";
 
 /** How an engine runs a model. Every field may be left out. */
@@ -121,7 +121,7 @@ export function checkOptions(given: EngineOptions | undefined, source: ModelSour
   const pools = sizePools(cacheGroupsOf(source, draft), {
     asked: options.maxContext === undefined ? undefined : askedContext(options.maxContext, source),
     trained: source.spec.contextLength,
-    bytes: options.kvCacheBytes === undefined ? undefined : checkInteger("kvCacheBytes", options.kvCacheBytes, 1, totalmem()),
+    bytes: options.kvCacheBytes === undefined ? undefined : checkInteger("kvCacheBytes", options.kvCacheBytes, 1, memoryBytes()),
     memory: cacheBytes,
     kvType,
     maxBatchTokens,

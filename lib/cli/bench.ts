@@ -1,4 +1,4 @@
-import { totalmem } from "node:os";
+import { memoryBytes } from "../api/memory.ts";
 import { PAGE_SIZE } from "../api/options.ts";
 import type { Engine } from "../engine.ts";
 import { KvasirError } from "../errors.ts";
@@ -39,7 +39,7 @@ export async function bench(args: Arguments, signal: AbortSignal): Promise<void>
     ),
   );
   // Memory of the cache is taken as pages are first used, so that a large one costs nothing.
-  const pools = { maxContext: Math.max(...cases.map(contextOf)), kvCacheBytes: Math.floor(totalmem() / 4) };
+  const pools = { maxContext: Math.max(...cases.map(contextOf)), kvCacheBytes: Math.floor(memoryBytes() / 4) };
   await withEngine(
     args,
     signal,

@@ -1,7 +1,7 @@
 import { KvasirError, show } from "../errors.ts";
 import { checkedProduct, checkedSum } from "./checked.ts";
 import { GGML_TYPES, VALUE_BYTES, VALUE_TYPES, type ValueType } from "./gguf-types.ts";
-import { Reader } from "./reader.ts";
+import { MAX_STRING, Reader } from "./reader.ts";
 import { refuseOverlaps, type StoredTensor } from "./tensors.ts";
 
 /** A value of GGUF metadata. */
@@ -10,9 +10,11 @@ export type GgufValue = string | number | boolean | GgufArray;
 /** Arrays hold values of one type and are not nested. */
 export type GgufArray = string[] | number[] | boolean[];
 
-/** A long array that was passed over. */
-export interface SkippedArray {
+/** A long array, or a string too long for any use, that was passed over. */
+export interface SkippedValue {
+  /** Of the array's elements; "string" of a string. */
   type: ValueType;
+  /** Elements, or bytes of a string. */
   length: number;
 }
 
@@ -25,8 +27,8 @@ export interface GgufFile {
   size: number;
   version: number;
   metadata: Map<string, GgufValue>;
-  /** With `arrays: false`: the arrays that are not in `metadata`. */
-  skipped: Map<string, SkippedArray>;
+  /** What is not in `metadata`. */
+  skipped: Map<string, SkippedValue>;
   tensors: GgufTensor[];
   /** Where tensor data begins. */
   dataOffset: number;
@@ -37,9 +39,16 @@ type ScalarType = Exclude<ValueType, "string" | "array">;
 /** Arrays up to this length are always kept. Chosen: per-layer settings are about as short, vocabularies far longer. */
 const SHORT_ARRAY = 64;
 
-/** Most elements of an array, and most tensors or metadata entries. Chosen: above what any model has, below what would exhaust memory. */
-const MAX_ELEMENTS = 1 << 24;
-const MAX_ENTRIES = 1 << 16;
+/** Most elements of an array that is read: as many merges as a tokenizer may have. */
+const MAX_ELEMENTS = 1 << 21;
+/** Most tensors and metadata entries. Chosen: some ten times what any model has, and what is made of them takes tens of milliseconds. */
+const MAX_TENSORS = 1 << 14;
+const MAX_ENTRIES = 1 << 12;
+
+/** Most bytes before the tensors' data. Chosen: eight times those of 262,144 tokens with their merges. */
+const MAX_HEADER = 1 << 27;
+
+const NONE: ReadonlySet<string> = new Set();
 
 /** The format's own limits. */
 const MAX_KEY_BYTES = 65535;
@@ -51,17 +60,17 @@ const MIN_TENSOR_BYTES = 8 + 4 + 8 + 4 + 8;
 
 /**
  * Reads a GGUF file's header (versions 2 and 3, little-endian): everything but the tensors' data, every range checked.
- * `arrays: false`, the default, passes over arrays of more than 64 elements, which only a tokenizer needs.
+ * Arrays of more than 64 elements, which only a tokenizer needs, are passed over unless `arrays` has their key.
  */
-export function readGguf(path: string, options: { arrays?: boolean } = {}): Promise<GgufFile> {
-  return Reader.with(path, async (reader) => {
+export function readGguf(path: string, arrays: ReadonlySet<string> = NONE): Promise<GgufFile> {
+  const read = async (reader: Reader): Promise<GgufFile> => {
     const { version, tensorCount, entryCount } = await readPreamble(reader);
     const metadata = new Map<string, GgufValue>();
-    const skipped = new Map<string, SkippedArray>();
+    const skipped = new Map<string, SkippedValue>();
     for (let i = 0; i < entryCount; i++) {
       const key = await reader.string("a metadata key", MAX_KEY_BYTES);
       if (metadata.has(key) || skipped.has(key)) throw reader.invalid(`metadata key ${show(key)} stands twice`);
-      const value = await readValue(reader, key, options.arrays ?? false);
+      const value = await readValue(reader, key, arrays.has(key));
       if (isSkipped(value)) skipped.set(key, value);
       else metadata.set(key, value);
     }
@@ -71,7 +80,8 @@ export function readGguf(path: string, options: { arrays?: boolean } = {}): Prom
     const tensors = declared.map((tensor) => placeTensor(reader, tensor, dataOffset, alignment));
     refuseOverlaps(path, tensors);
     return { path, size: reader.size, version, metadata, skipped, tensors, dataOffset };
-  });
+  };
+  return Reader.with(path, read, MAX_HEADER);
 }
 
 async function readPreamble(reader: Reader): Promise<{ version: number; tensorCount: number; entryCount: number }> {
@@ -86,13 +96,13 @@ async function readPreamble(reader: Reader): Promise<{ version: number; tensorCo
     throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: the file is big-endian; expected little-endian GGUF`);
   if (version !== 2 && version !== 3)
     throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: the GGUF version is ${version}; expected 2 or 3`);
-  const tensorCount = boundedCount(reader, reader.u64(), MIN_TENSOR_BYTES, "tensors");
-  const entryCount = boundedCount(reader, reader.u64(), MIN_ENTRY_BYTES, "metadata entries");
+  const tensorCount = boundedCount(reader, reader.u64(), MAX_TENSORS, MIN_TENSOR_BYTES, "tensors");
+  const entryCount = boundedCount(reader, reader.u64(), MAX_ENTRIES, MIN_ENTRY_BYTES, "metadata entries");
   return { version, tensorCount, entryCount };
 }
 
-function boundedCount(reader: Reader, count: number, minBytes: number, what: string): number {
-  const most = Math.min(MAX_ENTRIES, Math.floor(reader.remaining / minBytes));
+function boundedCount(reader: Reader, count: number, limit: number, minBytes: number, what: string): number {
+  const most = Math.min(limit, Math.floor(reader.remaining / minBytes));
   if (count > most) throw reader.invalid(`the file has ${count} ${what}; expected at most ${most}, for ${reader.remaining} bytes left`);
   return count;
 }
@@ -105,25 +115,37 @@ async function readValueType(reader: Reader, key: string): Promise<ValueType> {
   return name;
 }
 
-async function readValue(reader: Reader, key: string, arrays: boolean): Promise<GgufValue | SkippedArray> {
+async function readValue(reader: Reader, key: string, arrays: boolean): Promise<GgufValue | SkippedValue> {
   const type = await readValueType(reader, key);
   if (type === "array") return readArray(reader, key, arrays);
-  if (type === "string") return reader.string(key);
   await reader.need(VALUE_BYTES[type], key);
-  return readScalar(reader, type, key);
+  if (type !== "string") return readScalar(reader, type, key);
+  const length = reader.stringLength(key);
+  if (length <= MAX_STRING) return reader.text(length, key);
+  reader.skip(length, key);
+  return { type, length };
 }
 
-async function readArray(reader: Reader, key: string, arrays: boolean): Promise<GgufArray | SkippedArray> {
+async function readArray(reader: Reader, key: string, wanted: boolean): Promise<GgufArray | SkippedValue> {
   const type = await readValueType(reader, key);
   if (type === "array") throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: ${key} is an array of arrays; expected a flat one`);
   await reader.need(8, key);
   const length = reader.u64();
-  const most = Math.min(MAX_ELEMENTS, Math.floor(reader.remaining / VALUE_BYTES[type]));
+  const fits = Math.floor(reader.remaining / VALUE_BYTES[type]);
+  const most = wanted ? Math.min(MAX_ELEMENTS, fits) : fits;
   if (length > most) throw reader.invalid(`${key} has ${length} elements; expected at most ${most}, for ${reader.remaining} bytes left`);
-  if (arrays || length <= SHORT_ARRAY) return readElements(reader, key, type, length);
-  if (type !== "string") reader.skip(length * VALUE_BYTES[type], key);
-  else for (let i = 0; i < length; i++) reader.skip(await reader.stringLength(key), key);
+  if (wanted || length <= SHORT_ARRAY) return readElements(reader, key, type, length);
+  if (type === "string") await skipStrings(reader, key, length);
+  else reader.skip(length * VALUE_BYTES[type], key);
   return { type, length };
+}
+
+async function skipStrings(reader: Reader, key: string, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    // A promise for each would take longer than all else.
+    if (!reader.has(8)) await reader.need(8, key);
+    reader.skip(reader.stringLength(key), key);
+  }
 }
 
 async function readElements(reader: Reader, key: string, type: Exclude<ValueType, "array">, length: number): Promise<GgufArray> {
@@ -146,7 +168,7 @@ function readScalar(reader: Reader, type: ScalarType, key: string): number | boo
   return byte === 1;
 }
 
-function isSkipped(value: GgufValue | SkippedArray): value is SkippedArray {
+function isSkipped(value: GgufValue | SkippedValue): value is SkippedValue {
   return typeof value === "object" && !Array.isArray(value);
 }
 

@@ -1,6 +1,9 @@
+import { basename } from "node:path";
 import { isObject } from "../check.ts";
 import { KvasirError, KvasirWarning, show, type Warn } from "../errors.ts";
-import { fileSizeIfPresent, readText } from "./reader.ts";
+import { limitOf } from "./limits.ts";
+import { fileSizeIfPresent } from "./paths.ts";
+import { readText } from "./reader.ts";
 
 /** JSON with exact numbers: an integer that a double doesn't hold is a bigint. Objects have no prototype. */
 export type JsonValue = null | boolean | number | bigint | string | JsonValue[] | JsonObject;
@@ -13,9 +16,23 @@ export interface JsonObject {
 /** Deepest nesting that is read. Chosen: beyond that of any model's files, and far from where recursion would exhaust the stack. */
 const MAX_DEPTH = 100;
 
-/** The object that a JSON file holds, read as {@link parseJson} does with `warn`; typed errors for what is missing or malformed. */
+/** How JSON is read. */
+export interface JsonRules {
+  /** With it, what Python reads besides is read, and told. */
+  warn?: Warn;
+  /** Numbers are integers without a fraction or exponent, and not -0: those of sizes. */
+  wholeNumbers?: boolean;
+  /** Bytes that the values may take, about; see {@link BYTES}. */
+  memory?: number;
+}
+
+/** Bytes of V8's heap that values take beside their characters: as measured, with a slot in what holds them. */
+const BYTES = { object: 200, array: 150, key: 96, string: 32, other: 24 } as const;
+
+/** The object that a JSON file holds, within the limits of its name; typed errors for what is missing or malformed. */
 export async function readJson(path: string, warn: Warn): Promise<JsonObject> {
-  return parseJsonObject(await readText(path), path, warn);
+  const { bytes, memory } = limitOf(basename(path));
+  return parseJsonObject(await readText(path, bytes), path, { warn, memory });
 }
 
 /** As {@link readJson}; `undefined` if there is no such file. */
@@ -24,8 +41,8 @@ export async function readJsonIfPresent(path: string, warn: Warn): Promise<JsonO
 }
 
 /** Parses text that must be an object; `path` stands in the messages. */
-export function parseJsonObject(text: string, path: string, warn?: Warn): JsonObject {
-  const value = parseJson(text, path, warn);
+export function parseJsonObject(text: string, path: string, rules?: JsonRules): JsonObject {
+  const value = parseJson(text, path, rules);
   if (!isJsonObject(value)) throw new KvasirError("FILE_INVALID", `${path} holds ${show(value)}; expected an object`);
   return value;
 }
@@ -42,8 +59,8 @@ export function isJsonObject(value: unknown): value is JsonObject {
  * With `warn`, what Python's json writes or reads besides is read as it does, each kind told once: NaN and Infinity, fractions beyond the
  * range of a double (Infinity), keys that stand twice (the last wins). So is a byte-order mark, which some editors write.
  */
-export function parseJson(text: string, path: string, warn?: Warn): JsonValue {
-  return new Parser(text, path, warn).parse();
+export function parseJson(text: string, path: string, rules: JsonRules = {}): JsonValue {
+  return new Parser(text, path, rules).parse();
 }
 
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y;
@@ -63,13 +80,19 @@ class Parser {
   readonly #text: string;
   readonly #path: string;
   readonly #warn: Warn | undefined;
+  readonly #wholeNumbers: boolean;
+  readonly #memory: number;
   readonly #told = new Set<string>();
   #at = 0;
+  /** Bytes taken so far. */
+  #taken = 0;
 
-  constructor(text: string, path: string, warn: Warn | undefined) {
+  constructor(text: string, path: string, { warn, wholeNumbers = false, memory = Number.POSITIVE_INFINITY }: JsonRules) {
     this.#text = text;
     this.#path = path;
     this.#warn = warn;
+    this.#wholeNumbers = wholeNumbers;
+    this.#memory = memory;
   }
 
   parse(): JsonValue {
@@ -86,20 +109,22 @@ class Parser {
     const character = this.#text[this.#at];
     if (character === "{") return this.#object(depth);
     if (character === "[") return this.#array(depth);
-    if (character === '"') return this.#string();
+    if (character === '"') return this.#string(BYTES.string);
+    this.#take(BYTES.other);
     for (const [literal, value] of LITERALS) if (this.#skip(literal)) return value;
     return this.#pythonNumber() ?? this.#number();
   }
 
   #object(depth: number): JsonObject {
     const object: JsonObject = Object.create(null);
+    this.#take(BYTES.object);
     this.#at++;
     this.#space();
     if (this.#skip("}")) return object;
     do {
       this.#space();
       if (this.#text[this.#at] !== '"') throw this.#error("a key");
-      const key = this.#string();
+      const key = this.#string(BYTES.key);
       if (key in object) this.#twice(key);
       this.#space();
       if (!this.#skip(":")) throw this.#error('":"');
@@ -112,6 +137,7 @@ class Parser {
 
   #array(depth: number): JsonValue[] {
     const array: JsonValue[] = [];
+    this.#take(BYTES.array);
     this.#at++;
     this.#space();
     if (this.#skip("]")) return array;
@@ -124,13 +150,14 @@ class Parser {
   }
 
   /** A string literal, found by its closing quote; JSON.parse then decodes and checks it. */
-  #string(): string {
+  #string(bytes: number): string {
     let end = this.#at + 1;
     while (this.#text[end] !== '"') {
       if (end >= this.#text.length) throw this.#error("a string that ends");
       end += this.#text[end] === "\\" ? 2 : 1;
     }
     const literal = this.#text.slice(this.#at, end + 1);
+    this.#take(bytes + literal.length);
     try {
       const value: string = JSON.parse(literal);
       this.#at = end + 1;
@@ -159,6 +186,8 @@ class Parser {
     this.#at = NUMBER.lastIndex;
     const [literal, fraction, exponent] = match;
     const number = Number(literal);
+    if (this.#wholeNumbers && (fraction !== undefined || exponent !== undefined || Object.is(number, -0)))
+      throw new KvasirError("FILE_INVALID", `${this.#path}: the number ${show(literal)} stands for a size; expected digits alone`);
     if (!Number.isFinite(number)) this.#tooLarge(literal, fraction !== undefined || exponent !== undefined);
     if (fraction !== undefined || exponent !== undefined || Number.isSafeInteger(number)) return number;
     return BigInt(literal);
@@ -175,6 +204,15 @@ class Parser {
     if (this.#told.has(what)) return;
     this.#told.add(what);
     this.#warn?.(new KvasirWarning("KVASIR_FILE_IRREGULAR", `${this.#path} ${what}; ${reading}`));
+  }
+
+  #take(bytes: number): void {
+    this.#taken += bytes;
+    if (this.#taken > this.#memory)
+      throw new KvasirError(
+        "FILE_INVALID",
+        `${this.#path} has more values than ${this.#memory} bytes of memory hold, up to character ${this.#at}; expected fewer`,
+      );
   }
 
   #space(): void {

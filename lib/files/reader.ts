@@ -1,14 +1,12 @@
-import { type FileHandle, open, readFile, stat } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { KvasirError } from "../errors.ts";
+import { fileError, fileSize } from "./paths.ts";
 
-/** Bytes fetched at a time. Chosen: small files take one such chunk, headers with large vocabularies tens of them. */
-const CHUNK = 1 << 20;
-
-/** Largest file that is read whole. Chosen: tokenizers of today's models take up to 40 MB. */
-const MAX_TEXT = 1 << 27;
+/** Bytes fetched at a time, between which the event loop runs. Chosen: the shortest records in them take some 10 ms. */
+const CHUNK = 1 << 17;
 
 /** Longest string that is taken from a file. Chosen: chat templates and vocabularies' tokens are far below. */
-const MAX_STRING = 1 << 24;
+export const MAX_STRING: number = 1 << 20;
 
 /**
  * Little-endian reader that moves forward through a file, a chunk at a time. `need(n)` fetches the next n bytes or refuses a file that
@@ -17,20 +15,23 @@ const MAX_STRING = 1 << 24;
 export class Reader {
   readonly path: string;
   readonly size: number;
+  /** Where reading ends at the latest. */
+  readonly #limit: number;
   readonly #handle: FileHandle;
   #chunk: Buffer = Buffer.alloc(0);
   /** Place of the chunk's first byte in the file, and of the next byte in the chunk. */
   #chunkStart = 0;
   #cursor = 0;
 
-  private constructor(path: string, size: number, handle: FileHandle) {
+  private constructor(path: string, size: number, limit: number, handle: FileHandle) {
     this.path = path;
     this.size = size;
+    this.#limit = limit;
     this.#handle = handle;
   }
 
-  /** Runs `use` with a reader at the start of the file, and closes the file after it. */
-  static async with<T>(path: string, use: (reader: Reader) => Promise<T>): Promise<T> {
+  /** Runs `use` with a reader at the start of the file, which reads no byte from `limit` on, and closes the file after it. */
+  static async with<T>(path: string, use: (reader: Reader) => Promise<T>, limit: number = Number.POSITIVE_INFINITY): Promise<T> {
     const size = await fileSize(path);
     let handle: FileHandle;
     try {
@@ -39,7 +40,7 @@ export class Reader {
       throw fileError(path, cause);
     }
     try {
-      return await use(new Reader(path, size, handle));
+      return await use(new Reader(path, size, limit, handle));
     } finally {
       await handle.close();
     }
@@ -64,6 +65,8 @@ export class Reader {
     if (this.has(bytes)) return;
     if (bytes > this.remaining) throw this.invalid(`${what} at byte ${this.position} takes ${bytes} bytes, but ${this.remaining} are left`);
     const start = this.position;
+    if (start + bytes > this.#limit)
+      throw this.invalid(`${what} at byte ${start} lies beyond byte ${this.#limit}; expected a shorter header`);
     const chunk = Buffer.allocUnsafe(Math.min(Math.max(bytes, CHUNK), this.size - start));
     const length = await this.#fill(chunk, start);
     if (length < bytes) throw this.invalid(`the file became shorter while it was read: ${what} at byte ${start}`);
@@ -143,14 +146,18 @@ export class Reader {
 
   /** A u64 length, then as many bytes of UTF-8. */
   async string(what: string, maxBytes: number = MAX_STRING): Promise<string> {
-    const length = await this.stringLength(what, maxBytes);
-    await this.need(length, what);
+    if (!this.has(8)) await this.need(8, what);
+    return this.text(this.stringLength(what, maxBytes), what);
+  }
+
+  /** As many bytes of UTF-8. */
+  async text(length: number, what: string): Promise<string> {
+    if (!this.has(length)) await this.need(length, what);
     return decodeUtf8(this.bytes(length), () => this.invalid(`${what} is not UTF-8`));
   }
 
-  /** The length that stands before a string, bounded by what is left of the file. */
-  async stringLength(what: string, maxBytes: number = MAX_STRING): Promise<number> {
-    if (!this.has(8)) await this.need(8, what);
+  /** The length that stands before a string, bounded by what is left of the file; its 8 bytes are at hand. */
+  stringLength(what: string, maxBytes: number = Number.POSITIVE_INFINITY): number {
     const length = this.u64();
     const most = Math.min(maxBytes, this.remaining);
     if (length > most) throw this.invalid(`${what} has ${length} bytes; expected at most ${most}, for ${this.remaining} left`);
@@ -187,37 +194,13 @@ export function decodeUtf8(bytes: Uint8Array, error: () => KvasirError): string 
 // A byte order mark stays: it is part of a token's text, and JSON refuses it.
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** A whole file of text. */
-export async function readText(path: string): Promise<string> {
-  const size = await fileSize(path);
-  const invalid = (message: string) => new KvasirError("FILE_INVALID", `${path} ${message}`);
-  if (size > MAX_TEXT) throw invalid(`has ${size} bytes; expected at most ${MAX_TEXT}`);
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(path);
-  } catch (cause) {
-    throw fileError(path, cause);
-  }
-  return decodeUtf8(bytes, () => invalid("is not UTF-8"));
-}
-
-/** Size of a regular file; FILE_NOT_FOUND if there is none. */
-export async function fileSize(path: string): Promise<number> {
-  const size = await fileSizeIfPresent(path);
-  if (size === undefined) throw new KvasirError("FILE_NOT_FOUND", `${path} does not exist or is not a file`);
-  return size;
-}
-
-/** Size of a regular file, `undefined` if there is none. */
-export async function fileSizeIfPresent(path: string): Promise<number | undefined> {
-  try {
-    const found = await stat(path);
-    return found.isFile() ? found.size : undefined;
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw fileError(path, cause);
-  }
+/** A whole file of text, of `most` bytes at most. */
+export async function readText(path: string, most: number): Promise<string> {
+  return Reader.with(path, async (reader) => {
+    if (reader.size > most) throw reader.invalid(`the file has ${reader.size} bytes; expected at most ${most}`);
+    await reader.need(reader.size, "the text");
+    return decodeUtf8(reader.bytes(reader.size), () => reader.invalid("the file is not UTF-8"));
+  });
 }
 
 /** The float32 numbers at a place in a file that was checked before. */
@@ -227,8 +210,4 @@ export async function readFloats(path: string, offset: number, count: number): P
     await reader.need(count * 4, "tensor data");
     return Float32Array.from({ length: count }, () => reader.f32());
   });
-}
-
-function fileError(path: string, cause: unknown): KvasirError {
-  return new KvasirError("FILE_NOT_FOUND", `${path} cannot be read: ${(cause as Error).message}`, { cause });
 }

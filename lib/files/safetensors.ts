@@ -2,7 +2,9 @@ import { join } from "node:path";
 import { KvasirError, show, type Warn } from "../errors.ts";
 import { checkedProduct } from "./checked.ts";
 import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject, readJson } from "./json.ts";
-import { decodeUtf8, fileSizeIfPresent, Reader } from "./reader.ts";
+import { SAFETENSORS_HEADER } from "./limits.ts";
+import { fileSizeIfPresent } from "./paths.ts";
+import { decodeUtf8, Reader } from "./reader.ts";
 import { refuseOverlaps, type StoredTensor } from "./tensors.ts";
 
 /** A safetensors file without its tensors' data. */
@@ -11,9 +13,6 @@ export interface SafetensorsFile {
   size: number;
   tensors: StoredTensor[];
 }
-
-/** The format's own limit on its header. */
-const MAX_HEADER_BYTES = 100_000_000;
 
 /** Bits of each type of the format, those included that kvasir does not compute with. */
 const TYPE_BITS: ReadonlyMap<string, number> = new Map([
@@ -47,14 +46,11 @@ const TYPE_BITS: ReadonlyMap<string, number> = new Map([
  */
 export function readSafetensors(path: string): Promise<SafetensorsFile> {
   return Reader.with(path, async (reader) => {
-    await reader.need(8, "the header's length");
-    const length = reader.u64();
-    const most = Math.min(MAX_HEADER_BYTES, reader.remaining);
-    if (length > most) throw reader.invalid(`the header has ${length} bytes; expected at most ${most}, for ${reader.remaining} left`);
+    const length = await readHeaderLength(reader);
     await reader.need(length, "the header");
     const text = decodeUtf8(reader.bytes(length), () => reader.invalid("the header is not UTF-8"));
     if (text[0] !== "{") throw reader.invalid(`the header begins with ${show(text.slice(0, 8))}; expected "{"`);
-    const header = parseJsonObject(text, path);
+    const header = parseJsonObject(text, path, { wholeNumbers: true, memory: SAFETENSORS_HEADER.memory });
     const dataOffset = reader.position;
     const tensors: StoredTensor[] = [];
     for (const [name, entry] of Object.entries(header)) {
@@ -65,6 +61,19 @@ export function readSafetensors(path: string): Promise<SafetensorsFile> {
     refuseHoles(reader, tensors, dataOffset);
     return { path, size: reader.size, tensors };
   });
+}
+
+/** Bytes of a safetensors file's header. */
+export function safetensorsHeaderBytes(path: string): Promise<number> {
+  return Reader.with(path, readHeaderLength);
+}
+
+async function readHeaderLength(reader: Reader): Promise<number> {
+  await reader.need(8, "the header's length");
+  const length = reader.u64();
+  const most = Math.min(SAFETENSORS_HEADER.bytes, reader.remaining);
+  if (length > most) throw reader.invalid(`the header has ${length} bytes; expected at most ${most}, for ${reader.remaining} left`);
+  return length;
 }
 
 /**

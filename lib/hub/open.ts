@@ -1,8 +1,7 @@
-import { totalmem } from "node:os";
 import { join } from "node:path";
+import { memoryBytes } from "../api/memory.ts";
 import { KvasirError, KvasirWarning, type Warn } from "../errors.ts";
-import { safetensorsShards } from "../files/safetensors.ts";
-import { checkRuns } from "../model/huggingface.ts";
+import { checkRuns, shardsIn } from "../model/open.ts";
 import { type Download, downloadBlob } from "./blob.ts";
 import { RepositoryCache } from "./cache.ts";
 import { chooseGguf, isText, isWeights, type SizedFile } from "./choose.ts";
@@ -92,7 +91,7 @@ async function planDirectory(download: Download, { files }: Listing, name: HubNa
   await fetchFiles(download, head, undefined);
   const snapshot = cache.snapshot(commit);
   await checkRuns(snapshot);
-  const shards = single === undefined ? await safetensorsShards(snapshot) : [single.path];
+  const shards = single === undefined ? await shardsIn(snapshot) : [single.path];
   const weights = shards.map((shard) => fileAt(files, shard, name));
   return { files: [...new Set([...head, ...text, ...weights])], entry: "." };
 }
@@ -139,7 +138,7 @@ function bytesOf(files: readonly SizedFile[]): number {
 
 /** Bytes that weights may take, of the machine's memory or the container's. */
 function memoryForWeights(): number {
-  return WEIGHTS_SHARE * Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
+  return WEIGHTS_SHARE * memoryBytes();
 }
 
 /** The path of a model that the cache has whole; an error that says what it lacks, otherwise. */
@@ -152,7 +151,7 @@ async function cached(cache: RepositoryCache, name: HubName, request: HubRequest
     const gguf = choose(files, name, request);
     if (gguf !== undefined) return join(snapshot, gguf[0]!.path);
     const has = (path: string): boolean => files.some((file) => file.path === path);
-    const shards = has("model.safetensors") || request.textOnly ? [] : await safetensorsShards(snapshot);
+    const shards = has("model.safetensors") || request.textOnly ? [] : await shardsIn(snapshot);
     const lacking = [request.textOnly ? "tokenizer.json" : "config.json", ...shards].find((path) => !has(path));
     if (lacking === undefined) return snapshot;
     throw new KvasirError("OFFLINE", `${snapshot} lacks ${lacking}`);

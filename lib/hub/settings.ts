@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { invalid } from "../check.ts";
 import { KvasirError } from "../errors.ts";
 
@@ -46,7 +46,7 @@ export async function hubSettings(env: NodeJS.ProcessEnv = process.env, pace: Pa
   return {
     endpoint: endpointOf(env.HF_ENDPOINT || "https://huggingface.co"),
     token: checkToken(env.HF_TOKEN?.trim() || (await tokenIn(expand(env.HF_TOKEN_PATH || join(home, "token"))))),
-    cache: expand(env.HF_HUB_CACHE || join(home, "hub")),
+    cache: resolve(expand(env.HF_HUB_CACHE || join(home, "hub"))),
     offline: /^(1|on|yes|true)$/i.test(env.HF_HUB_OFFLINE ?? ""),
     pace: { ...PACE, ...pace },
   };

@@ -8,23 +8,27 @@ export function namedTokens(configs: readonly (Config | undefined)[], keys: read
   return [...new Set(ids)];
 }
 
+/** Most ids of a list. Chosen: models have up to ten ends. */
+const MAX_NAMED = 1024;
+
 function tokensAt(config: Config, key: string): number[] {
   const value = config.value(key) ?? [];
   // An integer that a double doesn't hold is a bigint here, and outside any vocabulary.
   const ids = [value].flat().map((id: unknown) => (typeof id === "bigint" ? Number(id) : id));
+  if (ids.length > MAX_NAMED) throw config.invalid(key, `has ${ids.length} ids; expected at most ${MAX_NAMED}`);
   const wrong = ids.find((id) => !Number.isInteger(id));
   if (wrong !== undefined) throw config.invalid(key, `has ${show(wrong)}; expected token ids`);
   return ids as number[];
 }
 
-/** The ids that are in the vocabulary; each other one is left out with a warning, in which `place` stands. */
+/** The ids that are in the vocabulary; the others are left out with a warning, in which `place` stands. */
 export function knownTokens(ids: readonly number[], vocabSize: number, place: string, warn: Warn): number[] {
   const isKnown = (id: number): boolean => id >= 0 && id < vocabSize;
-  for (const id of ids)
-    if (!isKnown(id))
-      warn(
-        new KvasirWarning("KVASIR_SETTING_IGNORED", `${place} names token ${id}; expected ids from 0 to ${vocabSize - 1}: it is left out`),
-      );
+  const unknown = ids.filter((id) => !isKnown(id));
+  if (unknown.length > 0) {
+    const named = unknown.length === 1 ? `token ${unknown[0]}` : `tokens ${show(unknown)}`;
+    warn(new KvasirWarning("KVASIR_SETTING_IGNORED", `${place} names ${named}; expected ids from 0 to ${vocabSize - 1}: left out`));
+  }
   return ids.filter(isKnown);
 }
 
@@ -51,16 +55,31 @@ export function generationDefaults(config: Config, warn: Warn): GenerationDefaul
   for (const name of Object.keys(KEYS) as (keyof GenerationDefaults)[]) {
     const key = KEYS[name];
     if (!config.has(key)) continue;
-    defaults[name] = name === "topK" ? topKOf(config, key, warn) : config.number(key, SAMPLING_RANGES[name]);
+    const value = numberAt(config, key, name === "topK");
+    const taken = runnable(name, value);
+    if (taken !== undefined) defaults[name] = taken;
+    if (taken === value) continue;
+    const { min, max } = SAMPLING_RANGES[name];
+    const message = `${config.place}${key} is ${value}; expected ${min} to ${max}: ${taken ?? "no value"} is taken`;
+    warn(new KvasirWarning("KVASIR_SETTING_IGNORED", message));
   }
   return defaults;
 }
 
-/** llama.cpp takes any negative number, vLLM -1, for no limit. */
-function topKOf(config: Config, key: string, warn: Warn): number {
-  const { min, max } = SAMPLING_RANGES.topK;
-  const topK = config.integer(key, { min: -max, max });
-  if (topK >= min) return topK;
-  warn(new KvasirWarning("KVASIR_SETTING_IGNORED", `${config.place}${key} is ${topK}; expected 0 or more: no limit is set`));
-  return 0;
+function numberAt(config: Config, key: string, whole: boolean): number {
+  const value = config.value(key);
+  const number = typeof value === "bigint" ? Number(value) : value;
+  const isWrong = typeof number !== "number" || (whole && Number.isFinite(number) && !Number.isInteger(number));
+  if (isWrong) throw config.invalid(key, `is ${show(value)}; expected ${whole ? "an integer" : "a number"}`);
+  return number;
+}
+
+/**
+ * The nearest value that runs: requests that don't ask for it must not fail by a model's recommendation, and llama.cpp and vLLM write negative
+ * numbers for no limit. A penalty near 0 would repeat without end: there is none, then.
+ */
+function runnable(name: keyof GenerationDefaults, value: number): number | undefined {
+  const { min, max } = SAMPLING_RANGES[name];
+  if (value >= min && value <= max) return value;
+  return Number.isNaN(value) || name === "repetitionPenalty" ? undefined : Math.min(Math.max(value, min), max);
 }

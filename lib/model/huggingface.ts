@@ -1,7 +1,7 @@
 import { basename, join, resolve } from "node:path";
 import { KvasirError, show, type Warn } from "../errors.ts";
-import { readJson, readJsonIfPresent } from "../files/json.ts";
-import { fileSizeIfPresent } from "../files/reader.ts";
+import { isJsonObject, type JsonObject, type JsonValue, readJson, readJsonIfPresent } from "../files/json.ts";
+import { fileSizeIfPresent } from "../files/paths.ts";
 import { readSafetensorsDirectory } from "../files/safetensors.ts";
 import { Config } from "./config.ts";
 import { tensorNames } from "./families/family.ts";
@@ -33,7 +33,7 @@ export async function openHuggingFace(directory: string, warn: Warn): Promise<Mo
 }
 
 /** Throws for a directory's config.json what {@link openHuggingFace} would throw of its architecture or quantization. Weights may be absent. */
-export async function checkRuns(directory: string): Promise<void> {
+export async function checkHuggingFaceRuns(directory: string): Promise<void> {
   const path = join(directory, "config.json");
   const warn: Warn = () => {};
   const config = Config.of(`${path}: `, await readJson(path, warn));
@@ -77,9 +77,23 @@ async function textOf(directory: string, endTokens: number[], warn: Warn): Promi
   const config = (await readJsonIfPresent(join(directory, "tokenizer_config.json"), warn)) ?? {};
   return {
     name: basename(resolve(directory)),
-    tokenizer: hasTokenizer ? { kind: "huggingface", directory, config, endTokens } : undefined,
+    tokenizer: hasTokenizer ? { kind: "huggingface", directory, config: tokenizerSettings(config), endTokens } : undefined,
     chatTemplates: await templatesOfDirectory(directory, config, warn),
   };
+}
+
+/** What a tokenizer takes of tokenizer_config.json. The rest, added tokens for the most part, may be megabytes, which no thread needs. */
+const TOKENIZER_SETTINGS = ["tokenizer_class", "add_bos_token", "add_eos_token", "bos_token", "eos_token"];
+
+function tokenizerSettings(config: JsonObject): JsonObject {
+  const keys = TOKENIZER_SETTINGS.filter((key) => Object.hasOwn(config, key));
+  return Object.fromEntries(keys.map((key) => [key, contentOf(config[key]!)]));
+}
+
+/** A token's text, where it is an object; of what is no text, its kind alone, which is refused. */
+function contentOf(value: JsonValue): JsonValue {
+  const content = isJsonObject(value) ? (value.content ?? null) : value;
+  return typeof content === "object" && content !== null ? [] : content;
 }
 
 async function configIfPresent(directory: string, name: string, warn: Warn): Promise<Config | undefined> {

@@ -1,9 +1,11 @@
-import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { emitWarning, KvasirError, type Warn } from "../errors.ts";
-import { ggufModels } from "../files/gguf-parts.ts";
-import { openGguf, openGgufText } from "./gguf.ts";
-import { openHuggingFace, openHuggingFaceText } from "./huggingface.ts";
+import { emitWarning, KvasirError, KvasirWarning, type Warn } from "../errors.ts";
+import { PARSED_AT_ONCE } from "../files/limits.ts";
+import { fileSizeIfPresent, namesIn } from "../files/paths.ts";
+import { safetensorsHeaderBytes } from "../files/safetensors.ts";
+import type { Inspected, Inspection } from "../workers/model-worker.ts";
+import { WorkerClient, workerUrl } from "../workers/worker-client.ts";
+import { type Findings, INSPECTIONS } from "./inspect.ts";
 import type { ModelSource, TextSource } from "./spec.ts";
 
 export { ARCHITECTURES } from "./families/index.ts";
@@ -12,28 +14,57 @@ export { ARCHITECTURES } from "./families/index.ts";
  * Opens a model: a Hugging Face directory, a .gguf file, or a directory with one of these. Nothing of the weights is read; whatever is wrong
  * with the files is a typed error.
  */
-export async function openModel(path: string, warn: Warn = emitWarning): Promise<ModelSource> {
-  const gguf = await ggufAt(path, "config.json", (name) => name.endsWith(".safetensors"));
-  return gguf === undefined ? openHuggingFace(path, warn) : openGguf(gguf, warn);
+export function openModel(path: string, warn: Warn = emitWarning): Promise<ModelSource> {
+  return inspect("model", path, warn);
 }
 
 /** Opens what a model's files say about text; files that hold a vocabulary and no weights will do. */
-export async function openText(path: string, warn: Warn = emitWarning): Promise<TextSource> {
-  const gguf = await ggufAt(path, "tokenizer.json", (name) => name === "tokenizer.json");
-  return gguf === undefined ? openHuggingFaceText(path, warn) : openGgufText(gguf, warn);
+export function openText(path: string, warn: Warn = emitWarning): Promise<TextSource> {
+  return inspect("text", path, warn);
 }
 
-/** The .gguf file that a path means; `undefined` for a directory that has what Hugging Face's have, or no .gguf either. */
-async function ggufAt(path: string, file: string, isHuggingFace: (name: string) => boolean): Promise<string | undefined> {
-  const found = await stat(path).catch((cause) => {
-    throw new KvasirError("FILE_NOT_FOUND", `${path} does not exist; expected a directory with ${file} or a .gguf file`, { cause });
-  });
-  if (!found.isDirectory()) return path;
-  const names = await readdir(path).catch((cause: Error) => {
-    throw new KvasirError("FILE_NOT_FOUND", `${path} cannot be read: ${cause.message}`, { cause });
-  });
-  const models = names.some(isHuggingFace) ? [] : ggufModels(names);
-  if (models.length <= 1) return models[0] && join(path, models[0].parts[0]!);
-  const list = models.map(({ parts }) => parts[0]).join(", ");
-  throw new KvasirError("INVALID_ARGUMENT", `${path} is a directory with ${models.length} models; expected the path of one: ${list}`);
+/** Throws for a directory's config.json what {@link openModel} would throw of its architecture or quantization. Weights may be absent. */
+export function checkRuns(directory: string): Promise<void> {
+  return inspect("runs", directory, () => {});
+}
+
+/** Names of the files that a directory's model.safetensors.index.json lists. */
+export function shardsIn(directory: string): Promise<string[]> {
+  return inspect("shards", directory, () => {});
+}
+
+/** Files are parsed here where that takes no longer than a step, else in a thread: the event loop waits for none. */
+async function inspect<Question extends keyof Findings>(question: Question, path: string, warn: Warn): Promise<Findings[Question]> {
+  return (await hasLongJson(path)) ? inspectInThread(question, path, warn) : INSPECTIONS[question](path, warn);
+}
+
+/** What is read of a directory beside tokenizer.json, which the tokenizer's threads read. */
+const SETTINGS = ["config.json", "generation_config.json", "tokenizer_config.json", "chat_template.json", "model.safetensors.index.json"];
+
+/** A GGUF isn't JSON: it is read in short turns. */
+async function hasLongJson(path: string): Promise<boolean> {
+  const names = new Set(await namesIn(path));
+  const isLong = (bytes: number | undefined): boolean => bytes !== undefined && bytes > PARSED_AT_ONCE;
+  for (const name of SETTINGS) if (names.has(name) && isLong(await fileSizeIfPresent(join(path, name)))) return true;
+  for (const name of names) {
+    // What is wrong with a file is told by who reads it.
+    if (name.endsWith(".safetensors") && isLong(await safetensorsHeaderBytes(join(path, name)).catch(() => undefined))) return true;
+  }
+  return false;
+}
+
+/** Milliseconds of processor time. Chosen: files at all limits at once take some ten seconds. */
+const DEADLINE_MS = 20_000;
+
+async function inspectInThread<Question extends keyof Findings>(question: Question, path: string, warn: Warn): Promise<Findings[Question]> {
+  const failure = (reason: string): KvasirError => new KvasirError("FILE_INVALID", `${path}: the thread that read it was ended: ${reason}`);
+  const worker = new WorkerClient({ module: workerUrl("model-worker"), data: undefined, failure });
+  try {
+    const call: Inspection = { question, path };
+    const { found, warnings } = await worker.call<Inspected<Question>>(call, { deadlineMs: DEADLINE_MS });
+    for (const { code, message } of warnings) warn(new KvasirWarning(code, message));
+    return found;
+  } finally {
+    await worker.close();
+  }
 }

@@ -131,9 +131,9 @@ export interface TensorRow {
 }
 
 /**
- * Where the tokenizer is: its worker reads the file itself, so that a vocabulary is parsed off the event loop and held once. `config` is what
- * tokenizer_config.json holds, if it was read already; `endTokens` are ids of the configs beside it, which are taken for control tokens. A GGUF
- * names its own.
+ * Where the tokenizer is: its worker reads the file itself, so that a vocabulary is parsed off the event loop and held once. `config` is what a
+ * tokenizer takes of tokenizer_config.json, if it was read already; `endTokens` are ids of the configs beside it, which are taken for control
+ * tokens. A GGUF names its own.
  */
 export type TokenizerSource =
   | { kind: "huggingface"; directory: string; config?: JsonObject; endTokens?: readonly number[] }

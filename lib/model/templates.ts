@@ -1,9 +1,10 @@
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { KvasirError, show, type Warn } from "../errors.ts";
 import type { GgufFile } from "../files/gguf.ts";
 import { isJsonObject, type JsonObject, readJsonIfPresent } from "../files/json.ts";
-import { fileSizeIfPresent, readText } from "../files/reader.ts";
+import { MAX_TEMPLATE } from "../files/limits.ts";
+import { fileSizeIfPresent, namesIn } from "../files/paths.ts";
+import { readText } from "../files/reader.ts";
 
 /** The name of a template that nothing else is asked for. */
 const DEFAULT = "default";
@@ -30,20 +31,27 @@ export async function templatesOfDirectory(directory: string, config: JsonObject
 async function templatesInFiles(directory: string): Promise<Map<string, string>> {
   const templates = new Map<string, string>();
   const path = join(directory, "chat_template.jinja");
-  if ((await fileSizeIfPresent(path)) !== undefined) templates.set(DEFAULT, await readText(path));
+  if ((await fileSizeIfPresent(path)) !== undefined) templates.set(DEFAULT, await readText(path, MAX_TEMPLATE));
   const folder = join(directory, "additional_chat_templates");
-  // A folder that is absent or no folder has none.
-  const names = await readdir(folder).catch(() => []);
+  const names = await namesIn(folder);
   for (const name of names.filter((file) => file.endsWith(".jinja")).sort()) {
-    templates.set(name.slice(0, -".jinja".length), await readText(join(folder, name)));
+    templates.set(name.slice(0, -".jinja".length), await readText(join(folder, name), MAX_TEMPLATE));
   }
   return templates;
 }
 
 function namedTemplates(path: string, setting: unknown): { name: string; template: string }[] {
-  if (typeof setting === "string") return [{ name: DEFAULT, template: setting }];
-  if (Array.isArray(setting) && setting.every(isNamedTemplate)) return setting;
+  const named = typeof setting === "string" ? [{ name: DEFAULT, template: setting }] : setting;
+  if (Array.isArray(named) && named.every(isNamedTemplate)) {
+    for (const { template } of named) checkLength(`${path}: chat_template`, template);
+    return named;
+  }
   throw new KvasirError("FILE_INVALID", `${path}: chat_template is ${show(setting)}; expected a string or a list of { name, template }`);
+}
+
+function checkLength(place: string, template: string): void {
+  const { length } = template;
+  if (length > MAX_TEMPLATE) throw new KvasirError("FILE_INVALID", `${place} has ${length} characters; expected at most ${MAX_TEMPLATE}`);
 }
 
 function isNamedTemplate(value: unknown): value is { name: string; template: string } {
@@ -58,6 +66,7 @@ export function templatesOfGguf({ path, metadata }: GgufFile): Map<string, strin
   for (const [key, value] of metadata) {
     if (key !== GGUF_KEY && !key.startsWith(`${GGUF_KEY}.`)) continue;
     if (typeof value !== "string") throw new KvasirError("FILE_INVALID", `${path}: ${key} is ${show(value)}; expected a string`);
+    checkLength(`${path}: ${key}`, value);
     templates.set(key === GGUF_KEY ? DEFAULT : key.slice(GGUF_KEY.length + 1), value);
   }
   return templates;

@@ -1,9 +1,18 @@
 import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { checkString, invalid } from "../check.ts";
-import { type HubName, hubNameIn, hubNameOf, showName } from "../hub/names.ts";
+import { hubNameIn, hubNameOf, showName } from "../hub/names.ts";
 import { type HubRequest, openFromHub } from "../hub/open.ts";
 import { hubSettings } from "../hub/settings.ts";
+import { noModelAt } from "../model/inspect.ts";
+
+/** A model as a caller names it. */
+export interface NamedModel {
+  text: string;
+  /** The text as a path, absolute: where the working directory is later on changes nothing. */
+  path: string;
+}
 
 /** Where a model's files are. */
 export interface LocatedModel {
@@ -15,24 +24,36 @@ export interface LocatedModel {
 /** Longest path or name: Linux's own bound of paths. */
 const MAX_NAME = 4096;
 
+/** What a caller means by a model's name or path, in the turn of the call. */
+export function nameModel(model: unknown): NamedModel {
+  const text = checkString("model", model);
+  if (text.length > MAX_NAME) throw invalid("model", text, `a path or name of at most ${MAX_NAME} characters`);
+  try {
+    return { text, path: resolve(text) };
+  } catch {
+    // The working directory is gone, and so is what lies in it.
+    return { text, path: text };
+  }
+}
+
 /**
  * Finds a model, and downloads what isn't there: `"tales"` is the bundled one, `hf:ORG/NAME` the hub's, a path that exists is that; of the rest
  * what looks like ORG/NAME is the hub's.
  */
-export async function locateModel(model: unknown, request: HubRequest): Promise<LocatedModel> {
-  const text = checkString("model", model);
-  if (text.length > MAX_NAME) throw invalid("model", text, `a path or name of at most ${MAX_NAME} characters`);
+export async function locateModel({ text, path }: NamedModel, request: HubRequest): Promise<LocatedModel> {
   if (text === "tales") return { path: fileURLToPath(new URL("../../models/tales-q4_0.gguf", import.meta.url)) };
-  const hub = await hubNameUnlessPath(text);
-  if (hub === undefined) return { path: text };
+  if (!text.startsWith("hf:") && (await exists(path))) return { path };
+  const hub = text.startsWith("hf:") ? hubNameOf(text.slice("hf:".length)) : hubNameIn(text);
+  if (hub === undefined) throw noModelAt(text, request.textOnly ? "tokenizer.json" : "config.json");
   return { path: await openFromHub(hub, await hubSettings(), request), name: showName(hub) };
 }
 
-async function hubNameUnlessPath(text: string): Promise<HubName | undefined> {
-  if (text.startsWith("hf:")) return hubNameOf(text.slice("hf:".length));
-  const exists = await stat(text).then(
+/** What may not be looked at exists, too: who opens it tells why it can't be read. */
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(
     () => true,
-    () => false,
+    (cause) => UNREADABLE.has((cause as NodeJS.ErrnoException).code),
   );
-  return exists ? undefined : hubNameIn(text);
 }
+
+const UNREADABLE: ReadonlySet<string | undefined> = new Set(["EACCES", "ELOOP", "EMFILE", "ENFILE", "EIO"]);

@@ -16,7 +16,7 @@ import { type NativeConfig, type NativeEngine, type NativeInfo, type NativeModul
 import { TokenizerClient } from "../text/tokenizer/tokenizer.ts";
 import { untilAborted } from "./abort.ts";
 import { checkHasTokens, checkSameTokens, joinSpecs } from "./draft.ts";
-import { locateModel } from "./locate.ts";
+import { locateModel, type NamedModel, nameModel } from "./locate.ts";
 import type { SpeculationTrial } from "./speculate.ts";
 import { openTextParts, type TextParts, type TextTokenizer } from "./text.ts";
 
@@ -37,8 +37,10 @@ export async function openParts(model: string, callers: EngineOptions | undefine
   const given = copyOptions(callers);
   const { speculate, ...request } = optionsBeforeOpen(given);
   const { warn } = request;
-  const source = await openNamed(model, request);
-  const draft = speculate?.draft === undefined ? undefined : await openNamed(speculate.draft, request);
+  const named = nameModel(model);
+  const namedDraft = speculate?.draft === undefined ? undefined : nameModel(speculate.draft);
+  const source = await openNamed(named, request);
+  const draft = namedDraft && (await openNamed(namedDraft, request));
   if (draft !== undefined) checkHasTokens(source, draft);
   const options = checkOptions(given, source, module, draft);
   options.signal?.throwIfAborted();
@@ -58,7 +60,7 @@ export async function openParts(model: string, callers: EngineOptions | undefine
 }
 
 /** Opens a model's files, wherever they are. */
-async function openNamed(model: string, request: Omit<HubRequest, "textOnly">): Promise<ModelSource> {
+async function openNamed(model: NamedModel, request: Omit<HubRequest, "textOnly">): Promise<ModelSource> {
   const { path, ...name } = await locateModel(model, { ...request, textOnly: false });
   return { ...(await openModel(path, request.warn)), ...name };
 }

@@ -2,7 +2,6 @@ import { basename, join } from "node:path";
 import { emitWarning, KvasirError, show, type Warn } from "../../errors.ts";
 import { readGguf } from "../../files/gguf.ts";
 import { readJson, readJsonIfPresent } from "../../files/json.ts";
-import { fileSizeIfPresent } from "../../files/reader.ts";
 import type { TokenizerSource } from "../../model/spec.ts";
 import type { Codec } from "./codec.ts";
 import { withSpecialEnds } from "./ends.ts";
@@ -12,22 +11,19 @@ import { configuredAffixes, postProcessorAffixes } from "./post-processor.ts";
 import { REFUSALS } from "./refusals.ts";
 import { checkTokenizerJson, type TokenizerJson } from "./tokenizer-json.ts";
 
-/** Of a tokenizer.json. Chosen: twice the largest, of 262,144 tokens. */
-const MAX_BYTES = 2 ** 26;
+/** What a tokenizer reads of the long arrays in a GGUF. */
+const ARRAYS: ReadonlySet<string> = new Set(["tokens", "token_type", "scores", "merges"].map((name) => `tokenizer.ggml.${name}`));
 
 /** Reads a tokenizer from its files. */
 export async function openCodec(source: TokenizerSource, warn: Warn = emitWarning): Promise<Codec> {
   if (source.kind === "huggingface") return openHuggingFace(source, warn);
-  const { metadata } = await readGguf(source.path, { arrays: true });
+  const { metadata } = await readGguf(source.path, ARRAYS);
   return ggufCodec(metadata, basename(source.path));
 }
 
 async function openHuggingFace(source: TokenizerSource & { kind: "huggingface" }, warn: Warn): Promise<Codec> {
   const { directory, endTokens = [] } = source;
   const file = join(directory, "tokenizer.json");
-  const size = await fileSizeIfPresent(file);
-  if (size !== undefined && size > MAX_BYTES)
-    throw new KvasirError("FILE_INVALID", `${file} has ${size} bytes; expected at most ${MAX_BYTES}`);
   const json = checkTokenizerJson(await readJson(file, warn), file);
   const configFile = join(directory, "tokenizer_config.json");
   const config = source.config ?? (await readJsonIfPresent(configFile, warn)) ?? {};

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { emitWarning, KvasirError, KvasirWarning, type Warn } from "../../errors.ts";
-import { fileSizeIfPresent } from "../../files/reader.ts";
+import { fileSizeIfPresent } from "../../files/paths.ts";
 import type { TokenizerSource } from "../../model/spec.ts";
 import type { OpenedTokenizer, TokenizerCall } from "../../workers/tokenizer-worker.ts";
 import { workerUrl } from "../../workers/worker-client.ts";
@@ -105,6 +105,7 @@ export class TokenizerClient {
 /** A GGUF holds no program, and most of it isn't read: it has no deadline. */
 async function openingDeadline(source: TokenizerSource): Promise<number | undefined> {
   if (source.kind === "gguf") return undefined;
-  const size = (await fileSizeIfPresent(join(source.directory, "tokenizer.json"))) ?? 0;
-  return DEADLINE_MS + Math.ceil(size / BYTES_PER_MS);
+  const sizes = ["tokenizer.json", "tokenizer_config.json"].map((name) => fileSizeIfPresent(join(source.directory, name)));
+  const bytes = (await Promise.all(sizes)).reduce<number>((sum, size = 0) => sum + size, 0);
+  return DEADLINE_MS + Math.ceil(bytes / BYTES_PER_MS);
 }

@@ -1,6 +1,6 @@
-import { totalmem } from "node:os";
 import { expect, test } from "vitest";
 import type { Machine } from "../../../lib/api/device.ts";
+import { memoryBytes } from "../../../lib/api/memory.ts";
 import {
   checkOptions,
   type EngineOptions,
@@ -95,7 +95,7 @@ const gemma: CacheGroup[] = [
   { kind: "window", window: 512, layers: [0, 1, 2, 3, 4], parts },
   { kind: "all", window: 0, layers: [5], parts },
 ];
-const memory = { usual: Math.floor(totalmem() / 4), most: Math.floor(totalmem() / 2) };
+const memory = { usual: Math.floor(memoryBytes() / 4), most: Math.floor(memoryBytes() / 2) };
 const request: PoolRequest = { asked: undefined, trained: 8192, bytes: undefined, memory, kvType: "f16", maxBatchTokens: 512 };
 const token = Int32Array.of(7);
 const bytesOf = (pages: number[]) => gemma.reduce((sum, group, g) => sum + pages[g]! * pageBytes(group, "f16"), 0);
@@ -126,9 +126,9 @@ test("pools use the bytes given, and the context is cut to what they hold", () =
 test("the default takes at most a quarter of the memory; an asked context is held once in up to half", () => {
   const long = { ...request, trained: 1e9 };
   const { pages, maxContext } = sizePools(gemma, long);
-  expect(bytesOf(pages)).toBeLessThanOrEqual(totalmem() / 4);
+  expect(bytesOf(pages)).toBeLessThanOrEqual(memoryBytes() / 4);
   expect(maxContext).toBeLessThan(1e9);
-  const context = Math.floor(totalmem() / 3 / pageBytes(gemma[1]!, "f16")) * 16;
+  const context = Math.floor(memoryBytes() / 3 / pageBytes(gemma[1]!, "f16")) * 16;
   const asked = sizePools([gemma[1]!], { ...request, asked: context });
   expect(asked.maxContext).toBe(context);
 });

@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { KvasirError } from "../../../lib/errors.ts";
@@ -36,7 +36,7 @@ const sample: GgufInput = {
 
 test.each([2, 3])("reads version %i", async (version) => {
   await writeGguf(path, { ...sample, version });
-  const file = await readGguf(path, { arrays: true });
+  const file = await readGguf(path, new Set(["a.tokens", "a.scores"]));
   expect(file.version).toBe(version);
   expect(Object.fromEntries(file.metadata)).toMatchObject({
     "a.u64": 2 ** 53 - 1,
@@ -73,10 +73,44 @@ test("passes over long arrays", async () => {
 test("a header of several chunks is read as one", async () => {
   const many = Array.from({ length: 200_000 }, (_, id) => `token ${id}`);
   await writeGguf(path, { metadata: { tokens: many, last: "end" } });
-  const [whole, passed] = [await readGguf(path, { arrays: true }), await readGguf(path)];
+  const [whole, passed] = [await readGguf(path, new Set(["tokens"])), await readGguf(path)];
   expect(whole.metadata.get("tokens")).toEqual(many);
   for (const file of [whole, passed]) expect(file.metadata.get("last")).toBe("end");
   expect(passed.skipped.get("tokens")).toEqual({ type: "string", length: 200_000 });
+});
+
+test("arrays are read that are asked for, and strings that may be of use", async () => {
+  const long = "x".repeat(2 ** 20);
+  await writeGguf(path, { metadata: { ...sample.metadata, "a.text": long, "a.file": `${long}x`, last: "end" } });
+  const { metadata, skipped } = await readGguf(path, new Set(["a.scores"]));
+  expect(metadata.get("a.scores")).toHaveLength(100);
+  expect(metadata.get("a.text")).toHaveLength(2 ** 20);
+  expect(metadata.get("last")).toBe("end");
+  expect([...skipped.keys()]).toEqual(["a.tokens", "a.file"]);
+  expect(skipped.get("a.file")).toEqual({ type: "string", length: 2 ** 20 + 1 });
+});
+
+test("refuses more than any model has", async () => {
+  const counts = (tensors: bigint, entries: bigint): Promise<void> => {
+    const { bytes } = ggufBytes({ metadata: { a: "x".repeat(2 ** 20) } });
+    bytes.writeBigUInt64LE(tensors, 8);
+    bytes.writeBigUInt64LE(entries, 16);
+    return writeFile(path, bytes);
+  };
+  await counts(2n ** 14n + 1n, 1n);
+  await expectError(readGguf(path), "FILE_INVALID", "16385 tensors; expected at most 16384");
+  await counts(0n, 2n ** 12n + 1n);
+  await expectError(readGguf(path), "FILE_INVALID", "4097 metadata entries; expected at most 4096");
+  await writeGguf(path, { metadata: { big: { type: "array", elements: "u8", value: [] }, last: "end" } });
+  const bytes = await readFile(path);
+  bytes.writeBigUInt64LE(2n ** 27n, bytes.indexOf("big") + 3 + 8);
+  // The array's bytes are a hole in the file.
+  await writeFile(path, bytes.subarray(0, bytes.indexOf("big") + 3 + 16));
+  await truncate(path, 2 ** 28);
+  await expectError(readGguf(path), "FILE_INVALID", "a metadata key", `beyond byte ${2 ** 27}`, "shorter header");
+  await writeGguf(path, { metadata: { tokens: { type: "array", elements: "u8", value: Array(2 ** 21 + 1).fill(1) } } });
+  expect((await readGguf(path)).skipped.get("tokens")).toEqual({ type: "u8", length: 2 ** 21 + 1 });
+  await expectError(readGguf(path, new Set(["tokens"])), "FILE_INVALID", "tokens has 2097153 elements; expected at most 2097152");
 });
 
 test("alignment is the file's", async () => {
@@ -175,7 +209,7 @@ test("300 mutants are read or refused", async () => {
   for (let seed = 0; seed < 300; seed++) {
     await writeFile(path, mutate(bytes, seed));
     try {
-      await readGguf(path, { arrays: seed % 2 === 0 });
+      await readGguf(path, new Set(seed % 2 === 0 ? ["a.tokens", "a.scores"] : []));
       accepted++;
     } catch (error) {
       if (!(error instanceof KvasirError && /^(FILE_INVALID|UNSUPPORTED_FORMAT)$/.test(error.code)))

@@ -26,6 +26,32 @@ test("objects have no prototype", () => {
   expect(Object.keys(object)).toEqual(["__proto__"]);
 });
 
+test("whole numbers have digits alone", async () => {
+  const rules = { wholeNumbers: true };
+  expect(parseJson("[0,32,-1,9007199254740993]", "t", rules)).toEqual([0, 32, -1, 9007199254740993n]);
+  for (const text of ["32.0", "-0", "1e3", "0.0", "-0.0", "32E0"])
+    await expectError(() => parseJson(`[${text}]`, "file.json", rules), "FILE_INVALID", "file.json", `"${text}"`, "digits alone");
+});
+
+test.each([
+  ["objects", "{},", 200],
+  ["arrays", "[],", 150],
+  ["strings", '"",', 34],
+  ["numbers", "0,", 24],
+])("%s have a budget of memory", async (_, element, bytes) => {
+  const memory = 150 + 1000 * bytes + 24;
+  expect(parseJson(`[${element.repeat(1000)}0]`, "t", { memory })).toHaveLength(1001);
+  const over = () => parseJson(`[${element.repeat(1001)}0]`, "file.json", { memory });
+  await expectError(over, "FILE_INVALID", "file.json", `${memory} bytes of memory`, "expected fewer");
+});
+
+test("keys and characters are within the budget, also those of keys that stand twice", async () => {
+  const twice = `{${'"key":0,'.repeat(1000)}"key":1}`;
+  expect(parseJson(twice, "t", { warn: () => {}, memory: 130_000 })).toEqual({ key: 1 });
+  await expectError(() => parseJson(twice, "t", { warn: () => {}, memory: 100_000 }), "FILE_INVALID", "memory");
+  await expectError(() => parseJson(`"${"x".repeat(1000)}"`, "t", { memory: 1000 }), "FILE_INVALID", "memory");
+});
+
 test.each([
   ["", "end of the text"],
   ["{", "key"],
@@ -57,7 +83,7 @@ test.each([
 describe("what Python's json reads besides, told once of each kind", () => {
   const read = (text: string): { value: unknown; messages: string[] } => {
     const warnings: KvasirWarning[] = [];
-    const value = parseJson(text, "file.json", (warning) => warnings.push(warning));
+    const value = parseJson(text, "file.json", { warn: (warning) => warnings.push(warning) });
     expect(warnings.every((warning) => warning instanceof KvasirWarning && warning.code === "KVASIR_FILE_IRREGULAR")).toBe(true);
     return { value, messages: warnings.map(({ message }) => message) };
   };
@@ -84,6 +110,6 @@ describe("what Python's json reads besides, told once of each kind", () => {
     const stop = (): never => {
       throw new Error("stop");
     };
-    expect(() => parseJson("NaN", "t", stop)).toThrow("stop");
+    expect(() => parseJson("NaN", "t", { warn: stop })).toThrow("stop");
   });
 });

@@ -1,6 +1,7 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
+import { checkParams } from "../../../lib/api/params.ts";
 import { KvasirError, type KvasirWarning } from "../../../lib/errors.ts";
 import { openModel, openText } from "../../../lib/model/open.ts";
 import { expectError } from "../../support/expect.ts";
@@ -163,9 +164,9 @@ describe("what comes beside the weights", () => {
     await writeJson(join(directory, "generation_config.json"), { eos_token_id: [48, 5, -1, 2 ** 53] });
     const [model, messages] = await told((warn) => openModel(directory, warn));
     expect(model.endTokens).toEqual([5, 2]);
-    expect(messages).toEqual(
-      [48, -1, 2 ** 53].map((id) => expect.stringMatching(`eos_token_id names token ${id}; expected ids from 0 to 47`)),
-    );
+    expect(messages).toEqual([expect.stringContaining(`eos_token_id names tokens [48,-1,${2 ** 53}]; expected ids from 0 to 47`)]);
+    await writeJson(join(directory, "generation_config.json"), { eos_token_id: Array(1025).fill(2) });
+    await expectError(openModel(directory), "FILE_INVALID", "eos_token_id has 1025 ids; expected at most 1024");
     for (const id of [1.5, "2", true]) {
       await writeJson(join(directory, "generation_config.json"), { eos_token_id: [id] });
       await expectError(openModel(directory), "FILE_INVALID", "eos_token_id", String(id), "token ids");
@@ -206,21 +207,39 @@ describe("what comes beside the weights", () => {
     expect((await openModel(directory)).defaults).toEqual({ temperature: 0.6, topK: 20, topP: 0.95, minP: 0, repetitionPenalty: 1.1 });
     await writeJson(join(directory, "generation_config.json"), { temperature: null });
     expect((await openModel(directory)).defaults).toEqual({});
-    for (const [key, value] of [
-      ...Object.entries({ temperature: -1, top_k: 1.5, top_p: 2, min_p: "0", repetition_penalty: 0 }),
-      // What generate would refuse, whoever asked for it, is refused here, where its origin is known.
-      ...Object.entries({ temperature: 1001, repetition_penalty: 1e-4 }),
-    ]) {
+    for (const [key, value] of Object.entries({ top_k: 1.5, top_p: [1], min_p: "0" })) {
       await writeJson(join(directory, "generation_config.json"), { [key]: value });
       await expectError(openModel(directory), "FILE_INVALID", "generation_config.json", key);
     }
   });
 
-  test("a negative top_k sets no limit", async () => {
-    await writeJson(join(directory, "generation_config.json"), { top_k: -1, top_p: 0.9 });
+  test.each([
+    ['"temperature": -1', { temperature: 0 }],
+    ['"temperature": 1e999', { temperature: 1000 }],
+    ['"temperature": NaN', {}],
+    ['"top_p": 3', { topP: 1 }],
+    ['"min_p": -0.1', { minP: 0 }],
+    ['"top_k": -1', { topK: 0 }],
+    ['"top_k": 10000000000000000000000', { topK: 2 ** 31 - 1 }],
+    ['"repetition_penalty": 0', {}],
+    ['"repetition_penalty": -2', {}],
+  ])("a recommendation of %s gives way to what runs, and is told", async (setting, expected) => {
+    await writeFile(join(directory, "generation_config.json"), `{${setting}}`);
     const [{ defaults }, messages] = await told((warn) => openModel(directory, warn));
-    expect(defaults).toEqual({ topK: 0, topP: 0.9 });
-    expect(messages).toEqual([expect.stringContaining("generation_config.json: top_k is -1; expected 0 or more")]);
+    expect(defaults).toEqual(expected);
+    expect(messages).toContainEqual(expect.stringMatching(/generation_config.json: \w+ is .*; expected .* to .*: .* is taken/));
+    expect(() => checkParams({}, defaults, TINY.vocabSize)).not.toThrow();
+  });
+
+  test.each([
+    { do_sample: false, temperature: 0, top_p: 0, top_k: 0 },
+    { temperature: 1, top_k: 1e9, top_p: 1 },
+  ])("recommendations of files as published run as they are: %j", async (settings) => {
+    await writeJson(join(directory, "generation_config.json"), settings);
+    const [{ defaults }, messages] = await told((warn) => openModel(directory, warn));
+    expect(defaults).toEqual({ temperature: settings.temperature, topK: settings.top_k, topP: settings.top_p });
+    expect(messages).toEqual([]);
+    expect(() => checkParams({}, defaults, TINY.vocabSize)).not.toThrow();
   });
 
   test("configurations are read as Python reads them, and what is irregular is told", async () => {
@@ -238,12 +257,13 @@ describe("what comes beside the weights", () => {
   });
 
   test("text alone: a directory without a model, a GGUF that holds a vocabulary", async () => {
-    const config = { chat_template: "t" };
+    const eos_token = { content: "</s>", lstrip: false };
+    const config = { chat_template: "t", add_bos_token: true, eos_token, added_tokens_decoder: { 0: { content: "</s>" } } };
     await rm(directory, { recursive: true });
     await mkdir(directory);
     await writeFile(join(directory, "tokenizer.json"), "{}");
     await writeJson(join(directory, "tokenizer_config.json"), config);
-    const tokenizer = { kind: "huggingface", directory, config, endTokens: [] as number[] };
+    const tokenizer = { kind: "huggingface", directory, config: { add_bos_token: true, eos_token: "</s>" }, endTokens: [] as number[] };
     expect(await openText(directory)).toEqual({ name: "model", chatTemplates: new Map([["default", "t"]]), tokenizer });
     await writeJson(join(directory, "generation_config.json"), { eos_token_id: [3, 900] });
     expect(await openText(directory)).toMatchObject({ tokenizer: { ...tokenizer, endTokens: [3, 900] } });

@@ -1,3 +1,4 @@
+import { mkdirSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Engine } from "../../../lib/engine.ts";
@@ -27,6 +28,37 @@ function fakeModule(): { module: NativeModule; last: () => FakeNative } {
     last: () => last!,
   };
 }
+
+test("relative paths mean what they mean at the call, wherever the process goes then", async () => {
+  const before = process.cwd();
+  const other = temporaryDirectory();
+  for (const name of ["model", "draft"]) for (const place of [directory, other]) await writeModel(join(place, name), TINY);
+  try {
+    process.chdir(directory);
+    const opening = openParts("model", { speculate: { draft: "./draft" } }, fakeModule().module);
+    process.chdir(other);
+    const { source, draft } = await opening;
+    expect([source, draft].flatMap((model) => model!.files.map(({ path }) => path))).toEqual(
+      ["model", "draft"].map((name) => join(directory, name, "model.safetensors")),
+    );
+  } finally {
+    process.chdir(before);
+  }
+});
+
+test("a working directory that is gone has no models, and keeps none elsewhere from opening", async () => {
+  const before = process.cwd();
+  const gone = join(directory, "gone");
+  mkdirSync(gone);
+  try {
+    process.chdir(gone);
+    rmdirSync(gone);
+    await expectError(openParts("./model", {}, fakeModule().module), "FILE_NOT_FOUND", "./model does not exist");
+    expect((await openParts(directory, {}, fakeModule().module)).source.files).toHaveLength(1);
+  } finally {
+    process.chdir(before);
+  }
+});
 
 test("a model is opened with what the options say, and progress is told", async () => {
   const { module, last } = fakeModule();

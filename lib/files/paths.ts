@@ -1,0 +1,49 @@
+import type { Stats } from "node:fs";
+import { readdir, stat } from "node:fs/promises";
+import { KvasirError } from "../errors.ts";
+
+/** Size of a regular file; FILE_NOT_FOUND if there is none. */
+export async function fileSize(path: string): Promise<number> {
+  const found = await statIfPresent(path);
+  if (found === undefined) throw new KvasirError("FILE_NOT_FOUND", `${path} does not exist`);
+  if (!found.isFile())
+    throw new KvasirError("FILE_NOT_FOUND", `${path} is ${found.isDirectory() ? "a directory" : "not a file"}; expected a file`);
+  return found.size;
+}
+
+/** Size of a regular file, `undefined` if there is none. */
+export async function fileSizeIfPresent(path: string): Promise<number | undefined> {
+  const found = await statIfPresent(path);
+  return found?.isFile() ? found.size : undefined;
+}
+
+/** What stands at a path; `undefined` for nothing. That it can't be seen (no right, a ring of links, too many files) is an error. */
+export async function statIfPresent(path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(path);
+  } catch (cause) {
+    if (isAbsent(cause)) return undefined;
+    throw fileError(path, cause);
+  }
+}
+
+/** Names in a directory; none if there is no such directory. */
+export async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (cause) {
+    if (isAbsent(cause)) return [];
+    throw fileError(directory, cause);
+  }
+}
+
+/** Whether an error of Node says that nothing stands at a path. */
+function isAbsent(cause: unknown): boolean {
+  const { code } = cause as NodeJS.ErrnoException;
+  return code === "ENOENT" || code === "ENOTDIR";
+}
+
+/** The system's reason stands in the message: `model.gguf cannot be read: EACCES: permission denied, open 'model.gguf'`. */
+export function fileError(path: string, cause: unknown): KvasirError {
+  return new KvasirError("FILE_NOT_FOUND", `${path} cannot be read: ${(cause as Error).message}`, { cause });
+}

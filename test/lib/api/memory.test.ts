@@ -1,0 +1,29 @@
+import { totalmem } from "node:os";
+import { afterEach, expect, test, vi } from "vitest";
+import type { Machine } from "../../../lib/api/device.ts";
+import { memoryBytes } from "../../../lib/api/memory.ts";
+import { checkOptions, pageBytes } from "../../../lib/api/options.ts";
+import { fakeSource } from "../../support/fake-engine.ts";
+
+const machine: Machine = { isas: () => ["portable", "avx2"], gpuCount: () => 0, gpuFreeBytes: () => undefined };
+const limit = vi.spyOn(process, "constrainedMemory");
+afterEach(() => void limit.mockReset());
+
+test("memory is the container's where that is less than the machine's", () => {
+  limit.mockReturnValue(2 ** 28);
+  expect(memoryBytes()).toBe(2 ** 28);
+  for (const unlimited of [0, 2 ** 64]) {
+    limit.mockReturnValue(unlimited);
+    expect(memoryBytes()).toBe(totalmem());
+  }
+});
+
+test("the cache is sized from it: a quarter unless more is needed, and no more than all", () => {
+  const model = fakeSource(2 ** 20);
+  const group = model.spec.cacheGroups[0]!;
+  limit.mockReturnValue(2 ** 24);
+  const { pages, maxContext } = checkOptions({ isa: "portable" }, model, machine);
+  expect(pages[0]! * pageBytes(group, "f16")).toBeLessThanOrEqual(2 ** 22);
+  expect(maxContext).toBeLessThan(2 ** 20);
+  expect(() => checkOptions({ isa: "portable", kvCacheBytes: 2 ** 24 + 1 }, model, machine)).toThrow(`from 1 to ${2 ** 24}`);
+});
