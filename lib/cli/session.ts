@@ -1,6 +1,7 @@
 import type { EngineOptions } from "../api/options.ts";
 import { Engine } from "../engine.ts";
-import { type Arguments, engineOptions } from "./arguments.ts";
+import type { Arguments } from "./arguments.ts";
+import { engineOptions } from "./options.ts";
 import { Progress } from "./progress.ts";
 
 /** An open engine for one command. */
@@ -20,7 +21,7 @@ export async function withEngine(
   more: EngineOptions = {},
 ): Promise<void> {
   const start = performance.now();
-  const model = typeof args.options.model === "string" ? args.options.model : "tales";
+  const model = args.text("model") ?? "tales";
   const progress = new Progress(model);
   let engine: Engine;
   try {
