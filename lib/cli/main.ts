@@ -1,11 +1,11 @@
 #!/usr/bin/env node
-import { readFileSync } from "node:fs";
 import { KvasirError } from "../errors.ts";
 import { nativeError } from "../native/addon.ts";
 import { checkCommand, readArguments } from "./command-line.ts";
 import { COMMANDS } from "./commands.ts";
 import { commandHelp, generalHelp } from "./help.ts";
 import { Interrupts } from "./interrupts.ts";
+import { packageJson } from "./package.ts";
 
 /** Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. */
 async function main(): Promise<number> {
@@ -23,7 +23,7 @@ async function main(): Promise<number> {
 
 async function act(line: readonly string[], interrupts: Interrupts): Promise<void> {
   const { command, args } = readArguments(line, COMMANDS);
-  if (args.has("version")) return say(`${version()}\n`);
+  if (args.has("version")) return say(`${packageJson().version}\n`);
   const asked = command === "help" ? args.words[0] : command;
   if (asked === undefined) return say(generalHelp(COMMANDS));
   checkCommand(asked, COMMANDS);
@@ -33,10 +33,6 @@ async function act(line: readonly string[], interrupts: Interrupts): Promise<voi
 
 function say(text: string): void {
   process.stdout.write(text);
-}
-
-function version(): string {
-  return (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
 }
 
 // Who reads the output may leave early (`| head`): that is no failure.
