@@ -2,8 +2,9 @@ import { BENCH } from "./bench.ts";
 import type { Commands } from "./command.ts";
 import { DOCTOR } from "./doctor/doctor.ts";
 import { EVAL } from "./eval.ts";
+import { FIT } from "./fit.ts";
 import { PULL } from "./pull.ts";
 import { RUN } from "./run.ts";
 
 /** All commands, in the order of help. */
-export const COMMANDS: Commands = { run: RUN, pull: PULL, bench: BENCH, eval: EVAL, doctor: DOCTOR };
+export const COMMANDS: Commands = { run: RUN, pull: PULL, bench: BENCH, eval: EVAL, doctor: DOCTOR, fit: FIT };

@@ -1,5 +1,6 @@
 import type { EngineOptions } from "../api/options.ts";
 import type { GenerateParams } from "../api/params.ts";
+import { KvasirError } from "../errors.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Option, OptionGroup } from "./command.ts";
 
@@ -59,6 +60,15 @@ export const PLACE_OPTIONS: OptionGroup = { title: "model", options: { model: MO
 
 /** The model alone. */
 export const MODEL_OPTION: OptionGroup = { title: "model", options: { model: MODEL } };
+
+/** The model of a command whose one word it is; -m does as well. */
+export function modelWord(args: Arguments, command: string): string {
+  const [word, ...others] = args.words;
+  const model = word ?? args.text("model");
+  if (model === undefined || others.length > 0 || (word !== undefined && args.has("model")))
+    throw new KvasirError("INVALID_ARGUMENT", `${command} needs one MODEL: kvasir ${command} tales`);
+  return model;
+}
 
 /** Options of `Engine.open` from the command line. */
 export function engineOptions(args: Arguments): EngineOptions {
