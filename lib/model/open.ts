@@ -24,7 +24,7 @@ export async function openText(path: string, warn: Warn = emitWarning): Promise<
 }
 
 /** The .gguf file that a path means; `undefined` for a directory that has what Hugging Face's have, or no .gguf either. */
-async function ggufAt(path: string, file: string, isHuggingFace: (name: string) => boolean): Promise<string | undefined> {
+export async function ggufAt(path: string, file: string, isHuggingFace: (name: string) => boolean): Promise<string | undefined> {
   const found = await stat(path).catch((cause) => {
     throw new KvasirError("FILE_NOT_FOUND", `${path} does not exist; expected a directory with ${file} or a .gguf file`, { cause });
   });
