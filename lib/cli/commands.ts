@@ -1,4 +1,5 @@
 import { BENCH } from "./bench.ts";
+import { CHAT } from "./chat/chat.ts";
 import type { Commands } from "./command.ts";
 import { DOCTOR } from "./doctor/doctor.ts";
 import { EVAL } from "./eval.ts";
@@ -8,4 +9,13 @@ import { PULL } from "./pull.ts";
 import { RUN } from "./run.ts";
 
 /** All commands, in the order of help. */
-export const COMMANDS: Commands = { run: RUN, pull: PULL, bench: BENCH, eval: EVAL, doctor: DOCTOR, fit: FIT, inspect: INSPECT };
+export const COMMANDS: Commands = {
+  run: RUN,
+  chat: CHAT,
+  pull: PULL,
+  bench: BENCH,
+  eval: EVAL,
+  doctor: DOCTOR,
+  fit: FIT,
+  inspect: INSPECT,
+};

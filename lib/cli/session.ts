@@ -19,9 +19,9 @@ export async function withEngine(
   signal: AbortSignal,
   body: (session: Session) => Promise<void>,
   more: EngineOptions = {},
+  model: string = args.text("model") ?? "tales",
 ): Promise<void> {
   const start = performance.now();
-  const model = args.text("model") ?? "tales";
   const progress = new Progress(model);
   let engine: Engine;
   try {
