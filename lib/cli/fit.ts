@@ -11,6 +11,7 @@ import { openCached } from "./cached.ts";
 import type { Command } from "./command.ts";
 import { showBytes, showCount, showRows } from "./format.ts";
 import { modelWord, PLACE_OPTIONS } from "./options.ts";
+import { withStatus } from "./status-line.ts";
 
 /** `kvasir fit MODEL`: what a model takes, before it is loaded. */
 export const FIT: Command = {
@@ -52,7 +53,7 @@ const PROCESS_BYTES = 2 ** 28;
 
 async function fit(args: Arguments): Promise<void> {
   const model = modelWord(args, "fit");
-  const source = await openCached(model);
+  const source = await withStatus(`reading ${model}`, () => openCached(model));
   const found = fitOf(model, source, args);
   process.stdout.write(args.has("json") ? `${JSON.stringify(found)}\n` : showFit(found));
   const { fits, bytes, memory, device } = found;

@@ -9,6 +9,7 @@ import { nearest } from "../nearest.ts";
 import { ENGINE_OPTIONS, generateParams, modelWord, SAMPLING_OPTIONS, SPECULATE_OPTIONS } from "../options.ts";
 import { figures } from "../run.ts";
 import { withEngine } from "../session.ts";
+import { StatusLine } from "../status-line.ts";
 import { Conversation } from "./conversation.ts";
 import { MessageReader } from "./message-reader.ts";
 import { Terminal } from "./terminal.ts";
@@ -141,15 +142,19 @@ class Dialogue {
     const answering = new AbortController();
     const { signal } = answering;
     this.#answering = answering;
+    const status = new StatusLine();
+    status.show("reading");
     let answer = "";
     try {
       const prompt = { messages: this.#conversation.with(text) };
       for await (const { text: piece, finishReason, usage, timings } of this.#engine.stream(prompt, { ...this.#params, signal })) {
+        status.clear();
         answer += piece;
         if (!this.#json) process.stdout.write(piece);
         if (finishReason !== undefined) this.#end(answer, finishReason, usage!, timings!);
       }
     } catch (error) {
+      status.clear();
       if (!this.#json && answer !== "") process.stdout.write("\n");
       if (!signal.aborted) complain(error);
     } finally {

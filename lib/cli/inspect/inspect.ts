@@ -3,6 +3,7 @@ import type { Arguments } from "../arguments.ts";
 import { locateCached } from "../cached.ts";
 import type { Command } from "../command.ts";
 import { MODEL_OPTION, modelWord } from "../options.ts";
+import { withStatus } from "../status-line.ts";
 import { inspectionOf } from "./inspection.ts";
 import { showInspection } from "./show.ts";
 
@@ -17,7 +18,7 @@ export const INSPECT: Command = {
 
 async function inspect(args: Arguments): Promise<void> {
   const { path } = await locateCached(modelWord(args, "inspect"));
-  const found = await inspectionOf(path, args.has("tensors"));
+  const found = await withStatus(`reading ${path}`, () => inspectionOf(path, args.has("tensors")));
   process.stdout.write(args.has("json") ? `${JSON.stringify(found)}\n` : showInspection(found));
   const [problem] = found.problems;
   if (problem !== undefined) throw new KvasirError(problem.code, problem.message);
