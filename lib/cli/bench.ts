@@ -51,6 +51,7 @@ export const BENCH: Command = {
     ENGINE_OPTIONS,
     SPECULATE_OPTIONS,
   ],
+  downloads: true,
   run: bench,
 };
 

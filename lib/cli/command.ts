@@ -25,6 +25,8 @@ export interface Command {
   /** What else there is to know, in whole lines. */
   details?: string;
   groups: readonly OptionGroup[];
+  /** It takes names on the hub, and downloads what is missing. */
+  downloads?: boolean;
   run(args: Arguments, interrupts: Interrupts): Promise<void>;
 }
 

@@ -28,6 +28,7 @@ export const EVAL: Command = {
   usage: "eval --text FILE",
   summary: "perplexity of a text, by llama.cpp's protocol",
   groups: [{ title: "text", options: { text: { value: "FILE", help: "the text to score" } } }, ENGINE_OPTIONS],
+  downloads: true,
   run: evaluateFile,
 };
 

@@ -17,7 +17,7 @@ import { withStatus } from "./status-line.ts";
 export const FIT: Command = {
   usage: "fit MODEL",
   summary: "bytes for weights and cache at a context and batch, and what fits the memory",
-  details: "Files' headers alone are read. A name on the hub has to be in the cache: kvasir pull NAME. Ends with 1 if it doesn't fit.\n",
+  details: "Files' headers alone are read. Ends with 1 if it doesn't fit.\n",
   groups: [
     {
       title: "load",
@@ -62,7 +62,7 @@ async function fit(args: Arguments): Promise<void> {
 
 function fitOf(model: string, source: ModelSource, args: Arguments): Fit {
   const { contextLength, learnedPositions, architecture } = source.spec;
-  const { device, memory, process } = placeOf(args.text("device") ?? "auto", source);
+  const { device, memory, beside } = placeOf(args.text("device") ?? "auto", source);
   const load: Load = {
     batch: checkInteger("--batch", args.number("batch") ?? 1, 1, MAX_SLOTS),
     context: checkInteger("--context", args.number("context") ?? contextLength, 1, learnedPositions || 2 ** 30),
@@ -71,7 +71,7 @@ function fitOf(model: string, source: ModelSource, args: Arguments): Fit {
   };
   const totalOf = (changed: Partial<Load>): number => {
     const { weights, cache, workspace } = footprintOf(source, { ...load, ...changed });
-    return weights + cache + workspace + process;
+    return weights + cache + workspace + beside;
   };
   const mostPages = Math.ceil(Math.max(contextLength, load.context) / PAGE_SIZE);
   const pages = largestFitting(mostPages, (n) => totalOf({ context: n * PAGE_SIZE }) <= memory.total);
@@ -83,7 +83,7 @@ function fitOf(model: string, source: ModelSource, args: Arguments): Fit {
     contextLength,
     device: device.kind === "cpu" ? "cpu" : `cuda:${device.index}`,
     load,
-    bytes: { ...footprintOf(source, load), process, total },
+    bytes: { ...footprintOf(source, load), process: beside, total },
     memory,
     fits: total <= memory.total,
     largest: {
@@ -94,13 +94,13 @@ function fitOf(model: string, source: ModelSource, args: Arguments): Fit {
 }
 
 /** The device, and what it has. A GPU that is asked for by name need not have room. */
-function placeOf(device: string, source: ModelSource): { device: DeviceConfig; memory: Fit["memory"]; process: number } {
+function placeOf(device: string, source: ModelSource): { device: DeviceConfig; memory: Fit["memory"]; beside: number } {
   const chosen = chooseDevice({ device }, native(), device === "auto" ? [source] : []).device;
   const available = process.availableMemory();
-  if (chosen.kind === "cpu") return { device: chosen, memory: { total: memoryBytes(), available }, process: PROCESS_BYTES };
+  if (chosen.kind === "cpu") return { device: chosen, memory: { total: memoryBytes(), available }, beside: PROCESS_BYTES };
   const free = native().gpuFreeBytes(chosen.index);
   if (free === undefined) throw new KvasirError("UNSUPPORTED_DEVICE", `device ${device} is not there; kvasir doctor tells why`);
-  return { device: chosen, memory: { total: free, available: free }, process: GPU_RESERVE };
+  return { device: chosen, memory: { total: free, available: free }, beside: GPU_RESERVE };
 }
 
 function showFit({ model, architecture, parameters, contextLength, device, load, bytes, memory, fits, largest }: Fit): string {
@@ -109,7 +109,7 @@ function showFit({ model, architecture, parameters, contextLength, device, load,
   const now =
     memory.available < Math.min(bytes.total, memory.total) ? `, but ${showBytes(memory.available)} available: end other programs` : "";
   const options = `{ maxContext: ${context}, kvCacheBytes: ${bytes.cache} }`;
-  return `${showRows([
+  return showRows([
     ["model", `${model}: ${architecture}, ${showCount(parameters)} parameters, trained for ${showCount(contextLength)} tokens`],
     ["weights", showBytes(bytes.weights)],
     ["cache", `${showBytes(bytes.cache)} for ${requests} of ${showCount(context)} tokens, ${kvType}`],
@@ -124,5 +124,5 @@ function showFit({ model, architecture, parameters, contextLength, device, load,
         ? `no request of ${showCount(context)} tokens`
         : `${largest.batch} requests at once of ${showCount(context)} tokens`,
     ],
-  ])}`;
+  ]);
 }

@@ -19,10 +19,9 @@ exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted
 
 /** What `kvasir help NAME` says: one command. */
 export function commandHelp(name: string, commands: Commands): string {
-  const { usage, summary, details, groups } = commands[name]!;
+  const { usage, summary, details, groups, downloads } = commands[name]!;
   const parts = [`kvasir ${usage} [options]: ${summary}\n`, details, ...[...groups, GENERAL].map(groupHelp)];
-  const takesModel = usage.includes("NAME") || groups.some(({ options }) => options.model !== undefined);
-  return [...parts, takesModel ? HUB_NAMES : undefined].filter((part) => part !== undefined).join("\n");
+  return [...parts, downloads ? HUB_NAMES : undefined].filter((part) => part !== undefined).join("\n");
 }
 
 function groupHelp({ title, options }: OptionGroup): string {

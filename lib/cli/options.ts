@@ -9,6 +9,11 @@ const MODEL: Option = {
   short: "m",
   help: '"tales" (bundled, default), a Hugging Face directory, a .gguf file, or a name on the hub',
 };
+const PRESENT_MODEL: Option = {
+  value: "MODEL",
+  short: "m",
+  help: '"tales" (bundled), a Hugging Face directory, a .gguf file, or a name on the hub that is in the cache',
+};
 const DEVICE: Option = { value: "NAME", help: "auto, cpu, cuda or cuda:N" };
 const KV_TYPE: Option = { value: "TYPE", help: "f32, f16 or bf16: what the cache keeps (default: f16)" };
 
@@ -56,10 +61,10 @@ export const SAMPLING_OPTIONS: OptionGroup = {
 };
 
 /** Where a model would run, of commands that load none. */
-export const PLACE_OPTIONS: OptionGroup = { title: "model", options: { model: MODEL, device: DEVICE, "kv-type": KV_TYPE } };
+export const PLACE_OPTIONS: OptionGroup = { title: "model", options: { model: PRESENT_MODEL, device: DEVICE, "kv-type": KV_TYPE } };
 
-/** The model alone. */
-export const MODEL_OPTION: OptionGroup = { title: "model", options: { model: MODEL } };
+/** The model alone, of commands that load none. */
+export const MODEL_OPTION: OptionGroup = { title: "model", options: { model: PRESENT_MODEL } };
 
 /** The model of a command whose one word it is; -m does as well. */
 export function modelWord(args: Arguments, command: string): string {

@@ -12,6 +12,7 @@ export const PULL: Command = {
   usage: "pull NAME",
   summary: "download a model of the Hugging Face hub, and say where it is",
   groups: [],
+  downloads: true,
   run: pull,
 };
 

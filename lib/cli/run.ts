@@ -25,6 +25,7 @@ export const RUN: Command = {
     SAMPLING_OPTIONS,
     SPECULATE_OPTIONS,
   ],
+  downloads: true,
   run,
 };
 

@@ -38,6 +38,7 @@ export const CHAT: Command = {
     SAMPLING_OPTIONS,
     SPECULATE_OPTIONS,
   ],
+  downloads: true,
   run: chat,
 };
 

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { emitWarning } from "../../errors.ts";
+import type { Warn } from "../../errors.ts";
 import type { GgufFile, GgufValue } from "../../files/gguf.ts";
 import { readGgufParts } from "../../files/gguf-parts.ts";
 import { readJsonIfPresent } from "../../files/json.ts";
@@ -18,6 +18,9 @@ export interface StoredModel {
   isModel: boolean;
 }
 
+/** Whoever opens the model tells of what is irregular. */
+const SILENT: Warn = () => {};
+
 /** Reads headers; what is wrong with them is a typed error that says where. */
 export async function readStored(path: string): Promise<StoredModel> {
   const isFile = await stat(path).then(
@@ -28,8 +31,8 @@ export async function readStored(path: string): Promise<StoredModel> {
     return { format: "safetensors", files: [await readSafetensors(path)], settings: {}, isModel: false };
   const gguf = await ggufAt(path, "config.json", (name) => name.endsWith(".safetensors"));
   if (gguf !== undefined) return storedGguf(await readGgufParts(gguf));
-  const files = await readSafetensorsDirectory(path, emitWarning);
-  const settings = (await readJsonIfPresent(join(path, "config.json"), emitWarning)) ?? {};
+  const files = await readSafetensorsDirectory(path, SILENT);
+  const settings = (await readJsonIfPresent(join(path, "config.json"), SILENT)) ?? {};
   return { format: "safetensors", files, settings, isModel: true };
 }
 

@@ -49,7 +49,7 @@ async function namesOfGguf(path: string): Promise<Pick<TokenizerFacts, "kind" | 
 }
 
 async function namesOfJson(path: string): Promise<Pick<TokenizerFacts, "kind" | "preTokenizer">> {
-  const { model, pre_tokenizer: pre } = await readJson(path, emitWarning);
+  const { model, pre_tokenizer: pre } = await readJson(path, () => {});
   return { kind: typesIn(model ?? null) ?? "unknown", preTokenizer: typesIn(pre ?? null) };
 }
 
