@@ -236,7 +236,8 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 let loaded: NativeModule | undefined;
 
 function builds(): Builds {
-  return createRequire(import.meta.url)("node-gyp-build") as Builds;
+  const require = createRequire(import.meta.url);
+  return require("node-gyp-build") as Builds;
 }
 
 /** The addon, loaded at first use. Throws ADDON_MISSING with the reasons. */
