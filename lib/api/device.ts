@@ -31,7 +31,7 @@ const MAX_THREADS = 256;
 const DEFAULT_MAX_THREADS = 64;
 
 /** What a GPU needs beside weights and cache: its context, activations, graphs. Chosen: three times what Llama-3.1-8B takes. */
-const GPU_RESERVE = 2 ** 30;
+export const GPU_RESERVE: number = 2 ** 30;
 
 /** Share of what is left on a GPU that the cache may take: a GPU is there for the model, but sizes are estimates. Chosen. */
 const GPU_SHARE = 0.9;

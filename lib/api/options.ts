@@ -66,7 +66,7 @@ export const MAX_SLOTS = 256;
  * Default of `maxBatchTokens`. Chosen: enough rows for matrix products to be fast, and few enough that running streams, which wait for a
  * full step while a prompt is computed, do not stall.
  */
-const DEFAULT_BATCH_TOKENS = { cpu: 512, cuda: 1024 } as const;
+export const DEFAULT_BATCH_TOKENS: Readonly<Record<DeviceConfig["kind"], number>> = { cpu: 512, cuda: 1024 };
 
 const KEYS: readonly (keyof EngineOptions)[] = [
   "device",

@@ -2,9 +2,13 @@ import { memoryBytes } from "../api/memory.ts";
 import { PAGE_SIZE } from "../api/options.ts";
 import type { Engine } from "../engine.ts";
 import { KvasirError } from "../errors.ts";
-import { type Arguments, integers } from "./arguments.ts";
+import type { Arguments } from "./arguments.ts";
+import type { Command } from "./command.ts";
+import type { Interrupts } from "./interrupts.ts";
+import { ENGINE_OPTIONS, SPECULATE_OPTIONS } from "./options.ts";
 import { guessesOf } from "./run.ts";
 import { withEngine } from "./session.ts";
+import { StatusLine } from "./status-line.ts";
 
 /** One figure of `kvasir bench`: the median of {@link RUNS} runs. */
 export interface BenchRow {
@@ -31,13 +35,35 @@ interface Case {
 const RUNS = 3;
 
 /** `kvasir bench`: prefill and decode speed as a table, or as JSON rows. */
-export async function bench(args: Arguments, signal: AbortSignal): Promise<void> {
-  const [tokens] = integers(args, "tokens", [64]) as [number];
-  const cases = integers(args, "context", [0], 0).flatMap((context) =>
-    integers(args, "prompt", [128, 512]).flatMap((prompt) =>
-      integers(args, "batch", [1, 8, 16]).map((batch) => ({ prompt, batch, context, tokens })),
-    ),
-  );
+export const BENCH: Command = {
+  usage: "bench",
+  summary: "measure prefill and decode",
+  groups: [
+    {
+      title: "cases: every combination of these lists",
+      options: {
+        prompt: { value: "128,512", help: "tokens of each prompt" },
+        tokens: { value: "64", help: "tokens to decode after it" },
+        batch: { value: "1,8,16", help: "requests at once" },
+        context: { value: "0", help: "tokens in each request's cache before its prompt" },
+      },
+    },
+    ENGINE_OPTIONS,
+    SPECULATE_OPTIONS,
+  ],
+  downloads: true,
+  run: bench,
+};
+
+async function bench(args: Arguments, { signal }: Interrupts): Promise<void> {
+  const [tokens] = args.integers("tokens", [64]) as [number];
+  const cases = args
+    .integers("context", [0], 0)
+    .flatMap((context) =>
+      args
+        .integers("prompt", [128, 512])
+        .flatMap((prompt) => args.integers("batch", [1, 8, 16]).map((batch) => ({ prompt, batch, context, tokens }))),
+    );
   // Memory of the cache is taken as pages are first used, so that a large one costs nothing.
   const pools = { maxContext: Math.max(...cases.map(contextOf)), kvCacheBytes: Math.floor(memoryBytes() / 4) };
   await withEngine(
@@ -45,12 +71,15 @@ export async function bench(args: Arguments, signal: AbortSignal): Promise<void>
     signal,
     async ({ engine, model }) => {
       for (const one of cases) checkFits(engine, one);
-      const json = args.options.json === true;
+      const json = args.has("json");
+      const status = new StatusLine();
       if (!json) process.stdout.write(head(engine, model));
       const prompts = new Prompts((await engine.score([0], { logits: true })).logits!.length);
       const rows: BenchRow[] = [];
-      for (const one of cases) {
+      for (const [index, one] of cases.entries()) {
+        status.show(`measuring: case ${index + 1} of ${cases.length}`);
         const found = await measure(engine, prompts, one, signal);
+        status.clear();
         if (!json) process.stdout.write(found.map(line).join(""));
         rows.push(...found);
       }

@@ -2,7 +2,11 @@ import { readFile } from "node:fs/promises";
 import type { Engine } from "../engine.ts";
 import { KvasirError } from "../errors.ts";
 import type { Arguments } from "./arguments.ts";
+import type { Command } from "./command.ts";
+import type { Interrupts } from "./interrupts.ts";
+import { ENGINE_OPTIONS } from "./options.ts";
 import { withEngine } from "./session.ts";
+import { StatusLine } from "./status-line.ts";
 
 /** What `kvasir eval` finds. */
 export interface Evaluation {
@@ -20,17 +24,31 @@ const FIRST_SCORED = 256;
 const AT_ONCE = 4;
 
 /** `kvasir eval --text FILE`: perplexity of a text. */
-export async function evaluateFile(args: Arguments, signal: AbortSignal): Promise<void> {
-  const path = args.options.text;
-  if (typeof path !== "string") throw new KvasirError("INVALID_ARGUMENT", "eval needs --text FILE, a text to score");
+export const EVAL: Command = {
+  usage: "eval --text FILE",
+  summary: "perplexity of a text, by llama.cpp's protocol",
+  groups: [{ title: "text", options: { text: { value: "FILE", help: "the text to score" } } }, ENGINE_OPTIONS],
+  downloads: true,
+  run: evaluateFile,
+};
+
+async function evaluateFile(args: Arguments, { signal }: Interrupts): Promise<void> {
+  const path = args.text("text");
+  if (path === undefined) throw new KvasirError("INVALID_ARGUMENT", "eval needs --text FILE, a text to score");
   if (args.words.length > 0) throw new KvasirError("INVALID_ARGUMENT", `eval takes no ${args.words[0]}; expected --text FILE alone`);
   const text = await readFile(path, "utf8").catch((cause: Error) => {
     throw new KvasirError("FILE_NOT_FOUND", `${path} cannot be read: ${cause.message}`, { cause });
   });
   await withEngine(args, signal, async ({ engine }) => {
-    const result = await evaluate(engine, text, signal);
-    const words = `perplexity ${result.perplexity.toFixed(4)} over ${result.windows} windows, ${result.predictions} predictions\n`;
-    process.stdout.write(args.options.json === true ? `${JSON.stringify(result)}\n` : words);
+    const status = new StatusLine();
+    try {
+      const result = await evaluate(engine, text, { signal, onWindow: (done, all) => status.show(`scoring: ${done} of ${all} windows`) });
+      status.clear();
+      const words = `perplexity ${result.perplexity.toFixed(4)} over ${result.windows} windows, ${result.predictions} predictions\n`;
+      process.stdout.write(args.has("json") ? `${JSON.stringify(result)}\n` : words);
+    } finally {
+      status.clear();
+    }
   });
 }
 
@@ -38,10 +56,17 @@ export async function evaluateFile(args: Arguments, signal: AbortSignal): Promis
  * Perplexity of a text: consecutive windows of 512 tokens, the last partial one dropped. Where the model adds BOS, each window starts with it
  * in the place of its first token, as llama.cpp does.
  */
-export async function evaluate(engine: Engine, text: string, signal?: AbortSignal): Promise<Evaluation> {
+export async function evaluate(
+  engine: Engine,
+  text: string,
+  { signal, onWindow }: { signal?: AbortSignal; onWindow?: (done: number, all: number) => void } = {},
+): Promise<Evaluation> {
   const windows = await windowsOf(engine, text);
+  let done = 0;
   const sums = await mapAtOnce(windows, AT_ONCE, async (window) => {
     const { logprobs } = await engine.score(window, signal === undefined ? {} : { signal });
+    done += 1;
+    onWindow?.(done, windows.length);
     return logprobs.subarray(FIRST_SCORED + 1).reduce((sum, logprob) => sum + logprob, 0);
   });
   const predictions = windows.length * (WINDOW - FIRST_SCORED - 1);

@@ -1,25 +1,24 @@
 import type { EngineOptions } from "../api/options.ts";
+import { showBytes } from "./format.ts";
+import { StatusLine } from "./status-line.ts";
 
 type Step = Parameters<NonNullable<EngineOptions["onProgress"]>>[0];
-
-/** What takes longer than this shows its progress. Chosen: about when one begins to wonder. */
-const QUIET_MS = 500;
 
 /** Characters of a bar. */
 const WIDTH = 24;
 
-/** Between two drawings of a line. Chosen: ten a second. */
-const REDRAW_MS = 100;
+/** What is over sooner isn't told of in lines; chosen, as for a {@link StatusLine}. */
+const QUIET_MS = 500;
 
 const VERBS = { download: "downloading", load: "loading" } as const;
 
-/** How far a download or loading is, on stderr: a bar that is redrawn on a terminal, a line for each quarter elsewhere. */
+/** How far a download or loading is, on stderr: a bar on a terminal; elsewhere a line for each quarter of a download, which may take minutes. */
 export class Progress {
   readonly #model: string;
   readonly #start: number = performance.now();
+  readonly #status: StatusLine = new StatusLine();
   #phase: { name: Step["phase"]; start: number; before: number } | undefined;
-  #drawn = 0;
-  #shown = "";
+  #quarter = -1;
 
   constructor(model: string) {
     this.#model = model;
@@ -28,23 +27,24 @@ export class Progress {
   report({ phase, loadedBytes, totalBytes }: Step): void {
     const now = performance.now();
     if (this.#phase?.name !== phase) this.#phase = { name: phase, start: now, before: loadedBytes };
-    const { isTTY } = process.stderr;
-    if (now - this.#start < QUIET_MS || (isTTY && now - this.#drawn < REDRAW_MS)) return;
-    this.#drawn = now;
     const percent = totalBytes === 0 ? 100 : Math.floor((100 * loadedBytes) / totalBytes);
-    const rate = (loadedBytes - this.#phase.before) / (now - this.#phase.start + 1) / 1000;
     const head = `${VERBS[phase]} ${this.#model}:`;
-    const line = isTTY
-      ? `${head} ${bar(percent)} ${percent} % of ${megabytes(totalBytes)}, ${rate.toFixed(0)} MB/s${left(totalBytes - loadedBytes, rate)}`
-      : `${head} ${percent - (percent % 25)} % of ${megabytes(totalBytes)}`;
-    if (line === this.#shown) return;
-    this.#shown = line;
-    process.stderr.write(isTTY ? `\r\x1b[K${line}` : `${line}\n`);
+    const rate = ((loadedBytes - this.#phase.before) / (now - this.#phase.start + 1)) * 1000;
+    const speed = `${showBytes(rate)}/s${left(totalBytes - loadedBytes, rate)}`;
+    this.#status.show(`${head} ${bar(percent)} ${percent} % of ${showBytes(totalBytes)}, ${speed}`);
+    if (!process.stderr.isTTY && phase === "download" && now - this.#start >= QUIET_MS) this.#line(head, percent, totalBytes);
+  }
+
+  #line(head: string, percent: number, totalBytes: number): void {
+    const quarter = percent - (percent % 25);
+    if (quarter === this.#quarter) return;
+    this.#quarter = quarter;
+    process.stderr.write(`${head} ${quarter} % of ${showBytes(totalBytes)}\n`);
   }
 
   /** Takes the line off a terminal. */
   clear(): void {
-    if (this.#shown !== "" && process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+    this.#status.clear();
   }
 }
 
@@ -53,13 +53,9 @@ function bar(percent: number): string {
   return `[${"#".repeat(filled)}${".".repeat(WIDTH - filled)}]`;
 }
 
-/** Seconds or minutes that the rest takes at `rate` MB/s. */
+/** Seconds or minutes that the rest takes at `rate` bytes/s. */
 function left(bytes: number, rate: number): string {
-  const seconds = Math.ceil(bytes / 1e6 / rate);
+  const seconds = Math.ceil(bytes / rate);
   if (!Number.isFinite(seconds)) return "";
   return seconds < 120 ? `, ${seconds} s left` : `, ${Math.ceil(seconds / 60)} min left`;
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(0)} MB`;
 }

@@ -1,6 +1,7 @@
 import type { EngineOptions } from "../api/options.ts";
 import { Engine } from "../engine.ts";
-import { type Arguments, engineOptions } from "./arguments.ts";
+import type { Arguments } from "./arguments.ts";
+import { engineOptions } from "./options.ts";
 import { Progress } from "./progress.ts";
 
 /** An open engine for one command. */
@@ -18,9 +19,9 @@ export async function withEngine(
   signal: AbortSignal,
   body: (session: Session) => Promise<void>,
   more: EngineOptions = {},
+  model: string = args.text("model") ?? "tales",
 ): Promise<void> {
   const start = performance.now();
-  const model = typeof args.options.model === "string" ? args.options.model : "tales";
   const progress = new Progress(model);
   let engine: Engine;
   try {

@@ -32,7 +32,7 @@ export interface HubRequest {
 const SMALL_AT_ONCE = 8;
 
 /** Share of the memory that weights may take where a .gguf is chosen by size: the cache takes a quarter at most. */
-const WEIGHTS_SHARE = 0.75;
+export const WEIGHTS_SHARE = 0.75;
 
 /** Gets what a model needs into the cache, as far as it isn't there. Returns the path that opens it: a directory or a .gguf. */
 export async function openFromHub(name: HubName, settings: HubSettings, request: HubRequest): Promise<string> {

@@ -37,7 +37,7 @@ export function noModelAt(path: string, file: string): KvasirError {
 }
 
 /** The .gguf file that a path means; `undefined` for a directory that has what Hugging Face's have, or no .gguf either. */
-async function ggufAt(path: string, file: string, isHuggingFace: (name: string) => boolean): Promise<string | undefined> {
+export async function ggufAt(path: string, file: string, isHuggingFace: (name: string) => boolean): Promise<string | undefined> {
   const found = await statIfPresent(path);
   if (found === undefined) throw noModelAt(path, file);
   if (!found.isDirectory()) return path;

@@ -225,14 +225,26 @@ export interface NativeModule {
   gpuFreeBytes(index: number): number | undefined;
 }
 
+/** Finds and loads a package's addon, among its prebuilt ones and its own build. */
+interface Builds {
+  (folder: string): NativeModule;
+  path(folder: string): string;
+}
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
 let loaded: NativeModule | undefined;
+
+function builds(): Builds {
+  const require = createRequire(import.meta.url);
+  return require("node-gyp-build") as Builds;
+}
 
 /** The addon, loaded at first use. Throws ADDON_MISSING with the reasons. */
 export function native(): NativeModule {
   if (loaded === undefined) {
-    const require = createRequire(import.meta.url);
     try {
-      loaded = require("node-gyp-build")(fileURLToPath(new URL("../..", import.meta.url))) as NativeModule;
+      loaded = builds()(ROOT);
     } catch (cause) {
       throw new KvasirError(
         "ADDON_MISSING",
@@ -242,6 +254,11 @@ export function native(): NativeModule {
     }
   }
   return loaded;
+}
+
+/** The file that {@link native} loads. */
+export function addonPath(): string {
+  return builds().path(ROOT);
 }
 
 /** An error on the way to the addon or from it as a KvasirError with the stack of who waits for it. */

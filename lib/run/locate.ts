@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { checkString, invalid } from "../check.ts";
 import { hubNameIn, hubNameOf, showName } from "../hub/names.ts";
 import { type HubRequest, openFromHub } from "../hub/open.ts";
-import { hubSettings } from "../hub/settings.ts";
+import { type HubSettings, hubSettings } from "../hub/settings.ts";
 import { noModelAt } from "../model/inspect.ts";
 
 /** A model as a caller names it. */
@@ -38,14 +38,18 @@ export function nameModel(model: unknown): NamedModel {
 
 /**
  * Finds a model, and downloads what isn't there: `"tales"` is the bundled one, `hf:ORG/NAME` the hub's, a path that exists is that; of the rest
- * what looks like ORG/NAME is the hub's.
+ * what looks like ORG/NAME is the hub's. `settings` come before those of the environment.
  */
-export async function locateModel({ text, path }: NamedModel, request: HubRequest): Promise<LocatedModel> {
+export async function locateModel(
+  { text, path }: NamedModel,
+  request: HubRequest,
+  settings: Partial<HubSettings> = {},
+): Promise<LocatedModel> {
   if (text === "tales") return { path: fileURLToPath(new URL("../../models/tales-q4_0.gguf", import.meta.url)) };
   if (!text.startsWith("hf:") && (await exists(path))) return { path };
   const hub = text.startsWith("hf:") ? hubNameOf(text.slice("hf:".length)) : hubNameIn(text);
   if (hub === undefined) throw noModelAt(text, request.textOnly ? "tokenizer.json" : "config.json");
-  return { path: await openFromHub(hub, await hubSettings(), request), name: showName(hub) };
+  return { path: await openFromHub(hub, { ...(await hubSettings()), ...settings }, request), name: showName(hub) };
 }
 
 /** What may not be looked at exists, too: who opens it tells why it can't be read. */

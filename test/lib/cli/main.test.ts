@@ -3,65 +3,36 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { engineOptions, generateParams, integers, readArguments } from "../../../lib/cli/arguments.ts";
 import { median } from "../../../lib/cli/bench.ts";
+import { COMMANDS } from "../../../lib/cli/commands.ts";
 import { evaluate } from "../../../lib/cli/eval.ts";
 import type { Engine } from "../../../lib/engine.ts";
+import { Tokenizer } from "../../../lib/tokenizer.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 const MAIN = fileURLToPath(new URL("../../../dist/cli/main.js", import.meta.url));
 const scratch = temporaryDirectory();
 
-function kvasir(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+interface Ended {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+function kvasir(...args: string[]): Promise<Ended> {
+  return kvasirWith("", ...args);
+}
+
+function kvasirWith(stdin: string, ...args: string[]): Promise<Ended> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [MAIN, ...args], (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr: withoutProgress(stderr) });
+    const child = execFile(process.execPath, [MAIN, ...args], (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
     });
+    child.stdin!.end(stdin);
   });
 }
 
-/** On a busy machine it is told how far loading is. */
-function withoutProgress(stderr: string): string {
-  return stderr.replaceAll(/^loading .*\n/gm, "");
-}
-
-describe("arguments", () => {
-  it("become options and parameters", () => {
-    const line = "run a b --model m.gguf --kv-type f32 --threads 2 --max-context 99 --top-k 4 --seed 18446744073709551615 --ignore-eos";
-    const args = readArguments(line.split(" "));
-    expect(args.words).toEqual(["run", "a", "b"]);
-    expect(engineOptions(args)).toEqual({ kvType: "f32", threads: 2, maxContext: 99 });
-    expect(generateParams(args)).toEqual({ topK: 4, seed: 2n ** 64n - 1n, ignoreEos: true });
-  });
-
-  it("say who guesses", () => {
-    const optionsOf = (line: string) => engineOptions(readArguments(line.split(" ")));
-    expect(optionsOf("run a --draft small --lookup")).toEqual({ speculate: { draft: "small", lookup: true } });
-    expect(optionsOf("bench --draft small")).toEqual({ speculate: { draft: "small" } });
-    expect(optionsOf("bench --lookup")).toEqual({ speculate: { lookup: true } });
-  });
-
-  it("hold lists", () => {
-    const args = readArguments(["bench", "--batch", "1,8, 16", "--prompt", "1,,2"]);
-    expect(integers(args, "batch", [])).toEqual([1, 8, 16]);
-    expect(integers(args, "tokens", [64])).toEqual([64]);
-    expect(() => integers(args, "prompt", [])).toThrow('--prompt is "1,,2"');
-  });
-
-  it.each([
-    [["run", "--tokens", "3"], "run has no --tokens"],
-    [["eval", "--seed", "3"], "eval has no --seed"],
-    [["eval", "--lookup"], "eval has no --lookup"],
-    [["run", "--colour", "red"], "--colour"],
-    [["run", "--seed"], "--seed"],
-  ])("%j are refused", (args, message) => {
-    expect(() => readArguments(args)).toThrow(
-      expect.objectContaining({ code: "INVALID_ARGUMENT", message: expect.stringContaining(message) }),
-    );
-  });
-
-  it("have a median", () => expect(median([3, 1, 2])).toBe(2));
-});
+it("bench takes the middle of its runs", () => expect(median([3, 1, 2])).toBe(2));
 
 describe("evaluate", () => {
   /** Characters as tokens; every token but BOS is as probable as its id says. */
@@ -128,14 +99,39 @@ describe("kvasir", () => {
   it("--help and --version", async () => {
     const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8"));
     expect(await kvasir("--version")).toEqual({ code: 0, stdout: `${version}\n`, stderr: "" });
-    const help = await kvasir("run", "--help");
-    expect([help.code, help.stderr, help.stdout.split("\n")[0]]).toEqual([0, "", "kvasir: large language models inside Node.js"]);
-    for (const option of ["--kv-type", "--max-tokens", "--seed", "--batch", "--text", "--json"]) expect(help.stdout).toContain(option);
+    const [bare, help, long] = await Promise.all([kvasir(), kvasir("help"), kvasir("-h")]);
+    expect([bare.code, bare.stderr, bare.stdout.split("\n")[0]]).toEqual([0, "", "kvasir: large language models inside Node.js"]);
+    expect([help, long]).toEqual([bare, bare]);
+    const [ofRun, short] = await Promise.all([kvasir("help", "run"), kvasir("run", "-h")]);
+    expect([ofRun.code, ofRun.stdout.split("\n")[0]]).toEqual([0, `kvasir run PROMPT [options]: ${COMMANDS.run!.summary}`]);
+    expect(short).toEqual(ofRun);
+  });
+
+  it("run: a prompt from stdin, -m, --stop for each end, --system by the chat template", async () => {
+    const greedy = ["--temperature", "0", "--max-tokens", "30", "--json"];
+    const completion = async (args: string[], stdin = "") => JSON.parse((await kvasirWith(stdin, "run", ...args, ...greedy)).stdout);
+    const [given, read] = await Promise.all([
+      completion(["Once upon a time"]),
+      completion(["-", "-m", "models/tales-q4_0.gguf"], "Once upon a time\n"),
+    ]);
+    expect([read.text, read.tokens]).toEqual([given.text, given.tokens]);
+    const ends = given.text.trim().split(" ");
+    const stopped = await completion(["Once upon a time", "--stop", ends[6], "--stop", ends[3]]);
+    expect(stopped).toMatchObject({ finishReason: "stop", text: given.text.slice(0, given.text.indexOf(ends[3])) });
+    const chat = await completion(["--system", "You are a fox.", "Hello"]);
+    const tokenizer = await Tokenizer.open("tales");
+    const roles = [
+      { role: "system", content: "You are a fox." },
+      { role: "user", content: "Hello" },
+    ];
+    expect(chat.usage.promptTokens).toBe((await tokenizer.renderChat({ messages: roles })).tokens.length);
+    await tokenizer.close();
   });
 
   it.each([
-    [2, "INVALID_ARGUMENT a command is missing", []],
-    [2, "INVALID_ARGUMENT there is no command walk", ["walk"]],
+    [2, "INVALID_ARGUMENT there is no command rnu; did you mean run?", ["rnu"]],
+    [2, "INVALID_ARGUMENT there is no command walk; expected one of run, ", ["help", "walk"]],
+    [2, "INVALID_ARGUMENT run has no --temprature; did you mean --temperature?", ["run", "x", "--temprature", "1"]],
     [2, "INVALID_ARGUMENT run needs a PROMPT", ["run"]],
     [2, "INVALID_ARGUMENT temperature is -1", ["run", "x", "--temperature=-1"]],
     [2, "INVALID_ARGUMENT eval needs --text FILE", ["eval"]],
@@ -172,6 +168,6 @@ function runUntilText(happen: (child: ChildProcessWithoutNullStreams) => void): 
   });
   child.stdout.once("data", () => happen(child));
   return new Promise((resolve) => {
-    child.once("close", (code, signal) => resolve({ code, signal, stderr: withoutProgress(stderr) }));
+    child.once("close", (code, signal) => resolve({ code, signal, stderr }));
   });
 }

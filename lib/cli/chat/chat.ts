@@ -1,0 +1,191 @@
+import type { Timings, Usage } from "../../api/completion.ts";
+import type { GenerateParams } from "../../api/params.ts";
+import type { Engine } from "../../engine.ts";
+import { KvasirError } from "../../errors.ts";
+import type { Arguments } from "../arguments.ts";
+import type { Command } from "../command.ts";
+import type { Interrupts } from "../interrupts.ts";
+import { nearest } from "../nearest.ts";
+import { ENGINE_OPTIONS, generateParams, modelWord, SAMPLING_OPTIONS, SPECULATE_OPTIONS } from "../options.ts";
+import { figures } from "../run.ts";
+import { withEngine } from "../session.ts";
+import { StatusLine } from "../status-line.ts";
+import { Conversation } from "./conversation.ts";
+import { MessageReader } from "./message-reader.ts";
+import { Terminal } from "./terminal.ts";
+
+const HELP = `/reset        forget what was said
+/system TEXT  say TEXT before all that is said; without TEXT: nothing
+/help         this list
+/exit         end; so does Ctrl-D, and Ctrl-C twice
+A line that ends with \\ goes on in the next; """ begins and ends a message of several lines. Ctrl-C stops an answer.
+`;
+
+/** `kvasir chat [MODEL]`: a conversation in the model's chat template. */
+export const CHAT: Command = {
+  usage: "chat [MODEL]",
+  summary: "talk with a model, line by line",
+  details: `While it runs:\n${HELP.replaceAll(/^(?=.)/gm, "  ")}From a pipe each message is a line; stdout has the answers alone, with --json an object for each.\n`,
+  groups: [
+    {
+      title: "conversation",
+      options: {
+        system: { value: "TEXT", help: "stands before all that is said" },
+        stats: { help: "after each answer its figures, on stderr" },
+      },
+    },
+    ENGINE_OPTIONS,
+    SAMPLING_OPTIONS,
+    SPECULATE_OPTIONS,
+  ],
+  downloads: true,
+  run: chat,
+};
+
+async function chat(args: Arguments, interrupts: Interrupts): Promise<void> {
+  const model = args.words.length === 0 && !args.has("model") ? "tales" : modelWord(args, "chat");
+  const body = async ({ engine }: { engine: Engine }): Promise<void> => {
+    await checkTemplate(engine, model);
+    await new Dialogue(engine, args, interrupts).run(model);
+  };
+  await withEngine(args, interrupts.signal, body, {}, model);
+}
+
+async function checkTemplate(engine: Engine, model: string): Promise<void> {
+  try {
+    await engine.renderChat({ messages: [{ role: "user", content: "Hello" }] });
+  } catch (error) {
+    if (!(error instanceof KvasirError) || !["NO_CHAT_TEMPLATE", "NO_TOKENIZER"].includes(error.code)) throw error;
+    throw new KvasirError(error.code, `${model} has no chat template to talk in; kvasir run -m ${model} PROMPT continues a text`, {
+      cause: error,
+    });
+  }
+}
+
+/** Reads messages and writes answers until there are no more. */
+class Dialogue {
+  readonly #engine: Engine;
+  readonly #params: GenerateParams;
+  readonly #json: boolean;
+  readonly #stats: boolean;
+  readonly #conversation: Conversation;
+  readonly #reader: MessageReader = new MessageReader();
+  readonly #terminal: Terminal;
+  /** Of the answer that is being written. */
+  #answering: AbortController | undefined;
+  /** Ctrl-C was the last that was typed at the prompt. */
+  #interrupted = false;
+  #ended = false;
+
+  constructor(engine: Engine, args: Arguments, interrupts: Interrupts) {
+    this.#engine = engine;
+    this.#params = generateParams(args);
+    this.#json = args.has("json");
+    this.#stats = args.has("stats");
+    this.#conversation = new Conversation(args.text("system"));
+    const interrupt = (): void => this.#interrupt();
+    interrupts.takeOver(interrupt);
+    this.#terminal = new Terminal(interrupt);
+  }
+
+  async run(model: string): Promise<void> {
+    if (this.#terminal.isInteractive)
+      process.stdout.write(`${model}, ${this.#engine.stats().maxContext} tokens of context. /help lists what there is beside talking.\n`);
+    try {
+      while (!this.#ended) {
+        const line = await this.#terminal.next(this.#reader.isOpen ? "... " : "> ");
+        this.#interrupted = false;
+        const typed = line === undefined ? this.#reader.end() : this.#reader.push(line);
+        if (line === undefined) this.#ended = true;
+        if (typed === undefined || typed.text.trim() === "") continue;
+        if (typed.isCommand) this.#act(typed.text);
+        else await this.#terminal.aside(() => this.#answer(typed.text));
+      }
+    } finally {
+      this.#terminal.close();
+    }
+  }
+
+  /** Ctrl-C stops an answer; at the prompt it forgets what was typed, and the second one in a row ends. */
+  #interrupt(): void {
+    if (this.#answering !== undefined) this.#answering.abort();
+    else if (this.#interrupted) {
+      this.#ended = true;
+      this.#terminal.close();
+    } else {
+      this.#interrupted = true;
+      this.#reader.clear();
+      this.#terminal.startOver("Ctrl-C again, or Ctrl-D, ends");
+    }
+  }
+
+  #act(line: string): void {
+    const [, name = "", text = ""] = /^\/(\S*)\s*(.*)$/s.exec(line) ?? [];
+    const actions: Record<string, () => void> = {
+      reset: () => {
+        this.#conversation.reset();
+        say("what was said is forgotten\n");
+      },
+      system: () => {
+        this.#conversation.system = text === "" ? undefined : text;
+        say(text === "" ? "nothing is said before\n" : "from now on that is said before\n");
+      },
+      help: () => say(HELP),
+      exit: () => {
+        this.#ended = true;
+      },
+    };
+    if (Object.hasOwn(actions, name)) actions[name]!();
+    else refuseCommand(name, Object.keys(actions));
+  }
+
+  async #answer(text: string): Promise<void> {
+    const answering = new AbortController();
+    const { signal } = answering;
+    this.#answering = answering;
+    const status = new StatusLine();
+    status.show("reading");
+    let answer = "";
+    try {
+      const prompt = { messages: this.#conversation.with(text) };
+      for await (const { text: piece, finishReason, usage, timings } of this.#engine.stream(prompt, { ...this.#params, signal })) {
+        status.clear();
+        answer += piece;
+        if (!this.#json) process.stdout.write(piece);
+        if (finishReason !== undefined) this.#end(answer, finishReason, usage!, timings!);
+      }
+    } catch (error) {
+      status.clear();
+      if (!this.#json && answer !== "") process.stdout.write("\n");
+      if (!signal.aborted) complain(error);
+    } finally {
+      this.#answering = undefined;
+    }
+    // What was stopped was read all the same.
+    if (answer !== "") this.#conversation.add(text, answer);
+  }
+
+  #end(text: string, finishReason: string, usage: Usage, timings: Timings): void {
+    process.stdout.write(this.#json ? `${JSON.stringify({ text, finishReason, usage, timings })}\n` : "\n");
+    if (this.#stats) say(`${figures(usage, timings)}\n`);
+    const { maxContext } = this.#engine.stats();
+    if (usage.totalTokens >= maxContext) say(`the context of ${maxContext} tokens is full: /reset begins anew\n`);
+  }
+}
+
+function refuseCommand(name: string, names: readonly string[]): void {
+  const meant = nearest(name, names);
+  say(`there is no /${name}; ${meant === undefined ? '/help lists what there is, """ begins a message' : `did you mean /${meant}?`}\n`);
+}
+
+/** What is no answer goes to stderr. */
+function say(text: string): void {
+  process.stderr.write(text);
+}
+
+/** A message that can't be answered ends nothing: it is forgotten, the conversation goes on. */
+function complain(error: unknown): void {
+  if (!(error instanceof KvasirError) || error.code === "CLOSED" || error.code === "INTERNAL") throw error;
+  const cure = error.code === "PROMPT_TOO_LONG" ? "; /reset begins anew" : "";
+  say(`${error.code} ${error.message}${cure}\n`);
+}

@@ -1,0 +1,28 @@
+import type { Isa, NativeModule } from "../../native/addon.ts";
+import type { Finding } from "./finding.ts";
+import type { System } from "./system.ts";
+
+/** What each instruction set needs of the processor, by the kernel's names (native/cpu/features.cc asks the processor itself). */
+const FEATURES: Readonly<Record<Isa, readonly string[]>> = {
+  portable: [],
+  avx2: ["avx", "avx2", "fma", "f16c", "bmi1", "bmi2", "movbe", "abm"],
+  avx512: ["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni"],
+};
+
+/** Which instruction sets the processor runs, and which is used. */
+export function checkProcessor({ processor, platform }: System, module: NativeModule): Finding {
+  const { name, threads, flags } = processor;
+  const isas = module.isas();
+  const used = isas.at(-1)!;
+  const isX64 = platform.endsWith("-x64");
+  const lacks = Object.values(FEATURES).flatMap((features) => features.filter((feature) => !flags.has(feature)));
+  const why = used === "avx512" || !isX64 || lacks.length === 0 ? `of ${isas.join(", ")}, which it runs` : `it lacks ${lacks.join(", ")}`;
+  const isSlow = isX64 && used === "portable";
+  return {
+    name: "processor",
+    state: isSlow ? "warning" : "ok",
+    text: `${name}, ${threads} threads; uses ${used}: ${why}`,
+    ...(isSlow && { cure: "expect a fraction of the speed; in a virtual machine, pass the host's processor on (AVX2)" }),
+    facts: { name, threads, used, isas, lacks: isX64 ? lacks : [] },
+  };
+}

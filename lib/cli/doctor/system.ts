@@ -1,0 +1,67 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { availableParallelism, cpus, totalmem } from "node:os";
+import { memoryBytes } from "../../api/memory.ts";
+import { addonPath, type NativeModule, native } from "../../native/addon.ts";
+import { packageJson } from "../package.ts";
+
+/** The machine and process that doctor looks at; tests make up others. */
+export interface System {
+  /** Node's version, and the oldest that kvasir runs on: "20.19.0". */
+  node: { version: string; oldest: string };
+  platform: string;
+  processor: {
+    name: string;
+    /** Threads that the process may run at once. */
+    threads: number;
+    /** What the kernel says that it has; empty where it says nothing. */
+    flags: ReadonlySet<string>;
+  };
+  /** Bytes. Without a limit, a container has what the machine has. */
+  memory: { machine: number; container: number; available: number };
+  /** What NVIDIA's driver tells without being called: its version, and the names of GPUs. */
+  nvidia: { driver: string | undefined; gpus: string[] };
+  env: NodeJS.ProcessEnv;
+  /** Throws ADDON_MISSING. */
+  loadAddon: () => { module: NativeModule; path: string };
+}
+
+/** This machine and process. */
+export function thisSystem(): System {
+  const cpuinfo = textOf("/proc/cpuinfo");
+  return {
+    node: { version: process.versions.node, oldest: packageJson().engines.node.replace(/^>=/, "") },
+    platform: `${process.platform}-${process.arch}`,
+    processor: {
+      name: cpus()[0]?.model.trim() || "unknown",
+      threads: availableParallelism(),
+      flags: new Set(/^(?:flags|Features)\s*: (.*)$/m.exec(cpuinfo)?.[1]?.split(" ")),
+    },
+    memory: { machine: totalmem(), container: memoryBytes(), available: process.availableMemory() },
+    nvidia: nvidia(),
+    env: process.env,
+    loadAddon: () => ({ module: native(), path: addonPath() }),
+  };
+}
+
+function nvidia(): System["nvidia"] {
+  const folder = "/proc/driver/nvidia";
+  const driver = /Kernel Module\s+(?:for \S+\s+)?([\d.]+)/.exec(textOf(`${folder}/version`))?.[1];
+  const gpus = foldersIn(`${folder}/gpus`).map((gpu) => /^Model:\s*(.*)$/m.exec(textOf(`${folder}/gpus/${gpu}/information`))?.[1] ?? gpu);
+  return { driver, gpus };
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+function foldersIn(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}

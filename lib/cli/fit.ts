@@ -1,0 +1,128 @@
+import { chooseDevice, GPU_RESERVE } from "../api/device.ts";
+import { type Footprint, footprintOf, type Load, largestFitting } from "../api/footprint.ts";
+import { memoryBytes } from "../api/memory.ts";
+import { DEFAULT_BATCH_TOKENS, MAX_SLOTS, PAGE_SIZE } from "../api/options.ts";
+import { checkInteger, checkOneOf } from "../check.ts";
+import { KvasirError } from "../errors.ts";
+import type { ModelSource } from "../model/spec.ts";
+import { type DeviceConfig, native } from "../native/addon.ts";
+import type { Arguments } from "./arguments.ts";
+import { openCached } from "./cached.ts";
+import type { Command } from "./command.ts";
+import { showBytes, showCount, showRows } from "./format.ts";
+import { modelWord, PLACE_OPTIONS } from "./options.ts";
+import { withStatus } from "./status-line.ts";
+
+/** `kvasir fit MODEL`: what a model takes, before it is loaded. */
+export const FIT: Command = {
+  usage: "fit MODEL",
+  summary: "bytes for weights and cache at a context and batch, and what fits the memory",
+  details: "Files' headers alone are read. Ends with 1 if it doesn't fit.\n",
+  groups: [
+    {
+      title: "load",
+      options: {
+        context: { value: "N", help: "tokens of a request, prompt and output (default: what the model was trained for)" },
+        batch: { value: "N", help: "requests at once (default: 1)" },
+      },
+    },
+    PLACE_OPTIONS,
+  ],
+  run: fit,
+};
+
+/** What `kvasir fit` finds. */
+interface Fit {
+  model: string;
+  architecture: string;
+  parameters: number;
+  contextLength: number;
+  device: string;
+  load: Load;
+  /** `process`: Node and the tokenizer; on a GPU what the driver takes. */
+  bytes: Footprint & { process: number; total: number };
+  /** Bytes that the device has, and those that nobody uses at the moment. */
+  memory: { total: number; available: number };
+  fits: boolean;
+  /** Of a request's tokens at this batch, and of requests at this context; 0 if there is none. */
+  largest: { context: number; batch: number };
+}
+
+/** Bytes of Node, its threads and a tokenizer. Chosen: twice what they take with the bundled model, since a large vocabulary takes more. */
+const PROCESS_BYTES = 2 ** 28;
+
+async function fit(args: Arguments): Promise<void> {
+  const model = modelWord(args, "fit");
+  const source = await withStatus(`reading ${model}`, () => openCached(model));
+  const found = fitOf(model, source, args);
+  process.stdout.write(args.has("json") ? `${JSON.stringify(found)}\n` : showFit(found));
+  const { fits, bytes, memory, device } = found;
+  if (!fits) throw new KvasirError("OUT_OF_MEMORY", `${model} takes ${showBytes(bytes.total)}; ${device} has ${showBytes(memory.total)}`);
+}
+
+function fitOf(model: string, source: ModelSource, args: Arguments): Fit {
+  const { contextLength, learnedPositions, architecture } = source.spec;
+  const { device, memory, beside } = placeOf(args.text("device") ?? "auto", source);
+  const load: Load = {
+    batch: checkInteger("--batch", args.number("batch") ?? 1, 1, MAX_SLOTS),
+    context: checkInteger("--context", args.number("context") ?? contextLength, 1, learnedPositions || 2 ** 30),
+    kvType: checkOneOf("--kv-type", args.text("kv-type") ?? "f16", ["f32", "f16", "bf16"]),
+    maxBatchTokens: DEFAULT_BATCH_TOKENS[device.kind],
+  };
+  const totalOf = (changed: Partial<Load>): number => {
+    const { weights, cache, workspace } = footprintOf(source, { ...load, ...changed });
+    return weights + cache + workspace + beside;
+  };
+  const mostPages = Math.ceil(Math.max(contextLength, load.context) / PAGE_SIZE);
+  const pages = largestFitting(mostPages, (n) => totalOf({ context: n * PAGE_SIZE }) <= memory.total);
+  const total = totalOf({});
+  return {
+    model,
+    architecture,
+    parameters: source.tensors.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0),
+    contextLength,
+    device: device.kind === "cpu" ? "cpu" : `cuda:${device.index}`,
+    load,
+    bytes: { ...footprintOf(source, load), process: beside, total },
+    memory,
+    fits: total <= memory.total,
+    largest: {
+      context: Math.min(pages * PAGE_SIZE, Math.max(contextLength, load.context)),
+      batch: largestFitting(MAX_SLOTS, (batch) => totalOf({ batch }) <= memory.total),
+    },
+  };
+}
+
+/** The device, and what it has. A GPU that is asked for by name need not have room. */
+function placeOf(device: string, source: ModelSource): { device: DeviceConfig; memory: Fit["memory"]; beside: number } {
+  const chosen = chooseDevice({ device }, native(), device === "auto" ? [source] : []).device;
+  const available = process.availableMemory();
+  if (chosen.kind === "cpu") return { device: chosen, memory: { total: memoryBytes(), available }, beside: PROCESS_BYTES };
+  const free = native().gpuFreeBytes(chosen.index);
+  if (free === undefined) throw new KvasirError("UNSUPPORTED_DEVICE", `device ${device} is not there; kvasir doctor tells why`);
+  return { device: chosen, memory: { total: free, available: free }, beside: GPU_RESERVE };
+}
+
+function showFit({ model, architecture, parameters, contextLength, device, load, bytes, memory, fits, largest }: Fit): string {
+  const { batch, context, kvType, maxBatchTokens } = load;
+  const requests = batch === 1 ? "one request" : `${batch} requests`;
+  const now =
+    memory.available < Math.min(bytes.total, memory.total) ? `, but ${showBytes(memory.available)} available: end other programs` : "";
+  const options = `{ maxContext: ${context}, kvCacheBytes: ${bytes.cache} }`;
+  return showRows([
+    ["model", `${model}: ${architecture}, ${showCount(parameters)} parameters, trained for ${showCount(contextLength)} tokens`],
+    ["weights", showBytes(bytes.weights)],
+    ["cache", `${showBytes(bytes.cache)} for ${requests} of ${showCount(context)} tokens, ${kvType}`],
+    ["workspace", `${showBytes(bytes.workspace)} for steps of ${showCount(maxBatchTokens)} tokens`],
+    ["process", showBytes(bytes.process)],
+    ["in all", `${showBytes(bytes.total)} of ${showBytes(memory.total)} on ${device}${now}`],
+    ["fits", fits ? `yes; Engine.open(model, ${options}) takes it` : "no"],
+    ["largest", largest.context === 0 ? `no context for ${requests}` : `${requests} of ${showCount(largest.context)} tokens`],
+    [
+      "",
+      largest.batch === 0
+        ? `no request of ${showCount(context)} tokens`
+        : `${largest.batch} requests at once of ${showCount(context)} tokens`,
+    ],
+  ]);
+}

@@ -1,0 +1,219 @@
+import { execFile } from "node:child_process";
+import { chmodSync, cpSync, mkdirSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { openCached } from "../../../../lib/cli/cached.ts";
+import { checkCache } from "../../../../lib/cli/doctor/cache.ts";
+import { examine } from "../../../../lib/cli/doctor/doctor.ts";
+import { type Finding, showFindings } from "../../../../lib/cli/doctor/finding.ts";
+import { checkDevice, checkGpu } from "../../../../lib/cli/doctor/gpu.ts";
+import { checkMemory } from "../../../../lib/cli/doctor/memory.ts";
+import { checkNode } from "../../../../lib/cli/doctor/process.ts";
+import { checkProcessor } from "../../../../lib/cli/doctor/processor.ts";
+import { type System, thisSystem } from "../../../../lib/cli/doctor/system.ts";
+import { KvasirError } from "../../../../lib/errors.ts";
+import { type NativeModule, native } from "../../../../lib/native/addon.ts";
+import { temporaryDirectory } from "../../../support/temporary.ts";
+
+const scratch = temporaryDirectory();
+const ROOT = fileURLToPath(new URL("../../../..", import.meta.url));
+const MAIN = join(ROOT, "dist/cli/main.js");
+
+/** A machine with plenty of everything but a GPU. */
+const well: System = {
+  ...thisSystem(),
+  platform: "linux-x64",
+  memory: { machine: 64e9, container: 64e9, available: 60e9 },
+  nvidia: { driver: undefined, gpus: [] },
+  env: { HF_HOME: scratch },
+};
+
+/** The addon with other GPUs and instruction sets; what it says of `cuda` is `refusal`. */
+function addonWith(changes: Partial<NativeModule>, refusal?: string): System["loadAddon"] {
+  class Refusing {
+    constructor() {
+      throw Object.assign(new Error(refusal), { code: "UNSUPPORTED_DEVICE" });
+    }
+  }
+  const Engine = refusal === undefined ? native().Engine : (Refusing as unknown as NativeModule["Engine"]);
+  return () => ({
+    module: { isas: native().isas, gpuCount: () => 0, gpuFreeBytes: () => undefined, ...changes, Engine },
+    path: "kvasir.node",
+  });
+}
+
+const probe = await openCached("tales");
+
+const CHECKS = {
+  node: checkNode,
+  processor: (system: System) => checkProcessor(system, system.loadAddon().module),
+  gpu: (system: System) => checkGpu(system, system.loadAddon().module, probe),
+  device: (system: System) => checkDevice(system.loadAddon().module),
+  memory: checkMemory,
+  hub: checkCache,
+};
+
+async function finding(name: keyof typeof CHECKS, changes: Partial<System>): Promise<Finding> {
+  const found = await CHECKS[name]({ ...well, ...changes });
+  expect(found.name).toBe(name);
+  return found;
+}
+
+describe("doctor", () => {
+  it("finds nothing wrong where all is well", async () => {
+    const findings = await examine(well);
+    expect(findings.map(({ name }) => name)).toEqual(["node", "addon", "processor", "gpu", "device", "memory", "hub", "trial"]);
+    expect(findings.filter(({ state }) => state === "failure")).toEqual([]);
+    expect(findings.find(({ name }) => name === "trial")).toMatchObject({ state: "ok", facts: { device: expect.any(String), tokens: 8 } });
+  });
+
+  it.each([
+    ["18.20.4", "failure"],
+    ["20.18.9", "failure"],
+    ["20.19.0", "ok"],
+    ["24.0.0", "ok"],
+  ])("Node %s: %s", async (version, state) => {
+    const found = await finding("node", { node: { version, oldest: "20.19" } });
+    expect([found.state, found.cure?.startsWith("install Node 20.19")]).toEqual([state, state === "ok" ? undefined : true]);
+  });
+
+  it("without the addon looks at what is left, and says how to get one", async () => {
+    const loadAddon = () => {
+      throw new KvasirError("ADDON_MISSING", "kvasir has no native addon for linux-x64: No native build was found");
+    };
+    const findings = await examine({ ...well, loadAddon });
+    expect(findings.map(({ name, state }) => [name, state])).toEqual([
+      ["node", "ok"],
+      ["addon", "failure"],
+      ["memory", "ok"],
+      ["hub", "ok"],
+    ]);
+    expect(findings[1]).toMatchObject({ code: "ADDON_MISSING", cure: expect.stringContaining("npm run setup") });
+  });
+
+  it("says what the processor lacks", async () => {
+    const flags = new Set(["avx", "fma", "f16c", "bmi1", "bmi2", "movbe", "abm"]);
+    const processor = { name: "Old", threads: 4, flags };
+    const portable = await finding("processor", { processor, loadAddon: addonWith({ isas: () => ["portable"] }) });
+    expect(portable).toMatchObject({ state: "warning", cure: expect.stringContaining("AVX2"), facts: { used: "portable" } });
+    expect(portable.text).toBe(
+      "Old, 4 threads; uses portable: it lacks avx2, avx512f, avx512bw, avx512cd, avx512dq, avx512vl, avx512_vnni",
+    );
+    const avx2 = { ...processor, flags: new Set([...flags, "avx2", "avx512f"]) };
+    const wide = await finding("processor", { processor: avx2, loadAddon: addonWith({ isas: () => ["portable", "avx2"] }) });
+    expect([wide.state, wide.text.startsWith("Old, 4 threads; uses avx2: it lacks avx512bw")]).toEqual(["ok", true]);
+  });
+
+  describe("a GPU", () => {
+    const nvidia = { driver: "580.65", gpus: ["NVIDIA H100"] };
+    const noCuda = "device is cuda, which this build of kvasir does not have";
+
+    it.each([
+      ["no driver, no CUDA", {}, addonWith({}, noCuda), "ok", "no NVIDIA driver; this build has no CUDA", undefined],
+      [
+        "a driver, no CUDA",
+        { nvidia },
+        addonWith({}, noCuda),
+        "warning",
+        "580.65 (NVIDIA H100); this build has no CUDA",
+        "npm run build:cuda",
+      ],
+      ["CUDA, no driver", {}, addonWith({}, "no CUDA device can be used"), "warning", "built with CUDA, but no CUDA device", "--gpus all"],
+      ["both", { nvidia }, addonWith({ gpuCount: () => 1, gpuFreeBytes: () => 8e10 }), "ok", "cuda:0 80.0 GB free", undefined],
+      ["another architecture", { nvidia }, addonWith({ gpuCount: () => 1 }), "warning", "cuda:0 not for this build", "npm run build:cuda"],
+    ])("%s", async (_, changes, loadAddon, state, text, cure) => {
+      const found = await finding("gpu", { ...changes, loadAddon });
+      expect(found).toMatchObject({ state, text: expect.stringContaining(text) });
+      expect(found.cure ?? "").toContain(cure ?? "");
+      expect(found.cure === undefined).toBe(cure === undefined);
+    });
+
+    it("the addon of this build says whether it has CUDA in the words that are looked for", async () => {
+      const { facts } = await finding("gpu", {});
+      expect(facts.builtWithCuda).toBe(native().gpuCount() > 0);
+    });
+
+    it("is what auto takes, for models that fit", async () => {
+      const loadAddon = addonWith({ gpuCount: () => 2, gpuFreeBytes: (index) => [1e9, 1e10][index] });
+      const { text, facts } = await finding("device", { loadAddon });
+      expect(text).toBe('"auto" takes cuda:1 for weights up to 7.85 GB, else the next GPU with room or the CPU');
+      expect(facts).toEqual({ auto: { kind: "cuda", index: 1 }, weightBytes: 1e10 - 2 ** 31 });
+      expect((await finding("device", {})).text).toContain('"auto" takes cpu, ');
+      const full = addonWith({ gpuCount: () => 1, gpuFreeBytes: () => 1e9 });
+      expect((await finding("device", { loadAddon: full })).text).toContain("no GPU has room");
+    });
+  });
+
+  it("counts the container's memory, and says what fits", async () => {
+    const found = await finding("memory", { memory: { machine: 64e9, container: 8e9, available: 7e9 } });
+    expect(found.text).toBe(
+      "8.00 GB for this container, of 64.0 GB, 7.00 GB available; fits models up to 11 B at q4, 5.6 B at q8, 3.0 B at bf16",
+    );
+    const little = await finding("memory", { memory: { machine: 64e9, container: 8e9, available: 1e8 } });
+    expect([little.state, little.cure]).toEqual(["warning", expect.stringContaining("raise the container's limit")]);
+  });
+
+  it("looks at the hub's settings and cache", async () => {
+    const inside = join(scratch, "a", "b");
+    expect(await finding("hub", { env: { HF_HOME: inside, HF_TOKEN: "secret" } })).toMatchObject({
+      state: "ok",
+      text: expect.stringMatching(/hub: .* free; from https:\/\/huggingface\.co with a token$/),
+      facts: { cache: join(inside, "hub"), writable: true, hasToken: true },
+    });
+    expect(JSON.stringify(await finding("hub", { env: { HF_HOME: inside, HF_TOKEN: "secret" } }))).not.toContain("secret");
+    const wrong = await finding("hub", { env: { HF_HOME: inside, HF_ENDPOINT: "nowhere" } });
+    expect([wrong.state, wrong.text, wrong.cure]).toEqual([
+      "warning",
+      expect.stringContaining('HF_ENDPOINT is "nowhere"'),
+      expect.stringContaining("unset it"),
+    ]);
+  });
+
+  it.skipIf(process.getuid?.() === 0)("a cache that can't be written", async () => {
+    const closed = join(scratch, "closed");
+    mkdirSync(closed);
+    chmodSync(closed, 0o500);
+    const found = await finding("hub", { env: { HF_HOME: closed } });
+    expect([found.state, found.cure]).toEqual(["warning", expect.stringContaining("set HF_HOME")]);
+  });
+
+  it("shows a line for each, and a cure below what is wrong", () => {
+    const shown = showFindings([
+      { name: "node", state: "ok", text: "fine", facts: {} },
+      { name: "addon", state: "failure", text: "absent", cure: "build it", facts: {} },
+    ]);
+    expect(shown).toBe("ok       node   fine\nFAILED   addon  absent\n                -> build it\n");
+  });
+});
+
+describe("kvasir doctor", () => {
+  const doctor = (...args: string[]) => doctorOf(MAIN, ...args);
+  const doctorOf = (main: string, ...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> =>
+    new Promise((resolve) => {
+      execFile(process.execPath, [main, "doctor", ...args], (error, stdout, stderr) =>
+        resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr }),
+      );
+    });
+
+  it("ends with 0 where kvasir runs; --json has the figures", async () => {
+    const [plain, json] = await Promise.all([doctor(), doctor("--json")]);
+    expect([plain.code, plain.stderr, json.code]).toEqual([0, "", 0]);
+    expect(plain.stdout.split("\n").filter((line) => /^(ok|warning)/.test(line)).length).toBe(8);
+    const { ok, findings } = JSON.parse(json.stdout);
+    expect([ok, findings.length]).toEqual([true, 8]);
+  });
+
+  it("ends with 1 where the addon is missing, with all that it found out", async () => {
+    const copy = join(scratch, "copy");
+    cpSync(join(ROOT, "dist"), join(copy, "dist"), { recursive: true });
+    for (const name of ["package.json", "node_modules"]) symlinkSync(join(ROOT, name), join(copy, name));
+    const { code, stdout, stderr } = await doctorOf(join(copy, "dist/cli/main.js"));
+    expect([code, stdout.split("\n").length]).toEqual([1, 6]);
+    expect(stdout).toMatch(/^FAILED {3}addon {3}kvasir has no native addon for .*\n +-> build it from the repository/m);
+    expect(stderr).toMatch(/^kvasir: ADDON_MISSING kvasir does not run here: addon: .*\n$/);
+  });
+
+  it("takes no words", async () =>
+    expect((await doctor("me")).stderr).toBe("kvasir: INVALID_ARGUMENT doctor takes no me; expected nothing\n"));
+});

@@ -1,0 +1,95 @@
+import { execFile } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { memoryBytes } from "../../../lib/api/memory.ts";
+import { LARGE, writeSparseLlama } from "../../support/sparse-model.ts";
+import { temporaryDirectory } from "../../support/temporary.ts";
+
+const MAIN = fileURLToPath(new URL("../../../dist/cli/main.js", import.meta.url));
+const scratch = temporaryDirectory();
+
+function kvasirFit(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const env = { ...process.env, HF_HOME: join(scratch, "hub"), HF_HUB_CACHE: "", HF_HUB_OFFLINE: "" };
+  return new Promise((resolve) => {
+    execFile(process.execPath, [MAIN, "fit", ...args], { env }, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+    });
+  });
+}
+
+describe("kvasir fit", () => {
+  it("says what a model takes at a context and batch", async () => {
+    const args = ["tales", "--device", "cpu", "--batch", "4", "--context", "512"];
+    const [plain, json, wide] = await Promise.all([
+      kvasirFit(...args),
+      kvasirFit(...args, "--json"),
+      kvasirFit(...args, "--kv-type", "f32", "--json"),
+    ]);
+    const found = JSON.parse(json.stdout);
+    expect(found).toMatchObject({
+      architecture: "llama",
+      contextLength: 1024,
+      device: "cpu",
+      load: { batch: 4, context: 512, kvType: "f16" },
+      bytes: { cache: 4 * 512 * 6144 },
+      memory: { total: memoryBytes() },
+      fits: true,
+      largest: { context: 1024, batch: 256 },
+    });
+    const { weights, cache, workspace, process, total } = found.bytes;
+    expect(weights + cache + workspace + process).toBe(total);
+    expect(JSON.parse(wide.stdout).bytes.cache).toBe(2 * cache);
+    expect([plain.code, plain.stderr]).toEqual([0, ""]);
+    expect(plain.stdout).toContain("cache      12.6 MB for 4 requests of 512 tokens, f16\n");
+    expect(plain.stdout).toContain("Engine.open(model, { maxContext: 512, kvCacheBytes: 12582912 })");
+  });
+
+  it("of a model larger than the memory, too: it ends with 1", async () => {
+    const path = join(scratch, "large");
+    const layers = Math.max(LARGE.layers, Math.ceil(memoryBytes() / 1.5e9));
+    const bytes = await writeSparseLlama(path, { ...LARGE, layers });
+    const { code, stdout, stderr } = await kvasirFit("-m", path, "--device", "cpu", "--json");
+    expect(JSON.parse(stdout)).toMatchObject({ fits: false, bytes: { weights: bytes }, largest: { context: 0, batch: 0 } });
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/^kvasir: OUT_OF_MEMORY .*large takes \d+ GB; cpu has .*\n$/)]);
+  });
+
+  it("of a model whose context is too long, says which fits", async () => {
+    const path = join(scratch, "long");
+    await writeSparseLlama(path, { ...LARGE, layers: 2, contextLength: 2 ** 29 });
+    const { code, stdout } = await kvasirFit(path, "--device", "cpu", "--json");
+    const { largest, memory, bytes } = JSON.parse(stdout);
+    expect(code).toBe(1);
+    expect(largest.batch).toBe(0);
+    const cache = largest.context * 2 * 2 * 8 * 128 * 2;
+    const rest = memory.total - bytes.weights - bytes.workspace - bytes.process;
+    expect([cache <= rest, cache + 16 * 2 * 2 * 8 * 128 * 2 > rest]).toEqual([true, true]);
+  });
+
+  it("takes a name on the hub that is in the cache, and asks no hub", async () => {
+    const commit = "0".repeat(40);
+    const repository = join(scratch, "hub/hub/models--org--large");
+    mkdirSync(join(repository, "refs"), { recursive: true });
+    writeFileSync(join(repository, "refs/main"), commit);
+    await writeSparseLlama(join(repository, "snapshots", commit), { ...LARGE, layers: 1 });
+    const { code, stdout } = await kvasirFit("org/large", "--context", "64", "--device", "cpu", "--json");
+    expect([code, JSON.parse(stdout).model]).toEqual([0, "org/large"]);
+    const absent = await kvasirFit("org/absent");
+    expect([absent.code, absent.stderr]).toEqual([1, expect.stringContaining("OFFLINE org/absent is a name on the hub")]);
+    expect(absent.stderr).toContain("kvasir pull org/absent gets it");
+  });
+
+  it.each([
+    [2, "INVALID_ARGUMENT fit needs one MODEL", []],
+    [2, "INVALID_ARGUMENT fit needs one MODEL", ["tales", "-m", "tales"]],
+    [2, "INVALID_ARGUMENT --batch is 0", ["tales", "--batch", "0"]],
+    [2, "INVALID_ARGUMENT --context is 1.5", ["tales", "--context", "1.5"]],
+    [2, 'INVALID_ARGUMENT device is "gpu"', ["tales", "--device", "gpu"]],
+    [1, "FILE_NOT_FOUND", [join(scratch, "absent.gguf")]],
+  ])("ends with %i and one line: %s", async (code, line, args) => {
+    const result = await kvasirFit(...args);
+    expect(result).toMatchObject({ code, stdout: "", stderr: expect.stringMatching(/^kvasir: .*\n$/) });
+    expect(result.stderr).toContain(line);
+  });
+});
