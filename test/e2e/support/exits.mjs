@@ -25,7 +25,11 @@ function addonOf(kind) {
   const directory = process.env.KVASIR_PREBUILD ?? fileURLToPath(root);
   const addon = createRequire(import.meta.url)(join(directory, "build/Release/test/kvasir_test.node"));
   const device = kind === "cuda" ? { kind, index: 0 } : { kind };
-  const Engine = (config) => new addon.Engine({ ...config, device: { ...config.device, ...device } });
+  class Engine extends addon.Engine {
+    constructor(config) {
+      super({ ...config, device: { ...config.device, ...device } });
+    }
+  }
   return { ...addon, Engine };
 }
 
