@@ -50,10 +50,9 @@ export class Tokenizer {
    */
   static async open(model: string, options?: TokenizerOptions): Promise<Tokenizer> {
     const request = optionsBeforeOpen(checkKeys<TokenizerOptions>("options", options, ["onWarning", "signal", "onProgress"]));
-    const { warn } = request;
     const { path, ...name } = await locateModel(nameModel(model), { ...request, textOnly: true });
-    const source = { ...(await openText(path, warn)), ...name };
-    const { tokenizer, chat } = await openTextParts(source, warn);
+    const source = { ...(await openText(path, request.warn)), ...name };
+    const { tokenizer, chat } = await openTextParts(source, request);
     if (tokenizer === undefined)
       throw new KvasirError(
         "NO_TOKENIZER",

@@ -13,7 +13,7 @@ import { openModel } from "../model/open.ts";
 import { ropesFor } from "../model/rope.ts";
 import type { ModelSource, ModelSpec } from "../model/spec.ts";
 import { type NativeConfig, type NativeEngine, type NativeInfo, type NativeModule, nativeError } from "../native/addon.ts";
-import { TokenizerClient } from "../text/tokenizer/tokenizer.ts";
+import { TokenizerClient, type TokenizerOpening } from "../text/tokenizer/tokenizer.ts";
 import { untilAborted } from "./abort.ts";
 import { checkHasTokens, checkSameTokens, joinSpecs } from "./draft.ts";
 import { locateModel, type NamedModel, nameModel } from "./locate.ts";
@@ -45,12 +45,12 @@ export async function openParts(model: string, callers: EngineOptions | undefine
   const options = checkOptions(given, source, module, draft);
   options.signal?.throwIfAborted();
   const native = createNative(module, nativeConfig(source, options, draft));
-  const opening = openTextParts(source, warn);
+  const opening = openTextParts(source, request);
   try {
     const [info, text] = await untilAborted(Promise.all([load(native, options), opening]), options.signal);
     const { tokenizer } = text;
     if (tokenizer !== undefined) warnOfUnknownTokens(source, tokenizer, warn);
-    if (tokenizer !== undefined && draft?.tokenizer !== undefined) await checkDraftTokens(source, draft, tokenizer, warn);
+    if (tokenizer !== undefined && draft?.tokenizer !== undefined) await checkDraftTokens(source, draft, tokenizer, request);
     return { source, draft, options, native, info, ...text };
   } catch (error) {
     await native.close();
@@ -66,8 +66,13 @@ async function openNamed(model: NamedModel, request: Omit<HubRequest, "textOnly"
 }
 
 /** Opens the draft model's tokenizer for as long as it takes to compare its tokens. */
-async function checkDraftTokens(source: ModelSource, draft: ModelSource, { vocabulary }: TextTokenizer, warn: Warn): Promise<void> {
-  const own = await TokenizerClient.open(draft.tokenizer!, warn);
+async function checkDraftTokens(
+  source: ModelSource,
+  draft: ModelSource,
+  { vocabulary }: TextTokenizer,
+  opening: TokenizerOpening,
+): Promise<void> {
+  const own = await TokenizerClient.open(draft.tokenizer!, opening);
   try {
     checkSameTokens(source, draft, vocabulary, own.vocabulary);
   } finally {

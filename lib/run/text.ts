@@ -1,8 +1,7 @@
 import { checkBoolean, checkKeys, checkString } from "../check.ts";
-import type { Warn } from "../errors.ts";
 import type { TextSource } from "../model/spec.ts";
 import { ChatTemplate } from "../text/chat/template.ts";
-import { type EncodeOptions, TokenizerClient } from "../text/tokenizer/tokenizer.ts";
+import { type EncodeOptions, TokenizerClient, type TokenizerOpening } from "../text/tokenizer/tokenizer.ts";
 
 /** What an engine uses of the tokenizer. */
 export type TextTokenizer = Pick<TokenizerClient, "vocabulary" | "encode" | "encodeChat" | "detokenize" | "close">;
@@ -24,9 +23,9 @@ export interface TextParts {
 }
 
 /** Opens tokenizer and chat templates, for an engine or without one. */
-export async function openTextParts({ tokenizer: source, chatTemplates }: TextSource, warn: Warn): Promise<TextParts> {
+export async function openTextParts({ tokenizer: source, chatTemplates }: TextSource, opening: TokenizerOpening): Promise<TextParts> {
   if (source === undefined) return { tokenizer: undefined, chat: undefined };
-  const tokenizer = await TokenizerClient.open(source, warn);
+  const tokenizer = await TokenizerClient.open(source, opening);
   const { bosText, eosText } = tokenizer.vocabulary;
   return { tokenizer, chat: chatTemplates.size === 0 ? undefined : new ChatTemplate(chatTemplates, { bosText, eosText }) };
 }

@@ -37,7 +37,7 @@ cmake -S . -B "$out/cmake" "${arguments[@]}" >/dev/null
 cmake --build "$out/cmake" --parallel 2 >/dev/null
 [ $# -gt 0 ] || set -- test/addon test/ops test/e2e/stories.test.ts
 # node-gyp-build looks for the addon in KVASIR_PREBUILD first.
-KVASIR_PREBUILD=$out LD_PRELOAD=$libraries node node_modules/vitest/vitest.mjs run --testTimeout 300000 "$@"
+KVASIR_PREBUILD=$out LD_PRELOAD=$libraries node node_modules/vitest/vitest.mjs run --testTimeout 300000 --hookTimeout 300000 "$@"
 if grep -l "kvasir" "$out"/report.* 2>/dev/null; then
   echo "these reports name the addon" >&2
   exit 1

@@ -99,6 +99,15 @@ describe("a tokenizer without a model", () => {
     };
     await expect(Tokenizer.open(directory, { onWarning: stop })).rejects.toThrow("stop");
   });
+
+  test("a signal ends opening", async () => {
+    const directory = await write("aborted", JSON_TEXT, {});
+    const controller = new AbortController();
+    const opening = Tokenizer.open(directory, { signal: controller.signal });
+    setTimeout(() => controller.abort("enough"), 5);
+    await expect(opening).rejects.toBe("enough");
+    await expect(Tokenizer.open(directory, { signal: controller.signal })).rejects.toBe("enough");
+  });
 });
 
 describe("the bundled model", () => {

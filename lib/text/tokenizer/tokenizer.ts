@@ -20,6 +20,14 @@ export interface EncodeLimits {
   maxTokens?: number;
 }
 
+/** How a tokenizer is opened. */
+export interface TokenizerOpening {
+  /** Default: as warnings of Node. */
+  warn?: Warn;
+  /** Ends it at once. */
+  signal?: AbortSignal | undefined;
+}
+
 /** Longest text, in UTF-16 units, that is no long call. Chosen: some 10 ms at worst. */
 const SHORT_TEXT = 16_384;
 
@@ -53,12 +61,13 @@ export class TokenizerClient {
   }
 
   /** Starts a worker, which reads the files, and behind it the second. */
-  static async open(source: TokenizerSource, warn: Warn = emitWarning): Promise<TokenizerClient> {
+  static async open(source: TokenizerSource, { warn = emitWarning, signal }: TokenizerOpening = {}): Promise<TokenizerClient> {
     const failure = (reason: string): KvasirError => new KvasirError("TOKENIZER_FAILED", `the tokenizer's thread was ended: ${reason}`);
     const startDeadlineMs = await openingDeadline(source);
     const workers = new WorkerPool({ module: workerUrl("tokenizer-worker"), data: source, startDeadlineMs, failure });
     try {
-      const opened = await workers.call<OpenedTokenizer>({ open: true } satisfies TokenizerCall, { long: false });
+      const call: TokenizerCall = { open: true };
+      const opened = await workers.call<OpenedTokenizer>(call, { long: false, ...(signal !== undefined && { signal }) });
       for (const { code, message } of opened.warnings) warn(new KvasirWarning(code, message));
       workers.warm();
       return new TokenizerClient(workers, opened);

@@ -1,4 +1,5 @@
 import { mkdirSync, rmdirSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Engine } from "../../../lib/engine.ts";
@@ -10,6 +11,7 @@ import { FakeNative } from "../../support/fake-native.ts";
 import { writeJson } from "../../support/files.ts";
 import { TINY, writeModel } from "../../support/models.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
+import { byteLevelJson } from "../../support/tokenizer-json.ts";
 
 const directory = temporaryDirectory();
 await writeModel(directory, TINY);
@@ -86,6 +88,19 @@ test("a signal ends loading with its reason, and frees what was loaded", async (
   await expect(opening).rejects.toBe("enough");
   await expect(last().load(() => {})).rejects.toMatchObject({ code: "CLOSED" });
   await expect(openParts(directory, { signal: AbortSignal.abort("never") }, module)).rejects.toBe("never");
+});
+
+// Its worker would take its time, and tell what is wrong with the file.
+test("a signal doesn't wait for the tokenizer, either", async () => {
+  const slow = join(directory, "slow");
+  await writeModel(slow, TINY);
+  await writeFile(join(slow, "tokenizer.json"), `\ufeff${JSON.stringify(byteLevelJson())}`);
+  const warnings: KvasirWarning[] = [];
+  const controller = new AbortController();
+  const common = { signal: controller.signal, onWarning: (warning: KvasirWarning) => warnings.push(warning) };
+  const { module } = fakeModule();
+  await expect(openParts(slow, { ...common, onProgress: () => controller.abort("enough") }, module)).rejects.toBe("enough");
+  expect(warnings).toEqual([]);
 });
 
 test("what onProgress throws ends loading, too", async () => {
