@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import "../package/node-version.ts";
 import { readFileSync } from "node:fs";
 import { KvasirError } from "../errors.ts";
 import { nativeError } from "../native/addon.ts";

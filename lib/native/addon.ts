@@ -1,7 +1,8 @@
 import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
 import { type ErrorCode, KvasirError } from "../errors.ts";
 import type { ModelSpec, TensorRow } from "../model/spec.ts";
+import { packageFolder } from "../package/folder.ts";
+import { hostOf, whyMissing } from "../package/missing.ts";
 
 /**
  * The typed contract of the addon, and the only file that loads it. The native side checks every argument again: whatever is passed,
@@ -227,18 +228,15 @@ export interface NativeModule {
 
 let loaded: NativeModule | undefined;
 
-/** The addon, loaded at first use. Throws ADDON_MISSING with the reasons. */
+/** The addon, loaded at first use. Throws ADDON_MISSING with what helps. */
 export function native(): NativeModule {
   if (loaded === undefined) {
+    const folder = packageFolder();
     const require = createRequire(import.meta.url);
     try {
-      loaded = require("node-gyp-build")(fileURLToPath(new URL("../..", import.meta.url))) as NativeModule;
+      loaded = require("node-gyp-build")(folder) as NativeModule;
     } catch (cause) {
-      throw new KvasirError(
-        "ADDON_MISSING",
-        `kvasir has no native addon for ${process.platform}-${process.arch}: ${(cause as Error).message}`,
-        { cause },
-      );
+      throw new KvasirError("ADDON_MISSING", whyMissing(hostOf(process), (cause as Error).message), { cause });
     }
   }
   return loaded;

@@ -1,9 +1,10 @@
 import { stat } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { checkString, invalid } from "../check.ts";
 import { type HubName, hubNameIn, hubNameOf, showName } from "../hub/names.ts";
 import { type HubRequest, openFromHub } from "../hub/open.ts";
 import { hubSettings } from "../hub/settings.ts";
+import { packageFolder } from "../package/folder.ts";
 
 /** Where a model's files are. */
 export interface LocatedModel {
@@ -22,7 +23,8 @@ const MAX_NAME = 4096;
 export async function locateModel(model: unknown, request: HubRequest): Promise<LocatedModel> {
   const text = checkString("model", model);
   if (text.length > MAX_NAME) throw invalid("model", text, `a path or name of at most ${MAX_NAME} characters`);
-  if (text === "tales") return { path: fileURLToPath(new URL("../../models/tales-q4_0.gguf", import.meta.url)) };
+  const folder = packageFolder();
+  if (text === "tales") return { path: join(folder, "models/tales-q4_0.gguf") };
   const hub = await hubNameUnlessPath(text);
   if (hub === undefined) return { path: text };
   return { path: await openFromHub(hub, await hubSettings(), request), name: showName(hub) };
