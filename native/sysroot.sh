@@ -19,7 +19,8 @@ apt() {
     -o "Dir::State::status=$work/status" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User= "$@"
 }
 apt update
-(cd "$work" && apt download libc6 libc6-dev linux-libc-dev libstdc++-10-dev libgcc-10-dev)
+# The last two are what a test runs Node with.
+(cd "$work" && apt download libc6 libc6-dev linux-libc-dev libstdc++-10-dev libgcc-10-dev libstdc++6 libgcc-s1)
 for package in "$work"/*.deb; do dpkg-deb -x "$package" "$work/root"; done
 # Links from /usr/lib to /lib are absolute, and would lead to this machine's libraries.
 find "$work/root" -type l -lname '/*' -printf '%p %l\n' | while read -r link target; do ln -sfnr "$work/root$target" "$link"; done

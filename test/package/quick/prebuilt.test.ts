@@ -1,8 +1,10 @@
+import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { GLIBC_FLOOR } from "../../../lib/package/missing.ts";
 import { readElf } from "../../support/elf.ts";
+import { IMPORTED } from "../../support/project.ts";
 import { ROOT } from "../../support/sources.ts";
 
 const PREBUILDS = join(ROOT, "prebuilds");
@@ -39,6 +41,20 @@ describe("the published binaries", () => {
       expect(bare.filter((name) => !name.startsWith("napi_"))).toEqual([]);
       expect(bare).toContain("napi_create_error");
     });
+  });
+});
+
+// The loader and the libraries that native/sysroot.sh has unpacked, in the place of this system's.
+const ROOT_OF_LIBRARIES = join(ROOT, "build/sysroot");
+const LOADER = join(ROOT_OF_LIBRARIES, "lib64/ld-linux-x86-64.so.2");
+
+describe("a system with the oldest glibc", () => {
+  it.skipIf(process.arch !== "x64" || !existsSync(LOADER))("generates text", () => {
+    const source = `console.log(process.report.getReport().header.glibcVersionRuntime);\n${IMPORTED}`;
+    const folders = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"].map((folder) => join(ROOT_OF_LIBRARIES, folder));
+    const args = ["--library-path", folders.join(":"), process.execPath, "--input-type=module", "-e", source];
+    const output = execFileSync(LOADER, args, { cwd: ROOT, env: { ...process.env, PREBUILDS_ONLY: "1" }, encoding: "utf8" });
+    expect(output).toMatch(new RegExp(`^${GLIBC_FLOOR}\\nstory: \\w+`));
   });
 });
 
