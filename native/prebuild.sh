@@ -10,12 +10,12 @@ native/sysroot.sh
 sysroot=$PWD/build/sysroot
 triplet=$(g++ -print-multiarch)
 headers="-nostdinc++ -isystem $sysroot/usr/include/c++/10 -isystem $sysroot/usr/include/$triplet/c++/10"
-# g++ looks into its own folders before the sysroot's.
+# g++ looks for libraries in its own folders before the sysroot's.
 libraries="-L$sysroot/usr/lib/gcc/$triplet/10 -L$sysroot/usr/lib/$triplet -L$sysroot/lib/$triplet"
 # Settings of the last time would stay.
 rm -f build/prebuild/CMakeCache.txt
 npx cmake-js build --out build/prebuild --target kvasir --log-level error --parallel "$(nproc)" --CDCMAKE_SYSROOT="$sysroot" \
-  --CDCMAKE_CXX_FLAGS="$headers" --CDCMAKE_MODULE_LINKER_FLAGS="$libraries" "$@"
+  --CDCMAKE_CXX_FLAGS_RELEASE="-O3 -DNDEBUG $headers" --CDCMAKE_EXE_LINKER_FLAGS="$libraries" --CDCMAKE_MODULE_LINKER_FLAGS="$libraries" "$@"
 folder=prebuilds/$(node -p 'process.platform + "-" + process.arch')
 mkdir -p "$folder"
 strip --strip-unneeded -o "$folder/kvasir.glibc.node" build/prebuild/Release/kvasir.node
