@@ -20,7 +20,7 @@ ${STORY.replace('console.log("story:" + text);', "expect(text).toMatch(/^ \\w+/)
 test("arguments and errors", async () => {
   const engine = await Engine.open("tales");
   const tokens = await engine.tokenize("Once upon a time");
-  const { logprobs } = await engine.score([...tokens]);
+  const { logprobs } = await engine.score(tokens);
   expect(logprobs.length).toBe(tokens.length);
   const { usage } = await engine.generate([...tokens], { maxTokens: 4, logitsProcessor: (logits) => new Float32Array(logits) });
   expect(usage.completionTokens).toBe(4);
