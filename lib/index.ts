@@ -3,7 +3,9 @@
  *
  * @packageDocumentation
  */
-export type { Chunk, Completion, Timings, TokenLogprob, Usage } from "./api/completion.ts";
+import "./package/node-version.ts";
+
+export type { Chunk, Completion, LastChunk, PartialChunk, Timings, TokenLogprob, Usage } from "./api/completion.ts";
 export type { EngineOptions } from "./api/options.ts";
 export type { GenerateParams } from "./api/params.ts";
 export type { SpeculateOptions } from "./api/speculate.ts";

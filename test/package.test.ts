@@ -25,6 +25,17 @@ describe("package.json", () => {
     expect(names.filter((name) => names.some((other) => name === `pre${other}` || name === `post${other}`))).toEqual([]);
   });
 
+  it("is installed on any system: what lacks a binary is told by Engine.open", () => {
+    for (const field of ["os", "cpu", "libc"]) expect(PACKAGE).not.toHaveProperty(field);
+  });
+
+  it("says where it comes from", () => {
+    const { repository, homepage, bugs, author, description, keywords } = PACKAGE;
+    const project = repository.url.replace(/^git\+|\.git$/g, "");
+    expect([homepage, bugs.url]).toEqual([`${project}#readme`, `${project}/issues`]);
+    for (const text of [author, description, ...keywords]) expect(text).toMatch(/\w/);
+  });
+
   it("names exact versions, and three dependencies", () => {
     for (const [name, version] of Object.entries({ ...PACKAGE.dependencies, ...PACKAGE.devDependencies })) {
       expect(version, name).toMatch(/^\d+\.\d+\.\d+$/);

@@ -4,7 +4,7 @@ import { cpus } from "node:os";
 import { dirname } from "node:path";
 
 /** `{ a: { b: 1 } }` as `[["a.b", 1]]`. */
-function flatten(figures, prefix = "") {
+export function flatten(figures, prefix = "") {
   return Object.entries(figures).flatMap(([name, value]) =>
     typeof value === "object" ? flatten(value, `${prefix}${name}.`) : [[prefix + name, value]],
   );

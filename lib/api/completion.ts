@@ -46,8 +46,11 @@ export interface TokenLogprob {
   top: { token: number; logprob: number }[];
 }
 
-/** What came since a choice's last chunk. */
-export interface Chunk {
+/** What came since a choice's last chunk. A `finishReason` tells a choice's last one, which has its figures. */
+export type Chunk = PartialChunk | LastChunk;
+
+/** A chunk that others of its choice follow. */
+export interface PartialChunk {
   /** Which of the `n` choices. */
   index: number;
   /** Text since the last chunk; may be empty while a character or a possible stop string is incomplete. */
@@ -56,12 +59,22 @@ export interface Chunk {
   tokens: number[];
   /** Of `tokens`, if asked for. */
   logprobs?: TokenLogprob[];
-  /** In a choice's last chunk: `"stop"` at an end of generation, stop token or stop string; `"length"` at maxTokens or the context's end. */
-  finishReason?: "stop" | "length";
-  /** In a choice's last chunk. */
-  usage?: Usage;
-  /** In a choice's last chunk. */
-  timings?: Timings;
+  /** In a choice's last chunk alone. */
+  finishReason?: undefined;
+  /** In a choice's last chunk alone. */
+  usage?: undefined;
+  /** In a choice's last chunk alone. */
+  timings?: undefined;
+}
+
+/** A choice's last chunk. */
+export interface LastChunk extends Omit<PartialChunk, "finishReason" | "usage" | "timings"> {
+  /** `"stop"` at an end of generation, stop token or stop string; `"length"` at maxTokens or the context's end. */
+  finishReason: "stop" | "length";
+  /** Tokens that the choice counts. */
+  usage: Usage;
+  /** Where its time went. */
+  timings: Timings;
 }
 
 /** A finished request. The fields beside `choices` are the first choice's. */

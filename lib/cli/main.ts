@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import "../package/node-version.ts";
 import { KvasirError } from "../errors.ts";
 import { nativeError } from "../native/addon.ts";
 import { checkCommand, readArguments } from "./command-line.ts";

@@ -1,7 +1,8 @@
 import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
 import { type ErrorCode, KvasirError } from "../errors.ts";
 import type { ModelSpec, TensorRow } from "../model/spec.ts";
+import { packageFolder } from "../package/folder.ts";
+import { hostOf, whyMissing } from "../package/missing.ts";
 
 /**
  * The typed contract of the addon, and the only file that loads it. The native side checks every argument again: whatever is passed,
@@ -231,8 +232,6 @@ interface Builds {
   path(folder: string): string;
 }
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-
 let loaded: NativeModule | undefined;
 
 function builds(): Builds {
@@ -240,17 +239,14 @@ function builds(): Builds {
   return require("node-gyp-build") as Builds;
 }
 
-/** The addon, loaded at first use. Throws ADDON_MISSING with the reasons. */
+/** The addon, loaded at first use. Throws ADDON_MISSING with what helps. */
 export function native(): NativeModule {
   if (loaded === undefined) {
+    const folder = packageFolder();
     try {
-      loaded = builds()(ROOT);
+      loaded = builds()(folder);
     } catch (cause) {
-      throw new KvasirError(
-        "ADDON_MISSING",
-        `kvasir has no native addon for ${process.platform}-${process.arch}: ${(cause as Error).message}`,
-        { cause },
-      );
+      throw new KvasirError("ADDON_MISSING", whyMissing(hostOf(process), (cause as Error).message), { cause });
     }
   }
   return loaded;
@@ -258,7 +254,7 @@ export function native(): NativeModule {
 
 /** The file that {@link native} loads. */
 export function addonPath(): string {
-  return builds().path(ROOT);
+  return builds().path(packageFolder());
 }
 
 /** An error on the way to the addon or from it as a KvasirError with the stack of who waits for it. */

@@ -173,9 +173,7 @@ export class Choice implements Sampling {
       draftedTokens: guesses.guessed,
       acceptedTokens: guesses.right,
     };
-    this.#chunk.finishReason = finishReason;
-    this.#chunk.usage = usage;
-    this.#chunk.timings = timingsOf(this.#moments, usage, guesses.rows);
+    this.#chunk = { ...this.#chunk, finishReason, usage, timings: timingsOf(this.#moments, usage, guesses.rows) };
     this.request.finished();
   }
 

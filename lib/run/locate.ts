@@ -1,11 +1,11 @@
 import { stat } from "node:fs/promises";
-import { resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join, resolve } from "node:path";
 import { checkString, invalid } from "../check.ts";
 import { hubNameIn, hubNameOf, showName } from "../hub/names.ts";
 import { type HubRequest, openFromHub } from "../hub/open.ts";
 import { type HubSettings, hubSettings } from "../hub/settings.ts";
 import { noModelAt } from "../model/inspect.ts";
+import { packageFolder } from "../package/folder.ts";
 
 /** A model as a caller names it. */
 export interface NamedModel {
@@ -45,7 +45,8 @@ export async function locateModel(
   request: HubRequest,
   settings: Partial<HubSettings> = {},
 ): Promise<LocatedModel> {
-  if (text === "tales") return { path: fileURLToPath(new URL("../../models/tales-q4_0.gguf", import.meta.url)) };
+  const folder = packageFolder();
+  if (text === "tales") return { path: join(folder, "models/tales-q4_0.gguf") };
   if (!text.startsWith("hf:") && (await exists(path))) return { path };
   const hub = text.startsWith("hf:") ? hubNameOf(text.slice("hf:".length)) : hubNameIn(text);
   if (hub === undefined) throw noModelAt(text, request.textOnly ? "tokenizer.json" : "config.json");

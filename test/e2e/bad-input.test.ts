@@ -80,8 +80,8 @@ function hugeHeader(vocabSize: number, hidden: number): Record<string, unknown> 
 /** The built library without the addon beside it. */
 async function loadWithoutAddon(): Promise<unknown> {
   cpSync(join(root, "dist"), at("installed/dist"), { recursive: true });
-  symlinkSync(join(root, "node_modules"), at("installed/node_modules"));
-  writeFileSync(at("installed/package.json"), '{ "type": "module" }');
+  for (const folder of ["lib", "node_modules"]) symlinkSync(join(root, folder), at(`installed/${folder}`));
+  writeFileSync(at("installed/package.json"), '{ "name": "kvasir", "type": "module" }');
   const library = (await import(/* @vite-ignore */ pathToFileURL(at("installed/dist/index.js")).href)) as { Engine: typeof Engine };
   return library.Engine.open(at("model"));
 }

@@ -28,7 +28,7 @@ export interface TokenizerFacts {
 /** Opens a tokenizer and describes it. `ends` are those that configs name. */
 export async function describeTokenizer(source: TokenizerSource, ends: readonly number[]): Promise<TokenizerFacts> {
   const named = source.kind === "gguf" ? await namesOfGguf(source.path) : await namesOfJson(join(source.directory, "tokenizer.json"));
-  const tokenizer = await TokenizerClient.open(source, emitWarning);
+  const tokenizer = await TokenizerClient.open(source, { warn: emitWarning });
   const { vocabulary } = tokenizer;
   await tokenizer.close();
   const { size, addsBos, bosToken, endTokens } = vocabulary;
