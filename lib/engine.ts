@@ -23,7 +23,11 @@ import { type ChatPrompt, renderChat } from "./text/chat/prompt.ts";
 import type { EncodeOptions } from "./text/tokenizer/codec.ts";
 import type { EncodeLimits } from "./text/tokenizer/tokenizer.ts";
 
-/** What to continue: text, token ids (used as they are), or a conversation for the model's chat template. */
+/**
+ * What to continue: text, token ids (used as they are), or a conversation for the model's chat template.
+ *
+ * @category Requests
+ */
 export type Prompt = string | Int32Array | readonly number[] | Chat;
 
 /** Makes an engine of parts that are open; for tests. @internal */
@@ -36,6 +40,8 @@ export let createEngine: (parts: EngineParts) => Engine;
  * await using engine = await Engine.open("tales");
  * for await (const { text } of engine.stream("Once upon a time")) process.stdout.write(text);
  * ```
+ *
+ * @category Engine
  */
 export class Engine {
   readonly #parts: EngineParts;

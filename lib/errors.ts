@@ -28,10 +28,16 @@
  * | `ADDON_MISSING` | the native addon was not found or could not be loaded |
  * | `CLOSED` | the engine or tokenizer was closed |
  * | `INTERNAL` | a defect of kvasir: please report it |
+ *
+ * @category Errors
  */
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
-/** The documented list of codes, in the order of the table at {@link ErrorCode}. */
+/**
+ * The documented list of codes, in the order of the table at {@link ErrorCode}.
+ *
+ * @category Errors
+ */
 export const ERROR_CODES = [
   "INVALID_ARGUMENT",
   "FILE_NOT_FOUND",
@@ -60,7 +66,11 @@ export const ERROR_CODES = [
   "INTERNAL",
 ] as const;
 
-/** The error of every kvasir function: a {@link ErrorCode | code}, a message that names the value and what is expected, the caller's stack. */
+/**
+ * The error of every kvasir function: a {@link ErrorCode | code}, a message that names the value and what is expected, the caller's stack.
+ *
+ * @category Errors
+ */
 export class KvasirError extends Error {
   override readonly name: string = "KvasirError";
   /** What failed, for programs. */
@@ -81,10 +91,16 @@ export class KvasirError extends Error {
  * - `KVASIR_SETTING_IGNORED`: a setting that has no effect as it stands: an end token outside the vocabulary, a negative `top_k`
  * - `KVASIR_UNKNOWN_TOKENS`: the tokenizer has tokens for which the model has no embedding
  * - `KVASIR_HUB_UNREACHABLE`: the hub could not be asked for the newest revision; the model is the one in the cache
+ *
+ * @category Errors
  */
 export type WarningCode = "KVASIR_FILE_IRREGULAR" | "KVASIR_SETTING_IGNORED" | "KVASIR_UNKNOWN_TOKENS" | "KVASIR_HUB_UNREACHABLE";
 
-/** A warning of kvasir, in the form that `process.emitWarning` takes: a {@link WarningCode | code}, a message for people. */
+/**
+ * A warning of kvasir, in the form that `process.emitWarning` takes: a {@link WarningCode | code}, a message for people.
+ *
+ * @category Errors
+ */
 export class KvasirWarning extends Error {
   override readonly name: string = "KvasirWarning";
   /** What is told, for programs. */

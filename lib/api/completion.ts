@@ -1,6 +1,10 @@
 /** What a request gives back: public types of completions and chunks. */
 
-/** Tokens that a choice counts. */
+/**
+ * Tokens that a choice counts.
+ *
+ * @category Results
+ */
 export interface Usage {
   /** Including those that the tokenizer or the template added. */
   promptTokens: number;
@@ -16,7 +20,11 @@ export interface Usage {
   acceptedTokens: number;
 }
 
-/** Where a choice's time went. Times count from the call. */
+/**
+ * Where a choice's time went. Times count from the call.
+ *
+ * @category Results
+ */
 export interface Timings {
   /** Until the choice's first step: tokenizing and waiting for its turn. */
   queueMs: number;
@@ -36,7 +44,11 @@ export interface Timings {
   acceptedLength: number;
 }
 
-/** Log-probability (natural logarithm) of a token under the raw logits. */
+/**
+ * Log-probability (natural logarithm) of a token under the raw logits.
+ *
+ * @category Results
+ */
 export interface TokenLogprob {
   /** The sampled token's id. */
   token: number;
@@ -46,7 +58,11 @@ export interface TokenLogprob {
   top: { token: number; logprob: number }[];
 }
 
-/** What came since a choice's last chunk. */
+/**
+ * What came since a choice's last chunk.
+ *
+ * @category Results
+ */
 export interface Chunk {
   /** Which of the `n` choices. */
   index: number;
@@ -64,7 +80,11 @@ export interface Chunk {
   timings?: Timings;
 }
 
-/** A finished request. The fields beside `choices` are the first choice's. */
+/**
+ * A finished request. The fields beside `choices` are the first choice's.
+ *
+ * @category Results
+ */
 export interface Completion {
   /** Which of the `n` choices. */
   index: number;
