@@ -23,7 +23,11 @@ import type { Chat, RenderedChat } from "./text/chat/messages.ts";
 import { type ChatPrompt, type ChatRenderer, renderChat, renderText } from "./text/chat/prompt.ts";
 import type { EncodeOptions } from "./text/tokenizer/codec.ts";
 
-/** What to continue: text, token ids (used as they are), or a conversation for the model's chat template. */
+/**
+ * What to continue: text, token ids (used as they are), or a conversation for the model's chat template.
+ *
+ * @category Requests
+ */
 export type Prompt = string | Int32Array | readonly number[] | Chat;
 
 /** A call as it was made, whatever becomes of its arguments: checked params, and ids or what becomes ids. */
@@ -44,6 +48,8 @@ export let createEngine: (parts: EngineParts) => Engine;
  * await using engine = await Engine.open("tales");
  * for await (const { text } of engine.stream("Once upon a time")) process.stdout.write(text);
  * ```
+ *
+ * @category Engine
  */
 export class Engine {
   readonly #parts: EngineParts;

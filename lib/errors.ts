@@ -30,10 +30,16 @@ import { inspect, types } from "node:util";
  * | `ADDON_MISSING` | the native addon was not found or could not be loaded |
  * | `CLOSED` | the engine or tokenizer was closed |
  * | `INTERNAL` | a defect of kvasir: please report it |
+ *
+ * @category Errors
  */
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
-/** The documented list of codes, in the order of the table at {@link ErrorCode}. */
+/**
+ * The documented list of codes, in the order of the table at {@link ErrorCode}.
+ *
+ * @category Errors
+ */
 export const ERROR_CODES = [
   "INVALID_ARGUMENT",
   "FILE_NOT_FOUND",
@@ -62,7 +68,11 @@ export const ERROR_CODES = [
   "INTERNAL",
 ] as const;
 
-/** The error of every kvasir function: a {@link ErrorCode | code}, a message that names the value and what is expected, the caller's stack. */
+/**
+ * The error of every kvasir function: a {@link ErrorCode | code}, a message that names the value and what is expected, the caller's stack.
+ *
+ * @category Errors
+ */
 export class KvasirError extends Error {
   override readonly name: string = "KvasirError";
   /** What failed, for programs. */
@@ -87,6 +97,8 @@ export class KvasirError extends Error {
  * And of a caller's mistake, always by `process.emitWarning`:
  *
  * - `KVASIR_NOT_CLOSED`: an engine or tokenizer was garbage-collected that nobody had closed; kvasir closed it
+ *
+ * @category Errors
  */
 export type WarningCode =
   | "KVASIR_FILE_IRREGULAR"
@@ -95,7 +107,11 @@ export type WarningCode =
   | "KVASIR_HUB_UNREACHABLE"
   | "KVASIR_NOT_CLOSED";
 
-/** A warning of kvasir, in the form that `process.emitWarning` takes: a {@link WarningCode | code}, a message for people. */
+/**
+ * A warning of kvasir, in the form that `process.emitWarning` takes: a {@link WarningCode | code}, a message for people.
+ *
+ * @category Errors
+ */
 export class KvasirWarning extends Error {
   override readonly name: string = "KvasirWarning";
   /** What is told, for programs. */

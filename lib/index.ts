@@ -1,7 +1,25 @@
 /**
- * Large language models inside Node.js: open a model, generate, stream.
+ * Large language models inside Node.js: open a model, generate, stream. One addon computes, on the CPU or on an NVIDIA GPU; many calls at once
+ * share its steps; the same request gives the same tokens under any load.
+ *
+ * ```ts
+ * await using engine = await Engine.open("tales");
+ * for await (const { text } of engine.stream("Once upon a time", { maxTokens: 60 })) process.stdout.write(text);
+ * ```
+ *
+ * Two classes, {@link Engine} and {@link Tokenizer}; what they take ({@link EngineOptions}, {@link Prompt}, {@link GenerateParams}), what they
+ * give ({@link Completion}, {@link Chunk}, {@link EngineStats}), what fails ({@link KvasirError}, {@link ErrorCode}). The guides begin with
+ * *Getting started*.
  *
  * @packageDocumentation
+ * @document guides/getting-started.md
+ * @document guides/streaming.md
+ * @document guides/chat.md
+ * @document guides/many-requests.md
+ * @document guides/sampling.md
+ * @document guides/memory.md
+ * @document guides/errors.md
+ * @document guides/deployment.md
  */
 import "./package/node-version.ts";
 

@@ -10,7 +10,11 @@ import { type ChatPrompt, renderChat } from "./text/chat/prompt.ts";
 import type { EncodeOptions } from "./text/tokenizer/codec.ts";
 import { tokenBytes } from "./text/tokenizer/vocabulary.ts";
 
-/** How a tokenizer is opened. */
+/**
+ * How a tokenizer is opened.
+ *
+ * @category Tokenizer
+ */
 export interface TokenizerOptions {
   /** Called with what is read leniently, or left out, while it is opened (`process.emitWarning`). */
   onWarning?: (warning: KvasirWarning) => void;
@@ -27,6 +31,8 @@ export interface TokenizerOptions {
  * await using tokenizer = await Tokenizer.open("tales");
  * const { text, tokens } = await tokenizer.renderChat({ messages: [{ role: "user", content: "Hi" }] });
  * ```
+ *
+ * @category Tokenizer
  */
 export class Tokenizer {
   /** Ids are below this; some may have no token. */

@@ -1,6 +1,10 @@
 /** What a request gives back: public types of completions and chunks. */
 
-/** Tokens that a choice counts. */
+/**
+ * Tokens that a choice counts.
+ *
+ * @category Results
+ */
 export interface Usage {
   /** Including those that the tokenizer or the template added. */
   promptTokens: number;
@@ -16,7 +20,11 @@ export interface Usage {
   acceptedTokens: number;
 }
 
-/** Where a choice's time went. Times count from the call. */
+/**
+ * Where a choice's time went. Times count from the call.
+ *
+ * @category Results
+ */
 export interface Timings {
   /** Until the choice's first step: tokenizing and waiting for its turn. */
   queueMs: number;
@@ -36,7 +44,11 @@ export interface Timings {
   acceptedLength: number;
 }
 
-/** Log-probability (natural logarithm) of a token under the raw logits. */
+/**
+ * Log-probability (natural logarithm) of a token under the raw logits.
+ *
+ * @category Results
+ */
 export interface TokenLogprob {
   /** The sampled token's id. */
   token: number;
@@ -46,10 +58,18 @@ export interface TokenLogprob {
   top: { token: number; logprob: number }[];
 }
 
-/** What came since a choice's last chunk. A `finishReason` tells a choice's last one, which has its figures. */
+/**
+ * What came since a choice's last chunk. A `finishReason` tells a choice's last one, which has its figures.
+ *
+ * @category Results
+ */
 export type Chunk = PartialChunk | LastChunk;
 
-/** A chunk that others of its choice follow. */
+/**
+ * A chunk that others of its choice follow.
+ *
+ * @category Results
+ */
 export interface PartialChunk {
   /** Which of the `n` choices. */
   index: number;
@@ -67,7 +87,11 @@ export interface PartialChunk {
   timings?: undefined;
 }
 
-/** A choice's last chunk. */
+/**
+ * A choice's last chunk.
+ *
+ * @category Results
+ */
 export interface LastChunk extends Omit<PartialChunk, "finishReason" | "usage" | "timings"> {
   /** `"stop"` at an end of generation, stop token or stop string; `"length"` at maxTokens or the context's end. */
   finishReason: "stop" | "length";
@@ -77,7 +101,11 @@ export interface LastChunk extends Omit<PartialChunk, "finishReason" | "usage" |
   timings: Timings;
 }
 
-/** A finished request. The fields beside `choices` are the first choice's. */
+/**
+ * A finished request. The fields beside `choices` are the first choice's.
+ *
+ * @category Results
+ */
 export interface Completion {
   /** Which of the `n` choices. */
   index: number;

@@ -6,7 +6,11 @@ import { chooseDevice, type Machine } from "./device.ts";
 import { memoryBytes } from "./memory.ts";
 import { type CheckedSpeculate, checkSpeculate, copySpeculate, type SpeculateOptions } from "./speculate.ts";
 
-/** How an engine runs a model. Every field may be left out. */
+/**
+ * How an engine runs a model. Every field may be left out.
+ *
+ * @category Engine
+ */
 export interface EngineOptions {
   /** `"auto"` is the first NVIDIA GPU with room for the model, else the CPU; `"cuda:1"` the second GPU. GPUs only where kvasir was built for them. */
   device?: "auto" | "cpu" | "cuda" | `cuda:${number}`;

@@ -22,6 +22,8 @@ import { MAX_TOP_LOGPROBS, type SlotConfig } from "../native/addon.ts";
  * How to continue a prompt. Defaults in parentheses; temperature, topK, topP, minP and repetitionPenalty take the model's own
  * (generation_config.json) where it has them, one out of range as the nearest in it, which a warning of `open` tells. Applied in this order:
  * penalties, bias, processor, temperature, top-k, typical, top-p, min-p.
+ *
+ * @category Requests
  */
 export interface GenerateParams {
   /** Divides the logits; 0 takes the most probable token (1). */

@@ -1,6 +1,10 @@
 import { checkBoolean, checkInteger, checkKeys, checkString, invalid } from "../check.ts";
 
-/** How an engine guesses tokens, to check several in one step. Whatever it guesses, requests get the tokens that they get without. */
+/**
+ * How an engine guesses tokens, to check several in one step. Whatever it guesses, requests get the tokens that they get without.
+ *
+ * @category Engine
+ */
 export interface SpeculateOptions {
   /** Guesses that a text goes on as it did before: n-grams of prompt and output, and of what the engine generated under the same salt (false). */
   lookup?: boolean;

@@ -1,4 +1,8 @@
-/** What an engine is, and what it does at the moment. */
+/**
+ * What an engine is, and what it does at the moment.
+ *
+ * @category Engine
+ */
 export interface EngineStats {
   /** Requests with at least one running sequence. */
   requestsRunning: number;

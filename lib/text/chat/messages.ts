@@ -1,6 +1,10 @@
 import { invalid, isObject } from "../../check.ts";
 
-/** One part of a message's content. Templates may know further types; those that carry no text, such as images, are refused. */
+/**
+ * One part of a message's content. Templates may know further types; those that carry no text, such as images, are refused.
+ *
+ * @category Requests
+ */
 export interface ChatPart {
   /** Mostly `"text"`. */
   type: string;
@@ -9,7 +13,11 @@ export interface ChatPart {
   [key: string]: unknown;
 }
 
-/** One message. Templates read further keys, such as `name`, `tool_calls` and `tool_call_id`. */
+/**
+ * One message. Templates read further keys, such as `name`, `tool_calls` and `tool_call_id`.
+ *
+ * @category Requests
+ */
 export interface ChatMessage {
   /** Who speaks: `"system"`, `"user"`, `"assistant"`, `"tool"`, or what else the template knows. */
   role: string;
@@ -21,6 +29,8 @@ export interface ChatMessage {
 /**
  * A conversation, which the model's chat template makes a prompt of. It is read when the call is made: at most 100,000 values, of 4 M characters
  * together, in plain objects and arrays; other objects are what their `toJSON` says.
+ *
+ * @category Requests
  */
 export interface Chat {
   messages: readonly ChatMessage[];

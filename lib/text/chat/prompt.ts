@@ -4,7 +4,11 @@ import { copyChat } from "./copy.ts";
 import type { Chat, RenderedChat } from "./messages.ts";
 import type { ChatTemplate } from "./template.ts";
 
-/** A conversation as the model is given it. */
+/**
+ * A conversation as the model is given it.
+ *
+ * @category Results
+ */
 export interface ChatPrompt {
   /** What the template made of it. */
   text: string;

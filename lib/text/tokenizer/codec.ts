@@ -3,7 +3,11 @@ import type { RenderedChat } from "../chat/messages.ts";
 import type { TokenSplitter } from "./token-splitter.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
-/** What is added to a text and parsed in it when it becomes ids. */
+/**
+ * What is added to a text and parsed in it when it becomes ids.
+ *
+ * @category Tokenizer
+ */
 export interface EncodeOptions {
   /** Whether the tokens that the tokenizer adds to a prompt (BOS, EOS) are added. Default: true. */
   addSpecial?: boolean;
