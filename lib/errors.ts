@@ -14,7 +14,7 @@ import { inspect, types } from "node:util";
  * | `CHECKSUM_MISMATCH` | a file came with other bytes than the hub lists |
  * | `DISK_FULL` | the disk of the cache has no room for a download |
  * | `CACHE_FAILED` | the cache of downloads can't be written |
- * | `FILE_INVALID` | a file is cut short, malformed or contradicts itself |
+ * | `FILE_INVALID` | a file is cut short, malformed or contradicts itself, or its weights give logits that are no numbers |
  * | `UNSUPPORTED_FORMAT` | a file, tensor or quantization type that kvasir does not read |
  * | `UNSUPPORTED_MODEL` | an architecture, or a feature of one, that kvasir does not run |
  * | `UNSUPPORTED_TOKENIZER` | a tokenizer, pre-tokenizer or decoder that kvasir does not know |
@@ -24,7 +24,7 @@ import { inspect, types } from "node:util";
  * | `TEMPLATE_FAILED` | the chat template refused the messages, failed, or took too many steps or too much memory |
  * | `PROMPT_TOO_LONG` | the prompt does not fit the context |
  * | `PROMPT_EMPTY` | the prompt has no token |
- * | `PROCESSOR_FAILED` | a logits processor threw; its error is the `cause` |
+ * | `PROCESSOR_FAILED` | a logits processor threw, which is the `cause`, or left logits that no token can be chosen from |
  * | `OUT_OF_MEMORY` | memory for weights, cache or scratch could not be had |
  * | `UNSUPPORTED_DEVICE` | the asked device or instruction set is not there |
  * | `ADDON_MISSING` | the native addon was not found or could not be loaded |

@@ -62,8 +62,8 @@ export interface GenerateParams {
   logprobs?: boolean | number;
   /**
    * Changes the logits [vocabulary] of a choice's next token, in place or by returning others. It runs synchronously on the event loop and
-   * costs only its own request, which rejects with PROCESSOR_FAILED if it throws. `context.tokens` are the prompt's and those sampled so
-   * far, `context.index` is the choice's.
+   * costs only its own request, which rejects with PROCESSOR_FAILED if it throws, or leaves NaN, Infinity or no finite logit; -Infinity
+   * bans a token. `context.tokens` are the prompt's and those sampled so far, `context.index` is the choice's.
    */
   logitsProcessor?: (
     logits: Float32Array,

@@ -107,12 +107,18 @@ export const PLAIN_SLOT: SlotConfig = {
 /** What a row of a step gives back (the numbers of `RowOutput`; natively there is one more, for the passes of a draft model). */
 export const ROW_OUTPUT = { none: 0, sample: 1, logits: 2, score: 3 } as const;
 
+/**
+ * In {@link StepResults} in place of a token, of outputs of every kind: the model's logits hold NaN or +Infinity, or none that is finite; or
+ * those that a token was to be chosen from hold NaN or +Infinity.
+ */
+export const NOT_NUMBERS = -2;
+
 /** Most alternatives that a log-probability lists. */
 export const MAX_TOP_LOGPROBS = 20;
 
 /** Results by output, in arrays that JavaScript makes: natively nothing is allocated that could not be had. */
 export interface StepResults {
-  /** The token; -1 where there is none. */
+  /** The token; -1 where there is none, or {@link NOT_NUMBERS}. */
   sampled: Int32Array;
   /** Natural logarithm of the token's probability under the raw logits, where the slot asks for it; of score rows the next token's. */
   logprobs: Float32Array;

@@ -7,7 +7,7 @@ import type { Sequence } from "../schedule/sequence.ts";
 import { Detokenizer } from "../text/output/detokenizer.ts";
 import { StopMatcher, type StopPattern } from "../text/output/stop.ts";
 import type { Vocabulary } from "../text/tokenizer/vocabulary.ts";
-import type { Sampled, Sampling } from "./owner.ts";
+import { NO_NUMBERS, type Sampled, type Sampling } from "./owner.ts";
 
 /** What a request needs to know of its model. */
 export interface RequestModel {
@@ -42,6 +42,7 @@ export class Choice implements Sampling {
   readonly kind = "sampling";
   readonly request: ChoiceOwner;
   readonly nothingToSample: [ErrorCode, string];
+  readonly notNumbers: [ErrorCode, string];
   /** What the context holds, or less. */
   readonly maxTokens: number;
   sequence!: Sequence;
@@ -57,10 +58,13 @@ export class Choice implements Sampling {
     this.request = request;
     this.#index = index;
     this.maxTokens = Math.min(params.maxTokens, model.maxContext - prompt.length);
-    this.nothingToSample =
-      params.logitsProcessor === undefined
-        ? ["FILE_INVALID", "no token has a finite logit: the model's weights are damaged, or logitBias bans every token"]
-        : ["PROCESSOR_FAILED", "logitsProcessor left no token a finite logit"];
+    const isPlain = params.logitsProcessor === undefined;
+    this.nothingToSample = isPlain
+      ? ["FILE_INVALID", "no token has a finite logit: logitBias bans every token"]
+      : ["PROCESSOR_FAILED", "logitsProcessor left no token a finite logit"];
+    this.notNumbers = isPlain
+      ? NO_NUMBERS
+      : ["PROCESSOR_FAILED", "logitsProcessor left NaN or Infinity among the logits; expected numbers, or -Infinity for what is banned"];
     const { vocabulary } = model;
     this.#detokenizer =
       vocabulary && new Detokenizer(vocabulary, { special: false, start: prompt.length === 1 && prompt[0] === vocabulary.bosToken });

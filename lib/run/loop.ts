@@ -1,11 +1,11 @@
 import { setImmediate } from "node:timers/promises";
 import { KvasirError } from "../errors.ts";
-import { type NativeEngine, nativeError, type StepBuffers, type StepDrafts, type StepResults } from "../native/addon.ts";
+import { type NativeEngine, NOT_NUMBERS, nativeError, type StepBuffers, type StepDrafts, type StepResults } from "../native/addon.ts";
 import { createBuffers, createDrafts, createResults, pack, reserveLogits } from "../native/batch.ts";
 import { clearPlan, createPlan, type Plan, type PlanRow } from "../schedule/plan.ts";
 import type { Scheduler } from "../schedule/scheduler.ts";
 import type { Sequence, SequenceOptions } from "../schedule/sequence.ts";
-import type { Sampled, Sampling, SequenceOwner } from "./owner.ts";
+import { NO_NUMBERS, type Sampled, type Sampling, type SequenceOwner } from "./owner.ts";
 import { type StepClock, tokensOf } from "./step-clock.ts";
 
 interface Step {
@@ -265,6 +265,9 @@ export class StepLoop {
   #deliver({ plan, buffers }: Step, b: number, owner: SequenceOwner, now: number): void {
     const { sequence, start, output } = plan.rows[b]!;
     const [from, to] = [buffers.outIndptr[b]!, buffers.outIndptr[b + 1]!];
+    if ((output === "logits" || owner.kind === "scoring") && buffers.sampled.subarray(from, to).includes(NOT_NUMBERS)) {
+      throw new KvasirError(...NO_NUMBERS);
+    }
     if (owner.kind === "scoring") {
       if (owner.score(start, buffers.logprobs.subarray(from, to), this.#logits(buffers, b))) this.cancel(sequence);
     } else if (output === "sample") this.#accept(sequence, owner, buffers, from, to, now);
@@ -280,7 +283,7 @@ export class StepLoop {
   #accept(sequence: Sequence, owner: Sampling, results: StepResults, from: number, to: number, now: number): void {
     let end = from;
     while (end < to && results.sampled[end]! >= 0) end += 1;
-    if (end === from) throw new KvasirError(...owner.nothingToSample);
+    if (end === from) throw new KvasirError(...(results.sampled[from] === NOT_NUMBERS ? owner.notNumbers : owner.nothingToSample));
     this.#scheduler.settle(sequence, results.sampled, from, end);
     this.#sampled.results = results;
     for (let output = from; output < end; output++) {

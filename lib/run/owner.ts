@@ -2,6 +2,12 @@ import type { ErrorCode } from "../errors.ts";
 import type { SlotConfig, StepResults } from "../native/addon.ts";
 import type { Sequence } from "../schedule/sequence.ts";
 
+/** The error of a row for which the model gave no numbers. */
+export const NO_NUMBERS: [ErrorCode, string] = [
+  "FILE_INVALID",
+  "the model's logits hold NaN or Infinity, or none that is finite: its weights are damaged, or too large for the arithmetic of compute",
+];
+
 /** Who owns a sequence. The loop tells it, in the order of steps, what the sequence's rows gave. */
 export type SequenceOwner = Sampling | Scoring;
 
@@ -19,6 +25,8 @@ export interface Sampling extends Owner {
   readonly kind: "sampling";
   /** The error of a row without a finite logit. */
   readonly nothingToSample: [ErrorCode, string];
+  /** The error of a row whose logits hold NaN or +Infinity. */
+  readonly notNumbers: [ErrorCode, string];
   /** Logits for the processor; returns those to choose from. May throw. */
   process(logits: Float32Array): Float32Array;
   /** A token was sampled at time `now`, and the sequence has it; true: it was the last. */

@@ -39,7 +39,9 @@ class CpuBackend : public Backend {
     return weight;
   }
 
-  std::unique_ptr<Slots> create_slots(const SlotLimits& limits) override { return std::make_unique<CpuSlots>(limits, threads_); }
+  std::unique_ptr<Slots> create_slots(const SlotLimits& limits) override {
+    return std::make_unique<CpuSlots>(limits, threads_, kernels_.sample);
+  }
 
   std::span<uint8_t> stage(size_t bytes) override {
     if (staging_.size() < bytes) staging_.resize(bytes);

@@ -1,5 +1,6 @@
 #pragma once
 // What is compiled once for each instruction set. Everything else of the CPU back end is compiled once.
+#include "cpu/sample_passes.h"
 #include "cpu/threads.h"
 #include "ops/op.h"
 
@@ -16,6 +17,7 @@ struct Context {
 struct Kernels {
   const char* isa;
   void (*run)(const Op&, Context);
+  const SamplePasses& sample;
 };
 
 namespace portable {

@@ -1,9 +1,9 @@
 #pragma once
-// The stages of ops/sample.h for rows of logits, in float64. Compiled once; rows run in parallel.
+// The stages of ops/sample.h for rows of logits. Rows run in parallel.
 #include <span>
 #include <vector>
 
-#include "ops/sample.h"
+#include "cpu/candidates.h"
 
 namespace kvasir::cpu {
 
@@ -30,41 +30,28 @@ struct SampleRow {
   bool want_choose;
   int top;  // alternatives of logprobs
   // Results. log_sum lets the log-probability of a token chosen later be told: logits[token] - log_sum, of the raw logits.
-  int32_t* token;
+  int32_t* token;       // see choose_token; kNotNumbers, too, where no raw logit is finite
   float* logprob;       // of the chosen token, under the raw logits
   int32_t* top_tokens;  // [top]
   float* top_logprobs;  // [top]
   double* log_sum;
 };
 
-// A token that may still be drawn. score = (logit - largest logit) / temperature; weight = exp(score).
-struct Candidate {
-  int32_t token;
-  double score;
-  double weight;
-};
-
-// A candidate while a stage ranks it: by key, ties by token.
-struct Ranked {
-  double key;
-  double size;
-  int32_t token;
-};
-
 // What a worker needs for one row.
 struct SampleWorkspace {
-  std::vector<Candidate> candidates;  // capacity V
-  std::vector<Ranked> ranked;         // capacity V
-  std::vector<double> weights;        // [V]
-  std::vector<TokenBias> raw;         // logits before they were adjusted, in order of change
+  CandidateMemory candidates;
+  std::vector<TokenBias> raw;  // logits before they were adjusted, in order of change
 
   // For rows of `vocab` logits of which at most `changes` are adjusted: what follows then allocates nothing.
-  void reserve(int vocab, size_t changes);
+  void reserve(int vocab, size_t changes, bool typical);
 };
 
-void sample_row(SampleRow& row, int vocab, SampleWorkspace& workspace);
+void sample_row(SampleRow& row, int vocab, const SamplePasses& passes, SampleWorkspace& workspace);
 
-// The candidates that the stages from top-k to min-p leave, by token; none where no logit is finite. temperature > 0.
-void keep_candidates(std::span<const float> logits, const SampleParams& params, SampleWorkspace& workspace);
+// From the row's logits as they are, by its parameters: kNotNumbers where they hold NaN or +infinity, -1 where none is finite.
+int32_t choose_token(const SampleRow& row, int vocab, const SamplePasses& passes, SampleWorkspace& workspace);
+
+// 1 for each token [V] that the stages from top-k to min-p leave; none where the logits are no numbers or none is finite. temperature > 0.
+void mark_kept(std::span<const float> logits, const SampleParams& params, const SamplePasses& passes, std::span<uint8_t> kept);
 
 }  // namespace kvasir::cpu

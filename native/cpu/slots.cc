@@ -80,8 +80,9 @@ void Slot::count(int32_t token, int output) {
   seen_[entry->second].output_count += output;
 }
 
-CpuSlots::CpuSlots(const SlotLimits& limits, Threads& threads)
+CpuSlots::CpuSlots(const SlotLimits& limits, Threads& threads, const SamplePasses& passes)
     : threads_(threads),
+      passes_(passes),
       vocab_(limits.vocab),
       draft_vocab_(limits.draft_vocab),
       groups_(limits.step.groups),
@@ -137,7 +138,7 @@ void CpuSlots::choose(Choose choice) {
   Slot& slot = slots_[choice.slot];
   if (slot.raw_logits.empty()) return;
   SampleWorkspace& workspace = workspaces_[0];
-  workspace.reserve(vocab_, slot.changes());
+  workspace.reserve(vocab_, slot.changes(), slot.typical());
   double log_sum = 0;
   SampleRow raw{}, chosen = slot.row();
   set_results(raw, *choice.result, 0);
@@ -145,12 +146,10 @@ void CpuSlots::choose(Choose choice) {
   raw.want_logprobs = true;
   raw.top = std::max(0, slot.top());
   raw.log_sum = &log_sum;
-  sample_row(raw, vocab_, workspace);
-  set_results(chosen, *choice.result, 0);
+  sample_row(raw, vocab_, passes_, workspace);
   chosen.logits = choice.logits.data();
-  chosen.want_choose = true;
-  sample_row(chosen, vocab_, workspace);
-  const int32_t token = choice.result->sampled[0];
+  const int32_t token = *raw.token == kNotNumbers ? kNotNumbers : choose_token(chosen, vocab_, passes_, workspace);
+  choice.result->sampled[0] = token;
   if (token >= 0) {
     choice.result->logprobs[0] = static_cast<float>(slot.raw_logits[token] - log_sum);
     slot.accept(token);
@@ -161,14 +160,16 @@ void CpuSlots::choose(Choose choice) {
 // All that the outputs allocate, since their tasks must not throw: workspaces, and the logits that processors need again.
 void CpuSlots::reserve(const Sample& op) {
   size_t changes = 0;
+  bool typical = false;
   for (int o = op.first; o < op.first + op.count; ++o) {
     const int row = op.step->out_rows[o];
     if (row < 0) continue;
     Slot& slot = slots_[op.step->slots[row]];
     changes = std::max(changes, slot.changes());
+    typical |= slot.typical();
     if (static_cast<RowOutput>(op.step->kinds[row]) == RowOutput::Logits) slot.raw_logits.resize(static_cast<size_t>(vocab_));
   }
-  for (SampleWorkspace& workspace : workspaces_) workspace.reserve(vocab_, changes);
+  for (SampleWorkspace& workspace : workspaces_) workspace.reserve(vocab_, changes, typical);
 }
 
 void CpuSlots::sample_output(const Sample& op, int output, SampleWorkspace& workspace) {
@@ -184,7 +185,7 @@ void CpuSlots::sample_output(const Sample& op, int output, SampleWorkspace& work
     case RowOutput::Draft:
       return sample_draft(*op.result, output, slot, logits, workspace);
     case RowOutput::Logits:
-      return keep_logits(*op.result, step.logit_rows[row], slot, logits, workspace);
+      return keep_logits(*op.result, output, step.logit_rows[row], slot, logits, workspace);
     case RowOutput::Score:
       return score(op, output, logits, workspace);
     case RowOutput::None:
@@ -196,23 +197,24 @@ void CpuSlots::sample_token(StepResult& result, int output, Slot& slot, float* l
   SampleRow row = chosen_row(slot, logits, result, output);
   row.want_logprobs = slot.top() >= 0;
   row.top = std::max(0, slot.top());
-  sample_row(row, vocab_, workspace);
+  sample_row(row, vocab_, passes_, workspace);
   if (*row.token >= 0) slot.accept(*row.token);
 }
 
 // Without log-probabilities. Where no logit is finite any token will do: it is wrong.
 void CpuSlots::sample_draft(StepResult& result, int output, Slot& slot, float* logits, SampleWorkspace& workspace) {
   SampleRow row = chosen_row(slot, logits, result, output);
-  sample_row(row, std::min(vocab_, draft_vocab_), workspace);
+  sample_row(row, std::min(vocab_, draft_vocab_), passes_, workspace);
   slot.accept_draft(std::max(0, *row.token));
 }
 
-void CpuSlots::keep_logits(StepResult& result, int logit_row, Slot& slot, float* logits, SampleWorkspace& workspace) {
+void CpuSlots::keep_logits(StepResult& result, int output, int logit_row, Slot& slot, float* logits, SampleWorkspace& workspace) {
   std::copy_n(logits, vocab_, slot.raw_logits.begin());
   SampleRow row = slot.row();
+  set_results(row, result, output);
   row.logits = logits;
   row.want_adjust = true;
-  sample_row(row, vocab_, workspace);
+  sample_row(row, vocab_, passes_, workspace);
   std::copy_n(logits, vocab_, result.logits.begin() + int64_t(logit_row) * vocab_);
 }
 
@@ -223,11 +225,12 @@ void CpuSlots::score(const Sample& op, int output, float* logits, SampleWorkspac
   const int32_t next = token + 1 < step.q_indptr[row + 1] ? step.token_ids[token + 1] : step.next_tokens[row];
   double log_sum = 0;
   SampleRow sample{};
+  set_results(sample, *op.result, output);
   sample.logits = logits;
   sample.want_logprobs = true;
   sample.log_sum = &log_sum;
-  sample_row(sample, vocab_, workspace);
-  if (next >= 0) op.result->logprobs[output] = static_cast<float>(logits[next] - log_sum);
+  sample_row(sample, vocab_, passes_, workspace);
+  if (next >= 0 && *sample.token != kNotNumbers) op.result->logprobs[output] = static_cast<float>(logits[next] - log_sum);
   if (step.logit_rows[row] < 0) return;
   const int64_t place = step.logit_rows[row] + output - step.out_indptr[row];
   std::copy_n(logits, vocab_, op.result->logits.begin() + place * vocab_);

@@ -16,6 +16,7 @@ class Slot {
 
   int32_t last_token() const { return last_token_; }
   int top() const { return config_.logprobs; }
+  bool typical() const { return config_.params.typical_p < 1; }
   size_t changes() const { return seen_.size() + config_.biases.size() + config_.end_tokens.size(); }  // of a row's logits, at most
   // A row with this slot's state; the caller sets logits, stages and results.
   SampleRow row() const;
@@ -47,8 +48,8 @@ class Slot {
 
 class CpuSlots : public Slots {
  public:
-  // `threads` outlives the slots.
-  CpuSlots(const SlotLimits& limits, Threads& threads);
+  // `threads` and `passes` outlive the slots.
+  CpuSlots(const SlotLimits& limits, Threads& threads, const SamplePasses& passes);
 
   void set(int slot, SlotConfig config) override;
   const StepInputs& begin_step(const Batch& batch) override;
@@ -64,10 +65,11 @@ class CpuSlots : public Slots {
   void sample_output(const Sample& op, int output, SampleWorkspace& workspace);
   void sample_token(StepResult& result, int output, Slot& slot, float* logits, SampleWorkspace& workspace);
   void sample_draft(StepResult& result, int output, Slot& slot, float* logits, SampleWorkspace& workspace);
-  void keep_logits(StepResult& result, int logit_row, Slot& slot, float* logits, SampleWorkspace& workspace);
+  void keep_logits(StepResult& result, int output, int logit_row, Slot& slot, float* logits, SampleWorkspace& workspace);
   void score(const Sample& op, int output, float* logits, SampleWorkspace& workspace);
 
   Threads& threads_;
+  const SamplePasses& passes_;
   const int vocab_;
   const int draft_vocab_;
   const int groups_;

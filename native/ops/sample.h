@@ -23,7 +23,9 @@
 //
 // A row of n sampled outputs runs n - 1 tokens that were guessed: output i counts only if output i - 1 sampled the token that the row ran
 // next; the others give -1. So a guess changes how many tokens a step gives, never which.
-// A row without a finite logit gives token -1. Cost: V exponentials an output.
+// An output whose raw logits hold NaN or +infinity, or none that is finite, gives kNotNumbers in place of a token, whatever its kind, and no
+// log-probabilities. So do adjusted or changed logits that hold NaN or +infinity; where they leave none that is finite, the token is -1.
+// Cost: at most V exponentials an output.
 //
 // A draft model guesses with the slot's own state: an output of a Draft row is chosen as that of a Sample row would be, at the place that
 // it would have, and becomes the slot's last token, so that the next pass finds it; the slot remembers it. When a step of another kind begins

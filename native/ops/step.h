@@ -11,6 +11,9 @@ namespace kvasir {
 enum class RowOutput : int32_t { None = 0, Sample = 1, Logits = 2, Score = 3, Draft = 4 };
 
 inline constexpr int kMaxTopLogprobs = 20;
+// In place of a sampled token, of outputs of every kind: the model's logits are NaN or +infinity somewhere, or none is finite; or those that
+// a token was to be chosen from are NaN or +infinity somewhere. The twin of NOT_NUMBERS in lib/native/addon.ts.
+inline constexpr int32_t kNotNumbers = -2;
 
 // What the draft model runs before a step, in its own cache groups: tokens of the rows that it has not seen, then those that it samples
 // itself, one after the other. Without elements: nothing.
@@ -102,7 +105,7 @@ class StepLayout {
 
 // What outputs gave, in host memory: complete once the back end's event of the step was waited for.
 struct StepResult {
-  std::vector<int32_t> sampled;     // [R]; -1: nothing
+  std::vector<int32_t> sampled;     // [R]; -1: nothing; kNotNumbers
   std::vector<float> logprobs;      // [R] of the sampled token, or of the token that a score row has next
   std::vector<int32_t> top_tokens;  // [R * kMaxTopLogprobs]; -1: none
   std::vector<float> top_logprobs;  // [R * kMaxTopLogprobs]

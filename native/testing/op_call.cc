@@ -45,7 +45,7 @@ double run(const std::string& name, const Args& options, Napi::Object args) {
       fail("INVALID_ARGUMENT", "op is %s; expected sample on device %s", name.c_str(), device.kind.c_str());
     const auto backend = create_backend(device);
     backend->enter_thread();
-    return op.call({*backend, repeat, team, device.kind != "cpu", Args(plain_copy(args))});
+    return op.call({*backend, device.isa, repeat, team, device.kind != "cpu", Args(plain_copy(args))});
   }
   fail("INVALID_ARGUMENT", "op is %s; expected a name of ops/", name.c_str());
 }

@@ -21,6 +21,7 @@ struct TeamSize {
 
 struct Call {
   Backend& backend;
+  std::string isa;
   int repeat;
   TeamSize team;
   bool on_device;  // the back end's memory is not the host's

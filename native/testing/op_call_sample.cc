@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "addon/config_reader.h"
+#include "cpu/kernels.h"
 #include "cpu/sample.h"
 #include "cpu/slots.h"
 #include "engine/batch.h"
@@ -119,10 +120,9 @@ void fill_kept(const Call& call, const SampleParams& params, const std::vector<E
   if (params.temperature == 0) return;
   const std::span<const float> logits(static_cast<const float*>(step->logits.data), static_cast<size_t>(vocab));
   if (call.team.blocks > 0) return keep_by_team(logits, params, call.team.blocks, call.team.threads, kept);
-  cpu::SampleWorkspace workspace;
-  workspace.reserve(vocab, 0);
-  cpu::keep_candidates(logits, params, workspace);
-  for (const cpu::Candidate& candidate : workspace.candidates) kept[candidate.token] = 1;
+  for (const cpu::Kernels* kernels : cpu::available_kernels()) {
+    if (call.isa == kernels->isa) cpu::mark_kept(logits, params, kernels->sample, kept);
+  }
 }
 
 // The largest sizes of all steps.

@@ -66,7 +66,7 @@ void keep_by_team(std::span<const float> logits, const SampleParams& params, int
   run_team(crew, [&](HostTeam& team) {
     cuda::RowPart part = cuda::own_part(team, vocab);
     const cuda::Best best = cuda::read_values(team, part, logits.data() + part.first, true);
-    if (!best.exists()) return;
+    if (!best.exists() || !best.numbers()) return;
     cuda::Stages<HostTeam> stages(team, part, params, best.value());
     stages.run(vocab);
     for (int i = team.thread(); i < part.count; i += team.threads()) kept[part.token(i)] = part.weights[i] > 0;

@@ -422,4 +422,27 @@ describe("the engine's end", () => {
     await expect(engine.generate([3], { logitBias: banned })).rejects.toMatchObject({ message: expect.stringContaining("finite") });
     expect((await other).tokens).toEqual(expectedTokens(model, [2], 10));
   });
+
+  test("a row whose logits are no numbers fails its own request, whatever it asks for", async () => {
+    const { engine, model } = create({ broken: 9 });
+    const other = engine.generate([2], { ...on, maxTokens: 10 });
+    const damaged = { code: "FILE_INVALID", message: expect.stringContaining("NaN") };
+    let asked = 0;
+    const logitsProcessor = () => void asked++;
+    await expect(engine.generate([3, 9])).rejects.toMatchObject(damaged);
+    await expect(engine.generate([3, 9], { logitsProcessor })).rejects.toMatchObject(damaged);
+    await expect(engine.score([3, 9, 4], { logits: true })).rejects.toMatchObject(damaged);
+    expect(asked).toBe(0);
+    expect((await other).tokens).toEqual(expectedTokens(model, [2], 10));
+    expectIdle(engine);
+  });
+
+  test("what a processor leaves has to be numbers, or -Infinity", async () => {
+    const { engine } = create();
+    const leave = (value: number) => engine.generate([3], { maxTokens: 1, logitsProcessor: (logits) => void logits.fill(value, 4, 5) });
+    for (const value of [Number.NaN, Number.POSITIVE_INFINITY])
+      await expect(leave(value)).rejects.toMatchObject({ code: "PROCESSOR_FAILED", message: expect.stringContaining("NaN or Infinity") });
+    expect((await leave(Number.NEGATIVE_INFINITY)).tokens).toHaveLength(1);
+    expectIdle(engine);
+  });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { SlotConfig, StepResults } from "../../lib/native/addon.ts";
+import { NOT_NUMBERS, type SlotConfig, type StepResults } from "../../lib/native/addon.ts";
 import { emptyMatrix, expectSameBits, gathered } from "../support/ops.ts";
 import { Random } from "../support/reference.ts";
 import { choiceOf, plainSlot, runSample, type SampleRow, type SampleStep, stepOf } from "../support/sample.ts";
@@ -190,10 +190,23 @@ describe("choose", () => {
     expect(score.logprobs[0]).toBeCloseTo(logProbabilities(logits)[choice.sampled[0]!]!, 5);
   });
 
-  it("gives -1 where nothing can be chosen: no finite logit, or no logits of a step", () => {
-    const [bad, none, again] = [choiceOf(0, new Float32Array(VOCAB).fill(Number.NaN)), choiceOf(0, changed), choiceOf(0, changed)];
+  it("gives -1 where nothing can be chosen: no finite logit, or no logits of a step; -2 where they are no numbers", () => {
+    const [bad, none, again] = [
+      choiceOf(0, new Float32Array(VOCAB).fill(Number.NEGATIVE_INFINITY)),
+      choiceOf(0, changed),
+      choiceOf(0, changed),
+    ];
     runSample(VOCAB, [plainSlot()], [none]);
     runSample(VOCAB, [plainSlot()], [stepOf(VOCAB, [{ kind: "logits" }], logits), bad, again]);
-    for (const choice of [bad, none, again]) expectNothing(choice, 0, 1);
+    for (const choice of [none, again]) expectNothing(choice, 0, 1);
+    expect(bad.sampled[0]).toBe(-1);
+    for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      const choice = choiceOf(
+        0,
+        changed.map((l, i) => (i === 3 ? value : l)),
+      );
+      runSample(VOCAB, [plainSlot()], [stepOf(VOCAB, [{ kind: "logits" }], logits), choice]);
+      expect(choice.sampled[0]).toBe(NOT_NUMBERS);
+    }
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { SlotConfig, StepResults } from "../../lib/native/addon.ts";
+import { NOT_NUMBERS, type SlotConfig, type StepResults } from "../../lib/native/addon.ts";
 import { expectSameBits } from "../support/ops.ts";
 import { Random } from "../support/reference.ts";
 import { choiceOf, plainSlot, runSample, type SampleRow, type SampleStep, stepOf, type TeamSize } from "../support/sample.ts";
@@ -92,8 +92,8 @@ describe.each(TEAMS)("a team of $blocks x $threads", (team) => {
       const [logits, params] = [randomLogits(random, vocab), randomStages(random, vocab)];
       const kept = new Uint8Array(vocab);
       runSample(vocab, [plainSlot(params)], [stepOf(vocab, [{}], logits)], { team, kept });
-      const finite = logits.map((l) => (l === Number.POSITIVE_INFINITY ? 3.4028234663852886e38 : l));
-      const expected = logits.some(Number.isFinite) ? keepTokens(finite, params) : [];
+      const numbers = logits.every((l) => l < Number.POSITIVE_INFINITY);
+      const expected = numbers && logits.some(Number.isFinite) ? keepTokens(logits, params) : [];
       const total = expected.reduce((sum, { weight }) => sum + weight, 0);
       const needed = expected.filter(({ weight }) => weight > total * 2 ** -60).map(({ token }) => token);
       const allowed = new Set(expected.map(({ token }) => token));
@@ -155,6 +155,7 @@ describe.each(TEAMS)("a team of $blocks x $threads", (team) => {
       actual.forEach((step, n) => {
         expectSameResults(step, expected[n]!);
       });
+      if (expected[0].sampled[8] === NOT_NUMBERS) continue; // then the logits mean nothing
       expectSameBits(plainNaN((actual[0] as SampleStep).resultLogits), plainNaN((expected[0] as SampleStep).resultLogits));
     }
   });

@@ -1,22 +1,22 @@
 import { describe, expect, it } from "vitest";
-import type { SlotConfig, StepResults } from "../../lib/native/addon.ts";
-import { expectRefused, expectSameBits } from "../support/ops.ts";
+import { NOT_NUMBERS, type SlotConfig, type StepResults } from "../../lib/native/addon.ts";
+import { expectRefused, expectSameBits, VARIANTS } from "../support/ops.ts";
 import { Random } from "../support/reference.ts";
 import { choiceOf, plainSlot, runSample, type SampleRow, sampleOne, stepOf } from "../support/sample.ts";
 import { adjustLogits, type ChooseParams, chooseToken, keepTokens, logProbabilities } from "../support/sampling-reference.ts";
 
 const OFF: ChooseParams = { temperature: 1, topK: 0, typicalP: 1, topP: 1, minP: 0 };
 
-/** Random logits of one of several kinds: spread, peaked, flat, with many ties, with -Infinity and NaN. */
-function randomLogits(random: Random): Float32Array {
-  const vocab = [1, 2, 17, 100, 1000][random.int(5)]!;
+/** Random logits of one of several kinds: spread, peaked, flat, with many ties, all alike, with -Infinity. */
+function randomLogits(random: Random, vocab = [1, 2, 17, 31, 100, 1000][random.int(6)]!): Float32Array {
   const spread = [0.1, 1, 5, 30][random.int(4)]!;
   const step = random.int(3) === 0 ? spread / 2 : 0; // ties
   const logits = random.floats(vocab, spread).map((l) => (step > 0 ? Math.round(l / step) * step : l));
   if (random.int(4) === 0) {
     for (let i = 0; i < vocab; i++) if (random.int(3) === 0) logits[i] = Number.NEGATIVE_INFINITY;
   }
-  if (random.int(8) === 0) logits[random.int(vocab)] = Number.NaN;
+  if (random.int(12) === 0) logits.fill(random.normal());
+  logits[random.int(vocab)] = random.normal();
   return logits;
 }
 
@@ -36,17 +36,60 @@ const STAGES: Record<string, (random: Random) => Partial<ChooseParams>> = {
   }),
 };
 
+/** Tokens that can be drawn: what weighs less than e^-707 weighs nothing. */
+const possible = (kept: ReturnType<typeof keepTokens>) => kept.filter(({ weight }) => weight > 1e-307).map(({ token }) => token);
+
 describe.each(Object.keys(STAGES))("sample: %s", (stage) => {
   it("keeps what the float64 reference keeps, on 1,000 random rows", () => {
     const random = new Random(stage.length);
     for (let i = 0; i < 1000; i++) {
       const logits = randomLogits(random);
       const params = { ...OFF, ...STAGES[stage]!(random) };
-      const expected = keepTokens(logits, params).map(({ token }) => token);
+      const expected = possible(keepTokens(logits, params));
       const { token, kept } = sampleOne(logits, { ...params, seed: BigInt(i), tokens: new Int32Array(i) });
       expect(kept, JSON.stringify(params)).toEqual(expected);
       expect(token).toBe(chooseToken(logits, params, BigInt(i), i));
     }
+  });
+});
+
+describe.each([...new Set(VARIANTS.map(({ isa }) => isa))])("sample of large vocabularies, %s", (isa) => {
+  const GEMMA = { topK: 64, topP: 0.95 };
+  const WIDE = [
+    GEMMA,
+    { topP: 0.9 },
+    { minP: 0.05 },
+    { topP: 0.999, temperature: 2 },
+    { topK: 9000 },
+    { topK: 20_000, topP: 0.5, minP: 0.1 },
+    { typicalP: 0.9 },
+  ];
+
+  it("keeps and draws what the float64 reference does, whatever the logits are like", () => {
+    const random = new Random(41);
+    for (const vocab of [8193, 30_011, 262_144]) {
+      for (const params of WIDE.slice(0, vocab > 100_000 ? 3 : undefined)) {
+        const logits = randomLogits(random, vocab);
+        const all = { ...OFF, ...params };
+        const { token, kept } = sampleOne(logits, { ...all, seed: BigInt(vocab) }, isa);
+        expect(
+          Buffer.from(Int32Array.from(kept).buffer).equals(Buffer.from(Int32Array.from(possible(keepTokens(logits, all))).buffer)),
+          JSON.stringify({ vocab, params }),
+        ).toBe(true);
+        expect(token).toBe(chooseToken(logits, all, BigInt(vocab), 0));
+      }
+    }
+  });
+
+  it("keeps the first of many that are alike, and one where the share is nothing", () => {
+    const logits = new Float32Array(100_000).fill(-2);
+    expect(sampleOne(logits, { topK: 20_000 }, isa).kept).toEqual(Array.from({ length: 20_000 }, (_, i) => i));
+    expect(sampleOne(logits, { topP: 0.5 }, isa).kept).toEqual(Array.from({ length: 50_000 }, (_, i) => i));
+    logits[70_000] = -1;
+    for (const params of [{ topP: 0 }, { topK: 1 }, { minP: 1 }])
+      expect(sampleOne(logits, params, isa)).toEqual({ token: 70_000, kept: [70_000] });
+    logits.fill(Number.NEGATIVE_INFINITY, 0, 70_000);
+    expect(sampleOne(logits, { topK: 50_000 }, isa).kept).toHaveLength(30_000);
   });
 });
 
@@ -116,18 +159,42 @@ describe("sample", () => {
   );
 
   it("is greedy at temperature 0: the largest, ties by the lower token", () => {
-    expect(sampleOne(Float32Array.of(1, 3, 3, Number.NaN), { temperature: 0 }).token).toBe(1);
+    expect(sampleOne(Float32Array.of(1, 3, 3, Number.NEGATIVE_INFINITY), { temperature: 0 }).token).toBe(1);
     const logits = new Random(2).floats(1003);
     logits[1001] = logits[500] = 9;
     expect(sampleOne(logits, { temperature: 0 }).token).toBe(500);
   });
 
-  it("gives -1 for a row without a finite logit", () => {
-    for (const temperature of [0, 1]) {
-      for (const logit of [Number.NaN, Number.NEGATIVE_INFINITY])
-        expect(sampleOne(new Float32Array(20).fill(logit), { temperature }).token).toBe(-1);
+  it("gives -2 in place of every kind of output whose raw logits are no numbers, and its neighbours what they have alone", () => {
+    const vocab = 50;
+    const random = new Random(8);
+    const good = random.floats(vocab, 2);
+    const slots = [
+      plainSlot({ seed: 3n, logprobs: 2 }),
+      plainSlot({ temperature: 0 }),
+      plainSlot({ minTokens: 1, endTokens: Int32Array.of(7) }),
+      plainSlot(),
+      plainSlot(),
+    ];
+    const alone = stepOf(vocab, [{ slot: 0 }], good);
+    runSample(vocab, slots, [alone]);
+    const bad = [Number.NaN, -Number.NaN, Number.POSITIVE_INFINITY].map((value) => good.map((l, i) => (i === 7 ? value : l)));
+    for (const broken of [...bad, new Float32Array(vocab).fill(Number.NEGATIVE_INFINITY)]) {
+      const rows: SampleRow[] = [{ slot: 1 }, { slot: 0 }, { slot: 2 }, { slot: 3, kind: "score", next: 3 }, { slot: 4, kind: "logits" }];
+      const step = stepOf(vocab, rows, Float32Array.from([...broken, ...good, ...broken, ...broken, ...broken]));
+      runSample(vocab, slots, [step], { threads: 2 });
+      expect([...step.sampled]).toEqual([NOT_NUMBERS, alone.sampled[0], NOT_NUMBERS, NOT_NUMBERS, NOT_NUMBERS]);
+      expectSameBits(step.logprobs, Float32Array.of(Number.NaN, alone.logprobs[0]!, Number.NaN, Number.NaN, Number.NaN));
+      expect(step.topTokens.slice(20, 40)).toEqual(alone.topTokens);
     }
-    expect(sampleOne(Float32Array.of(0, Number.POSITIVE_INFINITY, 1), {}).token).toBe(1);
+  });
+
+  it("gives -1 where bans leave no finite logit", () => {
+    for (const temperature of [0, 1]) {
+      const biasTokens = Int32Array.of(0, 1);
+      const biasValues = new Float32Array(2).fill(Number.NEGATIVE_INFINITY);
+      expect(sampleOne(Float32Array.of(1, 2), { temperature, biasTokens, biasValues }).token).toBe(-1);
+    }
   });
 
   it("penalizes, biases and bans in this order, and tells the chosen token's raw log-probability", () => {

@@ -106,6 +106,7 @@ export function fakeEngine(
   settings: {
     options?: EngineOptions;
     script?: FakeModel["script"];
+    broken?: number;
     tokenizer?: TextTokenizer | null;
     contextLength?: number;
     chat?: boolean;
@@ -118,6 +119,7 @@ export function fakeEngine(
     gpuFreeBytes: () => undefined,
   });
   const model: FakeModel = { vocabSize: VOCAB, ...(settings.script && { script: settings.script }) };
+  if (settings.broken !== undefined) model.broken = settings.broken;
   const native = new FakeNative(nativeConfig(source, options), model);
   native.load(() => {}).catch(() => {}); // runs before all that follows; rejects if the engine is closed at once
   const engine = createEngine({

@@ -2,6 +2,7 @@ import {
   type NativeConfig,
   type NativeEngine,
   type NativeInfo,
+  NOT_NUMBERS,
   ROW_OUTPUT,
   type SlotConfig,
   type StepBuffers,
@@ -18,7 +19,7 @@ import {
   expectRight,
   nativeFailure,
 } from "./fake-checks.ts";
-import { type FakeModel, fakeLogits, fakeLogprobs } from "./fake-model.ts";
+import { areNumbers, type FakeModel, fakeLogits, fakeLogprobs } from "./fake-model.ts";
 import { FakeSlot } from "./fake-slot.ts";
 
 /** A slot as far as it is known without what steps gave. */
@@ -221,7 +222,8 @@ export class FakeNative implements NativeEngine {
     const { slot } = this.#states.get(step.slots[b]!)!;
     const logitRow = step.logitRows[b]! + output - step.outIndptr[b]!;
     const keep = (logits: Float32Array): void => step.logits!.set(logits, logitRow * this.model.vocabSize);
-    if (step.kinds[b] === ROW_OUTPUT.score) {
+    if (!areNumbers(raw)) step.sampled[output] = NOT_NUMBERS;
+    else if (step.kinds[b] === ROW_OUTPUT.score) {
       const next = all[position + 1] ?? step.nextTokens[b]!;
       step.logprobs[output] = fakeLogprobs(raw)[next] ?? Number.NaN;
       if (step.logitRows[b]! >= 0) keep(raw);

@@ -1,5 +1,5 @@
-import { MAX_TOP_LOGPROBS, type SlotConfig, type StepResults } from "../../lib/native/addon.ts";
-import { type FakeModel, fakeLogits, fakeLogprobs, hash } from "./fake-model.ts";
+import { MAX_TOP_LOGPROBS, NOT_NUMBERS, type SlotConfig, type StepResults } from "../../lib/native/addon.ts";
+import { areNumbers, type FakeModel, fakeLogits, fakeLogprobs, hash } from "./fake-model.ts";
 import { slotConfig } from "./slot-config.ts";
 
 /** A slot's sampling state. It adjusts and chooses as the addon does, with noise of (seed, place) for its random numbers. */
@@ -33,9 +33,10 @@ export class FakeSlot {
     return changed;
   }
 
-  /** The token of changed logits, which is counted; -1 without a finite one. */
+  /** The token of changed logits, which is counted; -1 without a finite one, NOT_NUMBERS where not all are numbers. */
   choose(logits: Float32Array): number {
     const { temperature, seed } = this.#config;
+    if (!areNumbers(logits)) return NOT_NUMBERS;
     let best = -1;
     let bestValue = Number.NEGATIVE_INFINITY;
     for (const [i, logit] of logits.entries()) {

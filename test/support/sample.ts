@@ -1,5 +1,5 @@
 /** Slots and steps for the op `sample`. */
-import { MAX_TOP_LOGPROBS, ROW_OUTPUT, type SlotConfig, type StepResults } from "../../lib/native/addon.ts";
+import { type Isa, MAX_TOP_LOGPROBS, ROW_OUTPUT, type SlotConfig, type StepResults } from "../../lib/native/addon.ts";
 import { type Matrix, op, VARIANTS } from "./ops.ts";
 import { cumulate } from "./paged.ts";
 import { slotConfig } from "./slot-config.ts";
@@ -80,17 +80,17 @@ export function runSample(
   vocab: number,
   slots: SlotConfig[],
   steps: (SampleStep | SampleChoice)[],
-  options: { threads?: number; team?: TeamSize | undefined; kept?: Uint8Array } = {},
+  options: { threads?: number; isa?: Isa; team?: TeamSize | undefined; kept?: Uint8Array } = {},
 ): void {
-  const { threads = 1, team, kept } = options;
+  const { threads = 1, isa = VARIANTS[0]!.isa, team, kept } = options;
   const sampler = team ? { device: "team" as const, ...team } : { threads, ...DEVICE };
-  op("sample", { isa: VARIANTS[0]!.isa, ...sampler }, { vocab, slots, steps, kept });
+  op("sample", { isa, ...sampler }, { vocab, slots, steps, kept });
 }
 
 /** One token of one slot, and the tokens that the stages leave. */
-export function sampleOne(logits: Float32Array, change: Partial<SlotConfig>): { token: number; kept: number[] } {
+export function sampleOne(logits: Float32Array, change: Partial<SlotConfig>, isa?: Isa): { token: number; kept: number[] } {
   const kept = new Uint8Array(logits.length);
   const step = stepOf(logits.length, [{}], logits);
-  runSample(logits.length, [plainSlot(change)], [step], { kept });
+  runSample(logits.length, [plainSlot(change)], [step], isa === undefined ? { kept } : { kept, isa });
   return { token: step.sampled[0]!, kept: [...kept.keys()].filter((i) => kept[i]) };
 }

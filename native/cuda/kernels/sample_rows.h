@@ -33,8 +33,9 @@ KVASIR_TEAM void accept(Team& team, const RowPart& part, const SlotState& slot, 
 template <class Team>
 KVASIR_TEAM int32_t choose_adjusted(Team& team, const RowPart& part, const float* own, const SlotState& slot, uint64_t place, int vocab) {
   const bool changes = slot.counts != nullptr || slot.bias_count > 0 || bans(slot, place);
-  if (changes) adjust(team, part, own, slot, place);
-  return choose(team, part, changes ? part.values : own, slot, place, vocab);
+  if (changes) return choose(team, part, part.values, slot, place, vocab, adjust(team, part, own, slot, place));
+  const int32_t token = choose(team, part, own, slot, place, vocab, kHoldFinite);
+  return token == -1 ? kNotNumbers : token;
 }
 
 template <class Team>
@@ -46,7 +47,8 @@ KVASIR_TEAM void sample_token(Team& team, const float* logits, const SlotState& 
   const double log_sum = tops >= 0 ? log_probabilities(team, part, own, tops, result) : 0;
   const int32_t token = choose_adjusted(team, part, own, slot, progress.place, vocab);
   const bool told = tops >= 0 && token >= 0;
-  put_result(team, result, token, told ? static_cast<float>(value_of(logits[told ? token : 0]) - log_sum) : NAN, tops > 0 ? tops : 0);
+  const int listed = tops > 0 && log_sum == log_sum ? tops : 0;
+  put_result(team, result, token, told ? static_cast<float>(logits[told ? token : 0] - log_sum) : NAN, listed);
   progress.sampled = token;
   if (token >= 0) accept(team, part, slot, progress, token);
 }
@@ -97,10 +99,10 @@ KVASIR_TEAM void sample_draft(Team& team, const float* logits, const SlotState& 
 template <class Team>
 KVASIR_TEAM void adjust_logits(Team& team, float* logits, const SlotState& slot, uint64_t place, int vocab, SampledOutput* result) {
   const RowPart part = own_part(team, vocab);
-  adjust(team, part, logits + part.first, slot, place);
+  const Best raw = team.reduce(Best{0, adjust(team, part, logits + part.first, slot, place)}, MergeBests());
   for (int i = team.thread(); i < part.count; i += team.threads()) logits[part.first + i] = part.values[i];
   team.sync();
-  put_result(team, result, -1, NAN, 0);
+  put_result(team, result, raw.exists() && raw.numbers() ? -1 : kNotNumbers, NAN, 0);
 }
 
 // The log-probability of the token that follows.
@@ -108,7 +110,7 @@ template <class Team>
 KVASIR_TEAM void score_next(Team& team, const float* logits, int32_t next, int vocab, SampledOutput* result) {
   const RowPart part = own_part(team, vocab);
   const double log_sum = log_probabilities(team, part, logits + part.first, 0, result);
-  put_result(team, result, -1, next >= 0 ? static_cast<float>(logits[next] - log_sum) : NAN, 0);
+  put_result(team, result, log_sum == log_sum ? -1 : kNotNumbers, next >= 0 ? static_cast<float>(logits[next] - log_sum) : NAN, 0);
 }
 
 // Outputs of one row depend on each other, but for those of Score rows.
@@ -175,8 +177,9 @@ KVASIR_TEAM void choose_row(Team& team, const ChoiceJob& job) {
   SlotProgress progress = slot.progress;
   const int tops = smaller(slot.logprobs > 0 ? slot.logprobs : 0, job.vocab);
   const double log_sum = log_probabilities(team, part, job.raw + part.first, tops, job.result);
-  const int32_t token = choose(team, part, job.changed + part.first, slot, progress.place, job.vocab);
-  put_result(team, job.result, token, token >= 0 ? static_cast<float>(job.raw[token] - log_sum) : NAN, tops);
+  const bool numbers = log_sum == log_sum;
+  const int32_t token = numbers ? choose(team, part, job.changed + part.first, slot, progress.place, job.vocab, kHoldFinite) : kNotNumbers;
+  put_result(team, job.result, token, token >= 0 ? static_cast<float>(job.raw[token] - log_sum) : NAN, numbers ? tops : 0);
   if (token >= 0) accept(team, part, slot, progress, token);
   if (team.leads()) job.slot->progress = progress;
 }

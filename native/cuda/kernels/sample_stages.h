@@ -39,21 +39,28 @@ KVASIR_TEAM inline float from_ordered(uint32_t order) {
   return value;
 }
 
-// The largest value, the first of its tokens, and whether any logit is finite.
+// What logits hold: a finite one; NaN or +infinity.
+constexpr uint64_t kHoldFinite = 1, kHoldOthers = 2;
+constexpr int kRawHoldings = 2;  // bits further up: of the raw logits, where those that are read were adjusted
+
+KVASIR_TEAM inline uint64_t holding(float logit) {
+  return logit >= -FLT_MAX && logit <= FLT_MAX ? kHoldFinite : logit < 0 ? uint64_t(0) : kHoldOthers;
+}
+
+// The largest value, the first of its tokens, and what the logits hold.
 struct Best {
   uint64_t packed;  // value, then the complement of the token
-  uint64_t finite;
+  uint64_t holds;
 
-  KVASIR_TEAM bool exists() const { return finite != 0; }
+  KVASIR_TEAM bool exists() const { return (holds & kHoldFinite) != 0; }
+  KVASIR_TEAM bool numbers() const { return (holds & (kHoldOthers | kHoldOthers << kRawHoldings)) == 0; }
   KVASIR_TEAM int32_t token() const { return static_cast<int32_t>(~static_cast<uint32_t>(packed)); }
   KVASIR_TEAM double value() const { return exists() ? from_ordered(static_cast<uint32_t>(packed >> 32)) : -INFINITY; }
 };
 
 struct MergeBests {
   KVASIR_TEAM static Best none() { return {0, 0}; }
-  KVASIR_TEAM Best operator()(const Best& a, const Best& b) const {
-    return {a.packed > b.packed ? a.packed : b.packed, a.finite | b.finite};
-  }
+  KVASIR_TEAM Best operator()(const Best& a, const Best& b) const { return {a.packed > b.packed ? a.packed : b.packed, a.holds | b.holds}; }
 };
 
 // Upper half of the product.
@@ -84,16 +91,16 @@ KVASIR_TEAM RowPart own_part(const Team& team, int vocab) {
   return {team.values() + first, team.weights() + first, nullptr, first, end - first};
 }
 
-// Values of logits into the part where they are `kept`; the best of the row.
+// Values of logits into the part where they are `kept`; the best of the row. `raw`: what the caller's raw logits hold.
 template <class Team>
-KVASIR_TEAM Best read_values(Team& team, const RowPart& part, const float* logits, bool kept) {
-  Best own = MergeBests::none();
+KVASIR_TEAM Best read_values(Team& team, const RowPart& part, const float* logits, bool kept, uint64_t raw = 0) {
+  Best own{0, raw << kRawHoldings};
   const auto load = [&](int i) { return logits[i]; };
   for_own<8>(team, part.count, load, [&](int i, float logit) {
     const float value = value_of(logit);
     if (kept) part.values[i] = value;
     const uint64_t packed = uint64_t(ordered(value)) << 32 | static_cast<uint32_t>(~part.token(i));
-    own = MergeBests()(own, {packed, logit >= -FLT_MAX && logit <= FLT_MAX ? uint64_t(1) : uint64_t(0)});
+    own = MergeBests()(own, {packed, holding(logit)});
   });
   return team.reduce(own, MergeBests());
 }
@@ -115,10 +122,12 @@ KVASIR_TEAM_CALL void list_top(Team& team, RowPart part, double log_sum, int top
   team.together();
 }
 
-// log(sum of exp) of the logits; the `top` best go to the result.
+// log(sum of exp) of the logits, the `top` best go to the result; NaN where they hold NaN or +infinity, or none that is finite.
 template <class Team>
 KVASIR_TEAM_CALL double log_probabilities(Team& team, const RowPart& part, const float* logits, int top, SampledOutput* result) {
-  const double largest = read_values(team, part, logits, true).value();
+  const Best best = read_values(team, part, logits, true);
+  if (!best.exists() || !best.numbers()) return NAN;
+  const double largest = best.value();
   double own = 0;
   for_own<4>(
       team, part.count, [&](int i) { return part.values[i]; }, [&](int, float value) { own += exp(value - largest); });
@@ -152,15 +161,17 @@ KVASIR_TEAM inline bool bans(const SlotState& slot, uint64_t place) {
   return slot.end_count > 0 && place < static_cast<uint64_t>(slot.min_tokens);
 }
 
-// Logits after penalties, biases and bans become the part's values.
+// Logits after penalties, biases and bans become the part's values. What the caller's of the logits hold.
 template <class Team>
-KVASIR_TEAM_CALL void adjust(Team& team, const RowPart& part, const float* logits, const SlotState& slot, uint64_t place) {
+KVASIR_TEAM_CALL uint64_t adjust(Team& team, const RowPart& part, const float* logits, const SlotState& slot, uint64_t place) {
   struct Seen {
     float logit;
     int32_t count;
   };
   const auto load = [&](int i) { return Seen{logits[i], slot.counts != nullptr ? slot.counts[part.first + i] : 0}; };
+  uint64_t holds = 0;
   for_own<4>(team, part.count, load, [&](int i, const Seen& seen) {
+    holds |= holding(seen.logit);
     part.values[i] = seen.count > 0 ? penalized(seen.logit, seen.count - 1, slot.params) : seen.logit;
   });
   team.sync();
@@ -176,6 +187,7 @@ KVASIR_TEAM_CALL void adjust(Team& team, const RowPart& part, const float* logit
     if (at >= 0 && at < part.count) part.values[at] = -INFINITY;
   }
   team.sync();
+  return holds;
 }
 
 // Sums over the weights of a part.
@@ -275,10 +287,13 @@ class Stages {
   Masses masses_{};
 };
 
-// The token that the slot's parameters choose; -1 where no logit is finite. The values of the logits become the part's.
+// The token that the slot's parameters choose; kNotNumbers, or -1 where no logit is finite. The values of the logits become the part's.
+// `raw`: what the caller's raw logits hold.
 template <class Team>
-KVASIR_TEAM_CALL int32_t choose(Team& team, RowPart part, const float* logits, const SlotState& slot, uint64_t place, int vocab) {
-  const Best best = read_values(team, part, logits, slot.params.temperature != 0);
+KVASIR_TEAM_CALL int32_t choose(Team& team, RowPart part, const float* logits, const SlotState& slot, uint64_t place, int vocab,
+                                uint64_t raw) {
+  const Best best = read_values(team, part, logits, slot.params.temperature != 0, raw);
+  if (!best.numbers() || (best.holds & kHoldFinite << kRawHoldings) == 0) return kNotNumbers;
   if (!best.exists()) return -1;
   if (slot.params.temperature == 0) return best.token();
   Stages<Team> stages(team, part, slot.params, best.value());

@@ -42,7 +42,7 @@ struct SlotState {
 
 // A result in host memory that the device writes.
 struct SampledOutput {
-  int32_t token;  // -1: none
+  int32_t token;  // -1: none; kNotNumbers
   float logprob;  // NaN: none
   int32_t tops;   // alternatives that follow
   int32_t top_tokens[kMaxTopLogprobs];
