@@ -22,7 +22,7 @@ namespace {
 
 // Beside each, other values and their relative speeds (bench:compare -- HEAD): decode at batch 1 on two EPYC cores, 135M q8_0 (kSerialWork: tales).
 constexpr int kChunk = 256;                 // k of an unpacked tile: 16 KiB, half of the smallest L1
-constexpr int kAhead = 2048;                // bytes to prefetch ahead; 0: 1.01 of its speed, within the noise
+constexpr int kLine = 64;                   // bytes of a cache line
 constexpr int64_t kTaskBytes = 64 << 10;    // of weights; 16, 256 KiB: 0.88, 1.04, but that leaves few tasks to many cores
 constexpr int64_t kSerialWork = 256 << 10;  // bytes of weights times rows, below: one thread; 2 MiB: 0.75
 
@@ -97,8 +97,15 @@ KVASIR_INLINE void add_part(f32x16 (&sums)[R], const uint8_t* quants, const Scal
   }
 }
 
+// Fetches a part of the panel that is multiplied next into L2. By itself a core looks ahead by a few hundred instructions, which is nothing
+// where several rows are multiplied with each vector of weights: without, the time to read and the time to multiply add up.
+KVASIR_INLINE void prefetch(const uint8_t* place, int bytes) {
+  for (int i = 0; i < bytes; i += kLine) __builtin_prefetch(place + i, 0, 2);
+}
+
+// `next`: the panel to fetch meanwhile, if any.
 template <class F, int R>
-void int8_tile(const Job& job, const Projection& out, const uint8_t* panel, int first_row, int n) {
+void int8_tile(const Job& job, const Projection& out, const uint8_t* panel, const uint8_t* next, int first_row, int n) {
   const int blocks = out.weight->cols / quant::kBlock;
   const Panel from = sections<F>(panel, out.weight->cols);
   const XBlock* x = job.blocks + static_cast<int64_t>(first_row) * blocks;
@@ -107,6 +114,7 @@ void int8_tile(const Job& job, const Projection& out, const uint8_t* panel, int 
   for (int block = 0; block < blocks; ++block) {
     const Scales scales = F::scales(from, block);
     const uint8_t* quants = from.quants + static_cast<int64_t>(block) * kQuantBytes<F>;
+    if (next) prefetch(next + block * kBlockBytes<F>, kBlockBytes<F>);
     add_part<F, R, 0>(sums, quants, scales, x + block, blocks);
     if constexpr (F::kScales == 2) add_part<F, R, 1>(sums, quants, scales, x + block, blocks);
   }
@@ -129,8 +137,9 @@ void f32_tile(const Job& job, const Projection& out, const float* tile, int firs
   for (int r = 0; r < R; ++r) store_part(y + r * out.y.stride, sums[r], width);
 }
 
+// P panels at once; the P behind them are fetched meanwhile if `fetch`.
 template <class F, int R, int P>
-void dense_tile(const Job& job, const Projection& out, const uint8_t* panel, int64_t panel_bytes, int first_row, int n) {
+void dense_tile(const Job& job, const Projection& out, const uint8_t* panel, int64_t panel_bytes, bool fetch, int first_row, int n) {
   const int K = out.weight->cols;
   const float* x = job.x + first_row * job.stride;
   f32x16 sums[P][R];
@@ -140,7 +149,7 @@ void dense_tile(const Job& job, const Projection& out, const uint8_t* panel, int
   for (int k = 0; k < K; ++k) {
     for (int p = 0; p < P; ++p) {
       const uint8_t* place = panel + p * panel_bytes + k * static_cast<int64_t>(kDenseBytes<F>);
-      __builtin_prefetch(place + kAhead);
+      if (fetch) prefetch(place + P * panel_bytes, kDenseBytes<F>);
       const f32x16 weights = F::load16(place);
       for (int r = 0; r < R; ++r) sums[p][r] = fma(splat(x[r * job.stride + k]), weights, sums[p][r]);
     }
@@ -157,8 +166,8 @@ void dense_panels(const Job& job, const Projection& out, const PackedWeight& wei
   for_row_tiles<kTileRows>(job.rows, [&](auto R, int row) {
     constexpr int P = R() < 4 ? 4 / R() : 1;
     int panel = first;
-    for (; panel + P <= last; panel += P) dense_tile<F, R(), P>(job, out, weight.panel(panel), bytes, row, panel * 16);
-    for (; panel < last; ++panel) dense_tile<F, R(), 1>(job, out, weight.panel(panel), bytes, row, panel * 16);
+    for (; panel + P <= last; panel += P) dense_tile<F, R(), P>(job, out, weight.panel(panel), bytes, row == 0, row, panel * 16);
+    for (; panel < last; ++panel) dense_tile<F, R(), 1>(job, out, weight.panel(panel), bytes, row == 0, row, panel * 16);
   });
 }
 
@@ -178,7 +187,10 @@ void f32_panels(const Job& job, const Projection& out, const PackedWeight& weigh
 template <class F>
 void int8_panels(const Job& job, const Projection& out, const PackedWeight& weight, int first, int last) {
   for (int panel = first; panel < last; ++panel) {
-    for_row_tiles<kTileRows>(job.rows, [&](auto R, int row) { int8_tile<F, R()>(job, out, weight.panel(panel), row, panel * 16); });
+    for_row_tiles<kTileRows>(job.rows, [&](auto R, int row) {
+      const uint8_t* next = row == 0 ? weight.panel(panel + 1) : nullptr;  // the other tiles find this one in L2
+      int8_tile<F, R()>(job, out, weight.panel(panel), next, row, panel * 16);
+    });
   }
 }
 

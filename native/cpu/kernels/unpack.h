@@ -16,6 +16,8 @@ KVASIR_INLINE Panel sections(const uint8_t* panel, int cols) {
 template <class F>
 inline constexpr int kQuantBytes = quant::sections(F::kType).quants();  // of a block
 template <class F>
+inline constexpr int kBlockBytes = kQuantBytes<F> + quant::sections(F::kType).scales + quant::sections(F::kType).supers / 8;
+template <class F>
 inline constexpr int kDenseBytes = 16 * kDTypes[static_cast<int>(F::kType)].bytes;  // of one k
 
 // The j-th 4 k of a block, exactly dequantized, as 4 vectors of 16 rows.
