@@ -19,7 +19,7 @@ model, for every command but pull
   --model MODEL            "tales" (bundled, default), a Hugging Face directory, a .gguf file, or a name on the hub
   --device NAME            auto, cpu, cuda or cuda:N
   --threads N              threads that compute (default: all cores)
-  --isa NAME               auto, portable, avx2 or avx512
+  --isa NAME               auto, portable, avx2, avx512 or avx512_bf16
   --compute KIND           auto, f32, bf16 or int8
   --kv-type TYPE           f32, f16 or bf16
   --max-context N          tokens that a request may have (default: what the model was trained for)
