@@ -81,7 +81,7 @@ function onCpu({ threads, isa = "auto" }: DeviceRequest, isas: readonly Isa[]): 
 }
 
 function checkIsa(isa: unknown, isas: readonly Isa[]): Isa {
-  const named = checkOneOf("isa", isa, ["auto", "portable", "avx2", "avx512"]);
+  const named = checkOneOf("isa", isa, ["auto", "portable", "avx2", "avx512", "avx512_bf16"]);
   const found = named === "auto" ? isas.at(-1) : isas.find((candidate) => candidate === named);
   if (found === undefined) {
     throw new KvasirError(

@@ -17,8 +17,11 @@ export interface EngineOptions {
   /** Threads that compute (as many as the machine runs at once, at most 64). */
   threads?: number;
   /** Instruction set (`"auto"`: the best of this processor). */
-  isa?: "auto" | "portable" | "avx2" | "avx512";
-  /** Arithmetic of matrix products: `"int8"` rounds activations to 8 bits where the weights are quantized (`"auto"`: int8 if any are, else f32). */
+  isa?: "auto" | "portable" | "avx2" | "avx512" | "avx512_bf16";
+  /**
+   * Arithmetic of matrix products: `"int8"` rounds activations to 8 bits where the weights are quantized, `"bf16"` to bfloat16. `"auto"`: bf16
+   * on a GPU; int8 if any weights are quantized; bf16 if any have that type and the instruction set is `avx512_bf16`; else f32.
+   */
   compute?: "auto" | "f32" | "bf16" | "int8";
   /** Element type of the KV cache (`"f16"`). */
   kvType?: "f32" | "f16" | "bf16";
@@ -153,13 +156,13 @@ function askedContext(maxContext: unknown, { spec }: ModelSource): number {
 }
 
 /** `"auto"` is the fastest that the quality gate allows on the device. */
-function checkCompute(compute: unknown, source: ModelSource, { kind }: DeviceConfig): Compute {
+function checkCompute(compute: unknown, { tensors }: ModelSource, device: DeviceConfig): Compute {
   const named = checkOneOf("compute", compute, ["auto", "f32", "bf16", "int8"]);
-  if (kind === "cuda" && named === "int8") throw invalid("compute", compute, '"auto", "bf16" or "f32" on device cuda');
+  if (device.kind === "cuda" && named === "int8") throw invalid("compute", compute, '"auto", "bf16" or "f32" on device cuda');
   if (named !== "auto") return named;
-  if (kind === "cuda") return "bf16";
-  const quantized = source.tensors.some(({ type }) => type !== "F32" && type !== "F16" && type !== "BF16");
-  return quantized ? "int8" : "f32";
+  if (device.kind === "cuda") return "bf16";
+  if (tensors.some(({ type }) => type !== "F32" && type !== "F16" && type !== "BF16")) return "int8";
+  return device.isa === "avx512_bf16" && tensors.some(({ type }) => type === "BF16") ? "bf16" : "f32";
 }
 
 /** What the pools are sized from. */

@@ -10,6 +10,7 @@
 //   load_u8, load_i8, load_u16, load_i32: 16 integers; shift_right_by: by a count that is not known when it is compiled, sign extended
 //   lookup(table, u): table[u] of each byte, u <= 15
 //   sum: of the lanes, pairwise: 8 apart, 4, 2, 1;  largest
+//   dot_bf16(acc, pairs, x): acc + both products of bfloat16 numbers a lane, rounded as the processor does it; if kHasBf16Dot
 //   dot(acc, u, x): acc + sum of 4 products u8 * s8 a lane, exact, u <= 127;  dot_biased: the same for u to 255, of (u - 128 + kDotBias)
 #include <cstddef>
 #include <cstdint>
@@ -17,7 +18,7 @@
 
 #define KVASIR_INLINE inline __attribute__((always_inline))
 
-#if defined(KVASIR_ISA_avx512)
+#if defined(KVASIR_ISA_avx512) || defined(KVASIR_ISA_avx512_bf16)
 #include "cpu/simd_avx512.h"
 #elif defined(KVASIR_ISA_avx2)
 #include "cpu/simd_avx2.h"

@@ -242,6 +242,11 @@ KVASIR_INLINE i32x16 dot_biased(i32x16 acc, u8x64 u, const int8_t* x) {
           dot_unsigned(acc.hi, _mm256_abs_epi8(hi), _mm256_sign_epi8(four, hi))};
 }
 
+inline constexpr bool kHasBf16Dot = false;
+KVASIR_INLINE f32x16 dot_bf16(f32x16 acc, i32x16, int32_t) {
+  return acc;
+}
+
 inline constexpr int kTileRows = 4;
 
 }  // namespace kvasir::cpu::KVASIR_ISA

@@ -206,6 +206,18 @@ KVASIR_INLINE i32x16 dot_biased(i32x16 acc, u8x64 u, const int8_t* x) {
   return dot(acc, u, x);
 }
 
+#if defined(__AVX512BF16__)
+inline constexpr bool kHasBf16Dot = true;
+KVASIR_INLINE f32x16 dot_bf16(f32x16 acc, i32x16 pairs, int32_t x) {
+  return {_mm512_dpbf16_ps(acc.v, reinterpret_cast<__m512bh>(pairs.v), reinterpret_cast<__m512bh>(_mm512_set1_epi32(x)))};
+}
+#else
+inline constexpr bool kHasBf16Dot = false;
+KVASIR_INLINE f32x16 dot_bf16(f32x16 acc, i32x16, int32_t) {
+  return acc;
+}
+#endif
+
 inline constexpr int kTileRows = 8;  // rows of a register tile: 8 sums in int32, 8 in float32, levels
 
 }  // namespace kvasir::cpu::KVASIR_ISA

@@ -101,12 +101,15 @@ void pack_row(int cols, const uint8_t* file, int row, uint8_t* panel) {
   }
 }
 
-template <class Element>
+// `group` k of a row stand side by side.
+template <class Element, int group = 1>
 void pack_dense(int cols, const uint8_t* file_rows, int rows, uint8_t* panel) {
   for (int row = 0; row < rows; ++row) {
     const uint8_t* from = file_rows + size_t(row) * cols * sizeof(Element);
-    uint8_t* to = panel + row * sizeof(Element);
-    for (int k = 0; k < cols; ++k) std::memcpy(to + size_t(k) * kPanelRows * sizeof(Element), from + k * sizeof(Element), sizeof(Element));
+    for (int k = 0; k < cols; ++k) {
+      const size_t place = (size_t(k / group) * kPanelRows + row) * group + k % group;
+      std::memcpy(panel + place * sizeof(Element), from + k * sizeof(Element), sizeof(Element));
+    }
   }
 }
 
@@ -115,14 +118,15 @@ void pack_dense(int cols, const uint8_t* file_rows, int rows, uint8_t* panel) {
 size_t panel_bytes(DType type, int cols) {
   const Sections size = sections(type);
   const size_t bytes = is_quantized(type) ? size_t(cols / kBlock) * (size.quants() + size.scales) + size_t(cols / kSuperBlock) * size.supers
-                                          : size_t(cols) * kPanelRows * info(type).bytes;
+                                          : size_t(type == DType::BF16 ? cols + cols % 2 : cols) * kPanelRows * info(type).bytes;
   return (bytes + 63) / 64 * 64;
 }
 
 void pack_panel(DType type, int cols, const uint8_t* file_rows, int rows, uint8_t* panel) {
   std::memset(panel, 0, panel_bytes(type, cols));
   if (type == DType::F32) return pack_dense<uint32_t>(cols, file_rows, rows, panel);
-  if (!is_quantized(type)) return pack_dense<uint16_t>(cols, file_rows, rows, panel);
+  if (type == DType::BF16) return pack_dense<uint16_t, 2>(cols, file_rows, rows, panel);
+  if (type == DType::F16) return pack_dense<uint16_t>(cols, file_rows, rows, panel);
   const size_t stride = size_t(cols) / info(type).block * info(type).bytes;
   with_type(type, [&](auto constant) {
     if constexpr (is_quantized(constant)) {

@@ -1,7 +1,8 @@
 #pragma once
 // How the CPU back end keeps a matrix [N, K]: repacked once at load so that 16 rows fill a vector and every load is whole and aligned.
 //
-// Panels of 16 rows (the last one padded with zeros), one after the other. Dense types: element (k, row) at [k * 16 + row].
+// Panels of 16 rows (the last one padded with zeros), one after the other. Dense types: element (k, row) at [k * 16 + row]; BF16: two k side
+// by side, as products of pairs take them, at [k / 2 * 32 + row * 2 + k % 2], an odd K padded with a zero.
 // Quantized types: three sections one after the other, each ascending in k, `blocks` = K / 32. What the numbers mean: quant/blocks.h.
 //
 //   quants  [blocks]    per block of 32 k the levels of 16 rows: 8 groups of 4 k. A byte vector of 64 holds the bytes (row * 4 + k % 4).

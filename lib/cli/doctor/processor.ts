@@ -7,6 +7,7 @@ const FEATURES: Readonly<Record<Isa, readonly string[]>> = {
   portable: [],
   avx2: ["avx", "avx2", "fma", "f16c", "bmi1", "bmi2", "movbe", "abm"],
   avx512: ["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni"],
+  avx512_bf16: ["avx512_bf16"],
 };
 
 /** Which instruction sets the processor runs, and which is used. */
@@ -16,7 +17,8 @@ export function checkProcessor({ processor, platform }: System, module: NativeMo
   const used = isas.at(-1)!;
   const isX64 = platform.endsWith("-x64");
   const lacks = Object.values(FEATURES).flatMap((features) => features.filter((feature) => !flags.has(feature)));
-  const why = used === "avx512" || !isX64 || lacks.length === 0 ? `of ${isas.join(", ")}, which it runs` : `it lacks ${lacks.join(", ")}`;
+  const why =
+    used.startsWith("avx512") || !isX64 || lacks.length === 0 ? `of ${isas.join(", ")}, which it runs` : `it lacks ${lacks.join(", ")}`;
   const isSlow = isX64 && used === "portable";
   return {
     name: "processor",

@@ -167,18 +167,31 @@ struct MXFP4 : Format {
   }
 };
 
-// The dense formats: 16 elements at a time.
+// The dense formats: 16 rows of one k at a time, the j-th of the kGroup k that stand side by side.
 struct F32 {
   static constexpr DType kType = DType::F32;
-  KVASIR_INLINE static f32x16 load16(const uint8_t* p) { return load(reinterpret_cast<const float*>(p)); }
+  static constexpr int kGroup = 1;
+  template <int j>
+  KVASIR_INLINE static f32x16 load16(const uint8_t* group) {
+    return load(reinterpret_cast<const float*>(group));
+  }
 };
 struct F16 {
   static constexpr DType kType = DType::F16;
-  KVASIR_INLINE static f32x16 load16(const uint8_t* p) { return load_f16(p); }
+  static constexpr int kGroup = 1;
+  template <int j>
+  KVASIR_INLINE static f32x16 load16(const uint8_t* group) {
+    return load_f16(group);
+  }
 };
 struct BF16 {
   static constexpr DType kType = DType::BF16;
-  KVASIR_INLINE static f32x16 load16(const uint8_t* p) { return load_bf16(p); }
+  static constexpr int kGroup = 2;
+  template <int j>
+  KVASIR_INLINE static f32x16 load16(const uint8_t* group) {
+    const i32x16 pairs = load_i32(group);
+    return from_bits(j == 0 ? shift_left_i32<16>(pairs) : pairs & splat_i32(-0x10000));
+  }
 };
 
 // Calls f with the trait of a type.

@@ -24,6 +24,14 @@ KVASIR_INLINE void store_lanes(float* p, f32x16 x, int lanes) {
   lanes == kLanes ? store(p, x) : store_part(p, x, lanes);
 }
 
+// `lanes` bfloat16 numbers.
+KVASIR_INLINE void store_bf16_lanes(void* p, f32x16 x, int lanes) {
+  if (lanes == kLanes) return store_bf16(p, x);
+  alignas(32) uint16_t part[kLanes];
+  store_bf16(part, x);
+  std::memcpy(p, part, static_cast<size_t>(lanes) * sizeof(uint16_t));
+}
+
 // x with 0 in all lanes but the first.
 KVASIR_INLINE f32x16 first_lanes(f32x16 x, int lanes) {
   return lanes == kLanes ? x : select_range(0, lanes, x, zeros());

@@ -22,7 +22,7 @@ namespace {
 
 // Beside each, other values and their relative speeds (bench:compare -- HEAD): decode at batch 1 on two EPYC cores, 135M q8_0 (kSerialWork: tales).
 constexpr int kChunk = 256;                 // k of an unpacked tile: 16 KiB, half of the smallest L1
-constexpr int kAhead = 2048;                // bytes to prefetch ahead; 0: 1.01 of its speed, within the noise
+constexpr int kLine = 64;                   // bytes of a cache line
 constexpr int64_t kTaskBytes = 64 << 10;    // of weights; 16, 256 KiB: 0.88, 1.04, but that leaves few tasks to many cores
 constexpr int64_t kSerialWork = 256 << 10;  // bytes of weights times rows, below: one thread; 2 MiB: 0.75
 
@@ -37,6 +37,8 @@ struct XBlock {
 struct Job {
   const float* x;        // [rows, K], rounded to bfloat16 if so asked
   int64_t stride;        // of x
+  const int32_t* pairs;  // [rows, pair_stride] two bfloat16 numbers each, the second of an odd last one 0; or null
+  int64_t pair_stride;
   const XBlock* blocks;  // [rows, K / 32], or null
   int rows;
 };
@@ -97,8 +99,15 @@ KVASIR_INLINE void add_part(f32x16 (&sums)[R], const uint8_t* quants, const Scal
   }
 }
 
+// Fetches a part of the panel that is multiplied next into L2. By itself a core looks ahead by a few hundred instructions, which is nothing
+// where several rows are multiplied with each vector of weights: without, the time to read and the time to multiply add up.
+KVASIR_INLINE void prefetch(const uint8_t* place, int bytes) {
+  for (int i = 0; i < bytes; i += kLine) __builtin_prefetch(place + i, 0, 2);
+}
+
+// `next`: the panel to fetch meanwhile, if any.
 template <class F, int R>
-void int8_tile(const Job& job, const Projection& out, const uint8_t* panel, int first_row, int n) {
+void int8_tile(const Job& job, const Projection& out, const uint8_t* panel, const uint8_t* next, int first_row, int n) {
   const int blocks = out.weight->cols / quant::kBlock;
   const Panel from = sections<F>(panel, out.weight->cols);
   const XBlock* x = job.blocks + static_cast<int64_t>(first_row) * blocks;
@@ -107,6 +116,7 @@ void int8_tile(const Job& job, const Projection& out, const uint8_t* panel, int 
   for (int block = 0; block < blocks; ++block) {
     const Scales scales = F::scales(from, block);
     const uint8_t* quants = from.quants + static_cast<int64_t>(block) * kQuantBytes<F>;
+    if (next) prefetch(next + block * kBlockBytes<F>, kBlockBytes<F>);
     add_part<F, R, 0>(sums, quants, scales, x + block, blocks);
     if constexpr (F::kScales == 2) add_part<F, R, 1>(sums, quants, scales, x + block, blocks);
   }
@@ -129,36 +139,99 @@ void f32_tile(const Job& job, const Projection& out, const float* tile, int firs
   for (int r = 0; r < R; ++r) store_part(y + r * out.y.stride, sums[r], width);
 }
 
-template <class F, int R, int P>
-void dense_tile(const Job& job, const Projection& out, const uint8_t* panel, int64_t panel_bytes, int first_row, int n) {
-  const int K = out.weight->cols;
-  const float* x = job.x + first_row * job.stride;
-  f32x16 sums[P][R];
-  for (int p = 0; p < P; ++p) {
-    for (int r = 0; r < R; ++r) sums[p][r] = zeros();
+// The j-th k of a group times x, in all rows of the tile.
+template <class F, int R, int j>
+KVASIR_INLINE void add_k(f32x16 (&sums)[R], const uint8_t* group, const float* x, int64_t stride) {
+  const f32x16 weights = F::template load16<j>(group);
+  for (int r = 0; r < R; ++r) sums[r] = fma(splat(x[r * stride + j]), weights, sums[r]);
+}
+
+// Dense weights, float32 products, which of bfloat16 numbers are exact.
+template <class Format, int R>
+struct DenseRows {
+  using F = Format;
+  static constexpr int kRows = R;
+
+  DenseRows(const Job& job, int first_row) : x(job.x + first_row * job.stride), stride(job.stride) {}
+
+  // Adds `count` k of a group, the first of which is k.
+  template <int count>
+  KVASIR_INLINE void add(f32x16 (&sums)[R], const uint8_t* group, int k) const {
+    [&]<int... j>(std::integer_sequence<int, j...>) {
+      (add_k<F, R, j>(sums, group, x + k, stride), ...);
+    }
+    (std::make_integer_sequence<int, count>());
   }
-  for (int k = 0; k < K; ++k) {
+
+  const float* x;
+  int64_t stride;
+};
+
+// bfloat16 weights, two products at a time by the processor's own instruction.
+template <int R>
+struct PairedRows {
+  using F = BF16;
+  static constexpr int kRows = R;
+
+  PairedRows(const Job& job, int first_row) : x(job.pairs + first_row * job.pair_stride), stride(job.pair_stride) {}
+
+  template <int>
+  KVASIR_INLINE void add(f32x16 (&sums)[R], const uint8_t* group, int k) const {
+    const i32x16 weights = load_i32(group);
+    for (int r = 0; r < R; ++r) sums[r] = dot_bf16(sums[r], weights, x[r * stride + k / 2]);
+  }
+
+  const int32_t* x;
+  int64_t stride;
+};
+
+// P panels at once; the P behind them are fetched meanwhile if `fetch`.
+template <int P, class Rows>
+void dense_tile(const Rows& x, const Projection& out, const uint8_t* panel, int64_t panel_bytes, bool fetch, int first_row, int n) {
+  using F = typename Rows::F;
+  const int K = out.weight->cols;
+  f32x16 sums[P][Rows::kRows];
+  for (int p = 0; p < P; ++p) {
+    for (int r = 0; r < Rows::kRows; ++r) sums[p][r] = zeros();
+  }
+  int k = 0;
+  for (; k + F::kGroup <= K; k += F::kGroup) {
     for (int p = 0; p < P; ++p) {
-      const uint8_t* place = panel + p * panel_bytes + k * static_cast<int64_t>(kDenseBytes<F>);
-      __builtin_prefetch(place + kAhead);
-      const f32x16 weights = F::load16(place);
-      for (int r = 0; r < R; ++r) sums[p][r] = fma(splat(x[r * job.stride + k]), weights, sums[p][r]);
+      const uint8_t* group = panel + p * panel_bytes + static_cast<int64_t>(k) / F::kGroup * kGroupBytes<F>;
+      if (fetch) prefetch(group + P * panel_bytes, kGroupBytes<F>);
+      x.template add<F::kGroup>(sums[p], group, k);
     }
   }
+  if (k < K) {
+    for (int p = 0; p < P; ++p)
+      x.template add<1>(sums[p], panel + p * panel_bytes + static_cast<int64_t>(k) / F::kGroup * kGroupBytes<F>, k);
+  }
   for (int p = 0; p < P; ++p) store_tile(sums[p], out, first_row, n + p * 16);
+}
+
+template <class F>
+struct DenseRowsOf {
+  template <int R>
+  using Rows = DenseRows<F, R>;
+};
+
+// Whether x is multiplied as pairs of bfloat16 numbers.
+bool takes_pairs(DType type, Compute compute) {
+  return kHasBf16Dot && type == DType::BF16 && compute == Compute::BF16;
 }
 
 // Panels [first, last) of a projection, all rows.
 using PanelKernel = void (*)(const Job&, const Projection&, const PackedWeight&, int first, int last);
 
-template <class F>
+template <template <int> class RowsOf>
 void dense_panels(const Job& job, const Projection& out, const PackedWeight& weight, int first, int last) {
   const auto bytes = static_cast<int64_t>(weight.panel_bytes);
   for_row_tiles<kTileRows>(job.rows, [&](auto R, int row) {
     constexpr int P = R() < 4 ? 4 / R() : 1;
+    const RowsOf<R()> x(job, row);
     int panel = first;
-    for (; panel + P <= last; panel += P) dense_tile<F, R(), P>(job, out, weight.panel(panel), bytes, row, panel * 16);
-    for (; panel < last; ++panel) dense_tile<F, R(), 1>(job, out, weight.panel(panel), bytes, row, panel * 16);
+    for (; panel + P <= last; panel += P) dense_tile<P>(x, out, weight.panel(panel), bytes, row == 0, row, panel * 16);
+    for (; panel < last; ++panel) dense_tile<1>(x, out, weight.panel(panel), bytes, row == 0, row, panel * 16);
   });
 }
 
@@ -178,44 +251,76 @@ void f32_panels(const Job& job, const Projection& out, const PackedWeight& weigh
 template <class F>
 void int8_panels(const Job& job, const Projection& out, const PackedWeight& weight, int first, int last) {
   for (int panel = first; panel < last; ++panel) {
-    for_row_tiles<kTileRows>(job.rows, [&](auto R, int row) { int8_tile<F, R()>(job, out, weight.panel(panel), row, panel * 16); });
+    for_row_tiles<kTileRows>(job.rows, [&](auto R, int row) {
+      const uint8_t* next = row == 0 ? weight.panel(panel + 1) : nullptr;  // the other tiles find this one in L2
+      int8_tile<F, R()>(job, out, weight.panel(panel), next, row, panel * 16);
+    });
   }
 }
 
 PanelKernel panel_kernel(DType type, Compute compute) {
   return with_format(type, [&](auto format) -> PanelKernel {
     using F = decltype(format);
-    if constexpr (is_quantized(F::kType))
+    if constexpr (is_quantized(F::kType)) {
       return compute == Compute::INT8 ? int8_panels<F> : f32_panels<F>;
-    else
-      return dense_panels<F>;
+    } else if (takes_pairs(type, compute)) {
+      return dense_panels<PairedRows>;
+    } else {
+      return dense_panels<DenseRowsOf<F>::template Rows>;
+    }
   });
 }
 
-// Rounds x as the weights' compute asks, into scratch. Rows are shared out where there are enough of them.
-Job prepare(const Matmul& op, Context context) {
+bool any_weight(const Matmul& op, auto&& is) {
+  return std::any_of(op.outputs.begin(), op.outputs.end(), [&](const Projection& out) { return out.weight && is(*out.weight); });
+}
+
+// Calls round(row) for each row of x: they are shared out where there are enough of them.
+void for_x_rows(const Matmul& op, Context context, auto&& round) {
+  for_items(context.threads, op.rows, op.outputs[0].weight->cols, round);
+}
+
+void round_to_blocks(const Matmul& op, Context context, Job& job) {
+  const int64_t blocks = op.outputs[0].weight->cols / quant::kBlock;
+  XBlock* target = reinterpret_cast<XBlock*>(context.scratch.reserve(op.rows * blocks * sizeof(XBlock)));
+  for_x_rows(op, context, [&](int64_t row) {
+    for (int64_t b = 0; b < blocks; ++b) target[row * blocks + b] = quantize(row_of(op.x, row) + b * quant::kBlock);
+  });
+  job.blocks = target;
+}
+
+// As float32 numbers for weights of any type, and as pairs for those that take them.
+void round_to_bf16(const Matmul& op, Context context, Job& job) {
   const int K = op.outputs[0].weight->cols;
+  const bool pairs = any_weight(op, [](const Weight& weight) { return takes_pairs(weight.type, weight.compute); });
+  const bool floats = any_weight(op, [](const Weight& weight) { return !takes_pairs(weight.type, weight.compute); });
+  const int64_t pair_stride = pairs ? (K + 1) / 2 : 0, stride = floats ? K : 0;
+  int32_t* paired = reinterpret_cast<int32_t*>(context.scratch.reserve(op.rows * (pair_stride + stride) * sizeof(float)));
+  float* wide = reinterpret_cast<float*>(paired) + op.rows * pair_stride;
+  for_x_rows(op, context, [&](int64_t row) {
+    if (pairs) paired[(row + 1) * pair_stride - 1] = 0;
+    for_vectors(0, K, [&](int64_t k, int lanes) {
+      const f32x16 x = load_lanes(row_of(op.x, row) + k, lanes);
+      if (floats) store_lanes(wide + row * stride + k, bf16_rounded(x), lanes);
+      if (pairs) store_bf16_lanes(paired + row * pair_stride + k / 2, x, lanes);
+    });
+  });
+  job.pairs = paired;
+  job.pair_stride = pair_stride;
+  job.x = wide;
+  job.stride = stride;
+}
+
+// Rounds x as the weights' compute asks, into scratch.
+Job prepare(const Matmul& op, Context context) {
   const Compute compute = op.outputs[0].weight->compute;
-  Job job{row_of(op.x, 0), op.x.stride, nullptr, op.rows};
-  const bool quantized =
-      std::any_of(op.outputs.begin(), op.outputs.end(), [](const Projection& out) { return out.weight && is_quantized(out.weight->type); });
-  if (compute == Compute::INT8 && quantized) {
-    const int64_t blocks = K / quant::kBlock;
-    XBlock* target = reinterpret_cast<XBlock*>(context.scratch.reserve(op.rows * blocks * sizeof(XBlock)));
-    for_items(context.threads, op.rows, K, [&](int64_t row) {
-      for (int64_t b = 0; b < blocks; ++b) target[row * blocks + b] = quantize(row_of(op.x, row) + b * quant::kBlock);
-    });
-    job.blocks = target;
-  } else if (compute == Compute::BF16) {
-    float* target = reinterpret_cast<float*>(context.scratch.reserve(static_cast<size_t>(op.rows) * K * sizeof(float)));
-    for_items(context.threads, op.rows, K, [&](int64_t row) {
-      for_vectors(0, K, [&](int64_t k, int lanes) {
-        store_lanes(target + row * K + k, bf16_rounded(load_lanes(row_of(op.x, row) + k, lanes)), lanes);
-      });
-    });
-    job.x = target;
-    job.stride = K;
-  }
+  Job job{};
+  job.x = row_of(op.x, 0);
+  job.stride = op.x.stride;
+  job.rows = op.rows;
+  const bool quantized = any_weight(op, [](const Weight& weight) { return is_quantized(weight.type); });
+  if (compute == Compute::INT8 && quantized) round_to_blocks(op, context, job);
+  if (compute == Compute::BF16) round_to_bf16(op, context, job);
   return job;
 }
 

@@ -16,7 +16,9 @@ KVASIR_INLINE Panel sections(const uint8_t* panel, int cols) {
 template <class F>
 inline constexpr int kQuantBytes = quant::sections(F::kType).quants();  // of a block
 template <class F>
-inline constexpr int kDenseBytes = 16 * kDTypes[static_cast<int>(F::kType)].bytes;  // of one k
+inline constexpr int kBlockBytes = kQuantBytes<F> + quant::sections(F::kType).scales + quant::sections(F::kType).supers / 8;
+template <class F>
+inline constexpr int kGroupBytes = 16 * F::kGroup* kDTypes[static_cast<int>(F::kType)].bytes;  // of a dense format's group of k
 
 // The j-th 4 k of a block, exactly dequantized, as 4 vectors of 16 rows.
 template <class F, int j>
@@ -34,11 +36,17 @@ KVASIR_INLINE void unpack_group(const uint8_t* quants, const Scales& scales, flo
   store(values + 48, value(byte_of_lane<3>(levels)));
 }
 
-// Elements k in [first, first + count) of a panel as float32 [count][16]. Both are multiples of 32 for a quantized format.
+// Elements k in [first, first + count) of a panel as float32 [count][16]: whole blocks of a quantized format, whole groups of a dense one.
 template <class F>
 KVASIR_INLINE void unpack(const uint8_t* panel, int cols, int first, int count, float* tile) {
   if constexpr (!is_quantized(F::kType)) {
-    for (int k = 0; k < count; ++k) store(tile + k * 16, F::load16(panel + static_cast<int64_t>(first + k) * kDenseBytes<F>));
+    for (int k = 0; k < count; k += F::kGroup) {
+      const uint8_t* group = panel + static_cast<int64_t>(first + k) / F::kGroup * kGroupBytes<F>;
+      [&]<int... j>(std::integer_sequence<int, j...>) {
+        (store(tile + (k + j) * 16, F::template load16<j>(group)), ...);
+      }
+      (std::make_integer_sequence<int, F::kGroup>());
+    }
   } else {
     const Panel from = sections<F>(panel, cols);
     for (int block = 0; block < count / quant::kBlock; ++block) {

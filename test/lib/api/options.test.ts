@@ -11,7 +11,7 @@ import {
   sizePools,
 } from "../../../lib/api/options.ts";
 import type { CachePart } from "../../../lib/model/kinds.ts";
-import type { CacheGroup } from "../../../lib/model/spec.ts";
+import type { CacheGroup, TensorType } from "../../../lib/model/spec.ts";
 import { createPlan } from "../../../lib/schedule/plan.ts";
 import { Scheduler } from "../../../lib/schedule/scheduler.ts";
 import { fakeSource } from "../../support/fake-engine.ts";
@@ -82,9 +82,14 @@ test("defaults follow the model and the processor", () => {
     maxBatchTokens: 512,
     prefixCache: true,
   });
-  const quantized = fakeSource();
-  quantized.tensors = [{ name: "embed", file: 0, offset: 0, type: "Q4_0", shape: [1, 32], plusOne: false }];
-  expect(checkOptions({}, quantized, machine).compute).toBe("int8");
+  const computes = (type: TensorType) => {
+    const source = fakeSource();
+    source.tensors = [{ name: "embed", file: 0, offset: 0, type, shape: [1, 32], plusOne: false }];
+    return (["avx2", "avx512_bf16"] as const).map((isa) => checkOptions({}, source, { ...machine, isas: () => [isa] }).compute);
+  };
+  expect(computes("Q4_0")).toEqual(["int8", "int8"]);
+  expect(computes("BF16")).toEqual(["f32", "bf16"]);
+  expect(computes("F16")).toEqual(["f32", "f32"]);
 });
 
 const parts: CachePart[] = [
