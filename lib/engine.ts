@@ -9,12 +9,13 @@ import { native } from "./native/addon.ts";
 import { untilAborted } from "./run/abort.ts";
 import type { RequestModel } from "./run/choice.ts";
 import { closeWhenDropped, forgetDropped } from "./run/dropped.ts";
+import { GuessMeter } from "./run/guess-meter.ts";
 import { StepLoop } from "./run/loop.ts";
 import { type EngineParts, openParts } from "./run/parts.ts";
+import { PromptPace } from "./run/prompt-pace.ts";
 import { Request } from "./run/request.ts";
 import { Score } from "./run/score.ts";
 import { createSpeculation } from "./run/speculate.ts";
-import { StepClock } from "./run/step-clock.ts";
 import { ChunkStream } from "./run/stream.ts";
 import { encodeText, type TextTokenizer } from "./run/text.ts";
 import { Scheduler } from "./schedule/scheduler.ts";
@@ -66,7 +67,7 @@ export class Engine {
 
   private constructor(parts: EngineParts) {
     const { source, draft, options, tokenizer } = parts;
-    const { maxBatchTokens, maxContext, prefixCache, pages } = options;
+    const { maxBatchTokens, maxStepMs, maxContext, prefixCache, pages } = options;
     const owned = cacheGroupsOf(source, draft);
     const groups = owned.map(({ kind, window, draft }, g) => ({ kind, window, draft, pages: pages[g]! }));
     this.#parts = parts;
@@ -77,7 +78,8 @@ export class Engine {
     this.#speculation = guessing?.speculation;
     const { vocabSize } = source.spec;
     const limits = { maxBatchTokens, maxSlots: MAX_SLOTS, groups: groups.length, vocabSize };
-    this.#loop = new StepLoop(parts.native, this.#scheduler, limits, guessing && new StepClock(guessing.cost, guessing.governor));
+    const meters = guessing ? [new GuessMeter(guessing.cost, guessing.governor)] : [];
+    this.#loop = new StepLoop(parts.native, this.#scheduler, limits, new PromptPace(maxStepMs), meters);
     const vocabulary = tokenizer?.vocabulary;
     const endTokens = [...source.endTokens, ...(vocabulary?.endTokens ?? []).filter((token) => token < vocabSize)];
     this.#model = { vocabSize, maxContext, endTokens, vocabulary, prefixCache };

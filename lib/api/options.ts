@@ -1,4 +1,14 @@
-import { checkBoolean, checkFunction, checkInteger, checkKeys, checkOneOf, checkSignal, invalid } from "../check.ts";
+import {
+  checkBoolean,
+  checkFunction,
+  checkInteger,
+  checkKeys,
+  checkNumber,
+  checkOneOf,
+  checkSignal,
+  invalid,
+  MAX_COUNT,
+} from "../check.ts";
 import { emitWarning, KvasirError, type KvasirWarning, type Warn } from "../errors.ts";
 import type { CacheGroup, ModelSource } from "../model/spec.ts";
 import type { Compute, DeviceConfig, KvType } from "../native/addon.ts";
@@ -34,6 +44,8 @@ export interface EngineOptions {
   kvCacheBytes?: number;
   /** Tokens that one step runs at most (512; 1024 on a GPU). */
   maxBatchTokens?: number;
+  /** Milliseconds that a step is to take where streams wait for it: so much of a prompt runs beside them, by what steps took before (100). */
+  maxStepMs?: number;
   /** Requests share the pages of equal prefixes, also after their end (true). */
   prefixCache?: boolean;
   /** Guesses tokens, to check several in one step where that is faster (nobody guesses). */
@@ -57,6 +69,7 @@ export interface CheckedOptions {
   /** Pages of each cache group's pool. */
   pages: number[];
   maxBatchTokens: number;
+  maxStepMs: number;
   prefixCache: boolean;
   speculate: CheckedSpeculate | undefined;
   signal: AbortSignal | undefined;
@@ -75,6 +88,9 @@ export const MAX_SLOTS = 256;
  */
 export const DEFAULT_BATCH_TOKENS: Readonly<Record<DeviceConfig["kind"], number>> = { cpu: 512, cuda: 1024 };
 
+/** Default of `maxStepMs`. Chosen: who reads a stream notices no gap of this length. */
+const DEFAULT_STEP_MS = 100;
+
 const KEYS: readonly (keyof EngineOptions)[] = [
   "device",
   "threads",
@@ -84,6 +100,7 @@ const KEYS: readonly (keyof EngineOptions)[] = [
   "maxContext",
   "kvCacheBytes",
   "maxBatchTokens",
+  "maxStepMs",
   "prefixCache",
   "speculate",
   "signal",
@@ -143,6 +160,7 @@ export function checkOptions(given: EngineOptions | undefined, source: ModelSour
     kvType,
     ...pools,
     maxBatchTokens,
+    maxStepMs: checkNumber("maxStepMs", options.maxStepMs ?? DEFAULT_STEP_MS, 1, MAX_COUNT),
     prefixCache: checkBoolean("prefixCache", options.prefixCache ?? true),
     speculate,
     signal,

@@ -6,7 +6,8 @@ import { clearPlan, createPlan, type Plan, type PlanRow } from "../schedule/plan
 import type { Scheduler } from "../schedule/scheduler.ts";
 import type { Sequence, SequenceOptions } from "../schedule/sequence.ts";
 import { NO_NUMBERS, type Sampled, type Sampling, type SequenceOwner } from "./owner.ts";
-import { type StepClock, tokensOf } from "./step-clock.ts";
+import type { PromptPace } from "./prompt-pace.ts";
+import { StepClock, type StepObserver, tokensOf } from "./step-clock.ts";
 
 interface Step {
   readonly plan: Plan;
@@ -49,7 +50,8 @@ export class StepLoop {
   readonly #native: NativeEngine;
   readonly #scheduler: Scheduler;
   readonly #limits: LoopLimits;
-  readonly #clock: StepClock | undefined;
+  readonly #pace: PromptPace;
+  readonly #clock: StepClock;
   readonly #steps: [Step, Step];
   readonly #owners = new Map<Sequence, SequenceOwner>();
   readonly #sampled: Sampled;
@@ -63,13 +65,14 @@ export class StepLoop {
   #stepCount = 0;
   #rowCount = 0;
 
-  /** `clock`: for whom steps are measured. */
-  constructor(native: NativeEngine, scheduler: Scheduler, limits: LoopLimits, clock?: StepClock) {
+  /** `observers`: for whom steps are measured, beside `pace`. */
+  constructor(native: NativeEngine, scheduler: Scheduler, limits: LoopLimits, pace: PromptPace, observers: readonly StepObserver[] = []) {
     this.#native = native;
     this.#scheduler = scheduler;
     this.#limits = limits;
     this.logitRows = Math.max(1, Math.floor(MAX_LOGITS / limits.vocabSize));
-    this.#clock = clock;
+    this.#pace = pace;
+    this.#clock = new StepClock([pace, ...observers]);
     const step = (): Step => ({
       plan: createPlan(),
       buffers: createBuffers(limits),
@@ -131,7 +134,7 @@ export class StepLoop {
     try {
       await undefined; // who asks in the same turn of the event loop shares the first step
       let running: Step | undefined;
-      this.#clock?.start();
+      this.#clock.start();
       for (let turn = 0; ; turn ^= 1) {
         const next = this.#submit(this.#steps[turn]!);
         if (running !== undefined) {
@@ -153,7 +156,7 @@ export class StepLoop {
   #submit(step: Step): Step | undefined {
     const { plan, buffers, drafts } = step;
     do {
-      if (!this.#scheduler.schedule(plan)) return undefined;
+      if (!this.#scheduler.schedule(plan, this.#pace.tokensBeside(this.#scheduler.running))) return undefined;
       this.#giveSlots(plan);
       this.#giveLogits(plan, buffers);
       this.#pack(plan, buffers, drafts);
@@ -240,7 +243,7 @@ export class StepLoop {
       return this.#lose(step, nativeError(error));
     }
     const now = performance.now();
-    this.#clock?.done(step.plan, step.submitted, now, tokensOf(step.plan, step.buffers));
+    this.#clock.done(step.plan, step.submitted, now, tokensOf(step.plan, step.buffers));
     for (let b = 0; b < step.plan.rowCount; b++) {
       const owner = this.#owners.get(step.plan.rows[b]!.sequence);
       if (owner === undefined) continue; // ended while the step ran

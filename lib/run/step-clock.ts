@@ -1,20 +1,29 @@
 import type { StepBuffers } from "../native/addon.ts";
 import type { Plan } from "../schedule/plan.ts";
-import { tokensLeft } from "../schedule/sequence.ts";
-import type { StepCost } from "../speculate/cost.ts";
-import { EXPECTED_TOKENS } from "../speculate/decide.ts";
-import type { Governor } from "../speculate/governor.ts";
 
-/** Measures steps: what each costs, and what passes for the tokens that it gives. */
+/** What a step took. */
+export interface StepTime {
+  /** Milliseconds that it ran. */
+  ms: number;
+  /** Milliseconds for which nothing ran before it. */
+  gap: number;
+  /** Tokens that it gave. */
+  tokens: number;
+}
+
+/** Who learns what steps take. */
+export interface StepObserver {
+  add(plan: Plan, time: StepTime): void;
+}
+
+/** Measures steps. */
 export class StepClock {
-  readonly #cost: StepCost;
-  readonly #governor: Governor;
+  readonly #observers: readonly StepObserver[];
   /** When the latest step was done, by `performance.now()`; NaN: none since the loop began to run. */
   #done = Number.NaN;
 
-  constructor(cost: StepCost, governor: Governor) {
-    this.#cost = cost;
-    this.#governor = governor;
+  constructor(observers: readonly StepObserver[]) {
+    this.#observers = observers;
   }
 
   /** The loop begins to run: what passed before was nobody's step. */
@@ -30,29 +39,7 @@ export class StepClock {
     const gap = Math.max(0, submitted - this.#done || 0);
     const ms = now - Math.max(submitted, this.#done || 0);
     this.#done = now;
-    if (gap > 0) this.#cost.addGap(gap);
-    this.#add(plan, ms, gap, tokens);
-  }
-
-  /** Prompts have more tokens at less cost: steps of them are not compared. Nor is the cost of those where the draft model computes a prompt. */
-  #add({ rows, rowCount, tokenCount, draftTokens }: Plan, ms: number, gap: number, tokens: number): void {
-    let [outputs, passes, drafting, lacking, left] = [0, 0, 0, 0, 0];
-    for (let b = 0; b < rowCount; b++) {
-      const { output, drafts, draftCount, sequence } = rows[b]!;
-      if (output === "sample") outputs += rows[b]!.outputs;
-      if (drafts > 0) drafting += 1;
-      passes = Math.max(passes, drafts);
-      if (draftCount <= 2) continue;
-      lacking += 1;
-      left += Math.max(1, Math.min(tokensLeft(sequence) + sequence.sampling, EXPECTED_TOKENS));
-    }
-    if (outputs < tokenCount) {
-      this.#governor.skip(gap + ms);
-      if (2 * outputs < tokenCount && draftTokens === 0) this.#cost.addPrompt(tokenCount, ms);
-      return;
-    }
-    if (lacking === 0) this.#cost.add(rowCount, tokenCount, passes, drafting, ms);
-    this.#governor.add({ ms: gap + ms, tokens, guesses: tokenCount > rowCount || draftTokens > 0, lacking, left });
+    for (const observer of this.#observers) observer.add(plan, { ms, gap, tokens });
   }
 }
 

@@ -113,14 +113,17 @@ export class Scheduler {
     return sequence;
   }
 
-  /** Fills `plan` with the next step, which counts as submitted from now on. False: nothing can run before a token settles or a sequence comes. */
-  schedule(plan: Plan): boolean {
+  /**
+   * Fills `plan` with the next step, which counts as submitted from now on; `mostPrefill` tokens of it at most are those of prompts. False:
+   * nothing can run before a token settles or a sequence comes.
+   */
+  schedule(plan: Plan, mostPrefill = Number.POSITIVE_INFINITY): boolean {
     clearPlan(plan, this.#step + 1);
     for (const sequence of this.#running) this.#cache.offer(sequence, this.#step);
     const guessesAreOut = this.#running.some(({ held, options }) => held && options.output === "sample");
     if (!guessesAreOut) this.#speculator?.prepare(this.#running);
     this.#admitWaiting();
-    this.#planRunning(plan, guessesAreOut);
+    this.#planRunning(plan, guessesAreOut, mostPrefill);
     if (plan.rowCount === 0) return false;
     this.#step = plan.step;
     return true;
@@ -227,14 +230,13 @@ export class Scheduler {
     return this.#freeSlots.length > kept && this.#running.length + kept < this.#config.maxBatchTokens;
   }
 
-  #planRunning(plan: Plan, guessesAreOut: boolean): void {
-    const { maxBatchTokens } = this.#config;
-    let kept = this.#shareTokens(); // for those after the current sequence
+  #planRunning(plan: Plan, guessesAreOut: boolean, mostPrefill: number): void {
+    let { kept, tokens } = this.#shareTokens(mostPrefill); // kept for those after the current sequence
     for (let i = 0; i < this.#running.length; i++) {
       const sequence = this.#running[i]!;
       kept -= sequence.share;
       if (guessesAreOut && this.#speculator?.guesses(sequence)) continue;
-      const [pending, budget] = [pendingTokens(sequence), maxBatchTokens - plan.tokenCount - kept];
+      const [pending, budget] = [pendingTokens(sequence), tokens - plan.tokenCount - kept];
       const count = Math.min(pending, budget);
       if (count <= 0) continue;
       const end = this.#cache.cut(sequence, count);
@@ -244,8 +246,8 @@ export class Scheduler {
     }
   }
 
-  /** What each running sequence has of the step's tokens: one where it decodes. Returns the sum. */
-  #shareTokens(): number {
+  /** What each running sequence has of the step's tokens, one where it decodes; returns the sum, and the most that the step has. */
+  #shareTokens(mostPrefill: number): { kept: number; tokens: number } {
     const prefills = this.#prefills;
     let decodes = 0;
     for (const sequence of this.#running) {
@@ -254,9 +256,11 @@ export class Scheduler {
       decodes += sequence.share;
       if (pending > 1) prefills.push(sequence);
     }
-    const sum = decodes + sharePrefills(prefills, this.#config.maxBatchTokens - decodes);
+    const most = this.#config.maxBatchTokens;
+    const tokens = prefills.length > 0 ? Math.min(most, decodes + mostPrefill) : most;
+    const kept = decodes + sharePrefills(prefills, tokens - decodes);
     prefills.length = 0;
-    return sum;
+    return { kept, tokens };
   }
 
   /** Takes the pages of the sequence's tokens before `end` from the last by rank, one after the other. False when it is the last itself. */

@@ -178,3 +178,15 @@ describe("prompts share a step", () => {
     expect(used(scheduler)[0]).toBeLessThanOrEqual(90);
   });
 });
+
+describe("a limit of prompts' tokens", () => {
+  test("leaves room for all that decode, and is shared as the step is", () => {
+    const scheduler = schedulerOf({ maxBatchTokens: 64, groups: [allOf(100)], maxContext: 200 });
+    for (let i = 0; i < 3; i++) scheduler.add(options(4, { first: 10 * i }));
+    step(scheduler);
+    scheduler.add(options(100, { first: 50 }));
+    scheduler.add(options(6, { first: 200 }));
+    expect(step(scheduler, true, 10)).toEqual(["0:4+1 sample", "1:4+1 sample", "2:4+1 sample", "3:0+5 none", "4:0+5 none"]);
+    expect(step(scheduler, true, 10)).toEqual(["0:5+1 sample", "1:5+1 sample", "2:5+1 sample", "3:5+9 none", "4:5+1 sample"]);
+  });
+});

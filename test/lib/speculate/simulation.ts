@@ -1,3 +1,4 @@
+import { GuessMeter } from "../../../lib/run/guess-meter.ts";
 import { StepClock } from "../../../lib/run/step-clock.ts";
 import { createPlan, type Plan, type PlanRow } from "../../../lib/schedule/plan.ts";
 import { Scheduler } from "../../../lib/schedule/scheduler.ts";
@@ -90,7 +91,7 @@ class Simulation implements Proposer {
     this.most = policy !== "governed" ? policy : load.drafts ? 4 : 8;
     const cost = new StepCost(load.drafts ? machine.draftShare : 0);
     const governor = new Governor(cost);
-    this.#clock = new StepClock(cost, governor);
+    this.#clock = new StepClock([new GuessMeter(cost, governor)]);
     this.#speculation = new Speculation([this], { cost, maxBatchTokens: 512 }, policy === "governed" ? governor : undefined);
     const sizes = { pageSize: 16, maxBatchTokens: 512, maxSlots: 256, maxContext: 4096, prefixCache: false, modelId: "model" };
     this.#scheduler = new Scheduler(
