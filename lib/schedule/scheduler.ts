@@ -117,7 +117,7 @@ export class Scheduler {
    * Fills `plan` with the next step, which counts as submitted from now on; `mostPrefill` tokens of it at most are those of prompts. False:
    * nothing can run before a token settles or a sequence comes.
    */
-  schedule(plan: Plan, mostPrefill = Number.POSITIVE_INFINITY): boolean {
+  schedule(plan: Plan, mostPrefill: number = Number.POSITIVE_INFINITY): boolean {
     clearPlan(plan, this.#step + 1);
     for (const sequence of this.#running) this.#cache.offer(sequence, this.#step);
     const guessesAreOut = this.#running.some(({ held, options }) => held && options.output === "sample");
