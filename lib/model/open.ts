@@ -3,7 +3,7 @@ import { emitWarning, KvasirError, KvasirWarning, type Warn } from "../errors.ts
 import { PARSED_AT_ONCE } from "../files/limits.ts";
 import { fileSizeIfPresent, namesIn } from "../files/paths.ts";
 import { safetensorsHeaderBytes } from "../files/safetensors.ts";
-import type { Inspected, Inspection } from "../workers/model-worker.ts";
+import type { Inspected, InspectionCall } from "../workers/model-worker.ts";
 import { WorkerClient, workerUrl } from "../workers/worker-client.ts";
 import { type Findings, INSPECTIONS } from "./inspect.ts";
 import type { ModelSource, TextSource } from "./spec.ts";
@@ -60,7 +60,7 @@ async function inspectInThread<Question extends keyof Findings>(question: Questi
   const failure = (reason: string): KvasirError => new KvasirError("FILE_INVALID", `${path}: the thread that read it was ended: ${reason}`);
   const worker = new WorkerClient({ module: workerUrl("model-worker"), data: undefined, failure });
   try {
-    const call: Inspection = { question, path };
+    const call: InspectionCall = { question, path };
     const { found, warnings } = await worker.call<Inspected<Question>>(call, { deadlineMs: DEADLINE_MS });
     for (const { code, message } of warnings) warn(new KvasirWarning(code, message));
     return found;

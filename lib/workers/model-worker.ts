@@ -3,7 +3,7 @@ import { type Findings, INSPECTIONS } from "../model/inspect.ts";
 import { serve, type Transferred } from "./worker-server.ts";
 
 /** What the worker that reads a model's files is asked. */
-export interface Inspection {
+export interface InspectionCall {
   question: keyof Findings;
   path: string;
 }
@@ -14,7 +14,7 @@ export interface Inspected<Question extends keyof Findings = keyof Findings> {
   warnings: { code: WarningCode; message: string }[];
 }
 
-serve(() => async ({ question, path }: Inspection): Promise<Transferred> => {
+serve(() => async ({ question, path }: InspectionCall): Promise<Transferred> => {
   const warnings: Inspected["warnings"] = [];
   const found = await INSPECTIONS[question](path, ({ code, message }) => void warnings.push({ code, message }));
   return { result: { found, warnings } satisfies Inspected, transfer: [] };

@@ -330,12 +330,16 @@ describe.each(KINDS)("%s", (name, create) => {
       expect(onDevice.sampled[0]).toBe(chosen.sampled[0]);
     });
 
-    it.each([Number.NaN, Number.NEGATIVE_INFINITY])("of %s give -1", async (value) => {
+    it.each([
+      [Number.NEGATIVE_INFINITY, -1],
+      [Number.NaN, -2],
+      [Number.POSITIVE_INFINITY, -2],
+    ])("of %s give %i", async (value, token) => {
       set(0);
       await run(prefill(0, logits));
       const chosen = results(1);
       await engine.choose(0, new Float32Array(V).fill(value), chosen);
-      expect(chosen.sampled[0]).toBe(-1);
+      expect(chosen.sampled[0]).toBe(token);
     });
   });
 

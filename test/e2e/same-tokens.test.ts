@@ -14,7 +14,9 @@ describe.each(Object.entries({ LLAMA, GEMMA3 }))("the same tokens and logprobs, 
     model = (await writeQuantizedModel(directory, name, shape)).path;
   });
 
-  test.each(ISAS.flatMap((isa) => ARITHMETICS.map((options) => ({ isa, ...options }))))("$isa, $compute", async (options) => {
+  // avx512_bf16 is avx512 but for bf16.
+  const variants = ISAS.flatMap((isa) => ARITHMETICS.map((options) => ({ isa, ...options })));
+  test.each(variants.filter(({ isa, compute }) => isa !== "avx512_bf16" || compute === "bf16"))("$isa, $compute", async (options) => {
     await expectSame(model, randomRequests(32, shape.vocabSize, 60, 1), cacheFor(shape, 160, options), options);
   });
 });

@@ -187,6 +187,6 @@ describe("a limit of prompts' tokens", () => {
     scheduler.add(options(100, { first: 50 }));
     scheduler.add(options(6, { first: 200 }));
     expect(step(scheduler, true, 10)).toEqual(["0:4+1 sample", "1:4+1 sample", "2:4+1 sample", "3:0+5 none", "4:0+5 none"]);
-    expect(step(scheduler, true, 10)).toEqual(["0:5+1 sample", "1:5+1 sample", "2:5+1 sample", "3:5+9 none", "4:5+1 sample"]);
+    expect(step(scheduler, true, 10)).toEqual(["0:5+1 sample", "1:5+1 sample", "2:5+1 sample", "3:5+10 none", "4:5+1 sample"]);
   });
 });
