@@ -25,7 +25,8 @@ const MODELS = [
   existsSync(TALES)
     ? { model: "tales q8_0", open: () => TALES }
     : { model: "tales q4_0", open: () => join(ROOT, "models/tales-q4_0.gguf") },
-  { model: "smollm2-135m q8_0", open: () => makeModel("smollm2-135m") },
+  ...["q8_0", "q4_0", "bf16"].map((type) => ({ model: `smollm2-135m ${type}`, open: () => makeModel("smollm2-135m", type) })),
+  ...["q8_0", "q4_k"].map((type) => ({ model: `llama-3.2-1b ${type}`, open: () => makeModel("llama-3.2-1b-49k", type) })),
 ];
 
 /** What is measured of each model, as case.mjs takes it. */
