@@ -35,7 +35,7 @@ bool spin(const Ready& ready) {
 
 }  // namespace
 
-Threads::Threads(int count) : count_(count) {
+Threads::Threads(int count) : count_(count), shares_(count) {
   workers_.reserve(count - 1);
   try {
     for (int worker = 1; worker < count; ++worker) workers_.emplace_back(&Threads::work, this, worker);
@@ -62,7 +62,10 @@ void Threads::run(const Job& job) {
     return;
   }
   job_ = job;
-  next_.store(0, std::memory_order_relaxed);
+  for (int i = 0; i < count_; ++i) {
+    shares_[i].next.store(job.items * i / count_, std::memory_order_relaxed);
+    shares_[i].end = job.items * (i + 1) / count_;
+  }
   left_.store(0, std::memory_order_relaxed);
   gate_.store(uint64_t(++generation_) << 32 | kOpen);
   if (sleepers_.load() > 0) {  // sequentially consistent, as are the sleeper's two steps: one of us sees the other
@@ -77,7 +80,10 @@ void Threads::run(const Job& job) {
 
 void Threads::claim_items(int worker) {
   const Job job = job_;
-  for (int64_t item; (item = next_.fetch_add(1, std::memory_order_relaxed)) < job.items;) job.function(job.context, item, worker);
+  for (int i = 0; i < count_; ++i) {
+    Share& share = shares_[(worker + i) % count_];
+    for (int64_t item; (item = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;) job.function(job.context, item, worker);
+  }
 }
 
 // Enters the open job unless it is the one seen last.

@@ -1,7 +1,8 @@
 #pragma once
 // The pool of threads that the kernels share. Made once; idle workers spin briefly, then sleep.
 //
-// The items of a job are claimed one by one from a counter, by the caller, too. A worker joins a job only while it is open, and the caller
+// Each thread, the caller too, claims the items of its share of a job one by one, then those that others have not begun: neighbours in
+// memory are met one after the other, and a thread that is held up is helped. A worker joins a job only while it is open, and the caller
 // closes it once all items are claimed: it waits for workers in the middle of an item, never for one that has not begun, so a worker that
 // the operating system keeps waiting costs nothing.
 #include <atomic>
@@ -37,6 +38,12 @@ class Threads {
     int64_t items;
   };
 
+  // Items [next, end) are not claimed yet.
+  struct alignas(64) Share {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
+
   void run(const Job& job);
   void claim_items(int worker);
   void work(int worker);
@@ -45,10 +52,10 @@ class Threads {
   void stop();
 
   const int count_;
+  std::vector<Share> shares_;                  // of each thread, for the job
   Job job_{};                                  // written while the gate is closed and nobody is inside
   uint32_t generation_ = 0;                    // of the latest job
   alignas(64) std::atomic<uint64_t> gate_{0};  // generation << 32 | open << 31 | workers that joined
-  alignas(64) std::atomic<int64_t> next_{0};
   alignas(64) std::atomic<uint32_t> left_{0};  // workers that joined and are done
   alignas(64) std::atomic<int> sleepers_{0};
   std::atomic<bool> stopping_{false};
