@@ -112,7 +112,8 @@ export interface CheckedParams extends Omit<SlotConfig, "endTokens" | "tokens" |
   signal: AbortSignal | undefined;
 }
 
-const KEYS: readonly (keyof GenerateParams)[] = [
+/** The names of all parameters. */
+export const PARAM_NAMES: readonly (keyof GenerateParams)[] = [
   "temperature",
   "topK",
   "topP",
@@ -143,7 +144,7 @@ const KEYS: readonly (keyof GenerateParams)[] = [
  * and biases are chosen: beyond all sensible values, and so that changed logits stay finite in float32.
  */
 export function checkParams(given: GenerateParams | undefined, defaults: GenerationDefaults, vocabSize: number): CheckedParams {
-  const params = checkKeys<GenerateParams>("params", given, KEYS);
+  const params = checkKeys<GenerateParams>("params", given, PARAM_NAMES);
   const { logitsProcessor, signal } = params;
   const sampling = (name: keyof GenerationDefaults, absent: number): number =>
     checkNumber(name, params[name] ?? defaults[name] ?? absent, SAMPLING_RANGES[name].min, SAMPLING_RANGES[name].max);

@@ -1,4 +1,6 @@
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { packageFolder } from "../package/folder.ts";
 
 /** What kvasir's package.json says that the command line tells. */
 export interface PackageJson {
@@ -8,5 +10,5 @@ export interface PackageJson {
 
 /** kvasir's package.json. */
 export function packageJson(): PackageJson {
-  return JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as PackageJson;
+  return JSON.parse(readFileSync(join(packageFolder(), "package.json"), "utf8")) as PackageJson;
 }

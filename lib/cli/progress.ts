@@ -1,14 +1,11 @@
 import type { EngineOptions } from "../api/options.ts";
 import { showBytes } from "./format.ts";
-import { StatusLine } from "./status-line.ts";
+import { QUIET_MS, StatusLine } from "./status-line.ts";
 
 type Step = Parameters<NonNullable<EngineOptions["onProgress"]>>[0];
 
 /** Characters of a bar. */
 const WIDTH = 24;
-
-/** What is over sooner isn't told of in lines; chosen, as for a {@link StatusLine}. */
-const QUIET_MS = 500;
 
 const VERBS = { download: "downloading", load: "loading" } as const;
 

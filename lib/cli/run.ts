@@ -79,7 +79,7 @@ async function stream({ engine, loadMs }: Session, prompt: Prompt, params: Gener
     for await (const { text, finishReason, usage, timings } of engine.stream(prompt, params)) {
       started = true;
       process.stdout.write(text);
-      if (finishReason !== undefined) last = `loaded in ${loadMs.toFixed(0)} ms, ${figures(usage!, timings!)}, ${ending(finishReason)}`;
+      if (finishReason !== undefined) last = `loaded in ${loadMs.toFixed(0)} ms, ${figures(usage, timings)}, ${ending(finishReason)}`;
     }
   } finally {
     if (started) process.stdout.write("\n");

@@ -1,5 +1,5 @@
 /** What takes longer than this shows how far it is. Chosen: about when one begins to wonder. */
-const QUIET_MS = 500;
+export const QUIET_MS = 500;
 
 /** Between two drawings of a line. Chosen: ten a second. */
 const REDRAW_MS = 100;

@@ -41,10 +41,6 @@ float edge_of(const Bins& bins, int bin) {
   return of_order(low);
 }
 
-double sum_of(const double (&lanes)[kSums]) {
-  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
-}
-
 bool before(const Ranked& a, const Ranked& b) {
   return a.key != b.key ? a.key < b.key : a.place < b.place;
 }
@@ -145,7 +141,7 @@ Candidates::Range Candidates::find_range(double target) {
   double sum = 0;
   int bin = 0;
   for (; bin < kBins - 1; ++bin) {
-    const double own = sum_of(memory_.bins[bin]);
+    const double own = sum_lanes(memory_.bins[bin]);
     if (own > 0 && sum + own >= target) break;
     sum += own;
   }

@@ -16,11 +16,16 @@ struct Bins {
   float largest;
   float scale;
 
-  int of(float logit) const {
+  __attribute__((always_inline)) int of(float logit) const {  // compiled for several instruction sets: no copy that linkers may merge
     const float place = (largest - logit) * scale;
     return static_cast<int>(place < kBins - 1 ? place : kBins - 1);
   }
 };
+
+// A sum of kSums lanes, pairwise.
+inline __attribute__((always_inline)) double sum_lanes(const double (&lanes)[kSums]) {
+  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+}
 
 // What reaches a logit: how many, and the sum of their weights.
 struct Reach {

@@ -36,9 +36,9 @@ const KV_TYPES = ["f32", "f16", "bf16"] as const;
 const VARIANTS: EngineOptions[] = COMPUTES.flatMap((compute) => KV_TYPES.map((kvType) => ({ compute, kvType })));
 
 /** The portable kernels take most of the time: there each arithmetic and each type of cache once. avx512_bf16 is avx512 but for bf16. */
-function variantsOf(isa: Isa): EngineOptions[] {
+function variantsOf(isa: Isa): readonly EngineOptions[] {
   if (isa === "avx512_bf16") return [{ compute: "bf16", kvType: "f16" }];
-  return isa === "portable" ? ARITHMETICS.slice() : VARIANTS;
+  return isa === "portable" ? ARITHMETICS : VARIANTS;
 }
 
 /** Pages of each cache group that are too few for all requests at once. */

@@ -152,7 +152,7 @@ class Dialogue {
         status.clear();
         answer += piece;
         if (!this.#json) process.stdout.write(piece);
-        if (finishReason !== undefined) this.#end(answer, finishReason, usage!, timings!);
+        if (finishReason !== undefined) this.#end(answer, finishReason, usage, timings);
       }
     } catch (error) {
       status.clear();

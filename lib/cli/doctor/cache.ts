@@ -27,10 +27,7 @@ export async function checkCache({ env }: System): Promise<Finding> {
   }
   const { cache, endpoint, offline, token } = settings;
   const folder = await existing(cache);
-  const writable = await access(folder, constants.W_OK | constants.X_OK).then(
-    () => true,
-    () => false,
-  );
+  const writable = await isAllowed(folder, constants.W_OK | constants.X_OK);
   const free = await statfs(folder).then(({ bavail, bsize }) => bavail * bsize);
   const facts = { cache, writable, freeBytes: free, endpoint, offline, hasToken: token !== undefined };
   const how = `${showBytes(free)} free; from ${offline ? "nowhere (HF_HUB_OFFLINE)" : endpoint}${token === undefined ? "" : " with a token"}`;
@@ -48,9 +45,13 @@ export async function checkCache({ env }: System): Promise<Finding> {
 
 /** The folder, or the innermost of those around it that is there. */
 async function existing(folder: string): Promise<string> {
-  const isThere = await access(folder).then(
+  const isThere = await isAllowed(folder, constants.F_OK);
+  return isThere || dirname(folder) === folder ? folder : existing(dirname(folder));
+}
+
+function isAllowed(path: string, mode: number): Promise<boolean> {
+  return access(path, mode).then(
     () => true,
     () => false,
   );
-  return isThere || dirname(folder) === folder ? folder : existing(dirname(folder));
 }

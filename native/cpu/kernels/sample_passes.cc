@@ -66,10 +66,6 @@ void weigh(const float* __restrict logits, int count, double largest, double tem
   for (int i = 0; i < count; ++i) weights[i] = exp((logits[i] - largest) / temperature);
 }
 
-KVASIR_INLINE double sum_lanes(const double (&lanes)[kSums]) {
-  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
-}
-
 double sum(const double* weights, int count) {
   double lanes[kSums] = {};
   int i = 0;

@@ -1,5 +1,5 @@
 import { runInNewContext } from "node:vm";
-import type { GenerateParams } from "../../../lib/api/params.ts";
+import { PARAM_NAMES } from "../../../lib/api/params.ts";
 import type { Engine } from "../../../lib/engine.ts";
 import { KvasirError } from "../../../lib/errors.ts";
 import type { Tokenizer } from "../../../lib/tokenizer.ts";
@@ -86,31 +86,6 @@ function cyclic(): object {
   return Object.assign(cycle, { messages: [cycle, cycle], role: cycle, content: [cycle] });
 }
 
-const PARAMS: readonly (keyof GenerateParams)[] = [
-  "temperature",
-  "topK",
-  "topP",
-  "minP",
-  "typicalP",
-  "repetitionPenalty",
-  "presencePenalty",
-  "frequencyPenalty",
-  "logitBias",
-  "seed",
-  "minTokens",
-  "maxTokens",
-  "ignoreEos",
-  "stop",
-  "stopTokens",
-  "n",
-  "logprobs",
-  "logitsProcessor",
-  "priority",
-  "cacheSalt",
-  "parseSpecial",
-  "speculate",
-  "signal",
-];
 const CHAT = ["messages", "tools", "templateVars", "addGenerationPrompt", "continueFinalMessage", "template"];
 const OPTIONS = ["device", "threads", "isa", "compute", "kvType", "maxContext", "kvCacheBytes", "maxBatchTokens", "prefixCache"];
 const MORE_OPTIONS = ["speculate", "signal", "onProgress", "onWarning", "lookup", "draft", "tokens"];
@@ -154,7 +129,7 @@ class Junk {
 
   /** What ends soon. */
   params(): unknown {
-    return this.object(PARAMS, { maxTokens: 1 + this.#below(3) });
+    return this.object(PARAM_NAMES, { maxTokens: 1 + this.#below(3) });
   }
 }
 
