@@ -138,7 +138,7 @@ describe("kvasir chat", () => {
   });
 
   it.skipIf(!existsSync("/usr/bin/script"))("on a terminal: prompts, an editor, Ctrl-C as a key and as a signal, Ctrl-D", async () => {
-    const talk = new Talk("/usr/bin/script", ["-qec", `${process.execPath} ${MAIN} chat --ignore-eos --seed 1`, "/dev/null"]);
+    const talk = new Talk("/usr/bin/script", ["-qec", `exec ${process.execPath} ${MAIN} chat --ignore-eos --seed 1`, "/dev/null"]);
     await talk.until(/tales, 1024 tokens of context.*> /s);
     talk.type("typed\u0003");
     await talk.until(/Ctrl-C again, or Ctrl-D, ends\s.*> /s);
