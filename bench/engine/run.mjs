@@ -9,7 +9,7 @@ import { chooseCases } from "../support/cases.mjs";
 import { measureCeilings } from "../support/ceilings.mjs";
 import { makeModel, weightBytes } from "../support/make-model.mjs";
 import { printCase, writeResults } from "../support/report.mjs";
-import { batching, fairness, prefix } from "./serving.mjs";
+import { batching, fairness, neighbour, prefix } from "./serving.mjs";
 
 const THREADS = 2; // the peer's programs say the same
 const { values: options } = parseArgs({ options: { only: { type: "string", default: "" }, rounds: { type: "string", default: "3" } } });
@@ -79,7 +79,11 @@ const CASES = {
     bars: batchingBars,
   },
   [`32 streams ${SMOL} q8_0`]: { run: async () => batching(await makeModel(SMOL)), bars: batchingBars },
-  [`fairness ${SMOL} q8_0`]: { run: async () => fairness(await makeModel(SMOL)), bars: { ratio: ["<=", 3] } },
+  [`fairness ${SMOL} q8_0`]: {
+    run: async () => fairness(await makeModel(SMOL)),
+    bars: { ratio: ["<=", 3], longestGapMs: ["<=", 150], promptRatio: ["<=", 1.1], throughputRatio: [">=", 0.9] },
+  },
+  [`busy neighbour ${SMOL} q8_0`]: { run: async () => neighbour(await makeModel(SMOL)), bars: { ratio: [">=", 0.5] } },
   [`prefix cache ${SMOL} q8_0`]: { run: async () => prefix(await makeModel(SMOL)), bars: { ratio: ["<=", 0.15] } },
 };
 

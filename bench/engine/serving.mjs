@@ -1,4 +1,5 @@
 // Many at once in one process: what a server built on kvasir sees. Each case prints nothing and returns its figures.
+import { spawn } from "node:child_process";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { median } from "../../dist/cli/bench.js";
 import { Engine } from "../../dist/index.js";
@@ -6,9 +7,10 @@ import { Engine } from "../../dist/index.js";
 const prompt = (length, seed) => Int32Array.from({ length }, (_, t) => 10 + ((t * 7919 + seed * 104729) % 8000));
 const params = (maxTokens) => ({ maxTokens, temperature: 0, ignoreEos: true });
 
-/** Fairness: tokens of the long prompt, and of a step. */
+/** Fairness: tokens of the long prompt, and of a step; and a bound that no step reaches. */
 const DEPTH = 8192;
 const BUDGET = 512;
+const UNBOUNDED_MS = 1e6;
 
 /** Tokens per second of `count` streams of `tokens` tokens, from the first's start to the last's end, and the event loop's delay. */
 async function streams(engine, count, tokens, seed) {
@@ -44,9 +46,30 @@ export async function batching(model) {
   };
 }
 
-/** The longest gap between tokens of 16 streams while an 8k prompt is computed, against one full step at that depth. */
+/**
+ * A prompt of 8k tokens beside 16 streams: the longest gap between tokens of any stream, against one full step at that depth; and what
+ * bounding a step's time costs the prompt and all tokens together.
+ */
 export async function fairness(model) {
-  const engine = await Engine.open(model, { threads: 2, maxContext: 16384, maxBatchTokens: BUDGET });
+  const rounds = [];
+  for (let round = 0; round < 3; round++) {
+    const bounded = await besideStreams(model, {});
+    const unbounded = await besideStreams(model, { maxStepMs: UNBOUNDED_MS });
+    rounds.push({ ...bounded, unbounded });
+  }
+  const of = (figure) => median(rounds.map(figure));
+  return {
+    longestGapMs: of(({ longestGapMs }) => longestGapMs),
+    fullStepMs: of(({ unbounded }) => unbounded.fullStepMs),
+    ratio: of(({ longestGapMs, unbounded }) => longestGapMs / unbounded.fullStepMs),
+    promptMs: of(({ promptMs }) => promptMs),
+    promptRatio: of(({ promptMs, unbounded }) => promptMs / unbounded.promptMs),
+    throughputRatio: of(({ tokensPerSecond, unbounded }) => tokensPerSecond / unbounded.tokensPerSecond),
+  };
+}
+
+async function besideStreams(model, options) {
+  const engine = await Engine.open(model, { threads: 2, maxContext: 16384, maxBatchTokens: BUDGET, ...options });
   const long = prompt(DEPTH, 1);
   const streaming = { on: true };
   const gaps = Array.from({ length: 16 }, (_, i) => tokenTimes(engine, prompt(16, 500 + i), streaming));
@@ -56,10 +79,33 @@ export async function fairness(model) {
   const done = performance.now();
   await new Promise((resolve) => setTimeout(resolve, 200)); // the tokens after the last gap
   streaming.on = false;
-  const longestGapMs = Math.max(...(await Promise.all(gaps)).map((times) => longestGap(times, arrived, done)));
-  const fullStepMs = await timeFullStep(engine, long);
+  const times = await Promise.all(gaps);
+  const streamed = times.flat().filter((time) => time > arrived && time <= done).length;
+  const fullStepMs = options.maxStepMs === UNBOUNDED_MS ? await timeFullStep(engine, long) : undefined;
   await engine.close();
-  return { longestGapMs, fullStepMs, ratio: longestGapMs / fullStepMs, promptMs: timings.timeToFirstTokenMs };
+  return {
+    longestGapMs: Math.max(...times.map((stream) => longestGap(stream, arrived, done))),
+    fullStepMs,
+    promptMs: timings.timeToFirstTokenMs,
+    tokensPerSecond: ((DEPTH + streamed) / (done - arrived)) * 1000,
+  };
+}
+
+/** One stream, alone and beside a process that keeps a core busy. */
+export async function neighbour(model) {
+  const engine = await Engine.open(model, { threads: 2, maxContext: 1024 });
+  await streams(engine, 1, 128, 0); // warms up
+  const rounds = [];
+  for (let round = 1; round <= 5; round++) {
+    const { tokensPerSecond: alone } = await streams(engine, 1, 128, round);
+    const busy = spawn(process.execPath, ["-e", "for (;;);"]);
+    await new Promise((resolve) => setTimeout(resolve, 500)); // it has begun
+    const { tokensPerSecond: beside } = await streams(engine, 1, 128, round + 100);
+    busy.kill("SIGKILL");
+    rounds.push({ alone, beside, ratio: beside / alone });
+  }
+  await engine.close();
+  return Object.fromEntries(["alone", "beside", "ratio"].map((figure) => [figure, median(rounds.map((round) => round[figure]))]));
 }
 
 /** When each token of a stream came, as long as `streaming` is on. */

@@ -85,6 +85,7 @@ void CandidateMemory::reserve(int vocab, bool typical) {
   tokens.resize(few);
   few_logits.resize(few);
   few_weights.resize(few);
+  nearness.resize(typical ? V : 0);
   ranked.reserve(typical ? V : few);
 }
 
@@ -223,22 +224,30 @@ void Candidates::keep_listed(int count) {
   if (weights_ != nullptr) weights_ = memory_.few_weights.data();
 }
 
-// By the distance of a token's information content from the entropy: an order that no range of logits has.
+// By the distance of a token's information content from the entropy. The edge is found as that of the largest logits is, by distances
+// rounded to float32; the few that share its rounded distance are ranked by the exact one.
 void Candidates::keep_typical(double share) {
   const double total = add_up(), log_total = std::log(total);
-  const auto score = [&](int place) { return (logits_[place] - largest_) / temperature_; };
-  double entropy = log_total;
-  for (int i = 0; i < count_; ++i) {
-    if (weights_[i] > 0) entropy -= weights_[i] / total * score(i);
-  }
-  const auto ranked = [&](int place) { return Ranked{std::abs(log_total - score(place) - entropy), weights_[place], place}; };
+  const double entropy = log_total - passes_.sum_scores(logits_, weights_, count_, largest_, temperature_) / total;
+  float* nearness = memory_.nearness.data();
+  passes_.find_nearness(logits_, count_, largest_, temperature_, log_total, entropy, nearness);
+  Candidates by_nearness(passes_, memory_, {nearness, static_cast<size_t>(count_)}, 0, 1);
+  by_nearness.weights_ = weights_;
+  const double target = share * total;
+  const float edge = static_cast<float>(-by_nearness.find_largest(std::max(target, DBL_MIN)).key);
+  const double nearer = passes_.reach(nearness, weights_, count_, std::nextafter(edge, kInfinity)).weight;
+  const auto ranked = [&](int place) {
+    const double distance = std::abs(log_total - (logits_[place] - largest_) / temperature_ - entropy);
+    return Ranked{distance, weights_[place], place};
+  };
   memory_.ranked.clear();
   for (int i = 0; i < count_; ++i) {
-    if (weights_[i] > 0) memory_.ranked.push_back(ranked(i));
+    if (nearness[i] == edge && weights_[i] > 0) memory_.ranked.push_back(ranked(i));
   }
-  const Ranked last = find_last(memory_.ranked, share * total);
-  for (int i = 0; i < count_; ++i) {
-    if (before(last, ranked(i))) weights_[i] = 0;
+  const Ranked last = find_last(memory_.ranked, target - nearer);
+  passes_.drop_after(nearness, count_, edge, count_, weights_);
+  for (const Ranked& tied : memory_.ranked) {
+    if (before(last, tied)) weights_[tied.place] = 0;
   }
 }
 

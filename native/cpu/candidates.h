@@ -22,14 +22,15 @@ struct Ranked {
   int32_t place;  // among the candidates, whose tokens ascend
 };
 
-// What a worker needs for one row: 8 V bytes and what does not depend on V.
+// What a worker needs for one row: 8 V bytes and what does not depend on V; where a slot asks for typical_p, 12 V, and 24 V hardly touched.
 struct CandidateMemory {
   std::vector<double> weights;          // [V]
   std::vector<double> pieces;           // sums of weights
   std::vector<int32_t> places, tokens;  // [kFew]
   std::vector<float> few_logits;        // [kFew]
   std::vector<double> few_weights;      // [kFew]
-  std::vector<Ranked> ranked;           // capacity kFew; V where a slot asks for typical_p
+  std::vector<float> nearness;          // [V] where a slot asks for typical_p
+  std::vector<Ranked> ranked;           // capacity kFew; V where a slot asks for typical_p: so many distances may round to the same
   double bins[kBins][kSums];
 
   // What follows for rows of `vocab` logits allocates nothing.
@@ -60,7 +61,6 @@ class Candidates {
   Range narrow(Range range, double target) const;
   Ranked find_largest(double target);
   Ranked find_tied(const Range& range, double target) const;
-  void rank(const Range& range);
   void keep_largest(double target);
   void keep_listed(int count);
   void leave_out_light(double share);

@@ -36,10 +36,15 @@ struct Reach {
 // Where there are no weights (null) yet, all weigh 1.
 struct SamplePasses {
   RowLook (*look)(const float* logits, int count);
-  // weights = exp((logits - largest) / temperature) within 3 ulp, 0 below e^-707.
+  // weights = exp(x), x = (logits - largest) / temperature, within 3 + |x| ulp; 0 below e^-707. The largest weighs 1.
   void (*weigh)(const float* logits, int count, double largest, double temperature, double* weights);
   // Every 8th in a lane, ascending; the lanes then pairwise.
   double (*sum)(const double* weights, int count);
+  // The sum of weight * (logit - largest) / temperature.
+  double (*sum_scores)(const float* logits, const double* weights, int count, double largest, double temperature);
+  // nearness = -|log_total - (logit - largest) / temperature - entropy|, rounded.
+  void (*find_nearness)(const float* logits, int count, double largest, double temperature, double log_total, double entropy,
+                        float* nearness);
   // Adds each weight to its bin, every 8th to the same lane.
   void (*fill_bins)(const float* logits, const double* weights, int count, const Bins& bins, double (*sums)[kSums]);
   // Of those that are at least `low`.

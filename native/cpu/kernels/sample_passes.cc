@@ -26,25 +26,23 @@ KVASIR_INLINE To bits_as(From from) {
   return to;
 }
 
-// e^x for x <= 0: range reduction by ln 2 in two parts, then Taylor's polynomial of degree 13, whose next term is below 2^-60. The power of
-// two goes straight into the exponent, which does not underflow above -707.
+// e^x for x <= 0: range reduction by ln 2 in two parts, then 1 + r + r^2 q(r), q of degree 9 through e^r at the Chebyshev nodes of
+// |r| <= ln 2 / 2, which is within 2^-55. The power of two goes straight into the exponent, which does not underflow above -707.
 KVASIR_INLINE double exp(double x) {
   constexpr double kLeast = -707;
   const double shifted = fused(x > kLeast ? x : kLeast, 0x1.71547652b82fep0, 0x1.8p52);  // the integer is in the lowest bits
   const double n = shifted - 0x1.8p52;
   const double r = fused(n, -0x1.cf79abc9e3b3ap-40, fused(n, -0x1.62e42fefa0000p-1, x > kLeast ? x : kLeast));
-  double p = 1.0 / 6227020800;
-  p = fused(p, r, 1.0 / 479001600);
-  p = fused(p, r, 1.0 / 39916800);
-  p = fused(p, r, 1.0 / 3628800);
-  p = fused(p, r, 1.0 / 362880);
-  p = fused(p, r, 1.0 / 40320);
-  p = fused(p, r, 1.0 / 5040);
-  p = fused(p, r, 1.0 / 720);
-  p = fused(p, r, 1.0 / 120);
-  p = fused(p, r, 1.0 / 24);
-  p = fused(p, r, 1.0 / 6);
-  p = fused(p, r, 0.5);
+  double p = 0x1.af38a9b0ec855p-26;
+  p = fused(p, r, 0x1.289185613a3d6p-22);
+  p = fused(p, r, 0x1.71de0dae63bb3p-19);
+  p = fused(p, r, 0x1.a019b90d2ae7ap-16);
+  p = fused(p, r, 0x1.a01a01a7c41d5p-13);
+  p = fused(p, r, 0x1.6c16c1788bd9p-10);
+  p = fused(p, r, 0x1.11111111109b3p-7);
+  p = fused(p, r, 0x1.5555555553d63p-5);
+  p = fused(p, r, 0x1.5555555555556p-3);
+  p = fused(p, r, 0x1.0000000000001p-1);
   p = fused(p, r * r, r) + 1;
   const uint64_t power = bits_as<uint64_t>(p) + (bits_as<uint64_t>(shifted) << 52);
   return bits_as<double>(power & (x > kLeast ? ~uint64_t(0) : uint64_t(0)));
@@ -63,7 +61,8 @@ RowLook look(const float* logits, int count) {
 }
 
 void weigh(const float* __restrict logits, int count, double largest, double temperature, double* __restrict weights) {
-  for (int i = 0; i < count; ++i) weights[i] = exp((logits[i] - largest) / temperature);
+  const double scale = least(1 / temperature, __DBL_MAX__);  // 0 times it is 0
+  for (int i = 0; i < count; ++i) weights[i] = exp((logits[i] - largest) * scale);
 }
 
 double sum(const double* weights, int count) {
@@ -76,10 +75,28 @@ double sum(const double* weights, int count) {
   return sum_lanes(lanes);
 }
 
+void find_nearness(const float* __restrict logits, int count, double largest, double temperature, double log_total, double entropy,
+                   float* __restrict nearness) {
+  for (int i = 0; i < count; ++i) {
+    nearness[i] = static_cast<float>(-__builtin_fabs(log_total - (logits[i] - largest) / temperature - entropy));
+  }
+}
+
 // How many elements a piece of a loop has.
 template <class Part>
 KVASIR_INLINE void for_pieces(int count, const Part& part) {
   for (int first = 0; first < count; first += kPiece) part(first, least(kPiece, count - first));
+}
+
+// Without vectors, but with the lanes' places as constants.
+template <class Weight>
+KVASIR_INLINE void add_to_bins(const int* bin, int size, double (*sums)[kSums], const Weight& weight) {
+  int i = 0;
+  for (; i + kSums <= size; i += kSums) {
+#pragma GCC unroll 8
+    for (int lane = 0; lane < kSums; ++lane) sums[bin[i + lane]][lane] += weight(i + lane);
+  }
+  for (; i < size; ++i) sums[bin[i]][i % kSums] += weight(i);
 }
 
 void fill_bins(const float* logits, const double* weights, int count, const Bins& bins, double (*sums)[kSums]) {
@@ -88,9 +105,9 @@ void fill_bins(const float* logits, const double* weights, int count, const Bins
     int bin[kPiece];
     for (int i = 0; i < size; ++i) bin[i] = own.of(logits[first + i]);
     if (weights != nullptr) {
-      for (int i = 0; i < size; ++i) sums[bin[i]][i % kSums] += weights[first + i];
+      add_to_bins(bin, size, sums, [&](int i) { return weights[first + i]; });
     } else {
-      for (int i = 0; i < size; ++i) sums[bin[i]][i % kSums] += 1;
+      add_to_bins(bin, size, sums, [](int) { return 1.0; });
     }
   });
 }
@@ -108,6 +125,19 @@ Reach reach(const float* logits, const double* weights, int count, float low) {
     all.weight += sum(reached, size);
   });
   if (weights == nullptr) all.weight = all.count;
+  return all;
+}
+
+double sum_scores(const float* logits, const double* weights, int count, double largest, double temperature) {
+  double all = 0;
+  for_pieces(count, [&](int first, int size) {
+    double scores[kPiece];
+    for (int i = 0; i < size; ++i) {
+      const double score = (logits[first + i] - largest) / temperature;
+      scores[i] = weights[first + i] * (score > -__DBL_MAX__ ? score : -__DBL_MAX__);
+    }
+    all += sum(scores, size);
+  });
   return all;
 }
 
@@ -144,6 +174,6 @@ void drop_light(double* weights, int count, double limit) {
 }  // namespace
 
 extern const SamplePasses sample_passes;
-const SamplePasses sample_passes{look, weigh, sum, fill_bins, reach, list, drop_after, drop_light};
+const SamplePasses sample_passes{look, weigh, sum, sum_scores, find_nearness, fill_bins, reach, list, drop_after, drop_light};
 
 }  // namespace kvasir::cpu::KVASIR_ISA
