@@ -3,7 +3,7 @@ import { KvasirError } from "../errors.ts";
 import { type NativeEngine, NOT_NUMBERS, nativeError, type StepBuffers, type StepDrafts, type StepResults } from "../native/addon.ts";
 import { createBuffers, createDrafts, createResults, pack, reserveLogits } from "../native/batch.ts";
 import { clearPlan, createPlan, type Plan, type PlanRow } from "../schedule/plan.ts";
-import type { Scheduler } from "../schedule/scheduler.ts";
+import type { PrefillLimit, Scheduler } from "../schedule/scheduler.ts";
 import type { Sequence, SequenceOptions } from "../schedule/sequence.ts";
 import { NO_NUMBERS, type Sampled, type Sampling, type SequenceOwner } from "./owner.ts";
 import type { PromptPace } from "./prompt-pace.ts";
@@ -50,7 +50,7 @@ export class StepLoop {
   readonly #native: NativeEngine;
   readonly #scheduler: Scheduler;
   readonly #limits: LoopLimits;
-  readonly #pace: PromptPace;
+  readonly #mostPrefill: PrefillLimit;
   readonly #clock: StepClock;
   readonly #steps: [Step, Step];
   readonly #owners = new Map<Sequence, SequenceOwner>();
@@ -71,7 +71,7 @@ export class StepLoop {
     this.#scheduler = scheduler;
     this.#limits = limits;
     this.logitRows = Math.max(1, Math.floor(MAX_LOGITS / limits.vocabSize));
-    this.#pace = pace;
+    this.#mostPrefill = (running) => pace.tokensBeside(running);
     this.#clock = new StepClock([pace, ...observers]);
     const step = (): Step => ({
       plan: createPlan(),
@@ -156,7 +156,7 @@ export class StepLoop {
   #submit(step: Step): Step | undefined {
     const { plan, buffers, drafts } = step;
     do {
-      if (!this.#scheduler.schedule(plan, this.#pace.tokensBeside(this.#scheduler.running))) return undefined;
+      if (!this.#scheduler.schedule(plan, this.#mostPrefill)) return undefined;
       this.#giveSlots(plan);
       this.#giveLogits(plan, buffers);
       this.#pack(plan, buffers, drafts);

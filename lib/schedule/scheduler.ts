@@ -29,6 +29,9 @@ export interface SchedulerStats {
   groups: (CacheGroupConfig & { used: number; cached: number })[];
 }
 
+/** How many tokens of prompts a step may have beside those that run, newcomers among them. */
+export type PrefillLimit = (running: readonly Sequence[]) => number;
+
 /**
  * Decides which sequence runs how many tokens in the next step. Pure: no clock, no native code, nothing asynchronous.
  *
@@ -114,10 +117,10 @@ export class Scheduler {
   }
 
   /**
-   * Fills `plan` with the next step, which counts as submitted from now on; `mostPrefill` tokens of it at most are those of prompts. False:
-   * nothing can run before a token settles or a sequence comes.
+   * Fills `plan` with the next step, which counts as submitted from now on. False: nothing can run before a token settles or a sequence
+   * comes.
    */
-  schedule(plan: Plan, mostPrefill: number = Number.POSITIVE_INFINITY): boolean {
+  schedule(plan: Plan, mostPrefill: PrefillLimit = () => Number.POSITIVE_INFINITY): boolean {
     clearPlan(plan, this.#step + 1);
     for (const sequence of this.#running) this.#cache.offer(sequence, this.#step);
     const guessesAreOut = this.#running.some(({ held, options }) => held && options.output === "sample");
@@ -230,7 +233,7 @@ export class Scheduler {
     return this.#freeSlots.length > kept && this.#running.length + kept < this.#config.maxBatchTokens;
   }
 
-  #planRunning(plan: Plan, guessesAreOut: boolean, mostPrefill: number): void {
+  #planRunning(plan: Plan, guessesAreOut: boolean, mostPrefill: PrefillLimit): void {
     let { kept, tokens } = this.#shareTokens(mostPrefill); // kept for those after the current sequence
     for (let i = 0; i < this.#running.length; i++) {
       const sequence = this.#running[i]!;
@@ -247,7 +250,7 @@ export class Scheduler {
   }
 
   /** What each running sequence has of the step's tokens, one where it decodes; returns the sum, and the most that the step has. */
-  #shareTokens(mostPrefill: number): { kept: number; tokens: number } {
+  #shareTokens(mostPrefill: PrefillLimit): { kept: number; tokens: number } {
     const prefills = this.#prefills;
     let decodes = 0;
     for (const sequence of this.#running) {
@@ -257,7 +260,7 @@ export class Scheduler {
       if (pending > 1) prefills.push(sequence);
     }
     const most = this.#config.maxBatchTokens;
-    const tokens = prefills.length > 0 ? Math.min(most, decodes + mostPrefill) : most;
+    const tokens = prefills.length > 0 ? Math.min(most, decodes + mostPrefill(this.#running)) : most;
     const kept = decodes + sharePrefills(prefills, tokens - decodes);
     prefills.length = 0;
     return { kept, tokens };

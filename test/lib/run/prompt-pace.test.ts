@@ -2,10 +2,17 @@ import { describe, expect, test } from "vitest";
 import { PromptPace } from "../../../lib/run/prompt-pace.ts";
 import { addRow, createPlan, type Plan } from "../../../lib/schedule/plan.ts";
 import { createSequence, type Sequence } from "../../../lib/schedule/sequence.ts";
+import { Random } from "../../support/reference.ts";
 
 /** A sequence with a prompt of `length` tokens, `computed` of which have run; one that streams has run all of them, and sampled. */
-function sequenceOf(length: number, computed: number): Sequence {
-  const options = { prompt: new Int32Array(length), maxTokens: 10, output: "sample", priority: 0, speculate: false } as const;
+function sequenceOf(length: number, computed: number, output: "sample" | "score" = "sample"): Sequence {
+  const options = {
+    prompt: new Int32Array(length),
+    maxTokens: output === "score" ? 0 : 10,
+    output,
+    priority: 0,
+    speculate: false,
+  } as const;
   const sequence = createSequence({ ...options, media: [], adapter: "", cacheSalt: "" }, 0, 1);
   sequence.computed = computed;
   return sequence;
@@ -17,8 +24,10 @@ function stream(): Sequence {
   return sequence;
 }
 
-function planOf(sequence: Sequence, tokens: number): Plan {
+/** A step of streams and so many tokens of a prompt. */
+function planOf(streams: Sequence[], sequence: Sequence, tokens: number): Plan {
   const plan = createPlan();
+  for (const other of streams) addRow(plan, other, 1);
   addRow(plan, sequence, tokens);
   return plan;
 }
@@ -32,8 +41,7 @@ function longest(pace: PromptPace, length: number, stepMs: (tokens: number, posi
   while (sequence.computed < length) {
     const tokens = Math.min(pace.tokensBeside([...streams, sequence]), 512, length - sequence.computed);
     const took = stepMs(tokens + 16, sequence.computed + tokens / 2);
-    const plan = planOf(sequence, tokens);
-    pace.add(plan, { ms: took });
+    pace.add(planOf(streams, sequence, tokens), { ms: took });
     sizes.push(tokens);
     ms = Math.max(ms, took);
   }
@@ -54,6 +62,42 @@ describe("prompts beside streams", () => {
     expect(sizes[1]).toBe(16);
   });
 
+  test("are measured where streams have most of a step's tokens", () => {
+    const pace = new PromptPace(100);
+    pace.add(planOf([], sequenceOf(512, 0), 512), { ms: 8000 }); // weights came from a disk
+    const step = (): number => {
+      const streams = Array.from({ length: 32 }, stream);
+      const sequence = sequenceOf(10_000, 0);
+      const tokens = Math.min(512, pace.tokensBeside([...streams, sequence]));
+      pace.add(planOf(streams, sequence, tokens), { ms: 20 + tokens / 10 });
+      return tokens;
+    };
+    expect(step()).toBe(16);
+    for (let i = 0; i < 100; i++) step();
+    expect(step()).toBeGreaterThan(400);
+  });
+
+  test("of one that scores are measured, too", () => {
+    const pace = new PromptPace(100);
+    const [sequence, streams] = [sequenceOf(1000, 0, "score"), [stream()]];
+    pace.add(planOf(streams, sequence, 64), { ms: 10 });
+    expect(pace.tokensBeside([...streams, sequence])).toBeGreaterThan(500);
+  });
+
+  test("begin with what those far on take, whatever noise says of the first positions", () => {
+    const random = new Random(1);
+    for (let run = 0; run < 200; run++) {
+      const pace = new PromptPace(100);
+      for (let i = 0; i < 30; i++) {
+        const sequence = sequenceOf(100_000, 60_000 + 128 * i);
+        pace.add(planOf([], sequence, 128), { ms: 100 * (0.9 + 0.2 * random.uniform()) });
+      }
+      const tokens = pace.tokensBeside([stream(), sequenceOf(1000, 0)]);
+      expect(tokens).toBeGreaterThan(100);
+      expect(tokens).toBeLessThan(160);
+    }
+  });
+
   test("are not cut where they fit", () => {
     const { sizes } = longest(new PromptPace(100), 2000, (tokens) => 5 + tokens / 100);
     expect(sizes.slice(1, 4)).toEqual([512, 512, 512]);
@@ -67,11 +111,11 @@ test("without streams nothing is limited", () => {
   expect(pace.tokensBeside([stream()])).toBe(64); // a prompt may come
 });
 
-test("steps that mostly decode say nothing of prompts", () => {
+test("what decoding takes is not counted as a prompt's", () => {
   const pace = new PromptPace(100);
-  const plan = createPlan();
-  for (let i = 0; i < 8; i++) addRow(plan, sequenceOf(5, 4), 1);
-  addRow(plan, sequenceOf(100, 0), 4);
-  pace.add(plan, { ms: 1e6 });
-  expect(pace.tokensBeside([stream(), sequenceOf(100, 4)])).toBe(64);
+  const streams = Array.from({ length: 8 }, stream);
+  const decode = planOf(streams, stream(), 1);
+  for (let i = 0; i < 3; i++) pace.add(decode, { ms: 81 });
+  pace.add(planOf(streams, sequenceOf(100, 0), 4), { ms: 83 });
+  expect(pace.tokensBeside([...streams, sequenceOf(100, 4)])).toBe(38); // 19 ms at 0.5 ms a token
 });

@@ -40,9 +40,9 @@ export function give(scheduler: Scheduler, sequence: Sequence, ...tokens: number
 }
 
 /** Plans a step, and its tokens settle at once, unless `settle` is false. */
-export function step(scheduler: Scheduler, settle = true, mostPrefill?: number): string[] {
+export function step(scheduler: Scheduler, settle = true, mostPrefill: number = Number.POSITIVE_INFINITY): string[] {
   const plan = createPlan();
-  expect(scheduler.schedule(plan, mostPrefill)).toBe(plan.rowCount > 0);
+  expect(scheduler.schedule(plan, () => mostPrefill)).toBe(plan.rowCount > 0);
   scheduler.checkIntegrity();
   for (const { sequence, output } of plan.rows.slice(0, plan.rowCount)) {
     if (settle && (output === "sample" || output === "logits")) give(scheduler, sequence, 1000 + sequence.length);
