@@ -7,5 +7,6 @@ export default defineConfig({
     exclude: ["**/node_modules/**"],
     fileParallelism: false,
     testTimeout: 600_000,
+    hookTimeout: 60_000,
   },
 });
