@@ -83,8 +83,8 @@ export const PAGE_SIZE = 16;
 export const MAX_SLOTS = 256;
 
 /**
- * Default of `maxBatchTokens`. Chosen: enough rows for matrix products to be fast, and few enough that running streams, which wait for a
- * full step while a prompt is computed, do not stall.
+ * Default of `maxBatchTokens`. Chosen: enough rows for matrix products to be fast; more would make none faster, but the workspace larger and
+ * the wait for the next step longer.
  */
 export const DEFAULT_BATCH_TOKENS: Readonly<Record<DeviceConfig["kind"], number>> = { cpu: 512, cuda: 1024 };
 
