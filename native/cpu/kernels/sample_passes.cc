@@ -145,17 +145,11 @@ int list(const float* logits, int count, float low, float high, int32_t* places,
   int listed = 0;
   for (int first = 0; first < count && listed <= most; first += kListed) {
     const int size = least(kListed, count - first);
-    const auto wanted = [&](int i) { return (logits[first + i] >= low) & (logits[first + i] < high) ? 1 : 0; };
-    int any = 0, found = 0;
-    for (int i = 0; i < size; ++i) any |= wanted(i);
-    if (any == 0) continue;
-    int32_t own[kListed + 1];
-    for (int i = 0; i < size; ++i) {  // without a branch that nobody could predict
-      own[found] = first + i;
-      found += wanted(i);
+    uint32_t wanted = 0;  // a bit for each place
+    for (int i = 0; i < size; ++i) wanted |= (logits[first + i] >= low) & (logits[first + i] < high) ? uint32_t(1) << i : 0;
+    for (; wanted != 0; wanted &= wanted - 1, ++listed) {
+      if (listed < most) places[listed] = first + __builtin_ctz(wanted);
     }
-    for (int i = 0; i < found && listed + i < most; ++i) places[listed + i] = own[i];
-    listed += found;
   }
   return listed;
 }
