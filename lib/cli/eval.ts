@@ -76,7 +76,8 @@ export async function evaluate(
 async function windowsOf(engine: Engine, text: string): Promise<Int32Array[]> {
   const [bos] = await beginning(engine);
   const body = await engine.tokenize(text, { addSpecial: false });
-  const tokens = bos === undefined ? body : Int32Array.of(bos, ...body);
+  const tokens = bos === undefined ? body : new Int32Array(body.length + 1);
+  if (bos !== undefined) tokens.set(body, 1);
   const windows = Array.from({ length: Math.floor(tokens.length / WINDOW) }, (_, w) => tokens.slice(w * WINDOW, (w + 1) * WINDOW));
   if (windows.length === 0) {
     throw new KvasirError("INVALID_ARGUMENT", `the text has ${tokens.length} tokens; expected at least ${WINDOW}`);

@@ -21,6 +21,6 @@ function digitsAfterPoint(value: number): number {
 
 /** Lines of a name and what is said of it, in two columns. */
 export function showRows(rows: readonly (readonly [name: string, text: string])[]): string {
-  const width = Math.max(...rows.map(([name]) => name.length));
+  const width = rows.reduce((most, [name]) => Math.max(most, name.length), 0);
   return rows.map(([name, text]) => `${name.padEnd(width)}  ${text}\n`).join("");
 }

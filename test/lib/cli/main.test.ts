@@ -57,6 +57,11 @@ describe("evaluate", () => {
     expect(seen.map((window) => [window.length, window[0]])).toEqual(Array(2).fill([512, bos ? 7 : 97]));
   });
 
+  it("takes a text of more tokens than a call takes arguments", async () => {
+    const result = await evaluate(fake(true, []), "a".repeat(300_000));
+    expect(result).toMatchObject({ windows: 585, perplexity: expect.closeTo(97, 3) });
+  });
+
   it("refuses a text of less than a window", async () => {
     await expect(evaluate(fake(true, []), "a".repeat(510))).rejects.toThrow("the text has 511 tokens; expected at least 512");
   });
