@@ -15,7 +15,7 @@ async function main(): Promise<number> {
     await act(process.argv.slice(2), interrupts);
     return 0;
   } catch (error) {
-    if (interrupts.signal.aborted) return 130;
+    if (interrupts.happened) return 130;
     const { code, message } = error instanceof KvasirError ? error : nativeError(error);
     process.stderr.write(`kvasir: ${code} ${message.replace(/\s*\n\s*/g, " ")}\n`);
     return code === "INVALID_ARGUMENT" ? 2 : 1;

@@ -1,5 +1,5 @@
 import type { EngineOptions } from "../api/options.ts";
-import type { GenerateParams } from "../api/params.ts";
+import { checkParams, type GenerateParams } from "../api/params.ts";
 import { KvasirError } from "../errors.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Option, OptionGroup } from "./command.ts";
@@ -87,8 +87,14 @@ export function engineOptions(args: Arguments): EngineOptions {
   } as EngineOptions;
 }
 
-/** Parameters of `generate` from the command line. */
+/** Parameters of `generate` from the command line, checked: a wrong one need not wait for a model. */
 export function generateParams(args: Arguments): GenerateParams {
+  const params = givenParams(args);
+  checkParams(params, {}, 0); // no option names a token, so that the vocabulary's size plays no part
+  return params;
+}
+
+function givenParams(args: Arguments): GenerateParams {
   const numbers = Object.keys(SAMPLING_OPTIONS.options).filter((name) => !["seed", "stop", "ignore-eos"].includes(name));
   const seed = args.text("seed");
   const stop = args.texts("stop");
