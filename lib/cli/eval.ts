@@ -4,7 +4,7 @@ import { KvasirError } from "../errors.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import type { Interrupts } from "./interrupts.ts";
-import { ENGINE_OPTIONS } from "./options.ts";
+import { ENGINE_OPTIONS, refuseWords } from "./options.ts";
 import { withEngine } from "./session.ts";
 import { StatusLine } from "./status-line.ts";
 
@@ -35,7 +35,7 @@ export const EVAL: Command = {
 async function evaluateFile(args: Arguments, { signal }: Interrupts): Promise<void> {
   const path = args.text("text");
   if (path === undefined) throw new KvasirError("INVALID_ARGUMENT", "eval needs --text FILE, a text to score");
-  if (args.words.length > 0) throw new KvasirError("INVALID_ARGUMENT", `eval takes no ${args.words[0]}; expected --text FILE alone`);
+  refuseWords(args, "eval", "--text FILE alone");
   const text = await readFile(path, "utf8").catch((cause: Error) => {
     throw new KvasirError("FILE_NOT_FOUND", `${path} cannot be read: ${cause.message}`, { cause });
   });

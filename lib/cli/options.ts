@@ -75,6 +75,11 @@ export function modelWord(args: Arguments, command: string): string {
   return model;
 }
 
+/** Refuses words after a command that takes none. */
+export function refuseWords({ words }: Arguments, command: string, expected: string): void {
+  if (words.length > 0) throw new KvasirError("INVALID_ARGUMENT", `${command} takes no ${words[0]}; expected ${expected}`);
+}
+
 /** Options of `Engine.open` from the command line. */
 export function engineOptions(args: Arguments): EngineOptions {
   const draft = args.text("draft");

@@ -140,6 +140,9 @@ describe("kvasir", () => {
     [2, "INVALID_ARGUMENT run needs a PROMPT", ["run"]],
     [2, "INVALID_ARGUMENT temperature is -1", ["run", "x", "--temperature=-1"]],
     [2, "INVALID_ARGUMENT eval needs --text FILE", ["eval"]],
+    [2, "INVALID_ARGUMENT eval takes no x; expected --text FILE alone", ["eval", "x", "--text", "y"]],
+    [2, "INVALID_ARGUMENT bench takes no org/name; expected -m MODEL", ["bench", "org/name"]],
+    [2, 'INVALID_ARGUMENT --tokens is "3,5"; expected a number', ["bench", "--tokens", "3,5"]],
     [
       2,
       "INVALID_ARGUMENT 8 requests of 1000000016 tokens are more than the cache holds",
