@@ -2,11 +2,11 @@
 import "../package/node-version.ts";
 import { KvasirError } from "../errors.ts";
 import { nativeError } from "../native/addon.ts";
+import { thePackage } from "../package/folder.ts";
 import { checkCommand, readArguments } from "./command-line.ts";
 import { COMMANDS } from "./commands.ts";
 import { commandHelp, generalHelp } from "./help.ts";
 import { Interrupts } from "./interrupts.ts";
-import { packageJson } from "./package.ts";
 
 /** Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. */
 async function main(): Promise<number> {
@@ -24,7 +24,7 @@ async function main(): Promise<number> {
 
 async function act(line: readonly string[], interrupts: Interrupts): Promise<void> {
   const { command, args } = readArguments(line, COMMANDS);
-  if (args.has("version")) return say(`${packageJson().version}\n`);
+  if (args.has("version")) return say(`${thePackage().version}\n`);
   const asked = command === "help" ? args.words[0] : command;
   if (asked === undefined) return say(generalHelp(COMMANDS));
   checkCommand(asked, COMMANDS);

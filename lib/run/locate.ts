@@ -45,7 +45,7 @@ export async function locateModel(
   request: HubRequest,
   settings: Partial<HubSettings> = {},
 ): Promise<LocatedModel> {
-  const folder = packageFolder();
+  const folder = packageFolder(); // for every model: in a bundle the workers that read one are missing, and this says so
   if (text === "tales") return { path: join(folder, "models/tales-q4_0.gguf") };
   if (!text.startsWith("hf:") && (await exists(path))) return { path };
   const hub = text.startsWith("hf:") ? hubNameOf(text.slice("hf:".length)) : hubNameIn(text);

@@ -13,7 +13,7 @@ import { checkProcessor } from "./processor.ts";
 import { type System, thisSystem } from "./system.ts";
 import { checkTrial } from "./trial.ts";
 
-/** `kvasir doctor`: what kvasir needs of this machine, one line each; failures name their cure. */
+/** `kvasir doctor`: what kvasir needs of this machine, one line each, and what helps where something is wrong. */
 export const DOCTOR: Command = {
   usage: "doctor",
   summary: "whether kvasir runs here, on what, and how large a model fits",

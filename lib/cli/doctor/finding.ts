@@ -7,7 +7,7 @@ export interface Finding {
   state: "ok" | "warning" | "failure";
   /** For people, in one line. */
   text: string;
-  /** What to do about it, unless all is well. */
+  /** What to do about it, unless all is well or the text says it. */
   cure?: string;
   /** Of a failure. */
   code?: ErrorCode;
