@@ -5,6 +5,7 @@ import { nativeError } from "../native/addon.ts";
 import { thePackage } from "../package/folder.ts";
 import { checkCommand, readArguments } from "./command-line.ts";
 import { COMMANDS } from "./commands.ts";
+import { oneLine } from "./format.ts";
 import { commandHelp, generalHelp } from "./help.ts";
 import { Interrupts } from "./interrupts.ts";
 
@@ -17,7 +18,7 @@ async function main(): Promise<number> {
   } catch (error) {
     if (interrupts.happened) return 130;
     const { code, message } = error instanceof KvasirError ? error : nativeError(error);
-    process.stderr.write(`kvasir: ${code} ${message.replace(/\s*\n\s*/g, " ")}\n`);
+    process.stderr.write(`kvasir: ${code} ${oneLine(message)}\n`);
     return code === "INVALID_ARGUMENT" ? 2 : 1;
   }
 }

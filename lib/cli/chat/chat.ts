@@ -5,6 +5,7 @@ import { type ErrorCode, KvasirError } from "../../errors.ts";
 import { onAbort } from "../../run/abort.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command } from "../command.ts";
+import { oneLine } from "../format.ts";
 import type { Interrupts } from "../interrupts.ts";
 import { nearest } from "../nearest.ts";
 import { ENGINE_OPTIONS, generateParams, modelWord, SAMPLING_OPTIONS, SPECULATE_OPTIONS } from "../options.ts";
@@ -214,7 +215,7 @@ class Dialogue {
     const { code, message } = error;
     this.#failures.push(code);
     if (this.#json) process.stdout.write(`${JSON.stringify({ error: { code, message } })}\n`);
-    say(`${code} ${message}${code === "PROMPT_TOO_LONG" ? "; /reset begins anew" : ""}\n`);
+    say(`${code} ${oneLine(message)}${code === "PROMPT_TOO_LONG" ? "; /reset begins anew" : ""}\n`);
   }
 }
 
