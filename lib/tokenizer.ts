@@ -18,7 +18,7 @@ import { tokenBytes } from "./text/tokenizer/vocabulary.ts";
 export interface TokenizerOptions {
   /** Called with what is read leniently, or left out, while it is opened (`process.emitWarning`). */
   onWarning?: (warning: KvasirWarning) => void;
-  /** Ends a download, which rejects with the signal's reason. */
+  /** Ends downloading or opening, which rejects with the signal's reason. */
   signal?: AbortSignal;
   /** Called while a model's files are downloaded. */
   onProgress?: NonNullable<EngineOptions["onProgress"]>;
