@@ -3,7 +3,7 @@ import "../package/node-version.ts";
 import { KvasirError } from "../errors.ts";
 import { nativeError } from "../native/addon.ts";
 import { thePackage } from "../package/folder.ts";
-import { checkCommand, readArguments } from "./command-line.ts";
+import { readArguments } from "./command-line.ts";
 import { COMMANDS } from "./commands.ts";
 import { oneLine } from "./format.ts";
 import { commandHelp, generalHelp } from "./help.ts";
@@ -24,13 +24,11 @@ async function main(): Promise<number> {
 }
 
 async function act(line: readonly string[], interrupts: Interrupts): Promise<void> {
-  const { command, args } = readArguments(line, COMMANDS);
+  const { command, help, args } = readArguments(line, COMMANDS);
   if (args.has("version")) return say(`${thePackage().version}\n`);
-  const asked = command === "help" ? args.words[0] : command;
-  if (asked === undefined) return say(generalHelp(COMMANDS));
-  checkCommand(asked, COMMANDS);
-  if (command === "help" || args.has("help")) return say(commandHelp(asked, COMMANDS));
-  await COMMANDS[asked]!.run(args, interrupts);
+  if (command === undefined) return say(generalHelp(COMMANDS));
+  if (help) return say(commandHelp(command, COMMANDS));
+  await COMMANDS[command]!.run(args, interrupts);
 }
 
 function say(text: string): void {

@@ -1,4 +1,4 @@
-import { chooseDevice, GPU_RESERVE } from "../../api/device.ts";
+import { chooseDevice, roomForWeights } from "../../api/device.ts";
 import { checkOptions } from "../../api/options.ts";
 import type { ModelSource } from "../../model/spec.ts";
 import { type NativeModule, nativeError } from "../../native/addon.ts";
@@ -14,7 +14,7 @@ interface Gpu {
 }
 
 const BUILD = "npm run build:cuda in the repository, with nvcc of CUDA 12 or later, makes a build that uses it";
-const DRIVER = "install NVIDIA's driver, in Docker run with --gpus all; or do without";
+const NO_GPU = "in Docker run with --gpus all; where the driver is too old, install a newer one; or do without";
 
 /** What the addon says of GPUs. */
 interface GpuUse {
@@ -51,7 +51,8 @@ async function gpuUse(module: NativeModule, probe: ModelSource | undefined): Pro
 function judge({ gpus, refusal, builtWithCuda }: GpuUse, hasDriver: boolean): Pick<Finding, "state" | "text" | "cure"> {
   if (builtWithCuda === undefined) return { state: "ok", text: "the addon uses no GPU" };
   if (!builtWithCuda) return { text: "this build has no CUDA", ...(hasDriver ? { state: "warning", cure: BUILD } : { state: "ok" }) };
-  if (gpus.length === 0) return { state: "warning", text: `built with CUDA, but ${refusal}`, cure: DRIVER };
+  if (gpus.length === 0 && !hasDriver) return { state: "ok", text: "this build would use it" };
+  if (gpus.length === 0) return { state: "warning", text: `built with CUDA, but ${refusal}`, cure: NO_GPU };
   const text = gpus
     .map(({ device, freeBytes }) => `${device} ${freeBytes === undefined ? "not for this build" : `${showBytes(freeBytes)} free`}`)
     .join(", ");
@@ -74,7 +75,7 @@ async function refusalOf(module: NativeModule, probe: ModelSource): Promise<stri
 /** What `device: "auto"` takes, and why. */
 export function checkDevice(module: NativeModule): Finding {
   const { device } = chooseDevice({}, module, []);
-  const room = device.kind === "cuda" ? Math.max(0, module.gpuFreeBytes(device.index)! - 2 * GPU_RESERVE) : 0;
+  const room = device.kind === "cuda" ? roomForWeights(module.gpuFreeBytes(device.index)!) : 0;
   const text =
     device.kind === "cuda"
       ? `cuda:${device.index} for weights up to ${showBytes(room)}, else the next GPU with room or the CPU`

@@ -112,7 +112,8 @@ describe("doctor", () => {
         "580.65 (NVIDIA H100); this build has no CUDA",
         "npm run build:cuda",
       ],
-      ["CUDA, no driver", {}, addonWith({}, "no CUDA device can be used"), "warning", "built with CUDA, but no CUDA device", "--gpus all"],
+      ["CUDA, no driver", {}, addonWith({}, "no CUDA device can be used"), "ok", "no NVIDIA driver; this build would use it", undefined],
+      ["CUDA, no GPU", { nvidia }, addonWith({}, "no CUDA device can be used"), "warning", "but no CUDA device can be used", "--gpus all"],
       ["both", { nvidia }, addonWith({ gpuCount: () => 1, gpuFreeBytes: () => 8e10 }), "ok", "cuda:0 80.0 GB free", undefined],
       ["another architecture", { nvidia }, addonWith({ gpuCount: () => 1 }), "warning", "cuda:0 not for this build", "npm run build:cuda"],
     ])("%s", async (_, changes, loadAddon, state, text, cure) => {
