@@ -53,6 +53,14 @@ export async function locateModel(
   return { path: await openFromHub(hub, { ...(await hubSettings()), ...settings }, request), name: showName(hub) };
 }
 
+/** A model's files, opened; one of the hub is called by its name there. */
+export async function openLocated<Source extends { name: string }>(
+  { path, ...name }: LocatedModel,
+  open: (path: string) => Promise<Source>,
+): Promise<Source> {
+  return { ...(await open(path)), ...name };
+}
+
 /** What may not be looked at exists, too: who opens it tells why it can't be read. */
 function exists(path: string): Promise<boolean> {
   return stat(path).then(
