@@ -4,6 +4,7 @@ import { Interrupts } from "../../../lib/cli/interrupts.ts";
 describe("Ctrl-C", () => {
   let now = 0;
   const exit = vi.fn();
+  const before = process.listeners("SIGINT");
 
   beforeEach(() => {
     now = 0;
@@ -13,7 +14,7 @@ describe("Ctrl-C", () => {
   });
   afterEach(() => {
     vi.restoreAllMocks();
-    process.removeAllListeners("SIGINT");
+    for (const listener of process.listeners("SIGINT")) if (!before.includes(listener)) process.off("SIGINT", listener);
   });
 
   function interrupt(after: number): void {
