@@ -145,8 +145,13 @@ export function show(value: unknown): string {
 function shown(value: unknown): string {
   if (typeof value === "bigint") return BigInt.asIntN(256, value) === value ? String(value) : "a bigint beyond 256 bits";
   if (typeof value === "symbol") return `Symbol(${value.description?.slice(0, SHOWN) ?? ""})`;
-  if (typeof value === "string" || isTree(value)) return JSON.stringify(beginning(value, { values: SHOWN / 2 }));
+  if (typeof value === "string" || isTree(value)) return escaped(JSON.stringify(beginning(value, { values: SHOWN / 2 })));
   return typeof value === "object" || typeof value === "function" ? named(value) : String(value);
+}
+
+/** JSON leaves the control characters above 126, some of which terminals obey. */
+function escaped(json: string): string {
+  return json.replaceAll(/\p{Cc}/gu, (char) => `\\u00${char.charCodeAt(0).toString(16)}`);
 }
 
 /** As much of a tree of values as a message can show. */

@@ -3,7 +3,7 @@ import { checkInteger, checkKeys, checkTokens } from "./check.ts";
 import { KvasirError, type KvasirWarning } from "./errors.ts";
 import { openText } from "./model/open.ts";
 import { closeWhenDropped, forgetDropped } from "./run/dropped.ts";
-import { locateModel, nameModel } from "./run/locate.ts";
+import { locateModel, nameModel, openLocated } from "./run/locate.ts";
 import { encodeText, openTextParts, type TextParts, type TextTokenizer } from "./run/text.ts";
 import type { Chat } from "./text/chat/messages.ts";
 import { type ChatPrompt, renderChat } from "./text/chat/prompt.ts";
@@ -18,7 +18,7 @@ import { tokenBytes } from "./text/tokenizer/vocabulary.ts";
 export interface TokenizerOptions {
   /** Called with what is read leniently, or left out, while it is opened (`process.emitWarning`). */
   onWarning?: (warning: KvasirWarning) => void;
-  /** Ends a download, which rejects with the signal's reason. */
+  /** Ends downloading or opening, which rejects with the signal's reason. */
   signal?: AbortSignal;
   /** Called while a model's files are downloaded. */
   onProgress?: NonNullable<EngineOptions["onProgress"]>;
@@ -56,13 +56,13 @@ export class Tokenizer {
    */
   static async open(model: string, options?: TokenizerOptions): Promise<Tokenizer> {
     const request = optionsBeforeOpen(checkKeys<TokenizerOptions>("options", options, ["onWarning", "signal", "onProgress"]));
-    const { path, ...name } = await locateModel(nameModel(model), { ...request, textOnly: true });
-    const source = { ...(await openText(path, request.warn)), ...name };
+    const located = await locateModel(nameModel(model), { ...request, textOnly: true });
+    const source = await openLocated(located, (path) => openText(path, request.warn));
     const { tokenizer, chat } = await openTextParts(source, request);
     if (tokenizer === undefined)
       throw new KvasirError(
         "NO_TOKENIZER",
-        `${path} has no tokenizer; expected a directory with tokenizer.json, or a GGUF with a vocabulary`,
+        `${located.path} has no tokenizer; expected a directory with tokenizer.json, or a GGUF with a vocabulary`,
       );
     return new Tokenizer(source.name, tokenizer, chat);
   }

@@ -8,10 +8,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 native/sysroot.sh
 sysroot=$PWD/build/sysroot
-triplet=$(g++ -print-multiarch)
-headers="-nostdinc++ -isystem $sysroot/usr/include/c++/10 -isystem $sysroot/usr/include/$triplet/c++/10"
+triplet=$(uname -m)-linux-gnu # as Debian calls it, whatever this machine's system is
+# A g++ that isn't Debian's looks into no folder of the triplet by itself.
+headers="-nostdinc++ -isystem $sysroot/usr/include/c++/10 -isystem $sysroot/usr/include/$triplet/c++/10 -idirafter $sysroot/usr/include/$triplet"
 # g++ looks for libraries in its own folders before the sysroot's.
-libraries="-L$sysroot/usr/lib/gcc/$triplet/10 -L$sysroot/usr/lib/$triplet -L$sysroot/lib/$triplet"
+libraries="-B$sysroot/usr/lib/$triplet -L$sysroot/usr/lib/gcc/$triplet/10 -L$sysroot/usr/lib/$triplet -L$sysroot/lib/$triplet"
 # Settings of the last time would stay.
 rm -f build/prebuild/CMakeCache.txt
 npx cmake-js build --out build/prebuild --target kvasir --log-level error --parallel "$(nproc)" --CDCMAKE_SYSROOT="$sysroot" \

@@ -1,12 +1,24 @@
 #!/usr/bin/env bash
-# build/sysroot: headers and libraries of Debian 11 (glibc 2.31, GCC 10), unpacked for native/prebuild.sh. Wants Debian's apt-get and dpkg-deb.
+# build/sysroot: headers and libraries of Debian 11 (glibc 2.31, GCC 10), unpacked for native/prebuild.sh. Wants apt-get, dpkg-deb and the keys
+# that Debian signs its packages with; nothing is installed, and it need not be run by root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 sysroot=$PWD/build/sysroot
 if [ -d "$sysroot" ]; then exit 0; fi
 # Debian moves old releases: http://archive.debian.org/debian is the next place.
 mirror=${KVASIR_DEBIAN_MIRROR:-http://deb.debian.org/debian}
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+keyring=${KVASIR_DEBIAN_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
+
+lacks() {
+  echo "sysroot.sh: $1. Or do without: npm run build makes an addon for this system, and npm install ../kvasir links a project to the clone" >&2
+  exit 1
+}
+for tool in apt-get dpkg-deb; do
+  command -v $tool >/dev/null || lacks "$tool is missing; expected Debian's tools for packages (Fedora: dnf install apt dpkg debian-keyring)"
+done
+[ -f "$keyring" ] || lacks "$keyring is missing; expected Debian's keys (Ubuntu: apt-get install debian-archive-keyring; Fedora: dnf install \
+debian-keyring), where KVASIR_DEBIAN_KEYRING says if not there"
+
 work=$sysroot.partial
 rm -rf "$work"
 mkdir -p "$work"/{root,lists/partial,cache}

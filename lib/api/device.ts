@@ -59,9 +59,14 @@ export function chooseDevice(options: DeviceRequest, machine: Machine, models: r
   const isForCpu = device === "cpu" || options.isa !== undefined || options.threads !== undefined || options.compute === "int8";
   for (let index = 0; !isForCpu && index < machine.gpuCount(); index++) {
     const free = machine.gpuFreeBytes(index) ?? 0;
-    if (free >= weights + 2 * GPU_RESERVE) return onGpu(index, free, weights);
+    if (weights <= roomForWeights(free)) return onGpu(index, free, weights);
   }
   return onCpu(options, machine.isas());
+}
+
+/** Bytes of weights that `"auto"` puts on a GPU with so many free ones: beside its reserve a cache is to have as much. Below 0: none. */
+export function roomForWeights(free: number): number {
+  return free - 2 * GPU_RESERVE;
 }
 
 /** Without `free` bytes there is no such GPU, which the native side says with its reason. */

@@ -1,11 +1,12 @@
 import { memoryBytes } from "../api/memory.ts";
 import { PAGE_SIZE } from "../api/options.ts";
+import { checkInteger } from "../check.ts";
 import type { Engine } from "../engine.ts";
 import { KvasirError } from "../errors.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import type { Interrupts } from "./interrupts.ts";
-import { ENGINE_OPTIONS, SPECULATE_OPTIONS } from "./options.ts";
+import { ENGINE_OPTIONS, refuseWords, SPECULATE_OPTIONS } from "./options.ts";
 import { guessesOf } from "./run.ts";
 import { withEngine } from "./session.ts";
 import { StatusLine } from "./status-line.ts";
@@ -43,11 +44,11 @@ export const BENCH: Command = {
       title: "cases: every combination of these lists",
       options: {
         prompt: { value: "128,512", help: "tokens of each prompt" },
-        tokens: { value: "64", help: "tokens to decode after it" },
         batch: { value: "1,8,16", help: "requests at once" },
         context: { value: "0", help: "tokens in each request's cache before its prompt" },
       },
     },
+    { title: "of every case", options: { tokens: { value: "64", help: "tokens to decode after the prompt" } } },
     ENGINE_OPTIONS,
     SPECULATE_OPTIONS,
   ],
@@ -56,7 +57,8 @@ export const BENCH: Command = {
 };
 
 async function bench(args: Arguments, { signal }: Interrupts): Promise<void> {
-  const [tokens] = args.integers("tokens", [64]) as [number];
+  refuseWords(args, "bench", "-m MODEL");
+  const tokens = checkInteger("--tokens", args.number("tokens") ?? 64, 1, 2 ** 30);
   const cases = args
     .integers("context", [0], 0)
     .flatMap((context) =>

@@ -1,7 +1,7 @@
 import { emitWarning, KvasirError, type Warn } from "../errors.ts";
 import { openModel } from "../model/open.ts";
 import type { ModelSource } from "../model/spec.ts";
-import { type LocatedModel, locateModel, nameModel } from "../run/locate.ts";
+import { type LocatedModel, locateModel, nameModel, openLocated } from "../run/locate.ts";
 
 /** Where a model's files are, of commands that download nothing: a name on the hub has to be in the cache. */
 export async function locateCached(model: string): Promise<LocatedModel> {
@@ -16,6 +16,5 @@ export async function locateCached(model: string): Promise<LocatedModel> {
 
 /** A model's files, opened; weights are not read. */
 export async function openCached(model: string, warn: Warn = emitWarning): Promise<ModelSource> {
-  const { path, ...name } = await locateCached(model);
-  return { ...(await openModel(path, warn)), ...name };
+  return openLocated(await locateCached(model), (path) => openModel(path, warn));
 }

@@ -4,17 +4,21 @@ import { Arguments } from "./arguments.ts";
 import { type Commands, GENERAL, type Option } from "./command.ts";
 import { nearest } from "./nearest.ts";
 
-/** A command line, read; without a command, help or the version is asked for. */
+/** A command line, read; without a command, help in general or the version is asked for. */
 export interface CommandLine {
   command: string | undefined;
+  /** The command is to be described, not run. */
+  help: boolean;
   args: Arguments;
 }
 
 /** Reads the command line. Throws INVALID_ARGUMENT for a command or option that does not exist, or an option without its value. */
 export function readArguments(line: readonly string[], commands: Commands): CommandLine {
   const { tokens } = parseArgs({ args: [...line], options: typesOf(commands), strict: false, tokens: true, allowPositionals: true });
-  const [command, ...words] = tokens.flatMap((token) => (token.kind === "positional" ? [token.value] : []));
-  if (command !== undefined && command !== "help") checkCommand(command, commands);
+  const said = tokens.flatMap((token) => (token.kind === "positional" ? [token.value] : []));
+  const asksHelp = said[0] === "help";
+  const [command, ...words] = asksHelp ? said.slice(1) : said;
+  if (command !== undefined) checkCommand(command, commands);
   const own = new Map(optionsOf(command, commands));
   const options = new Map<string, string[]>();
   for (const token of tokens) {
@@ -22,11 +26,11 @@ export function readArguments(line: readonly string[], commands: Commands): Comm
     checkOption(token, own.get(token.name), command, [...own.keys()]);
     options.set(token.name, [...(options.get(token.name) ?? []), token.value ?? ""]);
   }
-  return { command, args: new Arguments(words, options) };
+  return { command, help: asksHelp || options.has("help"), args: new Arguments(words, options) };
 }
 
 /** Refuses what is no command. */
-export function checkCommand(name: string, commands: Commands): void {
+function checkCommand(name: string, commands: Commands): void {
   if (Object.hasOwn(commands, name)) return;
   const meant = nearest(name, [...Object.keys(commands), "help"]);
   const hint = meant === undefined ? `expected one of ${Object.keys(commands).join(", ")}` : `did you mean ${meant}?`;
@@ -42,7 +46,7 @@ function typesOf(commands: Commands): Record<string, { type: "string" | "boolean
 }
 
 function optionsOf(command: string | undefined, commands: Commands): [name: string, option: Option][] {
-  const groups = command === undefined || command === "help" ? [] : commands[command]!.groups;
+  const groups = command === undefined ? [] : commands[command]!.groups;
   return [...groups, GENERAL].flatMap(({ options }) => Object.entries(options));
 }
 

@@ -4,7 +4,7 @@ import { KvasirError } from "../errors.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import type { Interrupts } from "./interrupts.ts";
-import { ENGINE_OPTIONS } from "./options.ts";
+import { ENGINE_OPTIONS, refuseWords } from "./options.ts";
 import { withEngine } from "./session.ts";
 import { StatusLine } from "./status-line.ts";
 
@@ -35,7 +35,7 @@ export const EVAL: Command = {
 async function evaluateFile(args: Arguments, { signal }: Interrupts): Promise<void> {
   const path = args.text("text");
   if (path === undefined) throw new KvasirError("INVALID_ARGUMENT", "eval needs --text FILE, a text to score");
-  if (args.words.length > 0) throw new KvasirError("INVALID_ARGUMENT", `eval takes no ${args.words[0]}; expected --text FILE alone`);
+  refuseWords(args, "eval", "--text FILE alone");
   const text = await readFile(path, "utf8").catch((cause: Error) => {
     throw new KvasirError("FILE_NOT_FOUND", `${path} cannot be read: ${cause.message}`, { cause });
   });
@@ -76,7 +76,8 @@ export async function evaluate(
 async function windowsOf(engine: Engine, text: string): Promise<Int32Array[]> {
   const [bos] = await beginning(engine);
   const body = await engine.tokenize(text, { addSpecial: false });
-  const tokens = bos === undefined ? body : Int32Array.of(bos, ...body);
+  const tokens = bos === undefined ? body : new Int32Array(body.length + 1);
+  if (bos !== undefined) tokens.set(body, 1);
   const windows = Array.from({ length: Math.floor(tokens.length / WINDOW) }, (_, w) => tokens.slice(w * WINDOW, (w + 1) * WINDOW));
   if (windows.length === 0) {
     throw new KvasirError("INVALID_ARGUMENT", `the text has ${tokens.length} tokens; expected at least ${WINDOW}`);

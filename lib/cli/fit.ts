@@ -1,7 +1,7 @@
-import { chooseDevice, GPU_RESERVE } from "../api/device.ts";
+import { chooseDevice, GPU_RESERVE, type Machine } from "../api/device.ts";
 import { type Footprint, footprintOf, type Load, largestFitting } from "../api/footprint.ts";
 import { memoryBytes } from "../api/memory.ts";
-import { DEFAULT_BATCH_TOKENS, MAX_SLOTS, PAGE_SIZE } from "../api/options.ts";
+import { DEFAULT_BATCH_TOKENS, type EngineOptions, MAX_SLOTS, PAGE_SIZE } from "../api/options.ts";
 import { checkInteger, checkOneOf } from "../check.ts";
 import { KvasirError } from "../errors.ts";
 import type { ModelSource } from "../model/spec.ts";
@@ -39,6 +39,8 @@ interface Fit {
   contextLength: number;
   device: string;
   load: Load;
+  /** With these an engine of this load is opened. */
+  options: EngineOptions;
   /** `process`: Node and the tokenizer; on a GPU what the driver takes. */
   bytes: Footprint & { process: number; total: number };
   /** Bytes that the device has, and those that nobody uses at the moment. */
@@ -54,28 +56,27 @@ const PROCESS_BYTES = 2 ** 28;
 async function fit(args: Arguments): Promise<void> {
   const model = modelWord(args, "fit");
   const source = await withStatus(`reading ${model}`, () => openCached(model));
-  const found = fitOf(model, source, args);
+  const found = fitOf(model, source, args, native());
   process.stdout.write(args.has("json") ? `${JSON.stringify(found)}\n` : showFit(found));
   const { fits, bytes, memory, device } = found;
   if (!fits) throw new KvasirError("OUT_OF_MEMORY", `${model} takes ${showBytes(bytes.total)}; ${device} has ${showBytes(memory.total)}`);
 }
 
-function fitOf(model: string, source: ModelSource, args: Arguments): Fit {
+/** What a model takes on a machine under the load that the command line names. */
+export function fitOf(model: string, source: ModelSource, args: Arguments, machine: Machine): Fit {
   const { contextLength, learnedPositions, architecture } = source.spec;
-  const { device, memory, beside } = placeOf(args.text("device") ?? "auto", source);
+  const named = args.text("device") ?? "auto";
+  const { device, memory } = placeOf(named, source, machine);
   const load: Load = {
     batch: checkInteger("--batch", args.number("batch") ?? 1, 1, MAX_SLOTS),
     context: checkInteger("--context", args.number("context") ?? contextLength, 1, learnedPositions || 2 ** 30),
     kvType: checkOneOf("--kv-type", args.text("kv-type") ?? "f16", ["f32", "f16", "bf16"]),
     maxBatchTokens: DEFAULT_BATCH_TOKENS[device.kind],
   };
-  const totalOf = (changed: Partial<Load>): number => {
-    const { weights, cache, workspace } = footprintOf(source, { ...load, ...changed });
-    return weights + cache + workspace + beside;
-  };
-  const mostPages = Math.ceil(Math.max(contextLength, load.context) / PAGE_SIZE);
-  const pages = largestFitting(mostPages, (n) => totalOf({ context: n * PAGE_SIZE }) <= memory.total);
-  const total = totalOf({});
+  const bytesOf = (changed: Partial<Load>): Fit["bytes"] => withProcess(footprintOf(source, { ...load, ...changed }), device);
+  const longest = Math.max(contextLength, load.context);
+  const pages = largestFitting(Math.ceil(longest / PAGE_SIZE), (n) => bytesOf({ context: n * PAGE_SIZE }).total <= memory.total);
+  const bytes = bytesOf({});
   return {
     model,
     architecture,
@@ -83,32 +84,44 @@ function fitOf(model: string, source: ModelSource, args: Arguments): Fit {
     contextLength,
     device: device.kind === "cpu" ? "cpu" : `cuda:${device.index}`,
     load,
-    bytes: { ...footprintOf(source, load), process: beside, total },
+    options: {
+      ...(named !== "auto" && { device: named as NonNullable<EngineOptions["device"]> }),
+      ...(load.kvType !== "f16" && { kvType: load.kvType }),
+      maxContext: load.context,
+      kvCacheBytes: bytes.cache,
+    },
+    bytes,
     memory,
-    fits: total <= memory.total,
+    fits: bytes.total <= memory.total,
     largest: {
-      context: Math.min(pages * PAGE_SIZE, Math.max(contextLength, load.context)),
-      batch: largestFitting(MAX_SLOTS, (batch) => totalOf({ batch }) <= memory.total),
+      context: Math.min(pages * PAGE_SIZE, longest),
+      batch: largestFitting(MAX_SLOTS, (batch) => bytesOf({ batch }).total <= memory.total),
     },
   };
 }
 
-/** The device, and what it has. A GPU that is asked for by name need not have room. */
-function placeOf(device: string, source: ModelSource): { device: DeviceConfig; memory: Fit["memory"]; beside: number } {
-  const chosen = chooseDevice({ device }, native(), device === "auto" ? [source] : []).device;
-  const available = process.availableMemory();
-  if (chosen.kind === "cpu") return { device: chosen, memory: { total: memoryBytes(), available }, beside: PROCESS_BYTES };
-  const free = native().gpuFreeBytes(chosen.index);
-  if (free === undefined) throw new KvasirError("UNSUPPORTED_DEVICE", `device ${device} is not there; kvasir doctor tells why`);
-  return { device: chosen, memory: { total: free, available: free }, beside: GPU_RESERVE };
+/** With what is there beside an engine's own. What is kept free on a GPU has room for the workspace, too. */
+function withProcess(footprint: Footprint, { kind }: DeviceConfig): Fit["bytes"] {
+  const { weights, cache, workspace } = footprint;
+  const process = kind === "cpu" ? PROCESS_BYTES : Math.max(0, GPU_RESERVE - workspace);
+  return { ...footprint, process, total: weights + cache + workspace + process };
 }
 
-function showFit({ model, architecture, parameters, contextLength, device, load, bytes, memory, fits, largest }: Fit): string {
+/** The device, and what it has. A GPU that is asked for by name need not have room. */
+function placeOf(device: string, source: ModelSource, machine: Machine): { device: DeviceConfig; memory: Fit["memory"] } {
+  const chosen = chooseDevice({ device }, machine, device === "auto" ? [source] : []).device;
+  if (chosen.kind === "cpu") return { device: chosen, memory: { total: memoryBytes(), available: process.availableMemory() } };
+  const free = machine.gpuFreeBytes(chosen.index);
+  if (free === undefined) throw new KvasirError("UNSUPPORTED_DEVICE", `device ${device} is not there; kvasir doctor tells why`);
+  return { device: chosen, memory: { total: free, available: free } };
+}
+
+function showFit({ model, architecture, parameters, contextLength, device, load, options, bytes, memory, fits, largest }: Fit): string {
   const { batch, context, kvType, maxBatchTokens } = load;
+  const given = Object.entries(options).map(([name, value]) => `${name}: ${JSON.stringify(value)}`);
   const requests = batch === 1 ? "one request" : `${batch} requests`;
   const now =
     memory.available < Math.min(bytes.total, memory.total) ? `, but ${showBytes(memory.available)} available: end other programs` : "";
-  const options = `{ maxContext: ${context}, kvCacheBytes: ${bytes.cache} }`;
   return showRows([
     ["model", `${model}: ${architecture}, ${showCount(parameters)} parameters, trained for ${showCount(contextLength)} tokens`],
     ["weights", showBytes(bytes.weights)],
@@ -116,7 +129,7 @@ function showFit({ model, architecture, parameters, contextLength, device, load,
     ["workspace", `${showBytes(bytes.workspace)} for steps of ${showCount(maxBatchTokens)} tokens`],
     ["process", showBytes(bytes.process)],
     ["in all", `${showBytes(bytes.total)} of ${showBytes(memory.total)} on ${device}${now}`],
-    ["fits", fits ? `yes; Engine.open(model, ${options}) takes it` : "no"],
+    ["fits", fits ? `yes; Engine.open(model, { ${given.join(", ")} }) takes it` : "no"],
     ["largest", largest.context === 0 ? `no context for ${requests}` : `${requests} of ${showCount(largest.context)} tokens`],
     [
       "",

@@ -19,8 +19,19 @@ function digitsAfterPoint(value: number): number {
   return value >= 9.995 ? 1 : 2;
 }
 
+/** A text from anywhere for a terminal: what would control it becomes a replacement character. */
+export function visible(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, "\ufffd");
+}
+
+/** The same in one line. */
+export function oneLine(text: string): string {
+  return visible(text.trim().replaceAll(/\s*[\n\r]\s*/g, " "));
+}
+
 /** Lines of a name and what is said of it, in two columns. */
-export function showRows(rows: readonly (readonly [name: string, text: string])[]): string {
-  const width = Math.max(...rows.map(([name]) => name.length));
+export function showRows(given: readonly (readonly [name: string, text: string])[]): string {
+  const rows = given.map(([name, text]): [string, string] => [oneLine(name), oneLine(text)]);
+  const width = rows.reduce((most, [name]) => Math.max(most, name.length), 0);
   return rows.map(([name, text]) => `${name.padEnd(width)}  ${text}\n`).join("");
 }

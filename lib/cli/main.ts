@@ -2,11 +2,12 @@
 import "../package/node-version.ts";
 import { KvasirError } from "../errors.ts";
 import { nativeError } from "../native/addon.ts";
-import { checkCommand, readArguments } from "./command-line.ts";
+import { thePackage } from "../package/folder.ts";
+import { readArguments } from "./command-line.ts";
 import { COMMANDS } from "./commands.ts";
+import { oneLine } from "./format.ts";
 import { commandHelp, generalHelp } from "./help.ts";
 import { Interrupts } from "./interrupts.ts";
-import { packageJson } from "./package.ts";
 
 /** Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. */
 async function main(): Promise<number> {
@@ -15,21 +16,19 @@ async function main(): Promise<number> {
     await act(process.argv.slice(2), interrupts);
     return 0;
   } catch (error) {
-    if (interrupts.signal.aborted) return 130;
+    if (interrupts.happened) return 130;
     const { code, message } = error instanceof KvasirError ? error : nativeError(error);
-    process.stderr.write(`kvasir: ${code} ${message.replace(/\s*\n\s*/g, " ")}\n`);
+    process.stderr.write(`kvasir: ${code} ${oneLine(message)}\n`);
     return code === "INVALID_ARGUMENT" ? 2 : 1;
   }
 }
 
 async function act(line: readonly string[], interrupts: Interrupts): Promise<void> {
-  const { command, args } = readArguments(line, COMMANDS);
-  if (args.has("version")) return say(`${packageJson().version}\n`);
-  const asked = command === "help" ? args.words[0] : command;
-  if (asked === undefined) return say(generalHelp(COMMANDS));
-  checkCommand(asked, COMMANDS);
-  if (command === "help" || args.has("help")) return say(commandHelp(asked, COMMANDS));
-  await COMMANDS[asked]!.run(args, interrupts);
+  const { command, help, args } = readArguments(line, COMMANDS);
+  if (args.has("version")) return say(`${thePackage().version}\n`);
+  if (command === undefined) return say(generalHelp(COMMANDS));
+  if (help) return say(commandHelp(command, COMMANDS));
+  await COMMANDS[command]!.run(args, interrupts);
 }
 
 function say(text: string): void {

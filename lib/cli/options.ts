@@ -1,5 +1,5 @@
 import type { EngineOptions } from "../api/options.ts";
-import type { GenerateParams } from "../api/params.ts";
+import { checkParams, type GenerateParams } from "../api/params.ts";
 import { KvasirError } from "../errors.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Option, OptionGroup } from "./command.ts";
@@ -40,20 +40,25 @@ export const SPECULATE_OPTIONS: OptionGroup = {
   },
 };
 
+/** Sampling's numbers, by the names that `GenerateParams` has for them. */
+const NUMBERS: Readonly<Record<string, Option>> = {
+  "max-tokens": { value: "N", help: "tokens to write at most (default: what the context holds)" },
+  "min-tokens": { value: "N", help: "tokens to write at least" },
+  temperature: { value: "X", help: "0 takes the most probable token" },
+  "top-k": { value: "N", help: "of the N most probable tokens; 0: of all" },
+  "top-p": { value: "X", help: "of the most probable ones that together have X" },
+  "min-p": { value: "X", help: "of those at least X times as probable as the most probable" },
+  "typical-p": { value: "X", help: "of the most typical ones that together have X" },
+  "repetition-penalty": { value: "X", help: "above 1: less of what was there" },
+  "presence-penalty": { value: "X", help: "above 0: less of what was written" },
+  "frequency-penalty": { value: "X", help: "above 0: less of what was written often" },
+};
+
 /** How tokens are chosen, and when it ends. */
 export const SAMPLING_OPTIONS: OptionGroup = {
   title: "sampling (default: what the model's files recommend)",
   options: {
-    "max-tokens": { value: "N", help: "tokens to write at most (default: what the context holds)" },
-    "min-tokens": { value: "N", help: "tokens to write at least" },
-    temperature: { value: "X", help: "0 takes the most probable token" },
-    "top-k": { value: "N", help: "of the N most probable tokens; 0: of all" },
-    "top-p": { value: "X", help: "of the most probable ones that together have X" },
-    "min-p": { value: "X", help: "of those at least X times as probable as the most probable" },
-    "typical-p": { value: "X", help: "of the most typical ones that together have X" },
-    "repetition-penalty": { value: "X", help: "above 1: less of what was there" },
-    "presence-penalty": { value: "X", help: "above 0: less of what was written" },
-    "frequency-penalty": { value: "X", help: "above 0: less of what was written often" },
+    ...NUMBERS,
     seed: { value: "N", help: "the same seed, the same text" },
     stop: { value: "TEXT", help: "ends before this text; may be given several times" },
     "ignore-eos": { help: "goes on where the model would end" },
@@ -75,6 +80,11 @@ export function modelWord(args: Arguments, command: string): string {
   return model;
 }
 
+/** Refuses words after a command that takes none. */
+export function refuseWords({ words }: Arguments, command: string, expected: string): void {
+  if (words.length > 0) throw new KvasirError("INVALID_ARGUMENT", `${command} takes no ${words[0]}; expected ${expected}`);
+}
+
 /** Options of `Engine.open` from the command line. */
 export function engineOptions(args: Arguments): EngineOptions {
   const draft = args.text("draft");
@@ -87,13 +97,18 @@ export function engineOptions(args: Arguments): EngineOptions {
   } as EngineOptions;
 }
 
-/** Parameters of `generate` from the command line. */
+/** Parameters of `generate` from the command line, checked: a wrong one need not wait for a model. */
 export function generateParams(args: Arguments): GenerateParams {
-  const numbers = Object.keys(SAMPLING_OPTIONS.options).filter((name) => !["seed", "stop", "ignore-eos"].includes(name));
+  const params = givenParams(args);
+  checkParams(params, {}, 0); // no option names a token, so that the vocabulary's size plays no part
+  return params;
+}
+
+function givenParams(args: Arguments): GenerateParams {
   const seed = args.text("seed");
   const stop = args.texts("stop");
   return {
-    ...pick(numbers, (name) => args.number(name)),
+    ...pick(Object.keys(NUMBERS), (name) => args.number(name)),
     // Seeds go up to 2^64 - 1, which a number does not hold.
     ...(seed !== undefined && { seed: /^\d+$/.test(seed) ? BigInt(seed) : args.number("seed")! }),
     ...(stop !== undefined && { stop: [...stop] }),

@@ -20,7 +20,7 @@ async function pull(args: Arguments, { signal }: Interrupts): Promise<void> {
   const [text, ...others] = args.words;
   if (text === undefined || others.length > 0)
     throw new KvasirError("INVALID_ARGUMENT", "pull needs one name, ORG/NAME[@REVISION][:QUANTIZATION]: kvasir pull Qwen/Qwen3-0.6B");
-  const name = hubNameOf(text.replace(/^hf:/, ""));
+  const name = hubNameOf(text);
   const progress = new Progress(showName(name));
   try {
     const onProgress: Progress["report"] = (step) => progress.report(step);

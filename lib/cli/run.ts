@@ -53,17 +53,16 @@ async function promptWords({ words }: Arguments, signal: AbortSignal): Promise<s
 
 async function writeJson({ engine }: Session, prompt: Prompt, params: GenerateParams): Promise<void> {
   const status = new StatusLine();
-  let written = 0;
-  const pieces: { text: string; tokens: number[] }[] = [];
+  let text = "";
+  const tokens: number[] = [];
   try {
-    for await (const { text, tokens, finishReason, usage, timings } of engine.stream(prompt, params)) {
-      written += tokens.length;
-      status.show(`writing: ${written} tokens`);
-      pieces.push({ text, tokens: [...tokens] });
+    for await (const { finishReason, usage, timings, ...piece } of engine.stream(prompt, params)) {
+      text += piece.text;
+      for (const token of piece.tokens) tokens.push(token);
+      status.show(`writing: ${tokens.length} tokens`);
       if (finishReason === undefined) continue;
-      const whole = { text: pieces.map((piece) => piece.text).join(""), tokens: pieces.flatMap((piece) => piece.tokens) };
       status.clear();
-      process.stdout.write(`${JSON.stringify({ ...whole, finishReason, usage, timings })}\n`);
+      process.stdout.write(`${JSON.stringify({ text, tokens, finishReason, usage, timings })}\n`);
     }
   } finally {
     status.clear();

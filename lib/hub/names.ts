@@ -25,9 +25,17 @@ export function hubNameIn(text: string): HubName | undefined {
   return hubNameOf(text);
 }
 
-/** The name that a text has to be. */
+/** What comes before a name that is the hub's, whatever path there may be. */
+const PREFIX = "hf:";
+
+/** Whether a text says that it is a name on the hub: `hf:ORG/NAME`. */
+export function isHubName(text: string): boolean {
+  return text.startsWith(PREFIX);
+}
+
+/** The name that a text has to be, which may say so. */
 export function hubNameOf(text: string): HubName {
-  const [, org = "", name = "", revision, choice] = FORM.exec(text) ?? [];
+  const [, org = "", name = "", revision, choice] = FORM.exec(isHubName(text) ? text.slice(PREFIX.length) : text) ?? [];
   if (!HALF.test(org) || !HALF.test(name) || choice === "")
     throw new KvasirError("INVALID_ARGUMENT", `the model is ${show(text)}; expected ORG/NAME, ORG/NAME@REVISION or ORG/NAME:QUANTIZATION`);
   if (revision !== undefined && !isRevision(revision))

@@ -1,3 +1,8 @@
 /** Imported before all else: an older Node would fail somewhere, at what it lacks. */
-const [major, minor] = process.versions.node.split(".").map(Number) as [number, number];
-if (major < 20 || (major === 20 && minor < 19)) throw new Error(`kvasir: Node.js is ${process.versions.node}; expected 20.19 or later`);
+import { isOlder } from "./versions.ts";
+
+/** The oldest Node that kvasir runs on, as package.json's `engines` has it. */
+export const OLDEST_NODE = "20.19";
+
+if (isOlder(process.versions.node, OLDEST_NODE))
+  throw new Error(`kvasir: Node.js is ${process.versions.node}; expected ${OLDEST_NODE} or later`);

@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { checkString, invalid } from "../check.ts";
-import { hubNameIn, hubNameOf, showName } from "../hub/names.ts";
+import { hubNameIn, hubNameOf, isHubName, showName } from "../hub/names.ts";
 import { type HubRequest, openFromHub } from "../hub/open.ts";
 import { type HubSettings, hubSettings } from "../hub/settings.ts";
 import { noModelAt } from "../model/inspect.ts";
@@ -45,12 +45,20 @@ export async function locateModel(
   request: HubRequest,
   settings: Partial<HubSettings> = {},
 ): Promise<LocatedModel> {
-  const folder = packageFolder();
+  const folder = packageFolder(); // for every model: in a bundle the workers that read one are missing, and this says so
   if (text === "tales") return { path: join(folder, "models/tales-q4_0.gguf") };
-  if (!text.startsWith("hf:") && (await exists(path))) return { path };
-  const hub = text.startsWith("hf:") ? hubNameOf(text.slice("hf:".length)) : hubNameIn(text);
+  if (!isHubName(text) && (await exists(path))) return { path };
+  const hub = isHubName(text) ? hubNameOf(text) : hubNameIn(text);
   if (hub === undefined) throw noModelAt(text, request.textOnly ? "tokenizer.json" : "config.json");
   return { path: await openFromHub(hub, { ...(await hubSettings()), ...settings }, request), name: showName(hub) };
+}
+
+/** A model's files, opened; one of the hub is called by its name there. */
+export async function openLocated<Source extends { name: string }>(
+  { path, ...name }: LocatedModel,
+  open: (path: string) => Promise<Source>,
+): Promise<Source> {
+  return { ...(await open(path)), ...name };
 }
 
 /** What may not be looked at exists, too: who opens it tells why it can't be read. */

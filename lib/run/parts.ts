@@ -16,7 +16,7 @@ import { type NativeConfig, type NativeEngine, type NativeInfo, type NativeModul
 import { TokenizerClient, type TokenizerOpening } from "../text/tokenizer/tokenizer.ts";
 import { untilAborted } from "./abort.ts";
 import { checkHasTokens, checkSameTokens, joinSpecs } from "./draft.ts";
-import { locateModel, type NamedModel, nameModel } from "./locate.ts";
+import { locateModel, type NamedModel, nameModel, openLocated } from "./locate.ts";
 import type { SpeculationTrial } from "./speculate.ts";
 import { openTextParts, type TextParts, type TextTokenizer } from "./text.ts";
 
@@ -61,8 +61,8 @@ export async function openParts(model: string, callers: EngineOptions | undefine
 
 /** Opens a model's files, wherever they are. */
 async function openNamed(model: NamedModel, request: Omit<HubRequest, "textOnly">): Promise<ModelSource> {
-  const { path, ...name } = await locateModel(model, { ...request, textOnly: false });
-  return { ...(await openModel(path, request.warn)), ...name };
+  const located = await locateModel(model, { ...request, textOnly: false });
+  return openLocated(located, (path) => openModel(path, request.warn));
 }
 
 /** Opens the draft model's tokenizer for as long as it takes to compare its tokens. */

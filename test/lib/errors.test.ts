@@ -6,6 +6,7 @@ endless.push(endless);
 
 test.each<[unknown, string]>([
   ["text", '"text"'],
+  ["a\u001b\u009b\u007f", '"a\\u001b\\u009b\\u007f"'],
   [-5.5, "-5.5"],
   [Number.NaN, "NaN"],
   [undefined, "undefined"],

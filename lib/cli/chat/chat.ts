@@ -1,9 +1,11 @@
 import type { Timings, Usage } from "../../api/completion.ts";
 import type { GenerateParams } from "../../api/params.ts";
 import type { Engine } from "../../engine.ts";
-import { KvasirError } from "../../errors.ts";
+import { type ErrorCode, KvasirError } from "../../errors.ts";
+import { onAbort } from "../../run/abort.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command } from "../command.ts";
+import { oneLine } from "../format.ts";
 import type { Interrupts } from "../interrupts.ts";
 import { nearest } from "../nearest.ts";
 import { ENGINE_OPTIONS, generateParams, modelWord, SAMPLING_OPTIONS, SPECULATE_OPTIONS } from "../options.ts";
@@ -25,7 +27,9 @@ A line that ends with \\ goes on in the next; """ begins and ends a message of s
 export const CHAT: Command = {
   usage: "chat [MODEL]",
   summary: "talk with a model, line by line",
-  details: `While it runs:\n${HELP.replaceAll(/^(?=.)/gm, "  ")}From a pipe each message is a line; stdout has the answers alone, with --json an object for each.\n`,
+  details: `While it runs:\n${HELP.replaceAll(/^(?=.)/gm, "  ")}From a pipe each message is a line; stdout has the answers alone, with --json an object for each, { error } where there is none.
+Then Ctrl-C ends all, and the exit code is 1 if a message had no answer.
+`,
   groups: [
     {
       title: "conversation",
@@ -44,9 +48,10 @@ export const CHAT: Command = {
 
 async function chat(args: Arguments, interrupts: Interrupts): Promise<void> {
   const model = args.words.length === 0 && !args.has("model") ? "tales" : modelWord(args, "chat");
+  const params = generateParams(args);
   const body = async ({ engine }: { engine: Engine }): Promise<void> => {
     await checkTemplate(engine, model);
-    await new Dialogue(engine, args, interrupts).run(model);
+    await new Dialogue(engine, params, args, interrupts).run(model);
   };
   await withEngine(args, interrupts.signal, body, {}, model);
 }
@@ -70,27 +75,53 @@ class Dialogue {
   readonly #stats: boolean;
   readonly #conversation: Conversation;
   readonly #reader: MessageReader = new MessageReader();
+  readonly #interrupts: Interrupts;
   readonly #terminal: Terminal;
+  /** Codes of the messages that had no answer. */
+  readonly #failures: ErrorCode[] = [];
+  #messages = 0;
   /** Of the answer that is being written. */
   #answering: AbortController | undefined;
   /** Ctrl-C was the last that was typed at the prompt. */
   #interrupted = false;
   #ended = false;
 
-  constructor(engine: Engine, args: Arguments, interrupts: Interrupts) {
+  constructor(engine: Engine, params: GenerateParams, args: Arguments, interrupts: Interrupts) {
     this.#engine = engine;
-    this.#params = generateParams(args);
+    this.#params = params;
     this.#json = args.has("json");
     this.#stats = args.has("stats");
     this.#conversation = new Conversation(args.text("system"));
-    const interrupt = (): void => this.#interrupt();
-    interrupts.takeOver(interrupt);
-    this.#terminal = new Terminal(interrupt);
+    this.#interrupts = interrupts;
+    this.#terminal = new Terminal(() => this.#interrupt());
   }
 
   async run(model: string): Promise<void> {
-    if (this.#terminal.isInteractive)
-      process.stdout.write(`${model}, ${this.#engine.stats().maxContext} tokens of context. /help lists what there is beside talking.\n`);
+    if (!this.#terminal.isInteractive) return this.#runPipe();
+    process.stdout.write(`${model}, ${this.#engine.stats().maxContext} tokens of context. /help lists what there is beside talking.\n`);
+    const giveBack = this.#interrupts.takeOver(() => this.#interrupt());
+    try {
+      await this.#talk();
+    } finally {
+      giveBack();
+    }
+  }
+
+  /** Nobody looks: Ctrl-C ends all, and a message without an answer is a failure of the command. */
+  async #runPipe(): Promise<void> {
+    const { signal } = this.#interrupts;
+    onAbort(signal, () => this.#end());
+    await this.#talk();
+    signal.throwIfAborted();
+    const [code] = this.#failures;
+    if (code !== undefined)
+      throw new KvasirError(
+        code,
+        `${this.#failures.length} of ${this.#messages} messages ${this.#failures.length === 1 ? "has" : "have"} no answer`,
+      );
+  }
+
+  async #talk(): Promise<void> {
     try {
       while (!this.#ended) {
         const line = await this.#terminal.next(this.#reader.isOpen ? "... " : "> ");
@@ -106,13 +137,18 @@ class Dialogue {
     }
   }
 
+  /** Ends an answer, and takes no more lines. */
+  #end(): void {
+    this.#ended = true;
+    this.#answering?.abort();
+    this.#terminal.close();
+  }
+
   /** Ctrl-C stops an answer; at the prompt it forgets what was typed, and the second one in a row ends. */
   #interrupt(): void {
     if (this.#answering !== undefined) this.#answering.abort();
-    else if (this.#interrupted) {
-      this.#ended = true;
-      this.#terminal.close();
-    } else {
+    else if (this.#interrupted) this.#end();
+    else {
       this.#interrupted = true;
       this.#reader.clear();
       this.#terminal.startOver("Ctrl-C again, or Ctrl-D, ends");
@@ -143,6 +179,7 @@ class Dialogue {
     const answering = new AbortController();
     const { signal } = answering;
     this.#answering = answering;
+    this.#messages += 1;
     const status = new StatusLine();
     status.show("reading");
     let answer = "";
@@ -152,12 +189,12 @@ class Dialogue {
         status.clear();
         answer += piece;
         if (!this.#json) process.stdout.write(piece);
-        if (finishReason !== undefined) this.#end(answer, finishReason, usage, timings);
+        if (finishReason !== undefined) this.#finish(answer, finishReason, usage, timings);
       }
     } catch (error) {
       status.clear();
       if (!this.#json && answer !== "") process.stdout.write("\n");
-      if (!signal.aborted) complain(error);
+      if (!signal.aborted) this.#complain(error);
     } finally {
       this.#answering = undefined;
     }
@@ -165,11 +202,20 @@ class Dialogue {
     if (answer !== "") this.#conversation.add(text, answer);
   }
 
-  #end(text: string, finishReason: string, usage: Usage, timings: Timings): void {
+  #finish(text: string, finishReason: string, usage: Usage, timings: Timings): void {
     process.stdout.write(this.#json ? `${JSON.stringify({ text, finishReason, usage, timings })}\n` : "\n");
     if (this.#stats) say(`${figures(usage, timings)}\n`);
     const { maxContext } = this.#engine.stats();
     if (usage.totalTokens >= maxContext) say(`the context of ${maxContext} tokens is full: /reset begins anew\n`);
+  }
+
+  /** A message that can't be answered ends nothing: it is forgotten, the conversation goes on. */
+  #complain(error: unknown): void {
+    if (!(error instanceof KvasirError) || error.code === "CLOSED" || error.code === "INTERNAL") throw error;
+    const { code, message } = error;
+    this.#failures.push(code);
+    if (this.#json) process.stdout.write(`${JSON.stringify({ error: { code, message } })}\n`);
+    say(`${code} ${oneLine(message)}${code === "PROMPT_TOO_LONG" ? "; /reset begins anew" : ""}\n`);
   }
 }
 
@@ -181,11 +227,4 @@ function refuseCommand(name: string, names: readonly string[]): void {
 /** What is no answer goes to stderr. */
 function say(text: string): void {
   process.stderr.write(text);
-}
-
-/** A message that can't be answered ends nothing: it is forgotten, the conversation goes on. */
-function complain(error: unknown): void {
-  if (!(error instanceof KvasirError) || error.code === "CLOSED" || error.code === "INTERNAL") throw error;
-  const cure = error.code === "PROMPT_TOO_LONG" ? "; /reset begins anew" : "";
-  say(`${error.code} ${error.message}${cure}\n`);
 }

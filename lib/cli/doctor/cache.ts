@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { access, statfs } from "node:fs/promises";
+import { access } from "node:fs/promises";
 import { dirname } from "node:path";
 import { KvasirError } from "../../errors.ts";
 import { type HubSettings, hubSettings } from "../../hub/settings.ts";
@@ -11,7 +11,7 @@ import type { System } from "./system.ts";
 const LITTLE_ROOM = 2e9;
 
 /** Whether models of the hub can be kept: its settings, and the folder of its cache. */
-export async function checkCache({ env }: System): Promise<Finding> {
+export async function checkCache({ env, freeBytes }: System): Promise<Finding> {
   let settings: HubSettings;
   try {
     settings = await hubSettings(env);
@@ -28,9 +28,9 @@ export async function checkCache({ env }: System): Promise<Finding> {
   const { cache, endpoint, offline, token } = settings;
   const folder = await existing(cache);
   const writable = await isAllowed(folder, constants.W_OK | constants.X_OK);
-  const free = await statfs(folder).then(({ bavail, bsize }) => bavail * bsize);
+  const free = await freeBytes(folder).catch(() => undefined); // not every file system says
   const facts = { cache, writable, freeBytes: free, endpoint, offline, hasToken: token !== undefined };
-  const how = `${showBytes(free)} free; from ${offline ? "nowhere (HF_HUB_OFFLINE)" : endpoint}${token === undefined ? "" : " with a token"}`;
+  const how = `${free === undefined ? "unknown room" : showBytes(free)} free; from ${offline ? "nowhere (HF_HUB_OFFLINE)" : endpoint}${token === undefined ? "" : " with a token"}`;
   const finding = (text: string, cure?: string): Finding => ({
     name: "hub",
     state: cure === undefined ? "ok" : "warning",
@@ -40,7 +40,7 @@ export async function checkCache({ env }: System): Promise<Finding> {
   });
   if (!writable)
     return finding(`${folder} can't be written`, "set HF_HOME to a folder that can, or change its owner; cached models run all the same");
-  return finding(how, free < LITTLE_ROOM ? "free some room, or set HF_HOME to a larger disk" : undefined);
+  return finding(how, free !== undefined && free < LITTLE_ROOM ? "free some room, or set HF_HOME to a larger disk" : undefined);
 }
 
 /** The folder, or the innermost of those around it that is there. */

@@ -2,6 +2,7 @@ import { KvasirError } from "../../errors.ts";
 import type { Arguments } from "../arguments.ts";
 import { openCached } from "../cached.ts";
 import type { Command } from "../command.ts";
+import { refuseWords } from "../options.ts";
 import { withStatus } from "../status-line.ts";
 import { checkCache } from "./cache.ts";
 import { type Finding, showFindings } from "./finding.ts";
@@ -12,7 +13,7 @@ import { checkProcessor } from "./processor.ts";
 import { type System, thisSystem } from "./system.ts";
 import { checkTrial } from "./trial.ts";
 
-/** `kvasir doctor`: what kvasir needs of this machine, one line each; failures name their cure. */
+/** `kvasir doctor`: what kvasir needs of this machine, one line each, and what helps where something is wrong. */
 export const DOCTOR: Command = {
   usage: "doctor",
   summary: "whether kvasir runs here, on what, and how large a model fits",
@@ -21,7 +22,7 @@ export const DOCTOR: Command = {
 };
 
 async function doctor(args: Arguments): Promise<void> {
-  if (args.words.length > 0) throw new KvasirError("INVALID_ARGUMENT", `doctor takes no ${args.words[0]}; expected nothing`);
+  refuseWords(args, "doctor", "nothing");
   const findings = await withStatus("examining this machine", () => examine(thisSystem()));
   const failure = findings.find(({ state }) => state === "failure");
   process.stdout.write(args.has("json") ? `${JSON.stringify({ ok: failure === undefined, findings })}\n` : showFindings(findings));

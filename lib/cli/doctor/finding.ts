@@ -1,4 +1,5 @@
 import type { ErrorCode } from "../../errors.ts";
+import { oneLine } from "../format.ts";
 
 /** What was found out about one thing that kvasir needs. */
 export interface Finding {
@@ -7,7 +8,7 @@ export interface Finding {
   state: "ok" | "warning" | "failure";
   /** For people, in one line. */
   text: string;
-  /** What to do about it, unless all is well. */
+  /** What to do about it, unless all is well or the text says it. */
   cure?: string;
   /** Of a failure. */
   code?: ErrorCode;
@@ -23,7 +24,7 @@ export function showFindings(findings: readonly Finding[]): string {
   return findings
     .map(({ name, state, text, cure }) => {
       const indent = " ".repeat(MARKS.ok.length + width + 4);
-      return `${MARKS[state]}  ${name.padEnd(width)}  ${text}\n${cure === undefined ? "" : `${indent}-> ${cure}\n`}`;
+      return `${MARKS[state]}  ${name.padEnd(width)}  ${oneLine(text)}\n${cure === undefined ? "" : `${indent}-> ${cure}\n`}`;
     })
     .join("");
 }

@@ -1,4 +1,4 @@
-import { chooseDevice, GPU_RESERVE } from "../../api/device.ts";
+import { chooseDevice, roomForWeights } from "../../api/device.ts";
 import { checkOptions } from "../../api/options.ts";
 import type { ModelSource } from "../../model/spec.ts";
 import { type NativeModule, nativeError } from "../../native/addon.ts";
@@ -14,48 +14,57 @@ interface Gpu {
 }
 
 const BUILD = "npm run build:cuda in the repository, with nvcc of CUDA 12 or later, makes a build that uses it";
+const NO_GPU = "in Docker run with --gpus all; where the driver is too old, install a newer one; or do without";
+
+/** What the addon says of GPUs. */
+interface GpuUse {
+  gpus: Gpu[];
+  /** Why it takes none. */
+  refusal: string | undefined;
+  /** `undefined` where that can't be told. */
+  builtWithCuda: boolean | undefined;
+}
 
 /** Which GPUs there are, and whether this build uses them. `probe` is a model to ask the addon with. */
 export async function checkGpu({ nvidia }: System, module: NativeModule, probe: ModelSource | undefined): Promise<Finding> {
+  const use = await gpuUse(module, probe);
+  const { gpus, builtWithCuda } = use;
+  const { state, text, cure } = judge(use, nvidia.driver !== undefined);
+  const driver =
+    nvidia.driver === undefined ? "no NVIDIA driver" : `NVIDIA driver ${nvidia.driver} (${nvidia.gpus.join(", ") || "no GPU"})`;
+  const facts = { builtWithCuda, driver: nvidia.driver, names: nvidia.gpus, gpus };
+  return { name: "gpu", state, text: `${driver}; ${text}`, ...(cure !== undefined && { cure }), facts };
+}
+
+async function gpuUse(module: NativeModule, probe: ModelSource | undefined): Promise<GpuUse> {
   const gpus = Array.from(
     { length: module.gpuCount() },
     (_, index): Gpu => ({ device: `cuda:${index}`, freeBytes: module.gpuFreeBytes(index) }),
   );
-  const refusal = gpus.length > 0 ? undefined : await refusalOf(module, probe);
+  if (gpus.length > 0) return { gpus, refusal: undefined, builtWithCuda: true };
+  if (probe === undefined) return { gpus, refusal: undefined, builtWithCuda: undefined };
+  const refusal = await refusalOf(module, probe);
   // As native/addon/backends.cc says it.
-  const builtWithCuda = refusal === undefined || !refusal.includes("this build of kvasir does not have");
-  const facts = { builtWithCuda, driver: nvidia.driver, names: nvidia.gpus, gpus };
-  const driver =
-    nvidia.driver === undefined ? "no NVIDIA driver" : `NVIDIA driver ${nvidia.driver} (${nvidia.gpus.join(", ") || "no GPU"})`;
-  const finding = (state: Finding["state"], text: string, cure?: string): Finding => ({
-    name: "gpu",
-    state,
-    text,
-    ...(cure && { cure }),
-    facts,
-  });
-  if (!builtWithCuda && nvidia.driver === undefined) return finding("ok", `${driver}; this build has no CUDA`);
-  if (!builtWithCuda) return finding("warning", `${driver}; this build has no CUDA`, BUILD);
-  if (gpus.length === 0)
-    return finding(
-      "warning",
-      `${driver}; built with CUDA, but ${refusal}`,
-      "install NVIDIA's driver, in Docker run with --gpus all; or do without",
-    );
-  const list = gpus.map(
-    ({ device, freeBytes }) => `${device} ${freeBytes === undefined ? "not for this build" : `${showBytes(freeBytes)} free`}`,
-  );
+  return { gpus, refusal, builtWithCuda: !refusal.includes("this build of kvasir does not have") };
+}
+
+function judge({ gpus, refusal, builtWithCuda }: GpuUse, hasDriver: boolean): Pick<Finding, "state" | "text" | "cure"> {
+  if (builtWithCuda === undefined) return { state: "ok", text: "the addon uses no GPU" };
+  if (!builtWithCuda) return { text: "this build has no CUDA", ...(hasDriver ? { state: "warning", cure: BUILD } : { state: "ok" }) };
+  if (gpus.length === 0 && !hasDriver) return { state: "ok", text: "this build would use it" };
+  if (gpus.length === 0) return { state: "warning", text: `built with CUDA, but ${refusal}`, cure: NO_GPU };
+  const text = gpus
+    .map(({ device, freeBytes }) => `${device} ${freeBytes === undefined ? "not for this build" : `${showBytes(freeBytes)} free`}`)
+    .join(", ");
   const allRun = gpus.every(({ freeBytes }) => freeBytes !== undefined);
-  return finding(allRun ? "ok" : "warning", `${driver}; ${list.join(", ")}`, allRun ? undefined : `build for it: ${BUILD}`);
+  return { text, ...(allRun ? { state: "ok" } : { state: "warning", cure: `build for it: ${BUILD}` }) };
 }
 
 /** Why the addon takes no GPU: what it says when it is asked for one. */
-async function refusalOf(module: NativeModule, probe: ModelSource | undefined): Promise<string> {
-  if (probe === undefined) return "there is no model to ask it with";
+async function refusalOf(module: NativeModule, probe: ModelSource): Promise<string> {
+  const options = checkOptions({ device: "cpu" }, probe, module);
   try {
-    const engine = new module.Engine(
-      nativeConfig(probe, { ...checkOptions({ device: "cpu" }, probe, module), device: { kind: "cuda", index: 0 } }),
-    );
+    const engine = new module.Engine(nativeConfig(probe, { ...options, device: { kind: "cuda", index: 0 } }));
     await engine.close();
     return "it counts no GPU";
   } catch (error) {
@@ -66,7 +75,7 @@ async function refusalOf(module: NativeModule, probe: ModelSource | undefined): 
 /** What `device: "auto"` takes, and why. */
 export function checkDevice(module: NativeModule): Finding {
   const { device } = chooseDevice({}, module, []);
-  const room = device.kind === "cuda" ? Math.max(0, module.gpuFreeBytes(device.index)! - 2 * GPU_RESERVE) : 0;
+  const room = device.kind === "cuda" ? roomForWeights(module.gpuFreeBytes(device.index)!) : 0;
   const text =
     device.kind === "cuda"
       ? `cuda:${device.index} for weights up to ${showBytes(room)}, else the next GPU with room or the CPU`

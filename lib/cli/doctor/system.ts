@@ -1,13 +1,12 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { statfs } from "node:fs/promises";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { memoryBytes } from "../../api/memory.ts";
 import { addonPath, type NativeModule, native } from "../../native/addon.ts";
-import { packageJson } from "../package.ts";
 
 /** The machine and process that doctor looks at; tests make up others. */
 export interface System {
-  /** Node's version, and the oldest that kvasir runs on: "20.19.0". */
-  node: { version: string; oldest: string };
+  nodeVersion: string;
   platform: string;
   processor: {
     name: string;
@@ -21,6 +20,8 @@ export interface System {
   /** What NVIDIA's driver tells without being called: its version, and the names of GPUs. */
   nvidia: { driver: string | undefined; gpus: string[] };
   env: NodeJS.ProcessEnv;
+  /** Bytes of the disk that holds a folder which are free. */
+  freeBytes: (folder: string) => Promise<number>;
   /** Throws ADDON_MISSING. */
   loadAddon: () => { module: NativeModule; path: string };
 }
@@ -29,7 +30,7 @@ export interface System {
 export function thisSystem(): System {
   const cpuinfo = textOf("/proc/cpuinfo");
   return {
-    node: { version: process.versions.node, oldest: packageJson().engines.node.replace(/^>=/, "") },
+    nodeVersion: process.versions.node,
     platform: `${process.platform}-${process.arch}`,
     processor: {
       name: cpus()[0]?.model.trim() || "unknown",
@@ -39,6 +40,7 @@ export function thisSystem(): System {
     memory: { machine: totalmem(), container: memoryBytes(), available: process.availableMemory() },
     nvidia: nvidia(),
     env: process.env,
+    freeBytes: (folder) => statfs(folder).then(({ bavail, bsize }) => bavail * bsize),
     loadAddon: () => ({ module: native(), path: addonPath() }),
   };
 }

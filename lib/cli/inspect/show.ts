@@ -1,5 +1,5 @@
 import { show } from "../../errors.ts";
-import { showBytes, showCount, showRows } from "../format.ts";
+import { oneLine, showBytes, showCount, showRows, visible } from "../format.ts";
 import type { Inspection } from "./inspection.ts";
 import type { TypeCount } from "./stored.ts";
 import type { TokenizerFacts } from "./tokenizer.ts";
@@ -9,7 +9,7 @@ const TEMPLATE_LINES = 4;
 
 type Row = readonly [name: string, text: string];
 
-/** An inspection for people. Files are not trusted: what would control the terminal is shown as a replacement character. */
+/** An inspection for people. Files are not trusted: what they say controls no terminal, and makes no lines of its own. */
 export function showInspection({ format, files, architecture, settings, types, tokenizer, templates, problems }: Inspection): string {
   const parameters = types.reduce((sum, type) => sum + type.parameters, 0);
   const rows: Row[] = [
@@ -26,9 +26,9 @@ export function showInspection({ format, files, architecture, settings, types, t
     section("tensors by type", showTypes(types)),
     ...Object.entries(templates).map(([name, template]) => section(`template ${name}`, firstLines(template))),
     ...files.map(({ path, tensors }) => (tensors === undefined ? "" : section(`tensors of ${path}`, showRows(tensors.map(tensorRow))))),
-    section("problems", problems.map(({ code, message }) => `${code} ${message}\n`).join("")),
+    section("problems", problems.map(({ code, message }) => `${code} ${oneLine(message)}\n`).join("")),
   ];
-  return sections.join("").replaceAll(/[^\P{Cc}\n]/gu, "\ufffd");
+  return sections.join("");
 }
 
 function runsAs(architecture: string | undefined, { length }: Inspection["problems"]): string {
@@ -38,7 +38,7 @@ function runsAs(architecture: string | undefined, { length }: Inspection["proble
 
 /** Lines under a title; nothing where there are none. */
 function section(title: string, lines: string): string {
-  return lines === "" ? "" : `\n${title}\n${lines.replaceAll(/^(?=.)/gm, "  ")}`;
+  return lines === "" ? "" : `\n${oneLine(title)}\n${lines.replaceAll(/^(?=.)/gm, "  ")}`;
 }
 
 function showTokenizer({ kind, preTokenizer, vocabSize, addsBos, bos }: TokenizerFacts): string {
@@ -76,6 +76,6 @@ function tensorRow({
 
 function firstLines(template: string): string {
   const lines = template.trimEnd().split("\n");
-  const shown = lines.slice(0, TEMPLATE_LINES).map((line) => (line.length > 120 ? `${line.slice(0, 117)}...` : line));
+  const shown = lines.slice(0, TEMPLATE_LINES).map((line) => visible(line.length > 120 ? `${line.slice(0, 117)}...` : line));
   return [...shown, ...(lines.length > shown.length ? [`... ${lines.length} lines in all`] : [])].join("\n").concat("\n");
 }

@@ -31,6 +31,19 @@ describe("arguments", () => {
     expect(generateParams(read("run a --stop b --stop=--c").args)).toEqual({ stop: ["b", "--c"] });
   });
 
+  it("name the command that help is asked of", () => {
+    const asked = (line: string) => {
+      const { command, help } = read(line);
+      return [command, help];
+    };
+    expect([asked("help"), asked("help run"), asked("run -h"), asked("run a")]).toEqual([
+      [undefined, true],
+      ["run", true],
+      ["run", true],
+      ["run", false],
+    ]);
+  });
+
   it("take a number below 0, a word that begins with a dash after --, and the last of several values", () => {
     expect(generateParams(read("run a --presence-penalty -1 --seed 1 --seed 2").args)).toEqual({ presencePenalty: -1, seed: 2n });
     expect(read("run -- --json").args.words).toEqual(["--json"]);

@@ -3,7 +3,13 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { GPU_RESERVE, type Machine } from "../../../lib/api/device.ts";
 import { memoryBytes } from "../../../lib/api/memory.ts";
+import { openCached } from "../../../lib/cli/cached.ts";
+import { readArguments } from "../../../lib/cli/command-line.ts";
+import { COMMANDS } from "../../../lib/cli/commands.ts";
+import { fitOf } from "../../../lib/cli/fit.ts";
+import { Engine } from "../../../lib/engine.ts";
 import { LARGE, writeSparseLlama } from "../../support/sparse-model.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
@@ -43,7 +49,25 @@ describe("kvasir fit", () => {
     expect(JSON.parse(wide.stdout).bytes.cache).toBe(2 * cache);
     expect([plain.code, plain.stderr]).toEqual([0, ""]);
     expect(plain.stdout).toContain("cache      12.6 MB for 4 requests of 512 tokens, f16\n");
-    expect(plain.stdout).toContain("Engine.open(model, { maxContext: 512, kvCacheBytes: 12582912 })");
+    const options = { device: "cpu", maxContext: 512, kvCacheBytes: 12582912 };
+    expect(plain.stdout).toContain('Engine.open(model, { device: "cpu", maxContext: 512, kvCacheBytes: 12582912 })');
+    expect(found.options).toEqual(options);
+    expect(JSON.parse(wide.stdout).options).toEqual({ ...options, kvType: "f32", kvCacheBytes: 2 * 12582912 });
+  });
+
+  it("names the options of an engine that has just this cache", async () => {
+    const { stdout } = await kvasirFit("tales", "--device", "cpu", "--kv-type", "f32", "--batch", "2", "--context", "256", "--json");
+    const engine = await Engine.open("tales", JSON.parse(stdout).options);
+    expect(engine.stats()).toMatchObject({ device: "cpu", kvType: "f32", maxContext: 256, pagesTotal: 32 });
+    await engine.close();
+  });
+
+  it("keeps one reserve of a GPU for the driver and the workspace", async () => {
+    const { args } = readArguments(["fit", "tales"], COMMANDS);
+    const machine: Machine = { isas: () => ["portable"], gpuCount: () => 1, gpuFreeBytes: () => 8e10 };
+    const { device, bytes, options } = fitOf("tales", await openCached("tales"), args, machine);
+    expect([device, bytes.workspace + bytes.process, bytes.workspace > 0]).toEqual(["cuda:0", GPU_RESERVE, true]);
+    expect(options).toEqual({ maxContext: 1024, kvCacheBytes: bytes.cache });
   });
 
   it("of a model larger than the memory, too: it ends with 1", async () => {

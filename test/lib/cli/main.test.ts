@@ -57,6 +57,11 @@ describe("evaluate", () => {
     expect(seen.map((window) => [window.length, window[0]])).toEqual(Array(2).fill([512, bos ? 7 : 97]));
   });
 
+  it("takes a text of more tokens than a call takes arguments", async () => {
+    const result = await evaluate(fake(true, []), "a".repeat(300_000));
+    expect(result).toMatchObject({ windows: 585, perplexity: expect.closeTo(97, 3) });
+  });
+
   it("refuses a text of less than a window", async () => {
     await expect(evaluate(fake(true, []), "a".repeat(510))).rejects.toThrow("the text has 511 tokens; expected at least 512");
   });
@@ -135,6 +140,9 @@ describe("kvasir", () => {
     [2, "INVALID_ARGUMENT run needs a PROMPT", ["run"]],
     [2, "INVALID_ARGUMENT temperature is -1", ["run", "x", "--temperature=-1"]],
     [2, "INVALID_ARGUMENT eval needs --text FILE", ["eval"]],
+    [2, "INVALID_ARGUMENT eval takes no x; expected --text FILE alone", ["eval", "x", "--text", "y"]],
+    [2, "INVALID_ARGUMENT bench takes no org/name; expected -m MODEL", ["bench", "org/name"]],
+    [2, 'INVALID_ARGUMENT --tokens is "3,5"; expected a number', ["bench", "--tokens", "3,5"]],
     [
       2,
       "INVALID_ARGUMENT 8 requests of 1000000016 tokens are more than the cache holds",

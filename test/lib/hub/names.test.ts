@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { hubNameIn, hubNameOf, isInside, showName } from "../../../lib/hub/names.ts";
+import { hubNameIn, hubNameOf, isHubName, isInside, showName } from "../../../lib/hub/names.ts";
 import { expectError } from "../../support/expect.ts";
 
 describe("a name", () => {
@@ -11,6 +11,7 @@ describe("a name", () => {
   ])("%s", (text, name) => {
     expect(hubNameIn(text)).toEqual(name);
     expect(showName(hubNameOf(text))).toBe(text);
+    expect([hubNameOf(`hf:${text}`), isHubName(`hf:${text}`), isHubName(text)]).toEqual([name, true, false]);
   });
 
   test.each([

@@ -37,6 +37,20 @@ describe("why there is no addon", () => {
     expect(text).not.toContain("\n");
   });
 
+  it("looks up no names of sockets for it, and leaves reports as they were", () => {
+    const during: boolean[] = [];
+    const report = {
+      excludeNetwork: false,
+      getReport() {
+        during.push(report.excludeNetwork);
+        return { header: { glibcVersionRuntime: "2.36" } };
+      },
+    };
+    const host = hostOf({ platform: "linux", arch: "x64", report } as unknown as NodeJS.Process);
+    expect([host, during, report.excludeNetwork]).toEqual([LINUX, [true], false]);
+    expect(process.report).toHaveProperty("excludeNetwork", false); // Node has it by this name
+  });
+
   it("knows this host", () => {
     const { platform, arch, glibc } = hostOf(process);
     expect({ platform, arch }).toEqual({ platform: process.platform, arch: process.arch });

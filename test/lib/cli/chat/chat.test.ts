@@ -11,6 +11,7 @@ import { temporaryDirectory } from "../../../support/temporary.ts";
 
 const MAIN = fileURLToPath(new URL("../../../../dist/cli/main.js", import.meta.url));
 const scratch = temporaryDirectory();
+const hasScript = existsSync("/usr/bin/script");
 const GREEDY = ["--temperature", "0", "--max-tokens", "12"];
 
 /** A chat under way, and what it has written so far. */
@@ -58,11 +59,13 @@ function chat(...args: string[]): Talk {
   return new Talk(process.execPath, [MAIN, "chat", ...args]);
 }
 
-async function answers(lines: string, ...args: string[]): Promise<{ code: number | null; answers: string[]; stderr: string }> {
+/** Texts of the answers to lines of a pipe, or why there is none. */
+async function answers(lines: string, ...args: string[]): Promise<{ code: number | null; answers: unknown[]; stderr: string }> {
   const talk = chat(...args, "--json");
   talk.type(lines);
   const { code, stdout, stderr } = await talk.end();
-  return { code, answers: stdout.split("\n").flatMap((line) => (line === "" ? [] : [JSON.parse(line).text])), stderr };
+  const objects = stdout.split("\n").flatMap((line) => (line === "" ? [] : [JSON.parse(line)]));
+  return { code, answers: objects.map(({ text, error }) => text ?? error), stderr };
 }
 
 describe("kvasir chat", () => {
@@ -99,30 +102,28 @@ describe("kvasir chat", () => {
       expect(stderr).toContain(text);
   });
 
-  it("Ctrl-C stops the answer and not the program; twice at the prompt it ends", async () => {
+  it("from a pipe Ctrl-C ends all, in an answer and between them", async () => {
     const talk = chat("--ignore-eos", "--seed", "1");
-    talk.type("Hello\n");
+    talk.type("Hello\nHello\n");
     await talk.until(/./);
     talk.interrupt();
-    await talk.until(/\n$/);
-    const length = talk.stdout.length;
-    talk.type("Hello\n");
-    await talk.until(/./, length);
-    await sleep(1100); // what follows sooner counts as the same signal
-    talk.interrupt();
-    await talk.until(/\n$/, length);
-    await sleep(1100);
-    talk.interrupt();
-    await sleep(1100);
-    talk.interrupt();
-    expect((await talk.end({ open: true })).code).toBe(0);
+    const { code, stdout, stderr } = await talk.end({ open: true });
+    expect([code, stdout.split("\n").length, stderr]).toEqual([130, 2, ""]);
+    const waiting = chat("--max-tokens", "1");
+    waiting.type("Hello\n");
+    await waiting.until(/\n$/);
+    waiting.interrupt();
+    expect((await waiting.end({ open: true })).code).toBe(130);
   });
 
-  it("a message that doesn't fit is an error of its own; what was said stays", async () => {
-    const long = "fox ".repeat(200).trim();
-    const found = await answers(`Hello\n${long}\nHello\n`, "--max-context", "128", "--temperature", "0", "--max-tokens", "8");
-    expect([found.code, found.answers.length]).toEqual([0, 2]);
-    expect(found.stderr).toMatch(/^PROMPT_TOO_LONG .*; \/reset begins anew\n$/);
+  it("a message that doesn't fit is an error of its own; what was said stays, and at the end of a pipe it has failed", async () => {
+    const lines = `Hello\n${"fox ".repeat(200)}\nHello\n`;
+    const found = await answers(lines, "--max-context", "128", "--temperature", "0", "--max-tokens", "8");
+    expect([found.code, found.answers]).toEqual([
+      1,
+      [expect.any(String), { code: "PROMPT_TOO_LONG", message: expect.any(String) }, expect.any(String)],
+    ]);
+    expect(found.stderr).toMatch(/^PROMPT_TOO_LONG .*; \/reset begins anew\nkvasir: PROMPT_TOO_LONG 1 of 3 messages has no answer\n$/);
     const full = await answers("Hello\n", "--max-context", "32", "--ignore-eos");
     expect(full.stderr).toBe("the context of 32 tokens is full: /reset begins anew\n");
   });
@@ -137,7 +138,12 @@ describe("kvasir chat", () => {
     );
   });
 
-  it.skipIf(!existsSync("/usr/bin/script"))("on a terminal: prompts, an editor, Ctrl-C as a key and as a signal, Ctrl-D", async () => {
+  it("takes no wrong parameter: nothing is loaded for it", async () => {
+    const { code, stdout, stderr } = await chat("--top-p", "2", "-m", join(scratch, "absent.gguf")).end();
+    expect([code, stdout, stderr]).toEqual([2, "", "kvasir: INVALID_ARGUMENT topP is 2; expected a number from 0 to 1\n"]);
+  });
+
+  it.skipIf(!hasScript)("on a terminal: prompts, an editor, Ctrl-C as a key and as a signal, Ctrl-D", async () => {
     const talk = new Talk("/usr/bin/script", ["-qec", `exec ${process.execPath} ${MAIN} chat --ignore-eos --seed 1`, "/dev/null"]);
     await talk.until(/tales, 1024 tokens of context.*> /s);
     talk.type("typed\u0003");
@@ -153,4 +159,29 @@ describe("kvasir chat", () => {
     talk.type("\u0004");
     expect((await talk.end({ open: true })).code).toBe(0);
   });
+
+  it.skipIf(!hasScript)(
+    "on a terminal: Ctrl-C stops one answer after the other and not the program; twice at the prompt it ends",
+    async () => {
+      const talk = new Talk("/usr/bin/script", [
+        "-qec",
+        `exec ${process.execPath} ${MAIN} chat --ignore-eos --seed 1 --max-context 100000`,
+        "/dev/null",
+      ]);
+      await talk.until(/of context.*> /s);
+      for (const message of ["Hello", "Hello again"]) {
+        let length = talk.stdout.length;
+        talk.type(`${message}\r`);
+        await talk.until(new RegExp(`${message}\\s+\\S`), length);
+        length = talk.stdout.length;
+        await sleep(1100); // what follows sooner counts as the same signal
+        talk.type("\u0003");
+        await talk.until(/> .{0,4}$/, length);
+      }
+      talk.type("\u0003");
+      await talk.until(/Ctrl-C again, or Ctrl-D, ends\s.*> /s);
+      talk.type("\u0003");
+      expect((await talk.end({ open: true })).code).toBe(0);
+    },
+  );
 });

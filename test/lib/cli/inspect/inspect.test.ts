@@ -87,6 +87,23 @@ describe("kvasir inspect", () => {
     expect(stdout).toMatch(/\nproblems\n {2}UNSUPPORTED_MODEL /);
   });
 
+  it("no name makes a line of its own, in what is shown or in why it fails", async () => {
+    const { metadata, tensors } = ggufModel(TINY);
+    const [first, ...others] = tensors;
+    const path = join(scratch, "names.gguf");
+    const forged = "x\nproblems\u009b31m";
+    await writeGguf(path, {
+      metadata: { ...metadata, [`general.${forged}`]: 1, "general.architecture": forged },
+      tensors: [{ ...first!, name: forged }, ...others],
+    });
+    const { code, stdout, stderr } = await inspect(path, "--tensors");
+    expect(code).toBe(1);
+    expect(stdout.match(/^problems/gm)).toEqual(["problems"]);
+    expect([stdout.includes("x problems\ufffd31m "), stdout.includes("general.x problems\ufffd31m ")]).toEqual([true, true]);
+    expect(stderr.match(/\n/g)).toEqual(["\n"]);
+    expect(stdout + stderr).not.toMatch(/[^\P{Cc}\n]/u);
+  });
+
   it("tells of a tokenizer that can't be opened", async () => {
     const path = join(scratch, "words");
     await writeModel(path, TINY);
