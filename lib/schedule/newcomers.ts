@@ -6,6 +6,9 @@ import { byTokensLeft, wouldRun } from "./shares.ts";
 /** Pages of prompts that are named and looked up before one step, but for the last prompt: some 2 ms. Then the event loop goes on. */
 const MOST_PAGES = 1024;
 
+/** Waiting sequences that are looked at before one step, those that can't come in among them. Chosen: some milliseconds. */
+const MOST_SEEN = 1 << 14;
+
 /** Waiting sequences among which the shortest prompt is found. Chosen: those that could run soon, at little cost for a step. */
 const MOST_COMPARED = 32;
 
@@ -20,7 +23,11 @@ export class Newcomers {
   readonly #waiting: Queue;
   readonly #running: Queue;
   readonly #passed: Sequence[] = [];
+  /** Pages of each sequence that were named since `begin`. */
+  readonly #named = new Map<Sequence, number>();
+  readonly #underWay = new UnderWay();
   #pagesLeft = 0;
+  #seenLeft = 0;
   #isPutOff = false;
 
   constructor(cache: PagedCache, config: CacheConfig, waiting: Queue, running: Queue) {
@@ -43,13 +50,19 @@ export class Newcomers {
   /** A step is about to be planned. */
   begin(): void {
     this.#pagesLeft = MOST_PAGES;
+    this.#seenLeft = MOST_SEEN;
+    this.#named.clear();
     this.#isPutOff = false;
   }
 
   /** Who gets a slot and pages next; `undefined` where nobody would run a token in the next step. */
   choose(): Sequence | undefined {
+    this.#underWay.take(this.#running);
     const chosen = this.#find();
-    if (chosen !== undefined) this.#pagesLeft -= Math.ceil(chosen.length / this.#config.pageSize);
+    if (chosen !== undefined) {
+      const named = this.#named.get(chosen) ?? 0; // which has been paid for
+      this.#pagesLeft -= Math.max(0, Math.ceil(chosen.length / this.#config.pageSize) - named);
+    }
     return chosen;
   }
 
@@ -58,12 +71,13 @@ export class Newcomers {
     this.#passed.length = 0;
     let [shortest, compared]: [Sequence | undefined, number] = [undefined, 0];
     for (const sequence of this.#waiting) {
-      if (!this.#isDue(sequence)) continue;
-      if (this.#pagesLeft <= 0) {
+      const isDue = this.#isDue(sequence);
+      this.#seenLeft -= 1;
+      if (this.#seenLeft < 0 || (isDue && this.#pagesLeft <= 0)) {
         this.#isPutOff = true;
         break;
       }
-      if (!this.#isForeseen(sequence) || this.#isUnderWay(sequence)) continue;
+      if (!isDue || !this.#isForeseen(sequence) || this.#underWay.has(sequence)) continue;
       if (compared === 0 && wouldRun(sequence, this.#running, maxBatchTokens)) return sequence;
       if (shortest === undefined || byTokensLeft(sequence, shortest) < 0) shortest = sequence;
       this.#passed.push(sequence);
@@ -84,21 +98,45 @@ export class Newcomers {
 
   /** It is known how much the cache has of it. That takes a name for each of its pages. */
   #isForeseen(sequence: Sequence): boolean {
-    if (sequence.expected === undefined) this.#pagesLeft -= this.#cache.foresee(sequence, this.#pagesLeft);
+    if (sequence.expected !== undefined) return true;
+    const named = this.#cache.foresee(sequence, this.#pagesLeft);
+    this.#pagesLeft -= named;
+    this.#named.set(sequence, named);
     if (sequence.expected === undefined) this.#isPutOff = true;
     return sequence.expected !== undefined;
   }
 
-  /** Someone who comes before it computes the page that it needs next: it finds that one in the cache a step later. */
-  #isUnderWay(sequence: Sequence): boolean {
-    return this.#running.some((other) => {
-      const next = sequence.hashes[other.offered + 1];
-      const isSame = next !== undefined && next === other.hashes[other.offered + 1];
-      return isSame && other.share > 0 && pendingTokens(other) > 1 && rank(other, sequence) < 0;
-    });
-  }
-
   #fullPages(tokens: number): number {
     return Math.floor(tokens / this.#config.pageSize);
+  }
+}
+
+/** The pages that running sequences compute next, by their hashes. */
+class UnderWay {
+  /** Who computes a page; of several the first by rank. */
+  readonly #owners = new Map<string, Sequence>();
+  /** Where these hashes stand among those of a sequence. */
+  readonly #places = new Set<number>();
+
+  take(running: Queue): void {
+    this.#owners.clear();
+    this.#places.clear();
+    for (const sequence of running) {
+      if (sequence.share === 0 || pendingTokens(sequence) <= 1) continue;
+      const place = sequence.offered + 1;
+      const hash = sequence.hashes[place];
+      if (hash === undefined || this.#owners.has(hash)) continue;
+      this.#owners.set(hash, sequence);
+      this.#places.add(place);
+    }
+  }
+
+  /** Whether someone who comes before the sequence computes the page that it needs next: it finds that one in the cache a step later. */
+  has(sequence: Sequence): boolean {
+    for (const place of this.#places) {
+      const owner = this.#owners.get(sequence.hashes[place] ?? "");
+      if (owner !== undefined && rank(owner, sequence) < 0) return true;
+    }
+    return false;
   }
 }
