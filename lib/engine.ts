@@ -6,6 +6,7 @@ import { checkBoolean, checkKeys, checkSignal, checkTokens, invalid, isArray } f
 import { KvasirError } from "./errors.ts";
 import { bytesOfWeights } from "./model/manifest.ts";
 import { native } from "./native/addon.ts";
+import { mostLogitRows } from "./native/batch.ts";
 import { untilAborted } from "./run/abort.ts";
 import type { RequestModel } from "./run/choice.ts";
 import { closeWhenDropped, forgetDropped } from "./run/dropped.ts";
@@ -74,9 +75,10 @@ export class Engine {
     const draftShare = draft === undefined ? 0 : bytesOfWeights(draft) / bytesOfWeights(source);
     const guessing = options.speculate && createSpeculation(options.speculate, { draftShare, maxBatchTokens }, parts.trial);
     const sizes = { maxBatchTokens, maxContext, prefixCache, groups, pageSize: PAGE_SIZE, maxSlots: MAX_SLOTS };
-    this.#scheduler = new Scheduler({ ...sizes, modelId: source.name }, guessing?.speculation);
-    this.#speculation = guessing?.speculation;
     const { vocabSize } = source.spec;
+    const logitRows = mostLogitRows(vocabSize);
+    this.#scheduler = new Scheduler({ ...sizes, logitRows, modelId: source.name }, guessing?.speculation);
+    this.#speculation = guessing?.speculation;
     const limits = { maxBatchTokens, maxSlots: MAX_SLOTS, groups: groups.length, vocabSize };
     const meters = guessing ? [new GuessMeter(guessing.cost, guessing.governor)] : [];
     this.#loop = new StepLoop(parts.native, this.#scheduler, limits, new PromptPace(maxStepMs), meters);

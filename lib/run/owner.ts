@@ -36,8 +36,6 @@ export interface Sampling extends Owner {
 /** Asks how probable a text is. */
 export interface Scoring extends Owner {
   readonly kind: "scoring";
-  /** Its rows return logits, too. */
-  readonly wantLogits: boolean;
   /** Log-probabilities of the tokens after position `start` and those that follow; true: that was all. */
   score(start: number, logprobs: Float32Array, logits: Float32Array | undefined): boolean;
 }
