@@ -142,9 +142,9 @@ export class Engine {
     prompt: string | Int32Array | readonly number[],
     options?: { logits?: boolean; signal?: AbortSignal },
   ): Promise<{ tokens: Int32Array; logprobs: Float32Array; logits?: Float32Array }> {
-    const { logits = false, signal } = checkKeys<{ logits: boolean; signal: AbortSignal }>("options", options, ["logits", "signal"]);
-    checkBoolean("logits", logits);
-    if (signal !== undefined) checkSignal("signal", signal);
+    const given = checkKeys<{ logits: boolean; signal: AbortSignal }>("options", options, ["logits", "signal"]);
+    const logits = checkBoolean("logits", given.logits ?? false);
+    const signal = given.signal === undefined ? undefined : checkSignal("signal", given.signal);
     const tokens = await this.#encode(this.#readPrompt(prompt), true, signal);
     const task = new Score(this.#loop, tokens, this.#model.vocabSize, logits);
     try {

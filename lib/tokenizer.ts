@@ -18,7 +18,7 @@ import { tokenBytes } from "./text/tokenizer/vocabulary.ts";
 export interface TokenizerOptions {
   /** Called with what is read leniently, or left out, while it is opened (`process.emitWarning`). */
   onWarning?: (warning: KvasirWarning) => void;
-  /** Ends a download, which rejects with the signal's reason. */
+  /** Ends downloading or opening, which rejects with the signal's reason. */
   signal?: AbortSignal;
   /** Called while a model's files are downloaded. */
   onProgress?: NonNullable<EngineOptions["onProgress"]>;
@@ -57,7 +57,7 @@ export class Tokenizer {
   static async open(model: string, options?: TokenizerOptions): Promise<Tokenizer> {
     const request = optionsBeforeOpen(checkKeys<TokenizerOptions>("options", options, ["onWarning", "signal", "onProgress"]));
     const { path, ...name } = await locateModel(nameModel(model), { ...request, textOnly: true });
-    const source = { ...(await openText(path, request.warn)), ...name };
+    const source = { ...(await openText(path, request.warn, request.signal)), ...name };
     const { tokenizer, chat } = await openTextParts(source, request);
     if (tokenizer === undefined)
       throw new KvasirError(

@@ -13,7 +13,6 @@ import { emitWarning, KvasirError, type KvasirWarning, type Warn } from "../erro
 import type { CacheGroup, ModelSource } from "../model/spec.ts";
 import type { Compute, DeviceConfig, KvType } from "../native/addon.ts";
 import { chooseDevice, type Machine } from "./device.ts";
-import { memoryBytes } from "./memory.ts";
 import { type CheckedSpeculate, checkSpeculate, copySpeculate, type SpeculateOptions } from "./speculate.ts";
 
 /**
@@ -50,7 +49,7 @@ export interface EngineOptions {
   prefixCache?: boolean;
   /** Guesses tokens, to check several in one step where that is faster (nobody guesses). */
   speculate?: SpeculateOptions;
-  /** Ends downloading or loading, which rejects with the signal's reason. */
+  /** Ends downloading, opening or loading, which rejects with the signal's reason. */
   signal?: AbortSignal;
   /** Called while a model's files are downloaded, and while its weights are loaded; the bytes are those of the phase. */
   onProgress?: (progress: { phase: "download" | "load"; loadedBytes: number; totalBytes: number }) => void;
@@ -145,7 +144,7 @@ export function checkOptions(given: EngineOptions | undefined, source: ModelSour
   const pools = sizePools(cacheGroupsOf(source, draft), {
     asked: options.maxContext === undefined ? undefined : askedContext(options.maxContext, source),
     trained: source.spec.contextLength,
-    bytes: options.kvCacheBytes === undefined ? undefined : checkInteger("kvCacheBytes", options.kvCacheBytes, 1, memoryBytes()),
+    bytes: options.kvCacheBytes === undefined ? undefined : checkInteger("kvCacheBytes", options.kvCacheBytes, 1, cacheBytes.limit),
     memory: cacheBytes,
     kvType,
     maxBatchTokens,

@@ -3,6 +3,7 @@ import { emitWarning, KvasirError, KvasirWarning, type Warn } from "../errors.ts
 import { PARSED_AT_ONCE } from "../files/limits.ts";
 import { fileSizeIfPresent, namesIn } from "../files/paths.ts";
 import { safetensorsHeaderBytes } from "../files/safetensors.ts";
+import { untilAborted } from "../run/abort.ts";
 import type { Inspected, InspectionCall } from "../workers/model-worker.ts";
 import { WorkerClient, workerUrl } from "../workers/worker-client.ts";
 import { type Findings, INSPECTIONS } from "./inspect.ts";
@@ -12,30 +13,38 @@ export { ARCHITECTURES } from "./families/index.ts";
 
 /**
  * Opens a model: a Hugging Face directory, a .gguf file, or a directory with one of these. Nothing of the weights is read; whatever is wrong
- * with the files is a typed error.
+ * with the files is a typed error. `signal` ends it at once.
  */
-export function openModel(path: string, warn: Warn = emitWarning): Promise<ModelSource> {
-  return inspect("model", path, warn);
+export function openModel(path: string, warn: Warn = emitWarning, signal?: AbortSignal): Promise<ModelSource> {
+  return inspect("model", path, { warn, signal });
 }
 
 /** Opens what a model's files say about text; files that hold a vocabulary and no weights will do. */
-export function openText(path: string, warn: Warn = emitWarning): Promise<TextSource> {
-  return inspect("text", path, warn);
+export function openText(path: string, warn: Warn = emitWarning, signal?: AbortSignal): Promise<TextSource> {
+  return inspect("text", path, { warn, signal });
 }
 
 /** Throws for a directory's config.json what {@link openModel} would throw of its architecture or quantization. Weights may be absent. */
 export function checkRuns(directory: string): Promise<void> {
-  return inspect("runs", directory, () => {});
+  return inspect("runs", directory, SILENT);
 }
 
 /** Names of the files that a directory's model.safetensors.index.json lists. */
 export function shardsIn(directory: string): Promise<string[]> {
-  return inspect("shards", directory, () => {});
+  return inspect("shards", directory, SILENT);
 }
 
+interface Inspection {
+  warn: Warn;
+  signal: AbortSignal | undefined;
+}
+
+const SILENT: Inspection = { warn: () => {}, signal: undefined };
+
 /** Files are parsed here where that takes no longer than a step, else in a thread: the event loop waits for none. */
-async function inspect<Question extends keyof Findings>(question: Question, path: string, warn: Warn): Promise<Findings[Question]> {
-  return (await hasLongJson(path)) ? inspectInThread(question, path, warn) : INSPECTIONS[question](path, warn);
+async function inspect<Question extends keyof Findings>(question: Question, path: string, how: Inspection): Promise<Findings[Question]> {
+  const isLong = await hasLongJson(path);
+  return isLong ? inspectInThread(question, path, how) : untilAborted(INSPECTIONS[question](path, how.warn), how.signal);
 }
 
 /** What is read of a directory beside tokenizer.json, which the tokenizer's threads read. */
@@ -56,12 +65,16 @@ async function hasLongJson(path: string): Promise<boolean> {
 /** Milliseconds of processor time. Chosen: files at all limits at once take some ten seconds. */
 const DEADLINE_MS = 20_000;
 
-async function inspectInThread<Question extends keyof Findings>(question: Question, path: string, warn: Warn): Promise<Findings[Question]> {
+async function inspectInThread<Question extends keyof Findings>(
+  question: Question,
+  path: string,
+  { warn, signal }: Inspection,
+): Promise<Findings[Question]> {
   const failure = (reason: string): KvasirError => new KvasirError("FILE_INVALID", `${path}: the thread that read it was ended: ${reason}`);
   const worker = new WorkerClient({ module: workerUrl("model-worker"), data: undefined, failure });
   try {
     const call: InspectionCall = { question, path };
-    const { found, warnings } = await worker.call<Inspected<Question>>(call, { deadlineMs: DEADLINE_MS });
+    const { found, warnings } = await worker.call<Inspected<Question>>(call, { deadlineMs: DEADLINE_MS, ...(signal && { signal }) });
     for (const { code, message } of warnings) warn(new KvasirWarning(code, message));
     return found;
   } finally {

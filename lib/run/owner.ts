@@ -23,7 +23,7 @@ interface Owner {
 /** Continues a prompt. */
 export interface Sampling extends Owner {
   readonly kind: "sampling";
-  /** The error of a row without a finite logit. */
+  /** The error of a row whose logits the caller has made -Infinity, all of them. */
   readonly nothingToSample: [ErrorCode, string];
   /** The error of a row whose logits hold NaN or +Infinity. */
   readonly notNumbers: [ErrorCode, string];

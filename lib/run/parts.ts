@@ -62,7 +62,7 @@ export async function openParts(model: string, callers: EngineOptions | undefine
 /** Opens a model's files, wherever they are. */
 async function openNamed(model: NamedModel, request: Omit<HubRequest, "textOnly">): Promise<ModelSource> {
   const { path, ...name } = await locateModel(model, { ...request, textOnly: false });
-  return { ...(await openModel(path, request.warn)), ...name };
+  return { ...(await openModel(path, request.warn, request.signal)), ...name };
 }
 
 /** Opens the draft model's tokenizer for as long as it takes to compare its tokens. */

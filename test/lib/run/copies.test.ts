@@ -166,6 +166,9 @@ describe("values of another realm", () => {
     expect(await ended).toMatchObject([{ reason: "enough" }, { reason: "enough" }]);
     expect(listeners).toHaveLength(1); // however many calls
     await expect(engine.generate([4], { signal: signal as never })).rejects.toBe("enough");
+    await expect(engine.score([4], { signal: signal as never })).rejects.toBe("enough");
+    const running = { ...signal, aborted: false };
+    expect((await engine.score([4, 5], { signal: running as never })).logprobs).toHaveLength(2);
   });
 
   test.each<[string, unknown]>([
