@@ -213,6 +213,7 @@ export class StepLoop {
     try {
       await step.done;
     } catch (error) {
+      this.#clock.failed(performance.now());
       return this.#lose(step, nativeError(error));
     }
     const now = performance.now();

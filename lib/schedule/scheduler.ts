@@ -222,12 +222,15 @@ export class Scheduler {
   /** A slot and the cached pages for a waiting sequence. Others of lower priority give theirs back, the last by rank first, if that is enough. */
   #makeWay(sequence: Sequence): boolean {
     const { passed } = this.#newcomers;
+    let isEnough: boolean | undefined;
     for (;;) {
       const hasSlot = this.#hasSlot(passed.length);
       if (hasSlot && this.#cache.attach(sequence, this.#running, passed)) return true;
       const lower = this.#running.filter(({ options }) => options.priority < sequence.options.priority);
       const last = hasSlot ? lower.at(-1) : lower.findLast((running) => !keepsSlot(running));
-      if (last === undefined || (hasSlot && !this.#cache.mayFitWithout(lower))) return false;
+      if (last === undefined) return false;
+      if (hasSlot) isEnough ??= this.#cache.mayFitWithout(lower);
+      if (isEnough === false) return false;
       this.#preempt(last);
     }
   }

@@ -58,6 +58,19 @@ describe("priority", () => {
     expect(scheduler.stats()).toMatchObject({ running: 2, waiting: 1, preemptions: 0 });
   });
 
+  test("takes nothing where lower ones share pages, which come back once", () => {
+    const scheduler = schedulerOf({ groups: [allOf(27)], maxContext: 90, maxBatchTokens: 64 });
+    const high = scheduler.add(options(40, { first: 100, priority: 1, maxTokens: 30 }));
+    step(scheduler);
+    const lower = Array.from({ length: 3 }, () => scheduler.add(options(33, { maxTokens: 20 })));
+    for (let i = 0; i < 4; i++) step(scheduler);
+    expect([high, ...lower].map(({ state }) => state)).toEqual(["running", "running", "running", "running"]);
+    expect(used(scheduler)).toEqual([11 + 8 + 3]);
+    scheduler.add(options(64, { first: 200, priority: 1 }));
+    step(scheduler);
+    expect(scheduler.stats()).toMatchObject({ waiting: 1, preemptions: 0 });
+  });
+
   test("leaves those running whose slots are kept by a processor's choice", () => {
     const scheduler = schedulerOf({ maxSlots: 2 });
     const lower = [0, 1].map((i) => scheduler.add(options(3, { first: 10 * i, output: "logits" }))) as [Sequence, Sequence];
