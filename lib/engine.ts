@@ -1,6 +1,7 @@
 import { acceptanceOf, type Chunk, type Completion } from "./api/completion.ts";
-import { cacheGroupsOf, type EngineOptions, MAX_SLOTS, PAGE_SIZE, pageBytes } from "./api/options.ts";
+import type { EngineOptions } from "./api/options.ts";
 import { type CheckedParams, checkParams, type GenerateParams } from "./api/params.ts";
+import { cacheGroupsOf, MAX_SLOTS, PAGE_SIZE, pageBytes } from "./api/pools.ts";
 import type { EngineStats } from "./api/stats.ts";
 import { checkBoolean, checkKeys, checkSignal, checkTokens, invalid, isArray } from "./check.ts";
 import { KvasirError } from "./errors.ts";

@@ -1,10 +1,11 @@
 import { join } from "node:path";
-import { emitWarning, KvasirError, KvasirWarning, type Warn } from "../errors.ts";
+import { emitWarning, KvasirError, type Warn } from "../errors.ts";
 import { PARSED_AT_ONCE } from "../files/limits.ts";
 import { fileSizeIfPresent, namesIn } from "../files/paths.ts";
 import { safetensorsHeaderBytes } from "../files/safetensors.ts";
 import { untilAborted } from "../run/abort.ts";
 import type { Inspected, InspectionCall } from "../workers/model-worker.ts";
+import { tellAll } from "../workers/told.ts";
 import { WorkerClient, workerUrl } from "../workers/worker-client.ts";
 import { type Findings, INSPECTIONS } from "./inspect.ts";
 import type { ModelSource, TextSource } from "./spec.ts";
@@ -43,19 +44,19 @@ const SILENT: Inspection = { warn: () => {}, signal: undefined };
 
 /** Files are parsed here where that takes no longer than a step, else in a thread: the event loop waits for none. */
 async function inspect<Question extends keyof Findings>(question: Question, path: string, how: Inspection): Promise<Findings[Question]> {
-  const isLong = await hasLongJson(path);
+  const isLong = await hasLongJson(path, question === "model");
   return isLong ? inspectInThread(question, path, how) : untilAborted(INSPECTIONS[question](path, how.warn), how.signal);
 }
 
 /** What is read of a directory beside tokenizer.json, which the tokenizer's threads read. */
 const SETTINGS = ["config.json", "generation_config.json", "tokenizer_config.json", "chat_template.json", "model.safetensors.index.json"];
 
-/** A GGUF isn't JSON: it is read in short turns. */
-async function hasLongJson(path: string): Promise<boolean> {
+/** A GGUF isn't JSON: it is read in short turns. The headers of safetensors are JSON, which is read where weights are asked for. */
+async function hasLongJson(path: string, withHeaders: boolean): Promise<boolean> {
   const names = new Set(await namesIn(path));
   const isLong = (bytes: number | undefined): boolean => bytes !== undefined && bytes > PARSED_AT_ONCE;
   for (const name of SETTINGS) if (names.has(name) && isLong(await fileSizeIfPresent(join(path, name)))) return true;
-  for (const name of names) {
+  for (const name of withHeaders ? names : []) {
     // What is wrong with a file is told by who reads it.
     if (name.endsWith(".safetensors") && isLong(await safetensorsHeaderBytes(join(path, name)).catch(() => undefined))) return true;
   }
@@ -75,7 +76,7 @@ async function inspectInThread<Question extends keyof Findings>(
   try {
     const call: InspectionCall = { question, path };
     const { found, warnings } = await worker.call<Inspected<Question>>(call, { deadlineMs: DEADLINE_MS, ...(signal && { signal }) });
-    for (const { code, message } of warnings) warn(new KvasirWarning(code, message));
+    tellAll(warnings, warn);
     return found;
   } finally {
     await worker.close();

@@ -1,12 +1,5 @@
-import {
-  type CheckedOptions,
-  checkOptions,
-  copyOptions,
-  type EngineOptions,
-  MAX_SLOTS,
-  optionsBeforeOpen,
-  PAGE_SIZE,
-} from "../api/options.ts";
+import { type CheckedOptions, checkOptions, copyOptions, type EngineOptions, optionsBeforeOpen } from "../api/options.ts";
+import { MAX_SLOTS, PAGE_SIZE } from "../api/pools.ts";
 import { KvasirWarning, type Warn } from "../errors.ts";
 import type { HubRequest } from "../hub/open.ts";
 import { openModel } from "../model/open.ts";

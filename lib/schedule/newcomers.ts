@@ -1,7 +1,7 @@
 import type { CacheConfig, PagedCache } from "./cache.ts";
 import { type Queue, rank } from "./queue.ts";
 import { pendingTokens, type Sequence } from "./sequence.ts";
-import { byTokensLeft, wouldRun } from "./shares.ts";
+import { byTokensToRun, wouldRun } from "./shares.ts";
 
 /** Pages of prompts that are named and looked up before one step, but for the last prompt: some 2 ms. Then the event loop goes on. */
 const MOST_PAGES = 1024;
@@ -79,7 +79,7 @@ export class Newcomers {
       }
       if (!isDue || !this.#isForeseen(sequence) || this.#underWay.has(sequence)) continue;
       if (compared === 0 && wouldRun(sequence, this.#running, maxBatchTokens)) return sequence;
-      if (shortest === undefined || byTokensLeft(sequence, shortest) < 0) shortest = sequence;
+      if (shortest === undefined || byTokensToRun(sequence, shortest) < 0) shortest = sequence;
       this.#passed.push(sequence);
       compared += 1;
       if (compared === MOST_COMPARED) break;

@@ -86,7 +86,7 @@ export interface Sequence {
   computed: number;
   /** Tokens whose keys and values are, or by submitted steps will be, in the draft model's cache: it runs what it lacks when it drafts. */
   draftComputed: number;
-  /** Of a waiting sequence: known tokens that the prefix cache had when it was looked up for the first time; `undefined` before. */
+  /** Of a waiting sequence: known tokens that the prefix cache had when it was looked up first; `undefined` before. 0 while it runs. */
   expected: number | undefined;
   /** Of a running sequence: tokens that are kept for it in the step that is planned. */
   share: number;

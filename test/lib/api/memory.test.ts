@@ -2,7 +2,8 @@ import { totalmem } from "node:os";
 import { afterEach, expect, test, vi } from "vitest";
 import type { Machine } from "../../../lib/api/device.ts";
 import { memoryBytes } from "../../../lib/api/memory.ts";
-import { checkOptions, pageBytes } from "../../../lib/api/options.ts";
+import { checkOptions } from "../../../lib/api/options.ts";
+import { pageBytes } from "../../../lib/api/pools.ts";
 import { fakeSource } from "../../support/fake-engine.ts";
 
 const machine: Machine = { isas: () => ["portable", "avx2"], gpuCount: () => 0, gpuFreeBytes: () => undefined };
