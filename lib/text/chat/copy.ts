@@ -72,6 +72,10 @@ class Copier {
 
   #refused(value: unknown, expected: string): Error {
     const [name, ...keys] = this.#path;
-    return invalid(`${name}${keys.map((key) => (typeof key === "number" ? `[${key}]` : `.${key.slice(0, SHOWN)}`)).join("")}`, value, expected);
+    return invalid(
+      `${name}${keys.map((key) => (typeof key === "number" ? `[${key}]` : `.${key.slice(0, SHOWN)}`)).join("")}`,
+      value,
+      expected,
+    );
   }
 }
