@@ -23,8 +23,8 @@ export class Newcomers {
   readonly #waiting: Queue;
   readonly #running: Queue;
   readonly #passed: Sequence[] = [];
-  /** Pages of each sequence that were named since `begin`. */
-  readonly #named = new Map<Sequence, number>();
+  /** Pages of each sequence that were named since `begin`, by its id: nothing here keeps a sequence alive. */
+  readonly #named = new Map<number, number>();
   readonly #underWay = new UnderWay();
   #pagesLeft = 0;
   #seenLeft = 0;
@@ -59,8 +59,9 @@ export class Newcomers {
   choose(): Sequence | undefined {
     this.#underWay.take(this.#running);
     const chosen = this.#find();
+    this.#underWay.clear();
     if (chosen !== undefined) {
-      const named = this.#named.get(chosen) ?? 0; // which has been paid for
+      const named = this.#named.get(chosen.id) ?? 0; // which has been paid for
       this.#pagesLeft -= Math.max(0, Math.ceil(chosen.length / this.#config.pageSize) - named);
     }
     return chosen;
@@ -101,7 +102,7 @@ export class Newcomers {
     if (sequence.expected !== undefined) return true;
     const named = this.#cache.foresee(sequence, this.#pagesLeft);
     this.#pagesLeft -= named;
-    this.#named.set(sequence, named);
+    this.#named.set(sequence.id, named);
     if (sequence.expected === undefined) this.#isPutOff = true;
     return sequence.expected !== undefined;
   }
@@ -118,9 +119,12 @@ class UnderWay {
   /** Where these hashes stand among those of a sequence. */
   readonly #places = new Set<number>();
 
-  take(running: Queue): void {
+  clear(): void {
     this.#owners.clear();
     this.#places.clear();
+  }
+
+  take(running: Queue): void {
     for (const sequence of running) {
       if (sequence.share === 0 || pendingTokens(sequence) <= 1) continue;
       const place = sequence.offered + 1;
