@@ -119,8 +119,12 @@ export function checkArray(name: string, value: unknown, most: number, expected:
   });
 }
 
-/** Most tokens that are taken at once, unless the context bounds them. Chosen: as many as a text to be tokenized may have characters. */
-const MAX_TOKENS = 1 << 22;
+/**
+ * Longest text that is tokenized, in UTF-16 units; a conversation has no more in all, nor are more tokens taken at once, unless the context
+ * bounds them. Chosen, with what a text may grow to (`growthLimit`): the pieces of a text take less than a thread's heap. Where one call of a
+ * regular expression makes more, V8 ends the process instead of the thread, as was seen with 16 M characters.
+ */
+export const MAX_TEXT: number = 1 << 22;
 
 /** Whether a value is an array or, as ids may be, an Int32Array. */
 export function isArray(name: string, value: unknown): value is readonly unknown[] | Int32Array {
@@ -132,7 +136,7 @@ export function checkTokens(
   name: string,
   value: unknown,
   vocabSize: number,
-  checkCount: (count: number) => void = (count) => checkInteger(`${name}.length`, count, 0, MAX_TOKENS),
+  checkCount: (count: number) => void = (count) => checkInteger(`${name}.length`, count, 0, MAX_TEXT),
 ): Int32Array {
   return reading(name, () => {
     if (!isArray(name, value)) throw invalid(name, value, "an array of token ids");

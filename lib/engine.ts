@@ -1,11 +1,13 @@
 import { acceptanceOf, type Chunk, type Completion } from "./api/completion.ts";
-import { cacheGroupsOf, type EngineOptions, MAX_SLOTS, PAGE_SIZE, pageBytes } from "./api/options.ts";
+import type { EngineOptions } from "./api/options.ts";
 import { type CheckedParams, checkParams, type GenerateParams } from "./api/params.ts";
+import { cacheGroupsOf, MAX_SLOTS, PAGE_SIZE, pageBytes } from "./api/pools.ts";
 import type { EngineStats } from "./api/stats.ts";
 import { checkBoolean, checkKeys, checkSignal, checkTokens, invalid, isArray } from "./check.ts";
 import { KvasirError } from "./errors.ts";
 import { bytesOfWeights } from "./model/manifest.ts";
 import { native } from "./native/addon.ts";
+import { mostLogitRows } from "./native/batch.ts";
 import { untilAborted } from "./run/abort.ts";
 import type { RequestModel } from "./run/choice.ts";
 import { closeWhenDropped, forgetDropped } from "./run/dropped.ts";
@@ -74,9 +76,10 @@ export class Engine {
     const draftShare = draft === undefined ? 0 : bytesOfWeights(draft) / bytesOfWeights(source);
     const guessing = options.speculate && createSpeculation(options.speculate, { draftShare, maxBatchTokens }, parts.trial);
     const sizes = { maxBatchTokens, maxContext, prefixCache, groups, pageSize: PAGE_SIZE, maxSlots: MAX_SLOTS };
-    this.#scheduler = new Scheduler({ ...sizes, modelId: source.name }, guessing?.speculation);
-    this.#speculation = guessing?.speculation;
     const { vocabSize } = source.spec;
+    const logitRows = mostLogitRows(vocabSize);
+    this.#scheduler = new Scheduler({ ...sizes, logitRows, modelId: source.name }, guessing?.speculation);
+    this.#speculation = guessing?.speculation;
     const limits = { maxBatchTokens, maxSlots: MAX_SLOTS, groups: groups.length, vocabSize };
     const meters = guessing ? [new GuessMeter(guessing.cost, guessing.governor)] : [];
     this.#loop = new StepLoop(parts.native, this.#scheduler, limits, new PromptPace(maxStepMs), meters);
@@ -140,9 +143,9 @@ export class Engine {
     prompt: string | Int32Array | readonly number[],
     options?: { logits?: boolean; signal?: AbortSignal },
   ): Promise<{ tokens: Int32Array; logprobs: Float32Array; logits?: Float32Array }> {
-    const { logits = false, signal } = checkKeys<{ logits: boolean; signal: AbortSignal }>("options", options, ["logits", "signal"]);
-    checkBoolean("logits", logits);
-    if (signal !== undefined) checkSignal("signal", signal);
+    const given = checkKeys<{ logits: boolean; signal: AbortSignal }>("options", options, ["logits", "signal"]);
+    const logits = checkBoolean("logits", given.logits ?? false);
+    const signal = given.signal === undefined ? undefined : checkSignal("signal", given.signal);
     const tokens = await this.#encode(this.#readPrompt(prompt), true, signal);
     const task = new Score(this.#loop, tokens, this.#model.vocabSize, logits);
     try {

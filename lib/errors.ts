@@ -134,8 +134,8 @@ export const emitWarning: Warn = (warning) => process.emitWarning(warning);
 const SHOWN = 80;
 
 /**
- * `value` as it should stand in a message: JSON for what has one, short whatever it is. However large it is, little of it is read, and no code
- * of its own (getters, traps of proxies) runs.
+ * `value` as it should stand in a message: JSON for what has one, short whatever it is. However large it is, little is read of it beside its
+ * names, and no code of its own (getters, traps of proxies) runs.
  */
 export function show(value: unknown): string {
   const text = shown(value);

@@ -57,7 +57,7 @@ export class Tokenizer {
   static async open(model: string, options?: TokenizerOptions): Promise<Tokenizer> {
     const request = optionsBeforeOpen(checkKeys<TokenizerOptions>("options", options, ["onWarning", "signal", "onProgress"]));
     const located = await locateModel(nameModel(model), { ...request, textOnly: true });
-    const source = await openLocated(located, (path) => openText(path, request.warn));
+    const source = await openLocated(located, (path) => openText(path, request.warn, request.signal));
     const { tokenizer, chat } = await openTextParts(source, request);
     if (tokenizer === undefined)
       throw new KvasirError(

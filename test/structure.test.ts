@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { describe, expect, it } from "vitest";
-import { PAGE_SIZE } from "../lib/api/options.ts";
+import { PAGE_SIZE } from "../lib/api/pools.ts";
 import { ERROR_CODES } from "../lib/errors.ts";
 import { GGML_TYPES } from "../lib/files/gguf-types.ts";
 import { TENSOR_TYPES } from "../lib/model/spec.ts";

@@ -21,7 +21,7 @@ export interface Usage {
 }
 
 /**
- * Where a choice's time went. Times count from the call.
+ * Where a choice's time went. Times count from the call, of a stream from the first chunk that is asked for.
  *
  * @category Results
  */

@@ -20,8 +20,8 @@ export type Machine = Pick<NativeModule, "isas" | "gpuCount" | "gpuFreeBytes">;
 /** A device, and the memory that it has for the cache beside the weights. */
 export interface ChosenDevice {
   device: DeviceConfig;
-  /** Bytes; at most a share of them is taken unasked. */
-  cacheBytes: { usual: number; most: number };
+  /** Bytes: what is taken unasked, what is where one sequence needs it, and what may be asked for. */
+  cacheBytes: { usual: number; most: number; limit: number };
 }
 
 /** Most threads: the native side's bound. */
@@ -71,8 +71,9 @@ export function roomForWeights(free: number): number {
 
 /** Without `free` bytes there is no such GPU, which the native side says with its reason. */
 function onGpu(index: number, free: number | undefined, weights: number): ChosenDevice {
-  const left = Math.max(0, Math.floor(GPU_SHARE * ((free ?? memoryBytes()) - weights - GPU_RESERVE)));
-  return { device: { kind: "cuda", index }, cacheBytes: { usual: left, most: left } };
+  const limit = free ?? memoryBytes();
+  const left = Math.max(0, Math.floor(GPU_SHARE * (limit - weights - GPU_RESERVE)));
+  return { device: { kind: "cuda", index }, cacheBytes: { usual: left, most: left, limit } };
 }
 
 /** Of the memory a quarter, or up to half where it is needed for one sequence. Both are chosen: weights and other programs need the rest. */
@@ -82,7 +83,8 @@ function onCpu({ threads, isa = "auto" }: DeviceRequest, isas: readonly Isa[]): 
     isa: checkIsa(isa, isas),
     threads: checkInteger("threads", threads ?? Math.min(availableParallelism(), DEFAULT_MAX_THREADS), 1, MAX_THREADS),
   };
-  return { device, cacheBytes: { usual: Math.floor(memoryBytes() / 4), most: Math.floor(memoryBytes() / 2) } };
+  const limit = memoryBytes();
+  return { device, cacheBytes: { usual: Math.floor(limit / 4), most: Math.floor(limit / 2), limit } };
 }
 
 function checkIsa(isa: unknown, isas: readonly Isa[]): Isa {

@@ -1,7 +1,8 @@
 import { bytesOfWeights } from "../model/manifest.ts";
 import type { CacheGroup, ModelSource } from "../model/spec.ts";
 import type { KvType } from "../native/addon.ts";
-import { PAGE_SIZE, pageBytes, sizePools } from "./options.ts";
+import { PAGE_SIZE, pageBytes, sequencePages, sizePools } from "./pools.ts";
+import { smallestFitting } from "./search.ts";
 
 /** What a model is to do at once. */
 export interface Load {
@@ -32,10 +33,10 @@ export function footprintOf(source: ModelSource, load: Load): Footprint {
 
 /** The least `kvCacheBytes` whose pools hold the load. */
 function cacheBytesFor({ spec: { cacheGroups } }: ModelSource, load: Load): number {
-  const sequencePages = Math.ceil(load.context / PAGE_SIZE);
+  const tokenPages = load.batch * Math.ceil(load.context / PAGE_SIZE);
   // Enough, as no group needs more than pages for all tokens.
-  const most = cacheGroups.reduce((sum, group) => sum + load.batch * sequencePages * pageBytes(group, load.kvType), 0);
-  return smallest(most, (bytes) => poolsHold(cacheGroups, bytes, load));
+  const most = cacheGroups.reduce((sum, group) => sum + tokenPages * pageBytes(group, load.kvType), 0);
+  return smallestFitting(most, (bytes) => poolsHold(cacheGroups, bytes, load));
 }
 
 function poolsHold(groups: readonly CacheGroup[], bytes: number, { batch, context, kvType, maxBatchTokens }: Load): boolean {
@@ -43,11 +44,7 @@ function poolsHold(groups: readonly CacheGroup[], bytes: number, { batch, contex
   if (groups.reduce((sum, group) => sum + pageBytes(group, kvType), 0) > bytes) return false;
   const memory = { usual: bytes, most: bytes };
   const pools = sizePools(groups, { asked: context, trained: context, bytes, memory, kvType, maxBatchTokens });
-  return groups.every((group, g) => {
-    const whole = Math.ceil(context / PAGE_SIZE);
-    const held = group.kind === "all" ? whole : Math.min(whole, Math.ceil((group.window + maxBatchTokens) / PAGE_SIZE) + 1);
-    return pools.pages[g]! >= batch * held;
-  });
+  return groups.every((group, g) => pools.pages[g]! >= batch * sequencePages(group, context, maxBatchTokens));
 }
 
 /**
@@ -62,20 +59,4 @@ function workspaceBytes({ spec, tensors }: ModelSource, maxBatchTokens: number):
   }
   const floats = maxBatchTokens * (spec.hiddenSize + Math.max(0, ...widths.values())) + LOGIT_ROWS * (2 * spec.hiddenSize + spec.vocabSize);
   return floats * Float32Array.BYTES_PER_ELEMENT;
-}
-
-/** The smallest whole number up to `most`, for which `fits` holds, that has it hold. */
-function smallest(most: number, fits: (n: number) => boolean): number {
-  let [low, high] = [0, most];
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    if (fits(middle)) high = middle;
-    else low = middle;
-  }
-  return high;
-}
-
-/** The largest whole number from 0 up to `most` with which something fits: with more it never does if with less it doesn't. */
-export function largestFitting(most: number, fits: (n: number) => boolean): number {
-  return smallest(most + 1, (n) => n > most || !fits(n)) - 1;
 }

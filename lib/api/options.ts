@@ -9,11 +9,11 @@ import {
   invalid,
   MAX_COUNT,
 } from "../check.ts";
-import { emitWarning, KvasirError, type KvasirWarning, type Warn } from "../errors.ts";
-import type { CacheGroup, ModelSource } from "../model/spec.ts";
+import { emitWarning, type KvasirWarning, type Warn } from "../errors.ts";
+import type { ModelSource } from "../model/spec.ts";
 import type { Compute, DeviceConfig, KvType } from "../native/addon.ts";
 import { chooseDevice, type Machine } from "./device.ts";
-import { memoryBytes } from "./memory.ts";
+import { cacheGroupsOf, sizePools } from "./pools.ts";
 import { type CheckedSpeculate, checkSpeculate, copySpeculate, type SpeculateOptions } from "./speculate.ts";
 
 /**
@@ -50,7 +50,7 @@ export interface EngineOptions {
   prefixCache?: boolean;
   /** Guesses tokens, to check several in one step where that is faster (nobody guesses). */
   speculate?: SpeculateOptions;
-  /** Ends downloading or loading, which rejects with the signal's reason. */
+  /** Ends downloading, opening or loading, which rejects with the signal's reason. */
   signal?: AbortSignal;
   /** Called while a model's files are downloaded, and while its weights are loaded; the bytes are those of the phase. */
   onProgress?: (progress: { phase: "download" | "load"; loadedBytes: number; totalBytes: number }) => void;
@@ -75,12 +75,6 @@ export interface CheckedOptions {
   signal: AbortSignal | undefined;
   onProgress: EngineOptions["onProgress"];
 }
-
-/** Tokens of a page. Chosen: the fewest that the native side takes, so that prefixes are shared in small steps and little is left empty. */
-export const PAGE_SIZE = 16;
-
-/** Sequences that run at once. Chosen: eight times the 32 streams of the serving benchmark; those beyond wait in the queue. */
-export const MAX_SLOTS = 256;
 
 /**
  * Default of `maxBatchTokens`. Chosen: enough rows for matrix products to be fast; more would make none faster, but the workspace larger and
@@ -122,9 +116,8 @@ export interface OpeningOptions {
   onProgress: EngineOptions["onProgress"];
 }
 
-/** Checks what is needed first. */
-export function optionsBeforeOpen(given: EngineOptions | undefined): OpeningOptions {
-  const { speculate, signal, onProgress, onWarning = emitWarning } = checkKeys<EngineOptions>("options", given, KEYS);
+/** Checks what is needed first of options whose names are known. */
+export function optionsBeforeOpen({ speculate, signal, onProgress, onWarning = emitWarning }: EngineOptions): OpeningOptions {
   return {
     speculate: checkSpeculate(speculate),
     warn: checkFunction("onWarning", onWarning),
@@ -137,15 +130,15 @@ export function optionsBeforeOpen(given: EngineOptions | undefined): OpeningOpti
  * Checks every option and fills in defaults that depend on the models and the machine. `draft` is the model of {@link optionsBeforeOpen}.
  */
 export function checkOptions(given: EngineOptions | undefined, source: ModelSource, machine: Machine, draft?: ModelSource): CheckedOptions {
-  const options = checkKeys<EngineOptions>("options", given, KEYS);
-  const { speculate, signal, onProgress } = optionsBeforeOpen(given);
+  const options = copyOptions(given);
+  const { speculate, signal, onProgress } = optionsBeforeOpen(options);
   const kvType = checkOneOf("kvType", options.kvType ?? "f16", ["f32", "f16", "bf16"]);
   const { device, cacheBytes } = chooseDevice(options, machine, draft === undefined ? [source] : [source, draft]);
   const maxBatchTokens = checkInteger("maxBatchTokens", options.maxBatchTokens ?? DEFAULT_BATCH_TOKENS[device.kind], 1, 65536);
   const pools = sizePools(cacheGroupsOf(source, draft), {
     asked: options.maxContext === undefined ? undefined : askedContext(options.maxContext, source),
     trained: source.spec.contextLength,
-    bytes: options.kvCacheBytes === undefined ? undefined : checkInteger("kvCacheBytes", options.kvCacheBytes, 1, memoryBytes()),
+    bytes: options.kvCacheBytes === undefined ? undefined : checkInteger("kvCacheBytes", options.kvCacheBytes, 1, cacheBytes.limit),
     memory: cacheBytes,
     kvType,
     maxBatchTokens,
@@ -181,97 +174,4 @@ function checkCompute(compute: unknown, { tensors }: ModelSource, device: Device
   if (device.kind === "cuda") return "bf16";
   if (tensors.some(({ type }) => type !== "F32" && type !== "F16" && type !== "BF16")) return "int8";
   return device.isa === "avx512_bf16" && tensors.some(({ type }) => type === "BF16") ? "bf16" : "f32";
-}
-
-/** What the pools are sized from. */
-export interface PoolRequest {
-  /** The caller's `maxContext`. */
-  asked: number | undefined;
-  /** The model's. */
-  trained: number;
-  /** The caller's `kvCacheBytes`. */
-  bytes: number | undefined;
-  /** What the device has for the cache: unasked, and at most. */
-  memory: { usual: number; most: number };
-  kvType: KvType;
-  maxBatchTokens: number;
-}
-
-const ELEMENT_BYTES: Readonly<Record<KvType, number>> = { f32: 4, f16: 2, bf16: 2 };
-
-/** A cache group of the model or of its draft model. */
-export interface OwnedGroup extends CacheGroup {
-  draft: boolean;
-}
-
-/** The cache groups of both models. All pages of a draft model are kept, its windows', too: it may lag behind and need them again. */
-export function cacheGroupsOf(source: ModelSource, draft: ModelSource | undefined): OwnedGroup[] {
-  const own = source.spec.cacheGroups.map((group) => ({ ...group, draft: false }));
-  const drafts = draft?.spec.cacheGroups.map((group) => ({ ...group, kind: "all" as const, window: 0, draft: true })) ?? [];
-  return [...own, ...drafts];
-}
-
-/** Bytes of one page: all parts of its tokens in each layer of the group. */
-export function pageBytes(group: CacheGroup, kvType: KvType): number {
-  const tokenBytes = group.parts.reduce((sum, { elements, type }) => sum + elements * ELEMENT_BYTES[type === "kv" ? kvType : type], 0);
-  return group.layers.length * PAGE_SIZE * tokenBytes;
-}
-
-/** Pages of a pool that the native side takes at most. */
-const MOST_PAGES = 2 ** 26;
-
-/** Sequences of full length that the default cache holds. Chosen: most requests are shorter, so that many more run at once. */
-const DEFAULT_SEQUENCES = 8;
-
-/**
- * Pages of each group: those for the largest number of tokens N whose pools together fit the bytes, and no more than `MAX_SLOTS` sequences
- * can use. A group without a window gets pages for N tokens. In a group with a window a sequence never holds more than the window, one
- * step's tokens and a page: the group gets that for each of max(8, N / maxContext) sequences or pages for N / 8 tokens, so that many short
- * sequences run before they have filled it, whichever is more; but no more than N tokens.
- */
-export function sizePools(groups: readonly CacheGroup[], request: PoolRequest): { pages: number[]; maxContext: number } {
-  const context = request.asked ?? request.trained;
-  const most = Math.ceil(context / PAGE_SIZE);
-  const pagesFor = (tokenPages: number): number[] => groups.map((group) => groupPages(group, tokenPages, context, request.maxBatchTokens));
-  const bytesFor = (tokenPages: number): number => {
-    const pages = pagesFor(tokenPages);
-    return groups.reduce((sum, group, g) => sum + pages[g]! * pageBytes(group, request.kvType), 0);
-  };
-  const budget = request.bytes ?? defaultBudget(bytesFor(most), bytesFor(most * DEFAULT_SEQUENCES), request);
-  if (bytesFor(1) > budget) {
-    throw new KvasirError("INVALID_ARGUMENT", `kvCacheBytes is ${budget}; expected at least ${bytesFor(1)}, one page of each cache group`);
-  }
-  const tokenPages = largest((n) => bytesFor(n) <= budget && Math.max(...pagesFor(n)) <= MOST_PAGES);
-  return { pages: pagesFor(tokenPages), maxContext: Math.min(context, tokenPages * PAGE_SIZE) };
-}
-
-function groupPages({ kind, window }: CacheGroup, tokenPages: number, context: number, maxBatchTokens: number): number {
-  const contextPages = Math.ceil(context / PAGE_SIZE);
-  if (kind === "all") return Math.min(tokenPages, MAX_SLOTS * contextPages);
-  const windowPages = Math.min(Math.ceil((window + maxBatchTokens) / PAGE_SIZE) + 1, contextPages);
-  const sequences = Math.max(DEFAULT_SEQUENCES, Math.ceil(tokenPages / contextPages));
-  const wanted = Math.max(sequences * windowPages, Math.floor(tokenPages / DEFAULT_SEQUENCES));
-  return Math.min(tokenPages, wanted, MAX_SLOTS * windowPages);
-}
-
-/**
- * Bytes of `DEFAULT_SEQUENCES` sequences, but at most what the device usually gives. Where the caller asked for a context, at least those of
- * one sequence, up to all that the device has for it.
- */
-function defaultBudget(oneSequence: number, allSequences: number, { memory, asked }: PoolRequest): number {
-  const usual = Math.min(allSequences, memory.usual);
-  return asked === undefined ? usual : Math.max(usual, Math.min(oneSequence, memory.most));
-}
-
-/** The largest n for which `fits` holds, which it has to for 1: by doubling and halving. The search ends at 2^40, more pages than any memory has. */
-function largest(fits: (n: number) => boolean): number {
-  let low = 1;
-  let high = 2;
-  while (fits(high) && high < 2 ** 40) [low, high] = [high, high * 2];
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    if (fits(middle)) low = middle;
-    else high = middle;
-  }
-  return low;
 }

@@ -185,8 +185,7 @@ export function checkParams(given: GenerateParams | undefined, defaults: Generat
 }
 
 function checkBias(bias: unknown, vocabSize: number, most: number): { biasTokens: Int32Array; biasValues: Float32Array } {
-  const entries = bias === undefined ? [] : reading("logitBias", () => biasEntries(bias));
-  checkInteger("the number of entries of logitBias", entries.length, 0, most);
+  const entries = bias === undefined ? [] : reading("logitBias", () => biasEntries(bias, most));
   const biasTokens = new Int32Array(entries.length);
   const biasValues = new Float32Array(entries.length);
   for (const [i, [token, value]] of entries.entries()) {
@@ -196,14 +195,20 @@ function checkBias(bias: unknown, vocabSize: number, most: number): { biasTokens
   return { biasTokens, biasValues };
 }
 
-/** What `logitBias` says. A key such as "" or "1e1" is no id, though Number makes one of it. */
-function biasEntries(bias: unknown): [token: unknown, value: unknown][] {
-  const entries: [unknown, unknown][] = [];
-  if (types.isMap(bias)) Map.prototype.forEach.call(bias, (value: unknown, token: unknown) => entries.push([token, value]));
-  else if (typeof bias !== "object" || bias === null || !isPlain(bias))
+/** What `logitBias` says: `most` entries at most. A key such as "" or "1e1" is no id, though Number makes one of it. */
+function biasEntries(bias: unknown, most: number): [token: unknown, value: unknown][] {
+  const checkCount = (count: number): number => checkInteger("the number of entries of logitBias", count, 0, most);
+  if (types.isMap(bias)) {
+    const entries: [unknown, unknown][] = [];
+    checkCount(Reflect.get(Map.prototype, "size", bias)); // a Map's own, whatever it says itself
+    Map.prototype.forEach.call(bias, (value: unknown, token: unknown) => entries.push([token, value]));
+    return entries;
+  }
+  if (typeof bias !== "object" || bias === null || !isPlain(bias))
     throw invalid("logitBias", bias, "a plain object or a Map from token id to number");
-  else for (const key of Object.keys(bias)) entries.push([String(Number(key)) === key ? Number(key) : key, bias[key as keyof typeof bias]]);
-  return entries;
+  const keys = Object.keys(bias);
+  checkCount(keys.length);
+  return keys.map((key) => [String(Number(key)) === key ? Number(key) : key, bias[key as keyof typeof bias]]);
 }
 
 function checkSeed(seed: unknown): bigint {

@@ -1,5 +1,5 @@
 import { memoryBytes } from "../api/memory.ts";
-import { PAGE_SIZE } from "../api/options.ts";
+import { PAGE_SIZE } from "../api/pools.ts";
 import { checkInteger } from "../check.ts";
 import type { Engine } from "../engine.ts";
 import { KvasirError } from "../errors.ts";

@@ -1,7 +1,9 @@
 import { chooseDevice, GPU_RESERVE, type Machine } from "../api/device.ts";
-import { type Footprint, footprintOf, type Load, largestFitting } from "../api/footprint.ts";
+import { type Footprint, footprintOf, type Load } from "../api/footprint.ts";
 import { memoryBytes } from "../api/memory.ts";
-import { DEFAULT_BATCH_TOKENS, type EngineOptions, MAX_SLOTS, PAGE_SIZE } from "../api/options.ts";
+import { DEFAULT_BATCH_TOKENS, type EngineOptions } from "../api/options.ts";
+import { MAX_SLOTS, PAGE_SIZE } from "../api/pools.ts";
+import { largestFitting } from "../api/search.ts";
 import { checkInteger, checkOneOf } from "../check.ts";
 import { KvasirError } from "../errors.ts";
 import type { ModelSource } from "../model/spec.ts";

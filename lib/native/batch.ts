@@ -1,5 +1,6 @@
 import { KvasirError } from "../errors.ts";
 import type { Plan, PlanRow } from "../schedule/plan.ts";
+import { wantsLogits } from "../schedule/sequence.ts";
 import { MAX_TOP_LOGPROBS, ROW_OUTPUT, type StepBuffers, type StepDrafts, type StepResults } from "./addon.ts";
 
 /**
@@ -55,15 +56,23 @@ export function pack(plan: Plan, buffers: StepBuffers, groups: number, drafts?: 
   if (outputs > buffers.sampled.length) Object.assign(buffers, createResults(Math.max(outputs, 2 * buffers.sampled.length)));
 }
 
+/** Logits that a step gives at most. Chosen: 16 MB are copied to JavaScript, to processors and back in some 20 ms. */
+const MAX_LOGITS = 1 << 22;
+
+/** Tokens whose logits a step gives at most. */
+export function mostLogitRows(vocabSize: number): number {
+  return Math.max(1, Math.floor(MAX_LOGITS / vocabSize));
+}
+
 /**
- * Makes room for the logits of the rows that want them: `wants[b]`. Throws OUT_OF_MEMORY where that much cannot be had. The array is the
- * step's own: processors are given copies of their parts.
+ * Makes room for the logits of the rows that want them. Throws OUT_OF_MEMORY where that much cannot be had. The array is the step's own:
+ * processors are given copies of their parts.
  */
-export function reserveLogits(plan: Plan, buffers: StepBuffers, wants: (row: PlanRow) => boolean, vocabSize: number): void {
+export function reserveLogits(plan: Plan, buffers: StepBuffers, vocabSize: number): void {
   let rows = 0;
   for (let b = 0; b < plan.rowCount; b++) {
     const row = plan.rows[b]!;
-    const wanted = row.outputs > 0 && wants(row);
+    const wanted = row.outputs > 0 && wantsLogits(row.sequence);
     buffers.logitRows[b] = wanted ? rows : -1;
     if (wanted) rows += row.outputs;
   }

@@ -27,7 +27,7 @@ export interface ChoiceOwner {
   /** Tokens that end a choice: of the model's, unless they are ignored, and the caller's. */
   readonly endTokens: ReadonlySet<number>;
   readonly stop: readonly StopPattern[];
-  /** When the call was made, by `performance.now()`. */
+  /** When the call was made, or a stream's first `next`, by `performance.now()`. */
   readonly arrived: number;
   /** The choice has something to take. */
   changed(choice: Choice): void;
@@ -60,7 +60,7 @@ export class Choice implements Sampling {
     this.maxTokens = Math.min(params.maxTokens, model.maxContext - prompt.length);
     const isPlain = params.logitsProcessor === undefined;
     this.nothingToSample = isPlain
-      ? ["FILE_INVALID", "no token has a finite logit: logitBias bans every token"]
+      ? ["INVALID_ARGUMENT", "no token is left to choose: logitBias, or minTokens with the tokens that end, bans every one"]
       : ["PROCESSOR_FAILED", "logitsProcessor left no token a finite logit"];
     this.notNumbers = isPlain
       ? NO_NUMBERS

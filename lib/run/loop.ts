@@ -2,9 +2,9 @@ import { setImmediate } from "node:timers/promises";
 import { KvasirError } from "../errors.ts";
 import { type NativeEngine, NOT_NUMBERS, nativeError, type StepBuffers, type StepDrafts, type StepResults } from "../native/addon.ts";
 import { createBuffers, createDrafts, createResults, pack, reserveLogits } from "../native/batch.ts";
-import { clearPlan, createPlan, type Plan, type PlanRow } from "../schedule/plan.ts";
+import { clearPlan, createPlan, type Plan } from "../schedule/plan.ts";
 import type { PrefillLimit, Scheduler } from "../schedule/scheduler.ts";
-import type { Sequence, SequenceOptions } from "../schedule/sequence.ts";
+import { type Sequence, type SequenceOptions, wantsLogits } from "../schedule/sequence.ts";
 import { NO_NUMBERS, type Sampled, type Sampling, type SequenceOwner } from "./owner.ts";
 import type { PromptPace } from "./prompt-pace.ts";
 import { StepClock, type StepObserver, tokensOf } from "./step-clock.ts";
@@ -26,9 +26,6 @@ export interface LoopLimits {
   vocabSize: number;
 }
 
-/** Logits that a step gives at most. Chosen: 16 MB are copied to JavaScript, to processors and back in some 20 ms. */
-const MAX_LOGITS = 1 << 22;
-
 /** Requests that fail in one turn of the event loop. Chosen: some milliseconds. */
 const FAILED_AT_ONCE = 500;
 
@@ -45,8 +42,6 @@ const FAILED_AT_ONCE = 500;
  * go on. Only a second step in a row that fails for another reason than memory ends the engine: it is defective.
  */
 export class StepLoop {
-  /** Tokens of which one step gives logits, at most. */
-  readonly logitRows: number;
   readonly #native: NativeEngine;
   readonly #scheduler: Scheduler;
   readonly #limits: LoopLimits;
@@ -70,7 +65,6 @@ export class StepLoop {
     this.#native = native;
     this.#scheduler = scheduler;
     this.#limits = limits;
-    this.logitRows = Math.max(1, Math.floor(MAX_LOGITS / limits.vocabSize));
     this.#mostPrefill = (running) => pace.tokensBeside(running);
     this.#clock = new StepClock([pace, ...observers]);
     const step = (): Step => ({
@@ -197,37 +191,16 @@ export class StepLoop {
 
   /** Makes room for logits. Where there is too little memory, the requests that want them fail, the last by rank first. */
   #giveLogits(plan: Plan, buffers: StepBuffers): void {
-    const wants = ({ sequence, output }: PlanRow): boolean => output === "logits" || this.#wantsLogits(sequence);
-    this.#deferLogits(plan, wants);
     for (let done = false; !done; ) {
       try {
-        reserveLogits(plan, buffers, wants, this.#limits.vocabSize);
+        reserveLogits(plan, buffers, this.#limits.vocabSize);
         done = true;
       } catch (error) {
-        const last = plan.rows.slice(0, plan.rowCount).findLast(wants)!;
+        const last = plan.rows.slice(0, plan.rowCount).findLast(({ sequence, outputs }) => outputs > 0 && wantsLogits(sequence))!;
         this.#owners.get(last.sequence)!.fail(error);
         this.#dropEnded(plan);
       }
     }
-  }
-
-  /** Of the rows that want logits those stay, by rank, whose logits can be copied in one turn of the event loop; the first in any case. */
-  #deferLogits(plan: Plan, wants: (row: PlanRow) => boolean): void {
-    let left = this.logitRows;
-    for (let b = 0; b < plan.rowCount; ) {
-      const row = plan.rows[b]!;
-      const wanted = wants(row) ? row.outputs : 0;
-      if (wanted > left && left < this.logitRows) this.#scheduler.drop(plan, b);
-      else {
-        left -= wanted;
-        b += 1;
-      }
-    }
-  }
-
-  #wantsLogits(sequence: Sequence): boolean {
-    const owner = this.#owners.get(sequence);
-    return owner?.kind === "scoring" && owner.wantLogits;
   }
 
   /** Rows of sequences that ended since they were planned leave the plan. */
@@ -240,6 +213,7 @@ export class StepLoop {
     try {
       await step.done;
     } catch (error) {
+      this.#clock.failed(performance.now());
       return this.#lose(step, nativeError(error));
     }
     const now = performance.now();

@@ -23,7 +23,7 @@ interface Owner {
 /** Continues a prompt. */
 export interface Sampling extends Owner {
   readonly kind: "sampling";
-  /** The error of a row without a finite logit. */
+  /** The error of a row whose logits the caller has made -Infinity, all of them. */
   readonly nothingToSample: [ErrorCode, string];
   /** The error of a row whose logits hold NaN or +Infinity. */
   readonly notNumbers: [ErrorCode, string];
@@ -36,8 +36,6 @@ export interface Sampling extends Owner {
 /** Asks how probable a text is. */
 export interface Scoring extends Owner {
   readonly kind: "scoring";
-  /** Its rows return logits, too. */
-  readonly wantLogits: boolean;
   /** Log-probabilities of the tokens after position `start` and those that follow; true: that was all. */
   score(start: number, logprobs: Float32Array, logits: Float32Array | undefined): boolean;
 }

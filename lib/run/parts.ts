@@ -1,12 +1,5 @@
-import {
-  type CheckedOptions,
-  checkOptions,
-  copyOptions,
-  type EngineOptions,
-  MAX_SLOTS,
-  optionsBeforeOpen,
-  PAGE_SIZE,
-} from "../api/options.ts";
+import { type CheckedOptions, checkOptions, copyOptions, type EngineOptions, optionsBeforeOpen } from "../api/options.ts";
+import { MAX_SLOTS, PAGE_SIZE } from "../api/pools.ts";
 import { KvasirWarning, type Warn } from "../errors.ts";
 import type { HubRequest } from "../hub/open.ts";
 import { openModel } from "../model/open.ts";
@@ -62,7 +55,7 @@ export async function openParts(model: string, callers: EngineOptions | undefine
 /** Opens a model's files, wherever they are. */
 async function openNamed(model: NamedModel, request: Omit<HubRequest, "textOnly">): Promise<ModelSource> {
   const located = await locateModel(model, { ...request, textOnly: false });
-  return openLocated(located, (path) => openModel(path, request.warn));
+  return openLocated(located, (path) => openModel(path, request.warn, request.signal));
 }
 
 /** Opens the draft model's tokenizer for as long as it takes to compare its tokens. */

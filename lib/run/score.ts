@@ -17,7 +17,6 @@ export interface Scores {
 export class Score implements Scoring {
   readonly kind = "scoring";
   readonly request: object = this;
-  readonly wantLogits: boolean;
   readonly #loop: StepLoop;
   readonly #scores: Scores;
   readonly #vocabSize: number;
@@ -33,11 +32,10 @@ export class Score implements Scoring {
   constructor(loop: StepLoop, tokens: Int32Array, vocabSize: number, wantLogits: boolean) {
     this.#loop = loop;
     this.#vocabSize = vocabSize;
-    this.wantLogits = wantLogits;
     this.#scores = { tokens, logprobs: new Float32Array(tokens.length).fill(Number.NaN) };
     if (wantLogits) this.#scores.logits = floats(tokens.length * vocabSize, `logits of ${tokens.length} tokens`);
     const plain = { maxTokens: 0, priority: 0, cacheSalt: "", adapter: "", media: [], speculate: false };
-    this.#sequence = loop.add({ prompt: tokens, output: "score", ...plain, ...(wantLogits && { rowTokens: loop.logitRows }) }, this);
+    this.#sequence = loop.add({ prompt: tokens, output: "score", logits: wantLogits, ...plain }, this);
   }
 
   slotConfig(): SlotConfig {

@@ -31,6 +31,11 @@ export class StepClock {
     this.#done = Number.NaN;
   }
 
+  /** A step has failed at `now`: the next one begins then at the soonest. */
+  failed(now: number): void {
+    this.#done = now;
+  }
+
   /**
    * A step that was submitted at `submitted` is done at `now`, and gave `tokens` tokens. It began then, or when the one before was done;
    * between both is a gap.

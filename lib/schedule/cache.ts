@@ -101,8 +101,7 @@ export class PagedCache {
   /** Whether the sequence that `attach` has just refused may find room if all of `running` that are given give back their pages. */
   mayFitWithout(running: readonly Sequence[]): boolean {
     const { demand, limits } = this.#refusal!;
-    const held = (group: GroupPages): number => running.reduce((sum, sequence) => sum + group.held(sequence), 0);
-    return this.#own.every((group, g) => demand[g]! - promisedPages(group, running) - held(group) <= limits[g]!);
+    return this.#own.every((group, g) => demand[g]! - promisedPages(group, running) - group.heldAlone(running) <= limits[g]!);
   }
 
   /** Where the sequence's next row, of at most `count` tokens, has to end at the latest. */

@@ -1,10 +1,13 @@
 import type { CacheConfig, PagedCache } from "./cache.ts";
 import { type Queue, rank } from "./queue.ts";
 import { pendingTokens, type Sequence } from "./sequence.ts";
-import { byTokensLeft, wouldRun } from "./shares.ts";
+import { byTokensToRun, wouldRun } from "./shares.ts";
 
 /** Pages of prompts that are named and looked up before one step, but for the last prompt: some 2 ms. Then the event loop goes on. */
 const MOST_PAGES = 1024;
+
+/** Waiting sequences that are looked at before one step, those that can't come in among them. Chosen: some milliseconds. */
+const MOST_SEEN = 1 << 14;
 
 /** Waiting sequences among which the shortest prompt is found. Chosen: those that could run soon, at little cost for a step. */
 const MOST_COMPARED = 32;
@@ -20,7 +23,11 @@ export class Newcomers {
   readonly #waiting: Queue;
   readonly #running: Queue;
   readonly #passed: Sequence[] = [];
+  /** Pages of each sequence that were named since `begin`, by its id: nothing here keeps a sequence alive. */
+  readonly #named = new Map<number, number>();
+  readonly #underWay = new UnderWay();
   #pagesLeft = 0;
+  #seenLeft = 0;
   #isPutOff = false;
 
   constructor(cache: PagedCache, config: CacheConfig, waiting: Queue, running: Queue) {
@@ -43,13 +50,20 @@ export class Newcomers {
   /** A step is about to be planned. */
   begin(): void {
     this.#pagesLeft = MOST_PAGES;
+    this.#seenLeft = MOST_SEEN;
+    this.#named.clear();
     this.#isPutOff = false;
   }
 
   /** Who gets a slot and pages next; `undefined` where nobody would run a token in the next step. */
   choose(): Sequence | undefined {
+    this.#underWay.take(this.#running);
     const chosen = this.#find();
-    if (chosen !== undefined) this.#pagesLeft -= Math.ceil(chosen.length / this.#config.pageSize);
+    this.#underWay.clear();
+    if (chosen !== undefined) {
+      const named = this.#named.get(chosen.id) ?? 0; // which has been paid for
+      this.#pagesLeft -= Math.max(0, Math.ceil(chosen.length / this.#config.pageSize) - named);
+    }
     return chosen;
   }
 
@@ -58,14 +72,15 @@ export class Newcomers {
     this.#passed.length = 0;
     let [shortest, compared]: [Sequence | undefined, number] = [undefined, 0];
     for (const sequence of this.#waiting) {
-      if (!this.#isDue(sequence)) continue;
-      if (this.#pagesLeft <= 0) {
+      const isDue = this.#isDue(sequence);
+      this.#seenLeft -= 1;
+      if (this.#seenLeft < 0 || (isDue && this.#pagesLeft <= 0)) {
         this.#isPutOff = true;
         break;
       }
-      if (!this.#isForeseen(sequence) || this.#isUnderWay(sequence)) continue;
+      if (!isDue || !this.#isForeseen(sequence) || this.#underWay.has(sequence)) continue;
       if (compared === 0 && wouldRun(sequence, this.#running, maxBatchTokens)) return sequence;
-      if (shortest === undefined || byTokensLeft(sequence, shortest) < 0) shortest = sequence;
+      if (shortest === undefined || byTokensToRun(sequence, shortest) < 0) shortest = sequence;
       this.#passed.push(sequence);
       compared += 1;
       if (compared === MOST_COMPARED) break;
@@ -84,21 +99,48 @@ export class Newcomers {
 
   /** It is known how much the cache has of it. That takes a name for each of its pages. */
   #isForeseen(sequence: Sequence): boolean {
-    if (sequence.expected === undefined) this.#pagesLeft -= this.#cache.foresee(sequence, this.#pagesLeft);
+    if (sequence.expected !== undefined) return true;
+    const named = this.#cache.foresee(sequence, this.#pagesLeft);
+    this.#pagesLeft -= named;
+    this.#named.set(sequence.id, named);
     if (sequence.expected === undefined) this.#isPutOff = true;
     return sequence.expected !== undefined;
   }
 
-  /** Someone who comes before it computes the page that it needs next: it finds that one in the cache a step later. */
-  #isUnderWay(sequence: Sequence): boolean {
-    return this.#running.some((other) => {
-      const next = sequence.hashes[other.offered + 1];
-      const isSame = next !== undefined && next === other.hashes[other.offered + 1];
-      return isSame && other.share > 0 && pendingTokens(other) > 1 && rank(other, sequence) < 0;
-    });
-  }
-
   #fullPages(tokens: number): number {
     return Math.floor(tokens / this.#config.pageSize);
+  }
+}
+
+/** The pages that running sequences compute next, by their hashes. */
+class UnderWay {
+  /** Who computes a page; of several the first by rank. */
+  readonly #owners = new Map<string, Sequence>();
+  /** Where these hashes stand among those of a sequence. */
+  readonly #places = new Set<number>();
+
+  clear(): void {
+    this.#owners.clear();
+    this.#places.clear();
+  }
+
+  take(running: Queue): void {
+    for (const sequence of running) {
+      if (sequence.share === 0 || pendingTokens(sequence) <= 1) continue;
+      const place = sequence.offered + 1;
+      const hash = sequence.hashes[place];
+      if (hash === undefined || this.#owners.has(hash)) continue;
+      this.#owners.set(hash, sequence);
+      this.#places.add(place);
+    }
+  }
+
+  /** Whether someone who comes before the sequence computes the page that it needs next: it finds that one in the cache a step later. */
+  has(sequence: Sequence): boolean {
+    for (const place of this.#places) {
+      const owner = this.#owners.get(sequence.hashes[place] ?? "");
+      if (owner !== undefined && rank(owner, sequence) < 0) return true;
+    }
+    return false;
   }
 }

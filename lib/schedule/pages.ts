@@ -94,6 +94,20 @@ export class PagePool {
     return this.#freed;
   }
 
+  /** Pages that these tables hold and no other does. */
+  heldAlone(tables: readonly PageTable[]): number {
+    const others = this.#references.slice(0, this.#firstNew);
+    let pages = 0;
+    for (const { ids, count } of tables) {
+      for (let i = 0; i < count; i++) {
+        const page = ids[i]!;
+        others[page]! -= 1;
+        if (others[page] === 0) pages += 1;
+      }
+    }
+    return pages;
+  }
+
   /** A page to write. There must be one available. */
   take(): number {
     if (this.available === 0) throw new KvasirError("INTERNAL", `all ${this.size} pages of a pool are used`);

@@ -78,6 +78,7 @@ export function addRow(plan: Plan, sequence: Sequence, own: number, extras: Read
   const output = outputOf(sequence, guesses);
   const outputs = output === "none" ? 0 : output === "score" ? count : 1 + guesses;
   if (samples(output)) askFor(sequence, outputs);
+  if (outputs > 0) sequence.logitStep = plan.step;
   const spare = plan.rows[plan.rowCount];
   if (spare === undefined) plan.rows.push({ sequence, start, count, output, outputs, guesses, draftStart, draftCount, drafts });
   else {

@@ -4,6 +4,7 @@ import type { CacheGroupConfig, CreateGroup } from "./groups/group.ts";
 import { createGroup } from "./groups/index.ts";
 import { GuessPlanner } from "./guesses.ts";
 import { checkRunning, checkWaiting } from "./integrity.ts";
+import { takeLogitTurns } from "./logit-turns.ts";
 import { Newcomers } from "./newcomers.ts";
 import { invariant } from "./pages.ts";
 import { addRow, clearPlan, type Plan, removeRow } from "./plan.ts";
@@ -16,6 +17,8 @@ import type { Speculator } from "./speculator.ts";
 export interface SchedulerConfig extends CacheConfig {
   /** Sequences that run at once at most. */
   maxSlots: number;
+  /** Tokens whose logits a step gives at most (any number). */
+  logitRows?: number;
 }
 
 /** What the scheduler holds at the moment, and what happened so far. */
@@ -40,7 +43,8 @@ export type PrefillLimit = (running: readonly Sequence[]) => number;
  *     1. Waiting sequences that would run in the step get slots and pages, by rank. For one of higher priority the last that run give back
  *        theirs and wait again (preemption). None overtakes one that has too little room, however small it is.
  *     2. The step's tokens go to all that run: one is kept for each that decodes, so a prompt never stalls a stream, and prompts run in
- *        chunks of what is left, which they share (`sharePrefills`). When pages run out, the last by rank is preempted; the last itself
+ *        chunks of what is left, which they share (`sharePrefills`). Of those that want logits a step has room for few: they take turns
+ *        (`takeLogitTurns`). When pages run out, the last by rank is preempted; the last itself
  *        skips the step.
  *
  * So the first by rank of all that run makes progress in every step, and everything ends.
@@ -73,8 +77,8 @@ export class Scheduler {
   readonly #running: Queue = [];
   readonly #newcomers: Newcomers;
   readonly #freeSlots: number[];
-  /** Of `#shareTokens`: kept, so that a step makes no array. */
-  readonly #prefills: Sequence[] = [];
+  /** Room for those among whom something is shared out, empty between: a step makes no array. */
+  readonly #candidates: Sequence[] = [];
   /** The latest step that was planned. */
   #step = 0;
   #arrivals = 0;
@@ -218,12 +222,15 @@ export class Scheduler {
   /** A slot and the cached pages for a waiting sequence. Others of lower priority give theirs back, the last by rank first, if that is enough. */
   #makeWay(sequence: Sequence): boolean {
     const { passed } = this.#newcomers;
+    let isEnough: boolean | undefined;
     for (;;) {
       const hasSlot = this.#hasSlot(passed.length);
       if (hasSlot && this.#cache.attach(sequence, this.#running, passed)) return true;
       const lower = this.#running.filter(({ options }) => options.priority < sequence.options.priority);
       const last = hasSlot ? lower.at(-1) : lower.findLast((running) => !keepsSlot(running));
-      if (last === undefined || (hasSlot && !this.#cache.mayFitWithout(lower))) return false;
+      if (last === undefined) return false;
+      if (hasSlot) isEnough ??= this.#cache.mayFitWithout(lower);
+      if (isEnough === false) return false;
       this.#preempt(last);
     }
   }
@@ -234,6 +241,7 @@ export class Scheduler {
   }
 
   #planRunning(plan: Plan, guessesAreOut: boolean, mostPrefill: PrefillLimit): void {
+    takeLogitTurns(this.#running, this.#config.logitRows ?? Number.POSITIVE_INFINITY, this.#candidates);
     let { kept, tokens } = this.#shareTokens(mostPrefill); // kept for those after the current sequence
     for (let i = 0; i < this.#running.length; i++) {
       const sequence = this.#running[i]!;
@@ -251,7 +259,7 @@ export class Scheduler {
 
   /** What each running sequence has of the step's tokens, one where it decodes; returns the sum, and the most that the step has. */
   #shareTokens(mostPrefill: PrefillLimit): { kept: number; tokens: number } {
-    const prefills = this.#prefills;
+    const prefills = this.#candidates;
     let decodes = 0;
     for (const sequence of this.#running) {
       const pending = pendingTokens(sequence);
@@ -283,6 +291,7 @@ export class Scheduler {
     if (!keepsSlot(sequence)) this.#freeSlot(sequence);
     sequence.state = "waiting";
     sequence.expected = undefined;
+    sequence.logitRows = Number.POSITIVE_INFINITY;
     sequence.preemptions += 1;
     this.#preemptions += 1;
     insert(this.#waiting, sequence);
@@ -296,6 +305,7 @@ export class Scheduler {
     sequence.slotIsNew = true;
     sequence.expected = 0;
     sequence.share = pendingTokens(sequence);
+    sequence.logitStep = this.#step;
     if (sequence.cachedTokens !== undefined) return;
     sequence.cachedTokens = sequence.computed;
     if (!this.#config.prefixCache || sequence.options.output === "score") return;

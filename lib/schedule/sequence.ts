@@ -44,8 +44,8 @@ export interface SequenceOptions {
   media: readonly MediaSpan[];
   /** Its rows may guess what follows; those of output `sample` alone do. */
   speculate: boolean;
-  /** Tokens that one row of it runs at most (any number). */
-  rowTokens?: number;
+  /** Of output `score`: its rows give logits, too (false). */
+  logits?: boolean;
   /** A sequence with the same prompt that should compute it first, so that this one finds its pages cached (choices of one request). */
   after?: Sequence;
 }
@@ -86,10 +86,14 @@ export interface Sequence {
   computed: number;
   /** Tokens whose keys and values are, or by submitted steps will be, in the draft model's cache: it runs what it lacks when it drafts. */
   draftComputed: number;
-  /** Of a waiting sequence: known tokens that the prefix cache had when it was looked up for the first time; `undefined` before. */
+  /** Of a waiting sequence: known tokens that the prefix cache had when it was looked up first; `undefined` before. 0 while it runs. */
   expected: number | undefined;
   /** Of a running sequence: tokens that are kept for it in the step that is planned. */
   share: number;
+  /** Of a running sequence that wants logits: tokens of which it may have some in the step that is planned. */
+  logitRows: number;
+  /** The latest step in which it had any, or could not yet. */
+  logitStep: number;
   /** Prompt tokens that the prefix cache served when the sequence was first admitted; `undefined` before. */
   cachedTokens: number | undefined;
   /** Native slot, or -1. */
@@ -144,6 +148,8 @@ export function createSequence(options: SequenceOptions, id: number, groups: num
     draftComputed: 0,
     expected: undefined,
     share: 0,
+    logitRows: Number.POSITIVE_INFINITY,
+    logitStep: 0,
     cachedTokens: undefined,
     slot: -1,
     slotIsNew: false,
@@ -207,12 +213,19 @@ export function tokensLeft({ options, promptLength, length, sampling }: Sequence
   return options.maxTokens - (length - promptLength + sampling);
 }
 
+/** Whether logits come back to JavaScript: for a processor, which needs them of the last token, or with a score, of each. */
+export function wantsLogits({ options: { output, logits } }: Sequence): boolean {
+  return output === "logits" || logits === true;
+}
+
 /**
  * Tokens that could run now: all up to the last one known or on the device. None while the sequence is held, nor for what follows the last
- * token that it may sample.
+ * token that it may sample, nor those whose logits have to wait.
  */
 export function pendingTokens(sequence: Sequence): number {
-  const { options, length, sampling, computed, held } = sequence;
-  const sampledAll = options.output !== "score" && tokensLeft(sequence) <= 0;
-  return held || sampledAll ? 0 : Math.min(length + sampling - computed, options.rowTokens ?? Infinity);
+  const { options, length, sampling, computed, held, logitRows } = sequence;
+  const isScore = options.output === "score";
+  if (held || (!isScore && tokensLeft(sequence) <= 0)) return 0;
+  const tokens = length + sampling - computed;
+  return isScore ? Math.min(tokens, logitRows) : tokens - (logitRows === 0 ? 1 : 0);
 }

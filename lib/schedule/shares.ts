@@ -10,7 +10,7 @@ import { pendingTokens, type Sequence } from "./sequence.ts";
 export function sharePrefills(prefills: Sequence[], tokens: number): number {
   for (const sequence of prefills) sequence.share = 0;
   const half = halfOf(tokens);
-  const left = give(prefills.sort(byTokensLeft), half);
+  const left = give(prefills.sort(byTokensToRun), half);
   return tokens - give(prefills.sort(rank), tokens - half + left);
 }
 
@@ -26,14 +26,14 @@ export function wouldRun(newcomer: Sequence, running: readonly Sequence[], maxBa
     if (pending <= 1) continue;
     all += pending;
     if (rank(sequence, newcomer) < 0) sooner += pending;
-    if (byTokensLeft(sequence, newcomer) < 0) shorter += pending;
+    if (byTokensToRun(sequence, newcomer) < 0) shorter += pending;
   }
   const half = halfOf(tokens);
   return tokens > 0 && (all < tokens || sooner < tokens - half || shorter < half);
 }
 
 /** Negative when `a` has a higher priority, or fewer tokens to run at the same. */
-export function byTokensLeft(a: Sequence, b: Sequence): number {
+export function byTokensToRun(a: Sequence, b: Sequence): number {
   return b.options.priority - a.options.priority || tokensToRun(a) - tokensToRun(b) || rank(a, b);
 }
 

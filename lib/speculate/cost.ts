@@ -13,9 +13,9 @@ const EXACT = 32;
  * memory is touched and code compiled then.
  */
 export class TimeTable {
-  /** By place; NaN: not measured. */
-  readonly #ms: number[] = [];
-  /** By place: the size that was measured last. */
+  /** By place; with holes where nothing was measured. */
+  readonly #ms: (number | undefined)[] = [];
+  /** By place: the size that was measured last; likewise. */
   readonly #sizes: number[] = [];
   /** By place: how often it was measured, the first time included. */
   readonly #counts: number[] = [];
@@ -61,8 +61,10 @@ export class TimeTable {
 
   /** Sizes above this are to be measured anew. */
   forgetAbove(size: number): void {
-    this.#ms.length = Math.min(this.#ms.length, placeOf(size) + 1);
-    this.#sizes.length = this.#ms.length;
+    let places = Math.min(this.#ms.length, placeOf(size) + 1);
+    while (places > 0 && this.#ms[places - 1] === undefined) places -= 1; // so that the last is the largest that was measured
+    this.#ms.length = places;
+    this.#sizes.length = places;
   }
 }
 

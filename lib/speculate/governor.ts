@@ -150,7 +150,13 @@ export class Governor {
   /** Prompts ran for `ms`: what comes next is not compared with what was before. */
   skip(ms: number): void {
     this.#wasGuessing = false;
-    if (this.#bucket !== undefined) this.#bucket.steps += ms / this.#cost.plainMs(this.#rows) || 0;
+    if (this.#bucket !== undefined) this.#bucket.steps += this.#plainSteps(ms);
+  }
+
+  /** How many steps without guesses take `ms`; 0 while that isn't known. */
+  #plainSteps(ms: number): number {
+    const plainMs = this.#cost.plainMs(this.#rows);
+    return plainMs > 0 ? ms / plainMs : 0;
   }
 
   /** A number of rows counts to the bucket before until it stays. */
@@ -196,7 +202,7 @@ export class Governor {
     const { plain, guessing } = bucket;
     const { pace } = plain;
     bucket.proven = guessing.count >= LEAST_STEPS && pace > MARGIN * guessing.pace;
-    bucket.lost = Math.max(0, bucket.lost + guessing.lostInAll(pace) / (pace * this.#cost.plainMs(this.#rows)) || 0);
+    bucket.lost = Math.max(0, bucket.lost + this.#plainSteps(guessing.lostInAll(pace) / pace) || 0);
     bucket.goal = bucket.proven ? Math.min(GROWTH * bucket.goal, MOST_STEPS) : TRIAL_STEPS;
     bucket.pause = bucket.proven ? 0 : Math.min(Math.max(2 * bucket.pause, FIRST_PAUSE), MOST_PAUSE);
     bucket.rate = rate;

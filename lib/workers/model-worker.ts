@@ -1,5 +1,5 @@
-import type { WarningCode } from "../errors.ts";
 import { type Findings, INSPECTIONS } from "../model/inspect.ts";
+import { noting, type Told } from "./told.ts";
 import { serve, type Transferred } from "./worker-server.ts";
 
 /** What the worker that reads a model's files is asked. */
@@ -11,11 +11,11 @@ export interface InspectionCall {
 /** What it answers. */
 export interface Inspected<Question extends keyof Findings = keyof Findings> {
   found: Findings[Question];
-  warnings: { code: WarningCode; message: string }[];
+  warnings: Told[];
 }
 
 serve(() => async ({ question, path }: InspectionCall): Promise<Transferred> => {
-  const warnings: Inspected["warnings"] = [];
-  const found = await INSPECTIONS[question](path, ({ code, message }) => void warnings.push({ code, message }));
+  const warnings: Told[] = [];
+  const found = await INSPECTIONS[question](path, noting(warnings));
   return { result: { found, warnings } satisfies Inspected, transfer: [] };
 });

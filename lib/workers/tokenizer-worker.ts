@@ -1,9 +1,9 @@
-import type { WarningCode } from "../errors.ts";
 import type { TokenizerSource } from "../model/spec.ts";
 import type { RenderedChat } from "../text/chat/messages.ts";
 import { type Codec, type EncodeOptions, encodeChat, wellFormed } from "../text/tokenizer/codec.ts";
 import { openCodec } from "../text/tokenizer/source.ts";
 import type { Vocabulary } from "../text/tokenizer/vocabulary.ts";
+import { noting, type Told } from "./told.ts";
 import { serve, type Transferred } from "./worker-server.ts";
 
 /** What the tokenizer's worker is asked. */
@@ -14,12 +14,12 @@ export interface OpenedTokenizer {
   vocabulary: Vocabulary;
   /** No token stands for more bytes of text: see {@link Codec}. */
   bytesPerToken: number;
-  warnings: { code: WarningCode; message: string }[];
+  warnings: Told[];
 }
 
 serve(async (source: TokenizerSource) => {
-  const warnings: OpenedTokenizer["warnings"] = [];
-  const codec = await openCodec(source, ({ code, message }) => void warnings.push({ code, message }));
+  const warnings: Told[] = [];
+  const codec = await openCodec(source, noting(warnings));
   return (call: TokenizerCall): Transferred => {
     if ("open" in call) return opened(codec, warnings);
     const ids = "chat" in call ? encodeChat(codec, call.chat) : codec.encode(wellFormed(call.text), call.options);
@@ -29,7 +29,7 @@ serve(async (source: TokenizerSource) => {
 });
 
 /** The vocabulary's arrays move to the caller; encoding does not need them. */
-function opened({ vocabulary, bytesPerToken }: Codec, warnings: OpenedTokenizer["warnings"]): Transferred {
+function opened({ vocabulary, bytesPerToken }: Codec, warnings: Told[]): Transferred {
   const result: OpenedTokenizer = { vocabulary, bytesPerToken, warnings };
   const { offsets, bytes, special } = vocabulary;
   return { result, transfer: [offsets.buffer, bytes.buffer, special.buffer] as ArrayBuffer[] };

@@ -46,6 +46,7 @@ export class WorkerClient {
   readonly #settings: WorkerSettings;
   #call: Call | undefined;
   #peer: Peer | undefined;
+  #started = false;
   #ready = false;
   /** The worker's: see {@link threadClock}. */
   #clock: () => number = () => performance.now();
@@ -63,12 +64,12 @@ export class WorkerClient {
 
   /** Starts it before its first call. */
   warm(): void {
-    if (this.#closed === undefined && this.#peer === undefined) this.#start().hold(false);
+    if (this.#closed === undefined && this.#peer === undefined) this.#start()?.hold(false);
   }
 
   /**
-   * Rejects with the worker's error, with CLOSED, with what `failure` makes of the worker's end, or with the signal's reason. The call before
-   * has to be over.
+   * Rejects with the worker's error, with CLOSED, with what `failure` makes of the worker's end, with INTERNAL if it could not start, or with
+   * the signal's reason. The call before has to be over.
    */
   async call<T>(argument: unknown, { signal, deadlineMs }: CallOptions = {}): Promise<T> {
     signal?.throwIfAborted();
@@ -77,7 +78,7 @@ export class WorkerClient {
     if (signal !== undefined) onAbort(signal, abort);
     const settled = await new Promise<Settled>((settle) => {
       this.#call = { argument, deadlineMs, settle };
-      (this.#peer ?? this.#start()).hold(true);
+      (this.#peer ?? this.#start())?.hold(true);
       if (this.#ready) this.#send();
     });
     signal?.removeEventListener("abort", abort);
@@ -93,15 +94,22 @@ export class WorkerClient {
     return this.#closed;
   }
 
-  #start(): Peer {
+  /** `undefined`: that failed, and the call with it. */
+  #start(): Peer | undefined {
     // A peer that was given up may still send something: it is ignored.
     const ifCurrent = (action: () => void): void => {
       if (this.#peer === peer) action();
     };
-    const peer: Peer = startThread(this.#settings.module, {
-      message: (reply) => ifCurrent(() => this.#receive(reply as WorkerReply)),
-      ended: (reason) => ifCurrent(() => this.#fail(reason)),
-    });
+    let peer: Peer;
+    try {
+      peer = startThread(this.#settings.module, {
+        message: (reply) => ifCurrent(() => this.#receive(reply as WorkerReply)),
+        ended: (reason) => ifCurrent(() => this.#fail(reason)),
+      });
+    } catch (error) {
+      this.#fail((error as Error).message);
+      return undefined;
+    }
     this.#peer = peer;
     peer.post(this.#settings.data);
     return peer;
@@ -134,6 +142,7 @@ export class WorkerClient {
 
   #receive(reply: WorkerReply): void {
     if ("thread" in reply) {
+      this.#started = true;
       this.#clock = threadClock(reply.thread);
       this.#limit(this.#settings.startDeadlineMs);
     } else if ("ready" in reply) {
@@ -144,7 +153,10 @@ export class WorkerClient {
   }
 
   #fail(reason: string): void {
-    void this.#end({ error: this.#settings.failure(reason) });
+    const error = this.#started
+      ? this.#settings.failure(reason)
+      : new KvasirError("INTERNAL", `a thread of kvasir could not be started: ${reason}`);
+    void this.#end({ error });
   }
 
   #settle(settled: Settled): void {
@@ -157,6 +169,7 @@ export class WorkerClient {
   async #end(settled: Settled): Promise<void> {
     const peer = this.#peer;
     this.#peer = undefined;
+    this.#started = false;
     this.#ready = false;
     this.#settle(settled);
     await peer?.end();

@@ -34,8 +34,8 @@ export interface GroupPages {
   attach(sequence: Sequence, pages: number): number;
   /** Gives back what no token from `computed` on needs. */
   trim(sequence: Sequence): void;
-  /** Pages that the sequence holds. */
-  held(sequence: Sequence): number;
+  /** Pages that these sequences hold and no other does. */
+  heldAlone(sequences: readonly Sequence[]): number;
   /** Pages to take, beyond those that come back on the way, until the tokens before `end` have run. */
   missing(sequence: Sequence, end: number): number;
   /** Takes the pages of the tokens before `end`; there is room for those that are missing. */

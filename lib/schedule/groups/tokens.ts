@@ -52,8 +52,8 @@ export abstract class TokenPages implements GroupPages {
     table.dropFirst(unseen);
   }
 
-  held(sequence: Sequence): number {
-    return this.#tableOf(sequence).count;
+  heldAlone(sequences: readonly Sequence[]): number {
+    return this.pool.heldAlone(sequences.map((sequence) => this.#tableOf(sequence)));
   }
 
   missing(sequence: Sequence, end: number): number {

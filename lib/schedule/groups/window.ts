@@ -3,6 +3,11 @@ import type { Sequence } from "../sequence.ts";
 import type { CacheGroupConfig, GroupSizes } from "./group.ts";
 import { TokenPages } from "./tokens.ts";
 
+/** Pages that a sequence holds at most: of what a whole step's tokens see, `window` - 1 + `maxBatchTokens` tokens that begin anywhere in a page. */
+export function mostWindowPages(window: number, maxBatchTokens: number, pageSize: number): number {
+  return Math.ceil((window + maxBatchTokens - 2) / pageSize) + 1;
+}
+
 /**
  * Pages of layers whose tokens see a window of w tokens: those before it are given back while the sequence runs, and a prefix continues
  * where its last w - 1 tokens are cached, whatever comes before them.
@@ -12,8 +17,7 @@ export class WindowPages extends TokenPages {
 
   constructor(config: CacheGroupConfig, index: number, { pageSize, maxBatchTokens }: GroupSizes) {
     const window = checkInteger("window", config.window, 1, 2 ** 30);
-    // What a whole step's tokens see: w - 1 + T tokens that begin anywhere in a page.
-    super(config, index, pageSize, Math.ceil((window + maxBatchTokens - 2) / pageSize) + 1);
+    super(config, index, pageSize, mostWindowPages(window, maxBatchTokens, pageSize));
     this.#window = window;
   }
 

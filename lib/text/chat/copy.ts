@@ -1,13 +1,15 @@
-import { checkKeys, invalid, reading } from "../../check.ts";
+import { checkKeys, invalid, MAX_TEXT, reading } from "../../check.ts";
 import { isPlain } from "../../errors.ts";
 import { MAX_DEPTH } from "../jinja/data.ts";
 import type { Chat } from "./messages.ts";
 
 const KEYS: readonly (keyof Chat)[] = ["messages", "tools", "templateVars", "addGenerationPrompt", "continueFinalMessage", "template"];
 
-/** Most values of a conversation, and characters of them all. Chosen: no longer text is encoded, and each value costs a template some steps. */
-const MAX_CHARACTERS = 1 << 22;
+/** Most values of a conversation; of characters, in values and names, it has no more than a text. Chosen: each value costs a template some steps. */
 const MAX_VALUES = 100_000;
+
+/** Characters of a name in a message. */
+const SHOWN = 80;
 
 /** A conversation as it is now, whatever its owner does to it later: each part of it is read once. Throws INVALID_ARGUMENT under `name`. */
 export function copyChat(name: string, chat: unknown): Partial<Chat> {
@@ -62,12 +64,18 @@ class Copier {
   #count(value: unknown): void {
     this.#values += 1;
     if (typeof value === "string") this.#characters += value.length;
+    const key = this.#path.at(-1)!;
+    if (typeof key === "string") this.#characters += key.length;
     if (this.#values > MAX_VALUES) throw this.#refused(value, `no more than ${MAX_VALUES} values in all`);
-    if (this.#characters > MAX_CHARACTERS) throw this.#refused(value, `no more than ${MAX_CHARACTERS} characters in all`);
+    if (this.#characters > MAX_TEXT) throw this.#refused(value, `no more than ${MAX_TEXT} characters in all`);
   }
 
   #refused(value: unknown, expected: string): Error {
     const [name, ...keys] = this.#path;
-    return invalid(`${name}${keys.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("")}`, value, expected);
+    return invalid(
+      `${name}${keys.map((key) => (typeof key === "number" ? `[${key}]` : `.${key.slice(0, SHOWN)}`)).join("")}`,
+      value,
+      expected,
+    );
   }
 }

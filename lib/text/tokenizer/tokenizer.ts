@@ -1,8 +1,10 @@
 import { join } from "node:path";
-import { emitWarning, KvasirError, KvasirWarning, type Warn } from "../../errors.ts";
+import { MAX_TEXT } from "../../check.ts";
+import { emitWarning, KvasirError, type Warn } from "../../errors.ts";
 import { fileSizeIfPresent } from "../../files/paths.ts";
 import type { TokenizerSource } from "../../model/spec.ts";
 import type { OpenedTokenizer, TokenizerCall } from "../../workers/tokenizer-worker.ts";
+import { tellAll } from "../../workers/told.ts";
 import { workerUrl } from "../../workers/worker-client.ts";
 import { WorkerPool } from "../../workers/worker-pool.ts";
 import type { RenderedChat } from "../chat/messages.ts";
@@ -30,12 +32,6 @@ export interface TokenizerOpening {
 
 /** Longest text, in UTF-16 units, that is no long call. Chosen: some 10 ms at worst. */
 const SHORT_TEXT = 16_384;
-
-/**
- * Longest text, in UTF-16 units. Chosen, with what a text may grow to (`growthLimit`): the pieces of a text take less than a thread's heap. Where
- * one call of a regular expression makes more, V8 ends the process instead of the thread, as was seen with 16 M characters.
- */
-const MAX_TEXT = 1 << 22;
 
 /**
  * Milliseconds of processor time: a file that hangs costs its calls the first, a file or text that is merely long gets more, far above what it
@@ -68,7 +64,7 @@ export class TokenizerClient {
     try {
       const call: TokenizerCall = { open: true };
       const opened = await workers.call<OpenedTokenizer>(call, { long: false, ...(signal !== undefined && { signal }) });
-      for (const { code, message } of opened.warnings) warn(new KvasirWarning(code, message));
+      tellAll(opened.warnings, warn);
       workers.warm();
       return new TokenizerClient(workers, opened);
     } catch (error) {

@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { footprintOf, type Load, largestFitting } from "../../../lib/api/footprint.ts";
+import { footprintOf, type Load } from "../../../lib/api/footprint.ts";
 import { checkOptions } from "../../../lib/api/options.ts";
+import { largestFitting } from "../../../lib/api/search.ts";
 import { Engine } from "../../../lib/engine.ts";
 import { openModel } from "../../../lib/model/open.ts";
 import { native } from "../../../lib/native/addon.ts";

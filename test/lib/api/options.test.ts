@@ -1,15 +1,8 @@
 import { expect, test } from "vitest";
 import type { Machine } from "../../../lib/api/device.ts";
 import { memoryBytes } from "../../../lib/api/memory.ts";
-import {
-  checkOptions,
-  type EngineOptions,
-  MAX_SLOTS,
-  PAGE_SIZE,
-  type PoolRequest,
-  pageBytes,
-  sizePools,
-} from "../../../lib/api/options.ts";
+import { checkOptions, type EngineOptions } from "../../../lib/api/options.ts";
+import { MAX_SLOTS, PAGE_SIZE, type PoolRequest, pageBytes, sizePools } from "../../../lib/api/pools.ts";
 import type { CachePart } from "../../../lib/model/kinds.ts";
 import type { CacheGroup, TensorType } from "../../../lib/model/spec.ts";
 import { createPlan } from "../../../lib/schedule/plan.ts";

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { checkParams, choiceSeed, type GenerateParams } from "../../../lib/api/params.ts";
 
 const check = (params: unknown) => checkParams(params as GenerateParams, {}, 100);
@@ -95,4 +95,16 @@ test("seeds: whole numbers and 64-bit bigints; each choice has its own, the firs
   expect(seeds[0]).toBe(7n);
   expect(new Set(seeds).size).toBe(128);
   expect(seeds.every((seed) => seed >= 0n && seed < 1n << 64n)).toBe(true);
+});
+
+test("of a Map with too many biases none is read", () => {
+  const bias = new Map(Array.from({ length: 10 }, (_, i) => [i, 1]));
+  const forEach = vi.spyOn(Map.prototype, "forEach");
+  vi.spyOn(Map.prototype, "size", "get").mockReturnValue(2 ** 22 + 1);
+  try {
+    expect(() => check({ logitBias: bias })).toThrow("the number of entries of logitBias is 4194305; expected a whole number from 0 to");
+    expect(forEach).not.toHaveBeenCalled();
+  } finally {
+    vi.restoreAllMocks();
+  }
 });

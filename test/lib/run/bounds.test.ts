@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { GenerateParams } from "../../../lib/api/params.ts";
 import { Engine } from "../../../lib/engine.ts";
+import { expectError } from "../../support/expect.ts";
 import { TINY, writeModel } from "../../support/models.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 import { expectIdle } from "./support.ts";
@@ -18,6 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => engine.close());
 
+/** A bias for every token. */
 const all = (value: number): Record<number, number> => Object.fromEntries(Array.from({ length: TINY.vocabSize }, (_, id) => [id, value]));
 
 test.each<GenerateParams>([
@@ -47,5 +49,13 @@ test.each<GenerateParams>([
 ])("%o", async (params) => {
   const { choices } = await engine.generate([0, TINY.vocabSize - 1], { maxTokens: 5, ...params });
   for (const { tokens } of choices) expect(tokens.length).toBeGreaterThan(0);
+  expectIdle(engine);
+});
+
+test.each<GenerateParams>([
+  { logitBias: all(Number.NEGATIVE_INFINITY) },
+  { stopTokens: Array.from({ length: TINY.vocabSize }, (_, id) => id), minTokens: 2 },
+])("what bans every token is the caller's mistake: %o", async (params) => {
+  await expectError(engine.generate([0, 1], { maxTokens: 5, ...params }), "INVALID_ARGUMENT", /no token is left.*logitBias.*minTokens/);
   expectIdle(engine);
 });

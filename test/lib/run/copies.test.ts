@@ -166,6 +166,9 @@ describe("values of another realm", () => {
     expect(await ended).toMatchObject([{ reason: "enough" }, { reason: "enough" }]);
     expect(listeners).toHaveLength(1); // however many calls
     await expect(engine.generate([4], { signal: signal as never })).rejects.toBe("enough");
+    await expect(engine.score([4], { signal: signal as never })).rejects.toBe("enough");
+    const running = { ...signal, aborted: false };
+    expect((await engine.score([4, 5], { signal: running as never })).logprobs).toHaveLength(2);
   });
 
   test.each<[string, unknown]>([
@@ -209,4 +212,13 @@ test("an error of a getter, and a revoked proxy, are INVALID_ARGUMENT with their
   ];
   for (const { status, reason } of (await Promise.allSettled(calls)) as PromiseRejectedResult[])
     expect({ status, code: reason.code }).toEqual({ status: "rejected", code: "INVALID_ARGUMENT" });
+});
+
+test("names of a conversation's fields count among its characters", async () => {
+  const { engine } = create({ chat: true });
+  const long = { role: "user", content: "x", ["y".repeat(2 ** 22)]: 1 } as never;
+  await expect(engine.renderChat({ messages: [long] })).rejects.toMatchObject({
+    code: "INVALID_ARGUMENT",
+    message: expect.stringMatching(/^messages\[0\]\.y{80} is 1; expected no more than 4194304 characters in all$/),
+  });
 });

@@ -6,6 +6,7 @@ import { Engine } from "../../../lib/engine.ts";
 import type { KvasirWarning } from "../../../lib/errors.ts";
 import type { NativeConfig, NativeModule } from "../../../lib/native/addon.ts";
 import { openParts } from "../../../lib/run/parts.ts";
+import { Tokenizer } from "../../../lib/tokenizer.ts";
 import { expectError } from "../../support/expect.ts";
 import { FakeNative } from "../../support/fake-native.ts";
 import { writeJson } from "../../support/files.ts";
@@ -88,6 +89,21 @@ test("a signal ends loading with its reason, and frees what was loaded", async (
   await expect(opening).rejects.toBe("enough");
   await expect(last().load(() => {})).rejects.toMatchObject({ code: "CLOSED" });
   await expect(openParts(directory, { signal: AbortSignal.abort("never") }, module)).rejects.toBe("never");
+});
+
+// The thread that reads such a file would tell what is wrong with it.
+test.each(["config.json", "tokenizer_config.json"])("a signal doesn't wait for the thread that reads a long %s", async (name) => {
+  const long = join(directory, `long-${name}`);
+  await writeModel(long, TINY);
+  await writeFile(join(long, name), `{ "a": "${"x".repeat(100_000)}", `);
+  const controller = new AbortController();
+  const openings = [
+    openParts(long, { signal: controller.signal }, fakeModule().module),
+    Tokenizer.open(long, { signal: controller.signal }),
+  ].map((opening) => expect(opening).rejects.toBe("enough"));
+  await Promise.resolve();
+  controller.abort("enough");
+  await Promise.all(openings);
 });
 
 // Its worker would take its time, and tell what is wrong with the file.

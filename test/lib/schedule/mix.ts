@@ -3,7 +3,7 @@ import type { GroupPages } from "../../../lib/schedule/groups/group.ts";
 import { createGroup } from "../../../lib/schedule/groups/index.ts";
 import { createPlan, type Plan, type PlanRow } from "../../../lib/schedule/plan.ts";
 import { Scheduler, type SchedulerConfig } from "../../../lib/schedule/scheduler.ts";
-import type { Sequence } from "../../../lib/schedule/sequence.ts";
+import { type Sequence, wantsLogits } from "../../../lib/schedule/sequence.ts";
 import { FakeDevice, type Result, solo } from "./fake-device.ts";
 import { Random, randomConfig, randomOptions, VOCABULARY } from "./random.ts";
 import { RandomSpeculator } from "./random-speculator.ts";
@@ -264,6 +264,8 @@ export class Mix {
     const outputs = { none: () => 0, sample: (row: PlanRow) => 1 + row.guesses, logits: () => 1, score: (row: PlanRow) => row.count };
     expect(rows.every((row) => row.outputs === outputs[row.output](row))).toBe(true);
     expect(rows.every(({ guesses, output, sequence }) => guesses === 0 || (output === "sample" && sequence.options.speculate))).toBe(true);
+    const logitRows = rows.filter(({ sequence }) => wantsLogits(sequence)).reduce((sum, { outputs }) => sum + outputs, 0);
+    expect(logitRows).toBeLessThanOrEqual(this.config.logitRows!);
     this.faults.cut += rows.filter(({ start, count, output }) => output === "none" && start + count === this.nextBorder(start)).length;
   }
 

@@ -49,7 +49,8 @@ export function randomConfig(random: Random): SchedulerConfig {
     return config(pages + random.below(1 + pages / 2));
   });
   if (random.chance(0.5)) groups.push({ kind: "all", window: 0, pages: Math.ceil(maxContext / pageSize) + random.below(8), draft: true });
-  return { pageSize, maxBatchTokens, maxContext, groups, maxSlots: 1 + random.below(6), prefixCache: random.chance(0.7), modelId: "fake" };
+  const sizes = { pageSize, maxBatchTokens, maxContext, groups, maxSlots: 1 + random.below(6) };
+  return { ...sizes, logitRows: random.pick([1, 2, 3, 100]), prefixCache: random.chance(0.7), modelId: "fake" };
 }
 
 function randomPrompt(random: Random, most: number): Int32Array {
@@ -78,5 +79,6 @@ export function randomOptions(random: Random, output: SequenceOptions["output"],
     adapter: random.pick(["", "", "a"]),
     media: randomMedia(random, prompt.length),
     speculate: random.chance(0.8),
+    logits: output === "score" && random.chance(0.5),
   };
 }

@@ -58,6 +58,19 @@ describe("priority", () => {
     expect(scheduler.stats()).toMatchObject({ running: 2, waiting: 1, preemptions: 0 });
   });
 
+  test("takes nothing where lower ones share pages, which come back once", () => {
+    const scheduler = schedulerOf({ groups: [allOf(27)], maxContext: 90, maxBatchTokens: 64 });
+    const high = scheduler.add(options(40, { first: 100, priority: 1, maxTokens: 30 }));
+    step(scheduler);
+    const lower = Array.from({ length: 3 }, () => scheduler.add(options(33, { maxTokens: 20 })));
+    for (let i = 0; i < 4; i++) step(scheduler);
+    expect([high, ...lower].map(({ state }) => state)).toEqual(["running", "running", "running", "running"]);
+    expect(used(scheduler)).toEqual([11 + 8 + 3]);
+    scheduler.add(options(64, { first: 200, priority: 1 }));
+    step(scheduler);
+    expect(scheduler.stats()).toMatchObject({ waiting: 1, preemptions: 0 });
+  });
+
   test("leaves those running whose slots are kept by a processor's choice", () => {
     const scheduler = schedulerOf({ maxSlots: 2 });
     const lower = [0, 1].map((i) => scheduler.add(options(3, { first: 10 * i, output: "logits" }))) as [Sequence, Sequence];
@@ -188,5 +201,33 @@ describe("a limit of prompts' tokens", () => {
     scheduler.add(options(6, { first: 200 }));
     expect(step(scheduler, true, 10)).toEqual(["0:4+1 sample", "1:4+1 sample", "2:4+1 sample", "3:0+5 none", "4:0+5 none"]);
     expect(step(scheduler, true, 10)).toEqual(["0:5+1 sample", "1:5+1 sample", "2:5+1 sample", "3:5+10 none", "4:5+1 sample"]);
+  });
+});
+
+describe("of few tokens that have logits in a step", () => {
+  test("one is the first's by rank, the others go to those that have had none for longest; no prompt loses tokens to those that wait", () => {
+    const scheduler = schedulerOf({ logitRows: 3, maxContext: 200, groups: [allOf(100)] });
+    for (let i = 0; i < 7; i++) scheduler.add(options(1, { first: 10 * i, output: "logits" }));
+    const steps = [step(scheduler)];
+    scheduler.add(options(100, { first: 100 }));
+    for (let i = 0; i < 3; i++) {
+      for (const sequence of scheduler.running) if (sequence.held) scheduler.resume(sequence);
+      steps.push(step(scheduler));
+    }
+    expect(steps).toEqual([
+      ["0:0+1 logits", "1:0+1 logits", "2:0+1 logits"],
+      ["0:1+1 logits", "3:0+1 logits", "4:0+1 logits", "7:0+13 none"],
+      ["0:2+1 logits", "5:0+1 logits", "6:0+1 logits", "7:13+13 none"],
+      ["0:3+1 logits", "1:1+1 logits", "2:1+1 logits", "7:26+13 none"],
+    ]);
+  });
+
+  test("a higher priority has them first; a prompt stops before its end to wait for its turn", () => {
+    const scheduler = schedulerOf({ logitRows: 1 });
+    scheduler.add(options(6, { first: 50, output: "logits" }));
+    const score = scheduler.add(options(3, { maxTokens: 0, output: "score", logits: true, priority: 1 }));
+    expect([step(scheduler), step(scheduler), step(scheduler)]).toEqual([["1:0+1 score", "0:0+5 none"], ["1:1+1 score"], ["1:2+1 score"]]);
+    scheduler.finish(score);
+    expect(step(scheduler)).toEqual(["0:5+1 logits"]);
   });
 });

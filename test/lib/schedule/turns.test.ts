@@ -27,10 +27,11 @@ const CONTEXT = 131_072;
 const PROMPT = CONTEXT - 64;
 const PROMPT_PAGES = Math.floor((PROMPT - 1) / 16);
 
+const SIZES = { pageSize: 16, maxBatchTokens: 4096, maxSlots: 256, maxContext: CONTEXT, prefixCache: true, modelId: "model" };
+
 /** A scheduler of the engine's sizes, whose lookups of pages are counted. */
 function createScheduler(pages: number): Scheduler {
-  const config = { pageSize: 16, maxBatchTokens: 4096, maxSlots: 256, maxContext: CONTEXT, prefixCache: true, modelId: "model" };
-  return new Scheduler({ ...config, groups: [allOf(pages)] }, undefined, (group, index, sizes): GroupPages => {
+  return new Scheduler({ ...SIZES, groups: [allOf(pages)] }, undefined, (group, index, sizes): GroupPages => {
     const made = createGroup(group, index, sizes);
     const find = made.pool.find.bind(made.pool);
     made.pool.find = (hash) => {
@@ -101,4 +102,36 @@ test("a cached prompt that waits for room is looked up again when there may be s
   scheduler.finish(large);
   run(2);
   expect(waits.state).toBe("running");
+});
+
+test("of many that begin like a prompt which is computed each is looked at once a step, however many run", () => {
+  const scheduler = new Scheduler({ ...SIZES, maxBatchTokens: 252, groups: [allOf(16_384)] });
+  const plan = createPlan();
+  for (let i = 0; i < 250; i++) scheduler.add(options(1, { first: 1_000_000 + i, maxTokens: 1000 }));
+  const long = scheduler.add(options(16_000));
+  for (let i = 0; i < 3; i++) scheduler.schedule(plan);
+  expect([scheduler.running.length, long.state]).toEqual([251, "running"]);
+  const waiting = Array.from({ length: 1000 }, () => scheduler.add(options(400)));
+  do scheduler.schedule(plan);
+  while (scheduler.hasPutOff); // until all have their names
+  let reads = 0;
+  for (const sequence of [...waiting, ...scheduler.running]) {
+    const { hashes } = sequence;
+    Object.defineProperty(sequence, "hashes", {
+      get: () => {
+        reads += 1;
+        return hashes;
+      },
+    });
+  }
+  scheduler.schedule(plan);
+  expect(waiting.every(({ state }) => state === "waiting")).toBe(true);
+  expect(reads).toBeLessThan(2 * 1251);
+});
+
+test("a prompt is paid for once, whether it is named or looked up: as many come in as the bound of pages allows", () => {
+  const scheduler = new Scheduler({ ...SIZES, maxBatchTokens: 32_768, groups: [allOf(16_384)] });
+  for (let i = 0; i < 60; i++) scheduler.add(options(17 * 16 + 1, { first: 1000 * i }));
+  scheduler.schedule(createPlan());
+  expect([scheduler.running.length, scheduler.hasPutOff]).toEqual([56, true]); // 18 pages each, 17 of which have names
 });

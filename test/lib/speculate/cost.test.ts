@@ -16,6 +16,15 @@ test("times between sizes that were measured lie on a line; beyond the largest t
   expect(table.at(10)).toBe(10);
 });
 
+test("the largest size is one that was measured, also when those above it are forgotten", () => {
+  const table = new TimeTable();
+  for (const size of [1, 1, 4, 4, 6, 6]) table.add(size, 10);
+  table.forgetAbove(5);
+  expect(table.largest).toBe(4);
+  table.forgetAbove(3);
+  expect(table.largest).toBe(1);
+});
+
 test("what is faster than before counts more than what is slower", () => {
   const table = new TimeTable();
   for (const ms of [50, 10, 20]) table.add(1, ms);

@@ -91,3 +91,20 @@ test("a window: disturbed steps count twice the median, what was spent once by t
   window.clear();
   expect(window.pace).toBeNaN();
 });
+
+test("a prompt behind steps that took no time that could be measured gives trials nothing to lose", () => {
+  const cost = new StepCost(0.1);
+  for (let i = 0; i < 20; i++) cost.add(ROWS, ROWS, 0, 0, 0);
+  const governor = new Governor(cost);
+  const permissions: Permission[] = [];
+  for (let i = 0; i < 2000; i++) {
+    const permission = governor.decide(ROWS, 0);
+    permissions.push(permission);
+    const guesses = permission !== "none";
+    if (i > 10 && !guesses) cost.add(ROWS, ROWS, 0, 0, 10);
+    governor.add({ ms: guesses ? 200 : 10, tokens: ROWS, guesses, lacking: 0, left: 100 });
+    if (i === 5) governor.skip(10);
+  }
+  expect(withGuesses(permissions)).toBeLessThan(30);
+  expect(governor.allowance).toBeLessThan(0);
+});

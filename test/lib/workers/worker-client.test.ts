@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { afterEach, expect, test } from "vitest";
 import { KvasirError } from "../../../lib/errors.ts";
 import { WorkerClient } from "../../../lib/workers/worker-client.ts";
@@ -50,4 +51,15 @@ test("what can't be sent is refused, and costs no worker", async () => {
   await expect(client.call(() => {})).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
   expect(client.ready).toBe(true);
   expect(await client.call({ idleMs: 0 })).toBe("hello");
+});
+
+test("a thread that can't start is told as that, blames nobody's file, and leaves nothing behind", async () => {
+  const failure = (): KvasirError => new KvasirError("FILE_INVALID", "blamed");
+  for (const url of ["file:///nowhere/worker.mjs", "https://example.com/worker.mjs"]) {
+    const client = new WorkerClient({ module: new URL(url), data: undefined, failure });
+    clients.push(client);
+    const signal = new AbortController().signal;
+    for (let i = 0; i < 2; i++) await expect(client.call(0, { signal })).rejects.toMatchObject({ name: "KvasirError", code: "INTERNAL" });
+    expect(getEventListeners(signal, "abort")).toEqual([]);
+  }
 });
