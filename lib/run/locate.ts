@@ -1,6 +1,6 @@
-import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { checkString, invalid } from "../check.ts";
+import { exists } from "../files/paths.ts";
 import { hubNameIn, hubNameOf, showName } from "../hub/names.ts";
 import { type HubRequest, openFromHub } from "../hub/open.ts";
 import { type HubSettings, hubSettings } from "../hub/settings.ts";
@@ -52,13 +52,3 @@ export async function locateModel(
   if (hub === undefined) throw noModelAt(text, request.textOnly ? "tokenizer.json" : "config.json");
   return { path: await openFromHub(hub, { ...(await hubSettings()), ...settings }, request), name: showName(hub) };
 }
-
-/** What may not be looked at exists, too: who opens it tells why it can't be read. */
-function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    (cause) => UNREADABLE.has((cause as NodeJS.ErrnoException).code),
-  );
-}
-
-const UNREADABLE: ReadonlySet<string | undefined> = new Set(["EACCES", "ELOOP", "EMFILE", "ENFILE", "EIO"]);

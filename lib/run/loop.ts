@@ -5,6 +5,7 @@ import { createBuffers, createDrafts, createResults, pack, reserveLogits } from 
 import { clearPlan, createPlan, type Plan, type PlanRow } from "../schedule/plan.ts";
 import type { PrefillLimit, Scheduler } from "../schedule/scheduler.ts";
 import type { Sequence, SequenceOptions } from "../schedule/sequence.ts";
+import { failInTurns } from "./fail-in-turns.ts";
 import { NO_NUMBERS, type Sampled, type Sampling, type SequenceOwner } from "./owner.ts";
 import type { PromptPace } from "./prompt-pace.ts";
 import { StepClock, type StepObserver, tokensOf } from "./step-clock.ts";
@@ -28,9 +29,6 @@ export interface LoopLimits {
 
 /** Logits that a step gives at most. Chosen: 16 MB are copied to JavaScript, to processors and back in some 20 ms. */
 const MAX_LOGITS = 1 << 22;
-
-/** Requests that fail in one turn of the event loop. Chosen: some milliseconds. */
-const FAILED_AT_ONCE = 500;
 
 /**
  * The step loop. Step N+1 is planned and submitted before step N's tokens are known:
@@ -328,12 +326,9 @@ export class StepLoop {
   async #fail(reason: KvasirError): Promise<void> {
     this.#active = false;
     this.#failure ??= reason;
-    let count = 0;
-    for (const [sequence, owner] of [...this.#owners]) {
-      if (!this.#owners.has(sequence)) continue; // ended with another choice, or in a turn between
-      owner.fail(this.#failure);
-      count += 1;
-      if (count % FAILED_AT_ONCE === 0) await setImmediate();
-    }
+    const failure = this.#failure;
+    await failInTurns([...this.#owners], ([sequence, owner]) => {
+      if (this.#owners.has(sequence)) owner.fail(failure); // else it ended with another choice, or in a turn between
+    });
   }
 }
