@@ -75,7 +75,7 @@ export function fakeSource(contextLength = 256): ModelSource {
       logitScale: 1,
       logitSoftcap: 0,
       learnedPositions: 0,
-      ropes: [{ frequencies: new Float32Array([1]), scale: 1, interleaved: false }],
+      ropes: [{ frequencies: new Float64Array([1]), scale: 1, interleaved: false }],
       cacheGroups: [
         { kind: "all", window: 0, layers: [0], parts },
         { kind: "window", window: 24, layers: [1], parts },
