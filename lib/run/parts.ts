@@ -1,3 +1,4 @@
+import type { Machine } from "../api/device.ts";
 import {
   type CheckedOptions,
   checkOptions,
@@ -33,7 +34,7 @@ export interface EngineParts extends TextParts {
 }
 
 /** Opens a model's files, checks the options against it, and loads weights and tokenizer side by side. */
-export async function openParts(model: string, callers: EngineOptions | undefined, module: NativeModule): Promise<EngineParts> {
+export async function openParts(model: string, callers: EngineOptions | undefined, module: NativeModule & Machine): Promise<EngineParts> {
   const given = copyOptions(callers);
   const { speculate, ...request } = optionsBeforeOpen(given);
   const { warn } = request;

@@ -4,6 +4,7 @@ import type { CachePart } from "../../lib/model/kinds.ts";
 import type { ModelSource } from "../../lib/model/spec.ts";
 import { nativeConfig } from "../../lib/run/parts.ts";
 import type { TextTokenizer } from "../../lib/run/text.ts";
+import { ANY_THREADS } from "./any-threads.ts";
 import type { FakeModel } from "./fake-model.ts";
 import { FakeNative } from "./fake-native.ts";
 
@@ -117,6 +118,7 @@ export function fakeEngine(
     isas: () => ["portable"],
     gpuCount: () => 0,
     gpuFreeBytes: () => undefined,
+    ...ANY_THREADS,
   });
   const model: FakeModel = { vocabSize: VOCAB, ...(settings.script && { script: settings.script }) };
   if (settings.broken !== undefined) model.broken = settings.broken;

@@ -1,6 +1,8 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { availableParallelism, cpus, totalmem } from "node:os";
+import { readdirSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
 import { memoryBytes } from "../../api/memory.ts";
+import { type Parallelism, parallelism } from "../../api/parallelism.ts";
+import { textOf } from "../../api/system-files.ts";
 import { addonPath, type NativeModule, native } from "../../native/addon.ts";
 import { packageJson } from "../package.ts";
 
@@ -11,8 +13,7 @@ export interface System {
   platform: string;
   processor: {
     name: string;
-    /** Threads that the process may run at once. */
-    threads: number;
+    parallelism: Parallelism;
     /** What the kernel says that it has; empty where it says nothing. */
     flags: ReadonlySet<string>;
   };
@@ -33,7 +34,7 @@ export function thisSystem(): System {
     platform: `${process.platform}-${process.arch}`,
     processor: {
       name: cpus()[0]?.model.trim() || "unknown",
-      threads: availableParallelism(),
+      parallelism: parallelism(),
       flags: new Set(/^(?:flags|Features)\s*: (.*)$/m.exec(cpuinfo)?.[1]?.split(" ")),
     },
     memory: { machine: totalmem(), container: memoryBytes(), available: process.availableMemory() },
@@ -48,14 +49,6 @@ function nvidia(): System["nvidia"] {
   const driver = /Kernel Module\s+(?:for \S+\s+)?([\d.]+)/.exec(textOf(`${folder}/version`))?.[1];
   const gpus = foldersIn(`${folder}/gpus`).map((gpu) => /^Model:\s*(.*)$/m.exec(textOf(`${folder}/gpus/${gpu}/information`))?.[1] ?? gpu);
   return { driver, gpus };
-}
-
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
 }
 
 function foldersIn(path: string): string[] {
