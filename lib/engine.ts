@@ -163,7 +163,7 @@ export class Engine {
     const { preemptions, prefixHits, prefixQueries, groups: pools } = this.#scheduler.stats();
     const owned = cacheGroupsOf(source, draft);
     const groups = pools.map((pool, g) => ({ ...pool, pageBytes: pageBytes(owned[g]!, options.kvType) }));
-    const { device, compute, kvType, maxContext } = options;
+    const { device, threadsRequested, compute, kvType, maxContext } = options;
     return {
       requestsRunning: running,
       requestsWaiting: waiting,
@@ -180,6 +180,7 @@ export class Engine {
       ...acceptanceOf(this.#speculation?.counts ?? { rows: 0, guessed: 0, right: 0 }),
       device: device.kind,
       ...(device.kind === "cpu" && { isa: device.isa, threads: device.threads }),
+      ...(threadsRequested !== undefined && { threadsRequested }),
       compute,
       kvType,
       maxContext,

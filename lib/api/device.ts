@@ -1,10 +1,10 @@
-import { availableParallelism } from "node:os";
 import { checkInteger, checkOneOf, invalid } from "../check.ts";
 import { KvasirError } from "../errors.ts";
 import { bytesOfWeights } from "../model/manifest.ts";
 import type { ModelSource } from "../model/spec.ts";
 import type { DeviceConfig, Isa, NativeModule } from "../native/addon.ts";
 import { memoryBytes } from "./memory.ts";
+import { mostThreads, type Parallelism, parallelism, usualThreads } from "./parallelism.ts";
 
 /** What `EngineOptions` say of the device. */
 interface DeviceRequest {
@@ -15,20 +15,22 @@ interface DeviceRequest {
 }
 
 /** What a machine has to run models on. GPUs are asked only where they may run the model, one after the other. */
-export type Machine = Pick<NativeModule, "isas" | "gpuCount" | "gpuFreeBytes">;
+export interface Machine extends Pick<NativeModule, "isas" | "gpuCount" | "gpuFreeBytes"> {
+  /** In place of what the system says; of tests, which run more threads than there are processors. */
+  parallelism?: () => Parallelism;
+}
 
 /** A device, and the memory that it has for the cache beside the weights. */
 export interface ChosenDevice {
   device: DeviceConfig;
+  /** Of the CPU, where a number was asked for. */
+  threadsRequested?: number | undefined;
   /** Bytes: what is taken unasked, what is where one sequence needs it, and what may be asked for. */
   cacheBytes: { usual: number; most: number; limit: number };
 }
 
 /** Most threads: the native side's bound. */
 const MAX_THREADS = 256;
-
-/** Most threads that are taken unasked. Chosen: a machine with more cores has other work, too. */
-const DEFAULT_MAX_THREADS = 64;
 
 /** What a GPU needs beside weights and cache: its context, activations, graphs. Chosen: three times what Llama-3.1-8B takes. */
 export const GPU_RESERVE: number = 2 ** 30;
@@ -61,7 +63,7 @@ export function chooseDevice(options: DeviceRequest, machine: Machine, models: r
     const free = machine.gpuFreeBytes(index) ?? 0;
     if (weights <= roomForWeights(free)) return onGpu(index, free, weights);
   }
-  return onCpu(options, machine.isas());
+  return onCpu(options, machine);
 }
 
 /** Bytes of weights that `"auto"` puts on a GPU with so many free ones: beside its reserve a cache is to have as much. Below 0: none. */
@@ -77,14 +79,16 @@ function onGpu(index: number, free: number | undefined, weights: number): Chosen
 }
 
 /** Of the memory a quarter, or up to half where it is needed for one sequence. Both are chosen: weights and other programs need the rest. */
-function onCpu({ threads, isa = "auto" }: DeviceRequest, isas: readonly Isa[]): ChosenDevice {
+function onCpu({ threads, isa = "auto" }: DeviceRequest, machine: Machine): ChosenDevice {
+  const here = (machine.parallelism ?? parallelism)();
+  const threadsRequested = threads === undefined ? undefined : checkInteger("threads", threads, 1, MAX_THREADS);
   const device: DeviceConfig = {
     kind: "cpu",
-    isa: checkIsa(isa, isas),
-    threads: checkInteger("threads", threads ?? Math.min(availableParallelism(), DEFAULT_MAX_THREADS), 1, MAX_THREADS),
+    isa: checkIsa(isa, machine.isas()),
+    threads: Math.min(threadsRequested ?? usualThreads(here), mostThreads(here)),
   };
   const limit = memoryBytes();
-  return { device, cacheBytes: { usual: Math.floor(limit / 4), most: Math.floor(limit / 2), limit } };
+  return { device, threadsRequested, cacheBytes: { usual: Math.floor(limit / 4), most: Math.floor(limit / 2), limit } };
 }
 
 function checkIsa(isa: unknown, isas: readonly Isa[]): Isa {

@@ -24,7 +24,9 @@ import { type CheckedSpeculate, checkSpeculate, copySpeculate, type SpeculateOpt
 export interface EngineOptions {
   /** `"auto"` is the first NVIDIA GPU with room for the model, else the CPU; `"cuda:1"` the second GPU. GPUs only where kvasir was built for them. */
   device?: "auto" | "cpu" | "cuda" | `cuda:${number}`;
-  /** Threads that compute (as many as the machine runs at once, at most 64). */
+  /**
+   * Threads that compute (one for each core, at most 64). No more than run at once, by affinity and control groups: `stats()` says how many.
+   */
   threads?: number;
   /** Instruction set (`"auto"`: the best of this processor). */
   isa?: "auto" | "portable" | "avx2" | "avx512" | "avx512_bf16";
@@ -61,6 +63,7 @@ export interface EngineOptions {
 /** {@link EngineOptions}, checked and complete for one model. */
 export interface CheckedOptions {
   device: DeviceConfig;
+  threadsRequested: number | undefined;
   compute: Compute;
   /** The draft model's. */
   draftCompute: Compute | undefined;
@@ -133,7 +136,7 @@ export function checkOptions(given: EngineOptions | undefined, source: ModelSour
   const options = copyOptions(given);
   const { speculate, signal, onProgress } = optionsBeforeOpen(options);
   const kvType = checkOneOf("kvType", options.kvType ?? "f16", ["f32", "f16", "bf16"]);
-  const { device, cacheBytes } = chooseDevice(options, machine, draft === undefined ? [source] : [source, draft]);
+  const { device, threadsRequested, cacheBytes } = chooseDevice(options, machine, draft === undefined ? [source] : [source, draft]);
   const maxBatchTokens = checkInteger("maxBatchTokens", options.maxBatchTokens ?? DEFAULT_BATCH_TOKENS[device.kind], 1, 65536);
   const pools = sizePools(cacheGroupsOf(source, draft), {
     asked: options.maxContext === undefined ? undefined : askedContext(options.maxContext, source),
@@ -148,6 +151,7 @@ export function checkOptions(given: EngineOptions | undefined, source: ModelSour
     throw invalid("maxContext", pools.maxContext, `at most ${draftPositions}, the positions that the draft model has learned`);
   return {
     device,
+    threadsRequested,
     compute: checkCompute(options.compute ?? "auto", source, device),
     draftCompute: draft && checkCompute(options.compute ?? "auto", draft, device),
     kvType,

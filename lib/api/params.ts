@@ -184,10 +184,10 @@ export function checkParams(given: GenerateParams | undefined, defaults: Generat
   };
 }
 
-function checkBias(bias: unknown, vocabSize: number, most: number): { biasTokens: Int32Array; biasValues: Float32Array } {
+function checkBias(bias: unknown, vocabSize: number, most: number): { biasTokens: Int32Array; biasValues: Float64Array } {
   const entries = bias === undefined ? [] : reading("logitBias", () => biasEntries(bias, most));
   const biasTokens = new Int32Array(entries.length);
-  const biasValues = new Float32Array(entries.length);
+  const biasValues = new Float64Array(entries.length);
   for (const [i, [token, value]] of entries.entries()) {
     biasTokens[i] = checkInteger("a token of logitBias", token, 0, vocabSize - 1);
     biasValues[i] = value === Number.NEGATIVE_INFINITY ? value : checkNumber(`logitBias[${token}]`, value, -1e6, 1e6);

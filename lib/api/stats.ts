@@ -42,6 +42,8 @@ export interface EngineStats {
   kvType: "f32" | "f16" | "bf16";
   /** Threads that compute; of the CPU alone. */
   threads?: number;
+  /** Threads that were asked for, if a number was: more than may run at once are not made. */
+  threadsRequested?: number;
   /** Tokens that a request may have, prompt and output. */
   maxContext: number;
   /** Tokens that the model was trained for. */

@@ -23,7 +23,7 @@ export const ENGINE_OPTIONS: OptionGroup = {
   options: {
     model: MODEL,
     device: DEVICE,
-    threads: { value: "N", help: "threads that compute (default: all cores)" },
+    threads: { value: "N", help: "threads that compute, no more than may run at once (default: one for each core)" },
     isa: { value: "NAME", help: "auto, portable, avx2, avx512 or avx512_bf16" },
     compute: { value: "KIND", help: "auto, f32, bf16 or int8" },
     "kv-type": KV_TYPE,

@@ -37,10 +37,19 @@ export async function namesIn(directory: string): Promise<string[]> {
   }
 }
 
-/** Whether an error of Node says that nothing stands at a path. */
+/** Whether something stands at a path. What can't be seen does, too: who opens it tells why it can't be read. */
+export function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    (cause) => !isAbsent(cause),
+  );
+}
+
+/** By which Node says that nothing stands at a path: there is nothing, or there can't be (a name too long, or with a character 0). */
+const ABSENT: ReadonlySet<string | undefined> = new Set(["ENOENT", "ENOTDIR", "ENAMETOOLONG", "ERR_INVALID_ARG_VALUE"]);
+
 function isAbsent(cause: unknown): boolean {
-  const { code } = cause as NodeJS.ErrnoException;
-  return code === "ENOENT" || code === "ENOTDIR";
+  return ABSENT.has((cause as NodeJS.ErrnoException).code);
 }
 
 /** The system's reason stands in the message: `model.gguf cannot be read: EACCES: permission denied, open 'model.gguf'`. */

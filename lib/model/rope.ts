@@ -2,7 +2,7 @@ import { KvasirError } from "../errors.ts";
 import type { RopeSpec } from "./spec.ts";
 
 /**
- * Frequencies of rotary position embeddings, as transformers' modeling_rope_utils and ggml's rope compute them: in float64, kept as float32.
+ * Frequencies of rotary position embeddings, as transformers' modeling_rope_utils and ggml's rope compute them: in float64; the native side rounds them.
  * Pair i of D/2 turns by position × base^(-2i/D), which a scaling then changes.
  */
 
@@ -49,9 +49,9 @@ export function buildRope({ base, size, scaling, interleaved, divisors }: RopeOp
   if (divisors !== undefined && divisors.length !== size / 2)
     throw new KvasirError("FILE_INVALID", `rope_freqs.weight has ${divisors.length} numbers; expected ${size / 2}, half the head size`);
   const plain = Float64Array.from({ length: size / 2 }, (_, i) => base ** ((-2 * i) / size) / (divisors?.[i] ?? 1));
-  const frequencies = Float32Array.from(scaleFrequencies(plain, base, scaling));
+  const frequencies = scaleFrequencies(plain, base, scaling);
   if (scaling.type !== "longrope") return { frequencies, scale: scaling.type === "yarn" ? scaling.attentionFactor : 1, interleaved };
-  const long = { beyond: scaling.originalContext, frequencies: Float32Array.from(divide(plain, scaling.longFactors)) };
+  const long = { beyond: scaling.originalContext, frequencies: divide(plain, scaling.longFactors) };
   return { frequencies, long, scale: scaling.attentionFactor, interleaved };
 }
 

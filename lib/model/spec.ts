@@ -50,10 +50,10 @@ export const TENSOR_TYPES: Readonly<Record<TensorType, { block: number; bytes: n
 
 /** A rotary position embedding (RoFormer): pair i turns by position × frequencies[i]; cos and sin are multiplied by `scale` (yarn's attention factor). */
 export interface RopeSpec {
-  /** Radians per position, one for each rotated pair: [rotated dimensions / 2]. */
-  frequencies: Float32Array;
+  /** Radians per position, one for each rotated pair: [rotated dimensions / 2]. float32 natively, as all factors. */
+  frequencies: Float64Array;
   /** longrope's frequencies of engines whose `maxContext` exceeds `beyond`. */
-  long?: { beyond: number; frequencies: Float32Array };
+  long?: { beyond: number; frequencies: Float64Array };
   scale: number;
   /** true: dimensions (2i, 2i+1) are a pair, as in GGUF's llama; false: (i, i + rotated/2), as in Hugging Face's. */
   interleaved: boolean;

@@ -71,7 +71,7 @@ export interface SlotConfig {
   presencePenalty: number;
   frequencyPenalty: number;
   biasTokens: Int32Array;
-  biasValues: Float32Array;
+  biasValues: Float64Array;
   /** Key of the sequence's own stream of random numbers; its place in it is the number of output tokens. */
   seed: bigint;
   /** While fewer output tokens than this, `endTokens` are not sampled. */
@@ -95,7 +95,7 @@ export const PLAIN_SLOT: SlotConfig = {
   presencePenalty: 0,
   frequencyPenalty: 0,
   biasTokens: new Int32Array(),
-  biasValues: new Float32Array(),
+  biasValues: new Float64Array(),
   seed: 0n,
   minTokens: 0,
   endTokens: new Int32Array(),

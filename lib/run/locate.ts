@@ -1,6 +1,6 @@
-import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { checkString, invalid } from "../check.ts";
+import { exists } from "../files/paths.ts";
 import { hubNameIn, hubNameOf, isHubName, showName } from "../hub/names.ts";
 import { type HubRequest, openFromHub } from "../hub/open.ts";
 import { type HubSettings, hubSettings } from "../hub/settings.ts";
@@ -60,13 +60,3 @@ export async function openLocated<Source extends { name: string }>(
 ): Promise<Source> {
   return { ...(await open(path)), ...name };
 }
-
-/** What may not be looked at exists, too: who opens it tells why it can't be read. */
-function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    (cause) => UNREADABLE.has((cause as NodeJS.ErrnoException).code),
-  );
-}
-
-const UNREADABLE: ReadonlySet<string | undefined> = new Set(["EACCES", "ELOOP", "EMFILE", "ENFILE", "EIO"]);

@@ -5,6 +5,7 @@ import { createBuffers, createDrafts, createResults, pack, reserveLogits } from 
 import { clearPlan, createPlan, type Plan } from "../schedule/plan.ts";
 import type { PrefillLimit, Scheduler } from "../schedule/scheduler.ts";
 import { type Sequence, type SequenceOptions, wantsLogits } from "../schedule/sequence.ts";
+import { failInTurns } from "./fail-in-turns.ts";
 import { NO_NUMBERS, type Sampled, type Sampling, type SequenceOwner } from "./owner.ts";
 import type { PromptPace } from "./prompt-pace.ts";
 import { StepClock, type StepObserver, tokensOf } from "./step-clock.ts";
@@ -25,9 +26,6 @@ export interface LoopLimits {
   groups: number;
   vocabSize: number;
 }
-
-/** Requests that fail in one turn of the event loop. Chosen: some milliseconds. */
-const FAILED_AT_ONCE = 500;
 
 /**
  * The step loop. Step N+1 is planned and submitted before step N's tokens are known:
@@ -302,12 +300,9 @@ export class StepLoop {
   async #fail(reason: KvasirError): Promise<void> {
     this.#active = false;
     this.#failure ??= reason;
-    let count = 0;
-    for (const [sequence, owner] of [...this.#owners]) {
-      if (!this.#owners.has(sequence)) continue; // ended with another choice, or in a turn between
-      owner.fail(this.#failure);
-      count += 1;
-      if (count % FAILED_AT_ONCE === 0) await setImmediate();
-    }
+    const failure = this.#failure;
+    await failInTurns([...this.#owners], ([sequence, owner]) => {
+      if (this.#owners.has(sequence)) owner.fail(failure); // else it ended with another choice, or in a turn between
+    });
   }
 }

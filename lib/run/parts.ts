@@ -1,3 +1,4 @@
+import type { Machine } from "../api/device.ts";
 import { type CheckedOptions, checkOptions, copyOptions, type EngineOptions, optionsBeforeOpen } from "../api/options.ts";
 import { MAX_SLOTS, PAGE_SIZE } from "../api/pools.ts";
 import { KvasirWarning, type Warn } from "../errors.ts";
@@ -26,7 +27,7 @@ export interface EngineParts extends TextParts {
 }
 
 /** Opens a model's files, checks the options against it, and loads weights and tokenizer side by side. */
-export async function openParts(model: string, callers: EngineOptions | undefined, module: NativeModule): Promise<EngineParts> {
+export async function openParts(model: string, callers: EngineOptions | undefined, module: NativeModule & Machine): Promise<EngineParts> {
   const given = copyOptions(callers);
   const { speculate, ...request } = optionsBeforeOpen(given);
   const { warn } = request;

@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
-import { setImmediate } from "node:timers/promises";
 import { untilAborted } from "../run/abort.ts";
+import { failInTurns } from "../run/fail-in-turns.ts";
 import { type CallOptions, closedError, WorkerClient, type WorkerSettings } from "./worker-client.ts";
 
 /** Chosen: loading a model, and a process that answers once, aren't slowed down by a worker that they don't need. */
@@ -17,9 +17,6 @@ interface Waiting {
   start(worker: WorkerClient): void;
   fail(reason: unknown): void;
 }
-
-/** Calls that wait and fail in one turn of the event loop. Chosen: some milliseconds. */
-const FAILED_AT_ONCE = 500;
 
 /** Two workers that answer the same calls, or one where there is one core: all take short calls, the last one takes long ones, too. */
 export class WorkerPool {
@@ -54,10 +51,7 @@ export class WorkerPool {
   async #close(): Promise<void> {
     const waiting = this.#waiting.splice(0);
     const ended = Promise.all(this.#workers.map((worker) => worker.close()));
-    for (const [i, { fail }] of waiting.entries()) {
-      if (i % FAILED_AT_ONCE === FAILED_AT_ONCE - 1) await setImmediate();
-      fail(closedError());
-    }
+    await failInTurns(waiting, ({ fail }) => fail(closedError()));
     await ended;
   }
 

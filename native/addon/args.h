@@ -19,12 +19,16 @@ inline constexpr int kMostSize = 1 << 30;
 template <class Element>
 inline constexpr napi_typedarray_type kArrayType = napi_float32_array;
 template <>
+inline constexpr napi_typedarray_type kArrayType<double> = napi_float64_array;
+template <>
 inline constexpr napi_typedarray_type kArrayType<int32_t> = napi_int32_array;
 template <>
 inline constexpr napi_typedarray_type kArrayType<uint8_t> = napi_uint8_array;
 
 template <class Element>
 inline constexpr const char* kArrayName = "a Float32Array";
+template <>
+inline constexpr const char* kArrayName<double> = "a Float64Array";
 template <>
 inline constexpr const char* kArrayName<int32_t> = "an Int32Array";
 template <>

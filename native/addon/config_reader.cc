@@ -11,11 +11,12 @@ constexpr int kMostLayers = 4096, kMostHeads = 1 << 14, kMostPages = 1 << 26, kM
 constexpr int kMostBatchTokens = 1 << 16, kMostParts = 8;
 
 RopeSpec read_rope(const Args& args) {
-  const auto frequencies = args.any_array<float>("frequencies");
+  const auto given = args.any_array<double>("frequencies");
+  std::vector<float> frequencies(given.begin(), given.end());
   if (!std::ranges::all_of(frequencies, [](float frequency) { return std::isfinite(frequency); })) {
     fail("INVALID_ARGUMENT", "frequencies has a number that is not finite; expected finite ones");
   }
-  return {{frequencies.begin(), frequencies.end()}, args.factor("scale"), args.flag("interleaved")};
+  return {std::move(frequencies), args.factor("scale"), args.flag("interleaved")};
 }
 
 CacheGroup read_cache_group(const Args& args) {
@@ -191,8 +192,8 @@ SlotConfig read_slot_config(const Args& args, int vocab_size) {
   SlotConfig config;
   config.params = read_sample_params(args);
   const auto bias_tokens = read_tokens(args, "biasTokens", vocab_size);
-  const auto bias_values = args.array<float>("biasValues", bias_tokens.size());
-  for (size_t i = 0; i < bias_tokens.size(); ++i) config.biases.push_back({bias_tokens[i], bias_values[i]});
+  const auto bias_values = args.array<double>("biasValues", bias_tokens.size());
+  for (size_t i = 0; i < bias_tokens.size(); ++i) config.biases.push_back({bias_tokens[i], static_cast<float>(bias_values[i])});
   config.seed = args.seed("seed");
   config.min_tokens = args.integer("minTokens", 0, kMostContext);
   config.end_tokens = read_tokens(args, "endTokens", vocab_size);

@@ -1,5 +1,6 @@
 #pragma once
-// From kvasir::Error to a JavaScript error with `code`, at every entry of the addon: no C++ exception leaves it otherwise.
+// What every entry of the addon runs in: kvasir::Error becomes a JavaScript error with `code`, and no C++ exception leaves it otherwise; the
+// floating-point environment is ours.
 #include <napi.h>
 
 #include <new>
@@ -7,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include "tensor/float_environment.h"
 #include "tensor/status.h"
 
 namespace kvasir {
@@ -42,6 +44,7 @@ inline Napi::Error to_js(Napi::Env env, const Failure& failure) {
 // Runs an entry of the addon that returns or throws.
 template <class Body>
 auto guarded(Napi::Env env, Body&& body) {
+  const FloatEnvironment ours;
   try {
     return body();
   } catch (const Napi::Error&) {
@@ -54,6 +57,7 @@ auto guarded(Napi::Env env, Body&& body) {
 // Runs an entry of the addon that returns a promise, which rejects with what `body` throws.
 template <class Body>
 Napi::Value promised(Napi::Env env, Body&& body) {
+  const FloatEnvironment ours;
   const auto deferred = [&] { return Napi::Promise::Deferred::New(env); };
   try {
     return body();

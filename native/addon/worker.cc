@@ -43,7 +43,7 @@ void Task::settle(Napi::Env env) {
 
 Worker::Worker(Napi::Env env, std::function<void()> interrupt) : env_(env), interrupt_(std::move(interrupt)) {
   napi_value name = Napi::String::New(env, "kvasir");
-  launcher_ = std::thread([this] { launch_loop(); });
+  launcher_ = start_thread([this] { launch_loop(); });
   if (napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, call_js, &channel_) != napi_ok) {
     end_threads();
     fail("INTERNAL", "the channel back to JavaScript could not be made");
@@ -143,7 +143,7 @@ void Worker::pass_on(Queue task) {
 // Makes the waiting thread when it is first needed. Where none can be had nothing is in started_, and the launching thread waits itself.
 bool Worker::has_waiter() {
   try {
-    if (!waiter_.joinable()) waiter_ = std::thread([this] { wait_loop(); });
+    if (!waiter_.joinable()) waiter_ = start_thread([this] { wait_loop(); });
     return true;
   } catch (...) {
     return false;

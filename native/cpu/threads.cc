@@ -2,6 +2,8 @@
 
 #include <chrono>
 
+#include "tensor/float_environment.h"
+
 namespace kvasir::cpu {
 namespace {
 
@@ -38,7 +40,7 @@ bool spin(const Ready& ready) {
 Threads::Threads(int count) : count_(count), shares_(count) {
   workers_.reserve(count - 1);
   try {
-    for (int worker = 1; worker < count; ++worker) workers_.emplace_back(&Threads::work, this, worker);
+    for (int worker = 1; worker < count; ++worker) workers_.push_back(start_thread([this, worker] { work(worker); }));
   } catch (...) {
     stop();
     throw;

@@ -2,6 +2,11 @@
 // TestModule in test/support/addon.ts.
 #include <napi.h>
 
+#include <cfenv>
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
 #include "addon/args.h"
 #include "addon/backends.h"
 #include "addon/errors.h"
@@ -19,6 +24,15 @@ std::unique_ptr<Backend> create_test_backend(const DeviceConfig& device) {
 
 Napi::Value op(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] { return op_call(info); });
+}
+
+// spoilFloats(): the calling thread rounds upward and takes subnormal numbers for 0 from now on, as another addon may leave it.
+void spoil_floats(const Napi::CallbackInfo&) {
+  std::fesetround(FE_UPWARD);
+#if defined(__x86_64__)
+  constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x40;
+  _mm_setcsr(_mm_getcsr() | kFlushToZero | kDenormalsAreZero);
+#endif
 }
 
 // failOp(n, code): the n-th op from now on fails. failRecord(n, code): likewise of events.
@@ -47,6 +61,7 @@ static Napi::Object initialize_test_addon(Napi::Env env, Napi::Object exports) {
   namespace testing = kvasir::testing;
   kvasir::set_exports(env, exports, testing::create_test_backend);
   exports.Set("op", Napi::Function::New<testing::op>(env, "op"));
+  exports.Set("spoilFloats", Napi::Function::New<testing::spoil_floats>(env, "spoilFloats"));
   exports.Set("failOp", Napi::Function::New<testing::plan_failure<testing::op_faults>>(env, "failOp"));
   exports.Set("failRecord", Napi::Function::New<testing::plan_failure<testing::record_faults>>(env, "failRecord"));
   exports.Set("opsRun", Napi::Function::New<testing::calls<testing::op_faults>>(env, "opsRun"));

@@ -2,9 +2,11 @@
 
 #include <utility>
 
+#include "tensor/float_environment.h"
+
 namespace kvasir::testing {
 
-DeviceQueue::DeviceQueue() : thread_([this] { loop(); }) {}
+DeviceQueue::DeviceQueue() : thread_(start_thread([this] { loop(); })) {}
 
 DeviceQueue::~DeviceQueue() {
   {

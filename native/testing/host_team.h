@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cuda/kernels/sample_rows.h"
+#include "tensor/float_environment.h"
 
 namespace kvasir::testing {
 
@@ -150,15 +151,16 @@ class HostTeam {
 
 // Runs `work` on every thread of a team.
 inline void run_team(HostCrew& crew, const std::function<void(HostTeam&)>& work) {
-  std::vector<std::jthread> threads;
+  std::vector<std::thread> threads;
   for (int i = 1; i < static_cast<int>(crew.blocks.size()) * crew.threads; ++i) {
-    threads.emplace_back([&, i] {
+    threads.push_back(start_thread([&, i] {
       HostTeam team(crew, i / crew.threads, i % crew.threads);
       work(team);
-    });
+    }));
   }
   HostTeam team(crew, 0, 0);
   work(team);
+  for (std::thread& thread : threads) thread.join();
 }
 
 }  // namespace kvasir::testing

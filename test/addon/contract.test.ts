@@ -27,7 +27,7 @@ const SLOTS: [string, Partial<SlotConfig>][] = [
   ["penalized", { repetitionPenalty: 1.5, presencePenalty: 0.5, frequencyPenalty: 0.7, logprobs: 2 }],
   [
     "biased, without an end",
-    { biasTokens: Int32Array.of(5, 9), biasValues: Float32Array.of(2, -3), minTokens: 3, endTokens: Int32Array.of(5) },
+    { biasTokens: Int32Array.of(5, 9), biasValues: Float64Array.of(2, -3), minTokens: 3, endTokens: Int32Array.of(5) },
   ],
 ];
 
@@ -75,9 +75,9 @@ describe.each(KINDS)("%s", (name, create) => {
       ["repetitionPenalty", { repetitionPenalty: 0 }],
       ["presencePenalty", { presencePenalty: 1e7 }],
       ["frequencyPenalty", { frequencyPenalty: Number.NEGATIVE_INFINITY }],
-      ["biasTokens", { biasTokens: Int32Array.of(V), biasValues: Float32Array.of(1) }],
+      ["biasTokens", { biasTokens: Int32Array.of(V), biasValues: Float64Array.of(1) }],
       ["biasValues, too few", { biasTokens: Int32Array.of(1) }],
-      ["biasValues, too many", { biasValues: Float32Array.of(1) }],
+      ["biasValues, too many", { biasValues: Float64Array.of(1) }],
       ["seed", { seed: 1n << 64n }],
       ["seed, a number", { seed: 1 }],
       ["minTokens", { minTokens: 2 ** 31 }],
@@ -312,7 +312,7 @@ describe.each(KINDS)("%s", (name, create) => {
 
   describe("logits", () => {
     it("come after penalties and bias, and a token is chosen from what comes back, with the log-probability of the raw ones", async () => {
-      const biased = { biasTokens: Int32Array.of(17), biasValues: Float32Array.of(-1), logprobs: 2 };
+      const biased = { biasTokens: Int32Array.of(17), biasValues: Float64Array.of(-1), logprobs: 2 };
       set(0);
       set(1, biased);
       const [raw, adjusted] = [(await run(prefill(0, logits))).logits!, (await run(prefill(1, logits))).logits!];

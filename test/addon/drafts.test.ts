@@ -163,7 +163,7 @@ it.each([-3, 5])("a draft model of %i more tokens than the model has guesses tho
   const config0 = slotConfig({
     ...sampling,
     biasTokens: Int32Array.of(last),
-    biasValues: Float32Array.of(-1),
+    biasValues: Float64Array.of(-1),
     tokens: prompt,
     promptLength: END,
   });

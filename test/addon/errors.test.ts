@@ -94,7 +94,7 @@ describe("new Engine", () => {
     const { spec } = make();
     const [group, rope] = [spec.cacheGroups[0]!, spec.ropes[0]!];
     const changes: Partial<NativeConfig["spec"]>[] = [
-      { ropes: [{ ...rope, frequencies: Float32Array.of(1, Number.NaN) }] },
+      { ropes: [{ ...rope, frequencies: Float64Array.of(1, Number.NaN) }] },
       { cacheGroups: [group, group] },
       { cacheGroups: [group] },
       { cacheGroups: [{ ...group, layers: [4095] }, group] },
@@ -171,7 +171,7 @@ describe("new Engine", () => {
     const inParts = (...parts: CacheGroup["parts"]): Fields => ({ cacheGroups: [{ ...group, parts }, spec.cacheGroups[1]] });
     const part = group.parts[0]!;
     const cases: [string, Fields][] = [
-      ["more pairs than a head has", { ropes: [{ ...rope, frequencies: new Float32Array(5) }] }],
+      ["more pairs than a head has", { ropes: [{ ...rope, frequencies: new Float64Array(5) }] }],
       ["query heads that kv heads do not divide", inMixer({ queryHeads: 3 })],
       ["heads that are too wide", inMixer({ queryHeads: 2 ** 14, headSize: 2 ** 24 })],
       ["a rope that is not there", inMixer({ rope: 1 })],

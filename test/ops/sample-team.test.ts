@@ -56,7 +56,7 @@ function randomSlot(random: Random, vocab: number): SlotConfig {
     presencePenalty: penalty(),
     frequencyPenalty: penalty(),
     biasTokens,
-    biasValues: Float32Array.from(biasTokens, () => random.normal() * 5),
+    biasValues: Float64Array.from(biasTokens, () => Math.fround(random.normal() * 5)),
     minTokens: random.int(40),
     endTokens: tokens(random.int(3)),
     logprobs: random.int(22) - 1,

@@ -112,7 +112,7 @@ function randomAdjustment(logits: Float32Array, random: Random) {
   const config = {
     ...penalties,
     biasTokens: Int32Array.from(biases, ([token]) => token),
-    biasValues: Float32Array.from(biases, ([, bias]) => bias),
+    biasValues: Float64Array.from(biases, ([, bias]) => bias),
     minTokens: output.length + 1,
     endTokens: Int32Array.from(banned),
     tokens: Int32Array.from([...seen.map(([token]) => token), ...output]),
@@ -192,7 +192,7 @@ describe("sample", () => {
   it("gives -1 where bans leave no finite logit", () => {
     for (const temperature of [0, 1]) {
       const biasTokens = Int32Array.of(0, 1);
-      const biasValues = new Float32Array(2).fill(Number.NEGATIVE_INFINITY);
+      const biasValues = new Float64Array(2).fill(Number.NEGATIVE_INFINITY);
       expect(sampleOne(Float32Array.of(1, 2), { temperature, biasTokens, biasValues }).token).toBe(-1);
     }
   });

@@ -25,6 +25,8 @@ export interface TestModule extends NativeModule {
    * `options.repeat` runs it again for timing; the returned `seconds` are the fastest run's.
    */
   op(name: OpName, options: OpOptions, args: Record<string, unknown>): { seconds: number };
+  /** This thread rounds upward and takes subnormal numbers for 0 from now on, as another addon of the host may leave it. */
+  spoilFloats(): void;
   /** The n-th op from now on, of any device-like back end of the process, fails with `code`: OUT_OF_MEMORY, or INTERNAL. */
   failOp(n: number, code: ErrorCode): void;
   /** Likewise of the events that mark where a step ends. */

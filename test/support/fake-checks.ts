@@ -49,7 +49,7 @@ export function copySlotConfig(config: SlotConfig, vocabSize: number): SlotConfi
     return copy;
   };
   const [biasTokens, endTokens, tokens] = [ids("biasTokens"), ids("endTokens"), ids("tokens")];
-  const biasValues = copyOf(Float32Array, "biasValues", config.biasValues, biasTokens.length);
+  const biasValues = copyOf(Float64Array, "biasValues", config.biasValues, biasTokens.length);
   expectRight(config.biasValues.length === biasTokens.length, "biasValues is too long");
   expectRight(typeof config.seed === "bigint" && config.seed >= 0n && config.seed < 1n << 64n, `seed is ${config.seed}`);
   integer("minTokens", config.minTokens, 0, 2 ** 30);
@@ -58,7 +58,7 @@ export function copySlotConfig(config: SlotConfig, vocabSize: number): SlotConfi
   return { ...config, biasTokens, biasValues, endTokens, tokens };
 }
 
-type Elements = Int32Array | Float32Array;
+type Elements = Int32Array | Float32Array | Float64Array;
 
 /** A copy of the first `length` elements of an array of this kind, which has to have them. */
 export function copyOf<T extends Elements>(kind: new (length: number) => T, name: string, array: unknown, length: number): T {

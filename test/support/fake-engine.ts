@@ -4,6 +4,7 @@ import type { CachePart } from "../../lib/model/kinds.ts";
 import type { ModelSource } from "../../lib/model/spec.ts";
 import { nativeConfig } from "../../lib/run/parts.ts";
 import type { TextTokenizer } from "../../lib/run/text.ts";
+import { ANY_THREADS } from "./any-threads.ts";
 import type { FakeModel } from "./fake-model.ts";
 import { FakeNative } from "./fake-native.ts";
 
@@ -75,7 +76,7 @@ export function fakeSource(contextLength = 256): ModelSource {
       logitScale: 1,
       logitSoftcap: 0,
       learnedPositions: 0,
-      ropes: [{ frequencies: new Float32Array([1]), scale: 1, interleaved: false }],
+      ropes: [{ frequencies: new Float64Array([1]), scale: 1, interleaved: false }],
       cacheGroups: [
         { kind: "all", window: 0, layers: [0], parts },
         { kind: "window", window: 24, layers: [1], parts },
@@ -117,6 +118,7 @@ export function fakeEngine(
     isas: () => ["portable"],
     gpuCount: () => 0,
     gpuFreeBytes: () => undefined,
+    ...ANY_THREADS,
   });
   const model: FakeModel = { vocabSize: VOCAB, ...(settings.script && { script: settings.script }) };
   if (settings.broken !== undefined) model.broken = settings.broken;

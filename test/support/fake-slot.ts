@@ -28,7 +28,7 @@ export class FakeSlot {
       const repeated = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
       changed[token] = count === 0 ? repeated : repeated - frequencyPenalty * count - presencePenalty;
     }
-    for (const [i, token] of biasTokens.entries()) changed[token]! += biasValues[i]!;
+    for (const [i, token] of biasTokens.entries()) changed[token]! += Math.fround(biasValues[i]!);
     if (this.#place < minTokens) for (const token of endTokens) changed[token] = Number.NEGATIVE_INFINITY;
     return changed;
   }

@@ -1,3 +1,4 @@
+import { mostThreads, type Parallelism, usualThreads } from "../../api/parallelism.ts";
 import type { Isa, NativeModule } from "../../native/addon.ts";
 import type { Finding } from "./finding.ts";
 import type { System } from "./system.ts";
@@ -12,7 +13,7 @@ const FEATURES: Readonly<Record<Isa, readonly string[]>> = {
 
 /** Which instruction sets the processor runs, and which is used. */
 export function checkProcessor({ processor, platform }: System, module: NativeModule): Finding {
-  const { name, threads, flags } = processor;
+  const { name, parallelism, flags } = processor;
   const isas = module.isas();
   const used = isas.at(-1)!;
   const isX64 = platform.endsWith("-x64");
@@ -23,8 +24,27 @@ export function checkProcessor({ processor, platform }: System, module: NativeMo
   return {
     name: "processor",
     state: isSlow ? "warning" : "ok",
-    text: `${name}, ${threads} threads; uses ${used}: ${why}`,
+    text: `${name}, ${showThreads(parallelism)}; uses ${used}: ${why}`,
     ...(isSlow && { cure: "expect a fraction of the speed; in a virtual machine, pass the host's processor on (AVX2)" }),
-    facts: { name, threads, used, isas, lacks: isX64 ? lacks : [] },
+    facts: {
+      name,
+      threads: mostThreads(parallelism),
+      usualThreads: usualThreads(parallelism),
+      parallelism,
+      used,
+      isas,
+      lacks: isX64 ? lacks : [],
+    },
   };
+}
+
+/** Threads that run at once, and what keeps others from it. */
+function showThreads(parallelism: Parallelism): string {
+  const { machine, allowed, quota } = parallelism;
+  const most = mostThreads(parallelism);
+  const limits = [
+    ...(allowed < machine ? [`affinity allows ${allowed}`] : []),
+    ...(quota !== undefined && most < allowed ? [`the control group ${Number(quota.toFixed(2))}`] : []),
+  ];
+  return limits.length === 0 ? `${most} threads` : `${most} of ${machine} threads (${limits.join(", ")})`;
 }

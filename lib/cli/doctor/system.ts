@@ -1,7 +1,9 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { statfs } from "node:fs/promises";
-import { availableParallelism, cpus, totalmem } from "node:os";
+import { cpus, totalmem } from "node:os";
 import { memoryBytes } from "../../api/memory.ts";
+import { type Parallelism, parallelism } from "../../api/parallelism.ts";
+import { textOf } from "../../api/system-files.ts";
 import { addonPath, type NativeModule, native } from "../../native/addon.ts";
 
 /** The machine and process that doctor looks at; tests make up others. */
@@ -10,8 +12,7 @@ export interface System {
   platform: string;
   processor: {
     name: string;
-    /** Threads that the process may run at once. */
-    threads: number;
+    parallelism: Parallelism;
     /** What the kernel says that it has; empty where it says nothing. */
     flags: ReadonlySet<string>;
   };
@@ -34,7 +35,7 @@ export function thisSystem(): System {
     platform: `${process.platform}-${process.arch}`,
     processor: {
       name: cpus()[0]?.model.trim() || "unknown",
-      threads: availableParallelism(),
+      parallelism: parallelism(),
       flags: new Set(/^(?:flags|Features)\s*: (.*)$/m.exec(cpuinfo)?.[1]?.split(" ")),
     },
     memory: { machine: totalmem(), container: memoryBytes(), available: process.availableMemory() },
@@ -50,14 +51,6 @@ function nvidia(): System["nvidia"] {
   const driver = /Kernel Module\s+(?:for \S+\s+)?([\d.]+)/.exec(textOf(`${folder}/version`))?.[1];
   const gpus = foldersIn(`${folder}/gpus`).map((gpu) => /^Model:\s*(.*)$/m.exec(textOf(`${folder}/gpus/${gpu}/information`))?.[1] ?? gpu);
   return { driver, gpus };
-}
-
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
 }
 
 function foldersIn(path: string): string[] {

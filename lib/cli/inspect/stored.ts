@@ -1,9 +1,9 @@
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Warn } from "../../errors.ts";
 import type { GgufFile, GgufValue } from "../../files/gguf.ts";
 import { readGgufParts } from "../../files/gguf-parts.ts";
 import { readJsonIfPresent } from "../../files/json.ts";
+import { fileSizeIfPresent } from "../../files/paths.ts";
 import { readSafetensors, readSafetensorsDirectory } from "../../files/safetensors.ts";
 import type { StoredTensor } from "../../files/tensors.ts";
 import { ggufAt } from "../../model/inspect.ts";
@@ -23,11 +23,7 @@ const SILENT: Warn = () => {};
 
 /** Reads headers; what is wrong with them is a typed error that says where. */
 export async function readStored(path: string): Promise<StoredModel> {
-  const isFile = await stat(path).then(
-    (found) => found.isFile(),
-    () => false,
-  );
-  if (isFile && path.endsWith(".safetensors"))
+  if (path.endsWith(".safetensors") && (await fileSizeIfPresent(path)) !== undefined)
     return { format: "safetensors", files: [await readSafetensors(path)], settings: {}, isModel: false };
   const gguf = await ggufAt(path, "config.json", (name) => name.endsWith(".safetensors"));
   if (gguf !== undefined) return storedGguf(await readGgufParts(gguf));

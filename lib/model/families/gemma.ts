@@ -23,7 +23,7 @@ export function describeGemma({ dialect, config, sizes }: Settings, { period, sl
   const scaleSize = sizes.layers === largest ? sizes.hiddenSize / sizes.queryHeads : sizes.headSize;
   return {
     norms: ["attn_norm", "post_attn_norm", "mlp_norm", "post_mlp_norm"],
-    embeddingScale: Math.fround(Math.sqrt(sizes.hiddenSize)),
+    embeddingScale: Math.sqrt(sizes.hiddenSize),
     attentionScale: dialect === "gguf" ? scaleSize ** -0.5 : scaleOfSize(config, "query_pre_attn_scalar"),
     layers: planOf(config, types, { full_attention: 0, sliding_attention: slidingRope }),
   };

@@ -107,7 +107,7 @@ function randomSlot() {
     repetitionPenalty: 1 + random(3) / 4,
     frequencyPenalty: random(3) - 1,
     biasTokens: i32(biases, SHAPE.vocab),
-    biasValues: f32(biases),
+    biasValues: Float64Array.from(f32(biases)),
     minTokens: random(5),
     endTokens: i32(random(3), SHAPE.vocab),
     logprobs: random(22) - 1,

@@ -90,7 +90,7 @@ function describeModel() {
     logitScale: 1,
     logitSoftcap: 0,
     learnedPositions: 0,
-    ropes: [{ frequencies: Float32Array.of(1, 0.1, 0.01, 0.001), scale: 1, interleaved: false }],
+    ropes: [{ frequencies: Float64Array.of(1, 0.1, 0.01, 0.001), scale: 1, interleaved: false }],
     cacheGroups: [
       { kind: "all", window: 0, layers: Array.from({ length: layers - 1 }, (_, i) => i), parts: cacheParts },
       { kind: "window", window: WINDOW, layers: [layers - 1], parts: cacheParts },
@@ -121,7 +121,7 @@ export function slotConfig(overrides = {}) {
     presencePenalty: 0,
     frequencyPenalty: 0,
     biasTokens: new Int32Array(),
-    biasValues: new Float32Array(),
+    biasValues: new Float64Array(),
     seed: 1n,
     minTokens: 0,
     endTokens: new Int32Array(),

@@ -4,6 +4,7 @@ import { createEngine, type Engine } from "../../../lib/engine.ts";
 import { type Isa, type NativeModule, native } from "../../../lib/native/addon.ts";
 import { openParts } from "../../../lib/run/parts.ts";
 import type { SpeculationTrial } from "../../../lib/run/speculate.ts";
+import { ANY_THREADS } from "../../support/any-threads.ts";
 
 /** The addon whose engines these tests open: the CPU's, those that behave like a device (`npm run test:device`) or a GPU's (`test:gpu`). */
 async function addonOf(device: string | undefined): Promise<NativeModule> {
@@ -24,7 +25,7 @@ export async function open(
   module: NativeModule = addon,
   trial?: SpeculationTrial,
 ): Promise<Engine> {
-  return createEngine({ ...(await openParts(model, options, module)), ...(trial && { trial }) });
+  return createEngine({ ...(await openParts(model, options, { ...module, ...ANY_THREADS })), ...(trial && { trial }) });
 }
 
 /** The arithmetic that references are compared with. */

@@ -19,9 +19,12 @@ const { createEngine } = await import(new URL("dist/engine.js", root));
 const { openParts } = await import(new URL("dist/run/parts.js", root));
 const { native } = await import(new URL("dist/native/addon.js", root));
 
+/** However few processors there are. */
+const anyThreads = { parallelism: () => ({ machine: 256, allowed: 256, cores: 2, quota: undefined }) };
+
 /** The addon with the device that KVASIR_TEST_DEVICE names. */
 function addonOf(kind) {
-  if (kind === undefined) return native();
+  if (kind === undefined) return { ...native(), ...anyThreads };
   const directory = process.env.KVASIR_PREBUILD ?? fileURLToPath(root);
   const addon = createRequire(import.meta.url)(join(directory, "build/Release/test/kvasir_test.node"));
   const device = kind === "cuda" ? { kind, index: 0 } : { kind };
@@ -30,7 +33,7 @@ function addonOf(kind) {
       super({ ...config, device: { ...config.device, ...device } });
     }
   }
-  return { ...addon, Engine };
+  return { ...addon, ...anyThreads, Engine };
 }
 
 async function open() {

@@ -1,6 +1,8 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { chooseDevice, type Machine } from "../../../lib/api/device.ts";
 import type { EngineOptions } from "../../../lib/api/options.ts";
+import type { Parallelism } from "../../../lib/api/parallelism.ts";
+import type { CpuDevice } from "../../../lib/native/addon.ts";
 import { fakeSource } from "../../support/fake-engine.ts";
 
 const GIB = 2 ** 30;
@@ -28,6 +30,31 @@ test("auto is the first GPU with room for the weights, else the CPU", () => {
 
 test.each<EngineOptions>([{ device: "cpu" }, { threads: 2 }, { isa: "avx2" }, { compute: "int8" }])("%o is for the CPU", (options) => {
   expect(choose(options, machineOf(80)).device.kind).toBe("cpu");
+});
+
+describe("threads of the CPU", () => {
+  const threads = (asked: number | undefined, here: Partial<Parallelism>) => {
+    const parallelism = (): Parallelism => ({ machine: 128, allowed: 128, cores: 128, quota: undefined, ...here });
+    const options = asked === undefined ? {} : { threads: asked };
+    const { device, threadsRequested } = choose(options, { ...machineOf(), parallelism });
+    return { threads: (device as CpuDevice).threads, requested: threadsRequested };
+  };
+
+  test.each<[Partial<Parallelism>, number]>([
+    [{}, 64],
+    [{ cores: 8 }, 8],
+    [{ allowed: 6, cores: 3 }, 3],
+    [{ quota: 1.5 }, 2],
+    [{ quota: 0.01 }, 1],
+  ])("unasked: %o", (here, expected) => expect(threads(undefined, here)).toEqual({ threads: expected, requested: undefined }));
+
+  test.each<[number, Partial<Parallelism>, number]>([
+    [100, {}, 100],
+    [16, { cores: 8 }, 16],
+    [64, { allowed: 2, cores: 1 }, 2],
+    [64, { allowed: 8, quota: 3.1 }, 4],
+    [1, { quota: 3 }, 1],
+  ])("%i asked for: %o", (asked, here, expected) => expect(threads(asked, here)).toEqual({ threads: expected, requested: asked }));
 });
 
 test("a GPU gives the cache most of what weights leave", () => {

@@ -82,7 +82,7 @@ test("defaults are the caller's, then the model's, then the documented ones", ()
 test("logitBias is an object or a Map; -Infinity bans", () => {
   expect(check({ logitBias: { 3: -1, 7: Number.NEGATIVE_INFINITY } })).toMatchObject({
     biasTokens: Int32Array.of(3, 7),
-    biasValues: Float32Array.of(-1, Number.NEGATIVE_INFINITY),
+    biasValues: Float64Array.of(-1, Number.NEGATIVE_INFINITY),
   });
   expect(check({ logitBias: new Map([[9, 2]]) }).biasTokens).toEqual(Int32Array.of(9));
 });

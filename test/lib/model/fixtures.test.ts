@@ -30,7 +30,7 @@ function comparable(spec: ModelSpec): unknown {
   const numbers = JSON.stringify(whole, (_, value: unknown) =>
     typeof value === "number" ? Number(Math.fround(value).toPrecision(6)) : value,
   );
-  const frequencies = (all: Float32Array | undefined) => all && [...all].map((f) => f.toPrecision(5));
+  const frequencies = (all: Float64Array | undefined) => all && [...all].map((f) => f.toPrecision(5));
   return {
     whole: JSON.parse(numbers),
     ropes: spec.ropes.map((rope) => [

@@ -19,7 +19,7 @@ const fromGguf = (object: Record<string, unknown>, tensors: Partial<RopeTensors>
 test("default and linear", () => {
   const plain = fromConfig({ rope_theta: 500000 }, 64);
   expect(plain.scale).toBe(1);
-  expect(plain.frequencies).toEqual(Float32Array.from({ length: 32 }, (_, i) => 500000 ** (-i / 32)));
+  expect(plain.frequencies).toEqual(Float64Array.from({ length: 32 }, (_, i) => 500000 ** (-i / 32)));
   const linear = fromConfig({ rope_theta: 500000, rope_scaling: { type: "linear", factor: 4 } }, 64);
   expect(linear.frequencies).toEqual(plain.frequencies.map((frequency) => frequency / 4));
 });
@@ -66,7 +66,7 @@ test("longrope: factors by the engine's context, in both dialects", () => {
   const rope = fromConfig({ rope_parameters: scaling });
   expect(rope.scale).toBeCloseTo(Math.sqrt(1 + Math.log(16) / Math.log(32)), 12);
   expect(ropesFor([rope], 32)[0]!.frequencies).toEqual(plain);
-  expect(ropesFor([rope], 33)[0]!.frequencies).toEqual(Float32Array.from({ length: 8 }, (_, i) => 10000 ** (-i / 8) / (i + 2)));
+  expect(ropesFor([rope], 33)[0]!.frequencies).toEqual(Float64Array.from({ length: 8 }, (_, i) => 10000 ** (-i / 8) / (i + 2)));
   expect(ropesFor([rope], 33)[0]).not.toHaveProperty("long");
   expect(fromConfig({ rope_parameters: { ...scaling, attention_factor: 1.5 } }).scale).toBe(1.5);
   expect(fromConfig({ rope_parameters: { ...scaling, factor: 1 } }).scale).toBe(1);

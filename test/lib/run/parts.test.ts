@@ -2,11 +2,13 @@ import { mkdirSync, rmdirSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import type { Machine } from "../../../lib/api/device.ts";
 import { Engine } from "../../../lib/engine.ts";
 import type { KvasirWarning } from "../../../lib/errors.ts";
 import type { NativeConfig, NativeModule } from "../../../lib/native/addon.ts";
 import { openParts } from "../../../lib/run/parts.ts";
 import { Tokenizer } from "../../../lib/tokenizer.ts";
+import { ANY_THREADS } from "../../support/any-threads.ts";
 import { expectError } from "../../support/expect.ts";
 import { FakeNative } from "../../support/fake-native.ts";
 import { writeJson } from "../../support/files.ts";
@@ -18,7 +20,7 @@ const directory = temporaryDirectory();
 await writeModel(directory, TINY);
 
 /** The addon with the fake engine, the last of which is kept to look at. */
-function fakeModule(): { module: NativeModule; last: () => FakeNative } {
+function fakeModule(): { module: NativeModule & Machine; last: () => FakeNative } {
   let last: FakeNative | undefined;
   class FakeEngine extends FakeNative {
     constructor(config: NativeConfig) {
@@ -27,7 +29,7 @@ function fakeModule(): { module: NativeModule; last: () => FakeNative } {
     }
   }
   return {
-    module: { Engine: FakeEngine, isas: () => ["portable", "avx2"], gpuCount: () => 0, gpuFreeBytes: () => undefined },
+    module: { Engine: FakeEngine, isas: () => ["portable", "avx2"], gpuCount: () => 0, gpuFreeBytes: () => undefined, ...ANY_THREADS },
     last: () => last!,
   };
 }

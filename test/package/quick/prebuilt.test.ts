@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { GLIBC_FLOOR } from "../../../lib/package/missing.ts";
-import { readElf } from "../../support/elf.ts";
+import { NODE_ENTRIES, readElf } from "../../support/elf.ts";
 import { IMPORTED } from "../../support/project.ts";
 import { ROOT } from "../../support/sources.ts";
 
@@ -21,8 +21,13 @@ describe("the published binaries", () => {
   });
 
   describe.each(binaries)("%s", (name) => {
-    const { libraries, symbols } = readElf(readFileSync(join(PREBUILDS, name)));
+    const { libraries, symbols, exports, bindsNow, isReadOnly } = readElf(readFileSync(join(PREBUILDS, name)));
     const versions = symbols.map(({ version }) => version).filter((version) => version !== undefined);
+
+    it("shows its entries alone, and binds once", () => {
+      expect(exports.toSorted()).toEqual(NODE_ENTRIES);
+      expect([bindsNow, isReadOnly]).toEqual([true, true]);
+    });
 
     it("needs the C library alone", () => {
       expect(libraries.filter((library) => !SYSTEM.test(library))).toEqual([]);

@@ -87,7 +87,8 @@ describe("doctor", () => {
 
   it("says what the processor lacks", async () => {
     const flags = new Set(["avx", "fma", "f16c", "bmi1", "bmi2", "movbe", "abm"]);
-    const processor = { name: "Old", threads: 4, flags };
+    const parallelism = { machine: 4, allowed: 4, cores: 2, quota: undefined };
+    const processor = { name: "Old", parallelism, flags };
     const portable = await finding("processor", { processor, loadAddon: addonWith({ isas: () => ["portable"] }) });
     expect(portable).toMatchObject({ state: "warning", cure: expect.stringContaining("AVX2"), facts: { used: "portable" } });
     expect(portable.text).toBe(
@@ -96,6 +97,17 @@ describe("doctor", () => {
     const avx2 = { ...processor, flags: new Set([...flags, "avx2", "avx512f"]) };
     const wide = await finding("processor", { processor: avx2, loadAddon: addonWith({ isas: () => ["portable", "avx2"] }) });
     expect([wide.state, wide.text.startsWith("Old, 4 threads; uses avx2: it lacks avx512bw")]).toEqual(["ok", true]);
+  });
+
+  it.each([
+    [{ machine: 16, allowed: 16, cores: 8, quota: undefined }, "16 threads", 16, 8],
+    [{ machine: 16, allowed: 4, cores: 4, quota: 8 }, "4 of 16 threads (affinity allows 4)", 4, 4],
+    [{ machine: 16, allowed: 16, cores: 16, quota: 1.25 }, "2 of 16 threads (the control group 1.25)", 2, 2],
+    [{ machine: 16, allowed: 12, cores: 12, quota: 0.1 }, "1 of 16 threads (affinity allows 12, the control group 0.1)", 1, 1],
+  ])("says how many threads may run, and why: %o", async (parallelism, text, threads, usualThreads) => {
+    const found = await finding("processor", { processor: { ...well.processor, parallelism } });
+    expect(found.text).toContain(`, ${text}; uses `);
+    expect(found.facts).toMatchObject({ threads, usualThreads, parallelism });
   });
 
   describe("a GPU", () => {
