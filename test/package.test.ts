@@ -6,6 +6,8 @@ import { filesBelow, importsOf, ROOT, read } from "./support/sources.ts";
 
 const PACKAGE = JSON.parse(read("package.json"));
 
+const LOCKS = ["package-lock.json", ...["bench", "test"].flatMap((folder) => filesBelow(folder, "package-lock.json"))];
+
 /** Standard output of Node in the root, where the package finds itself by its name. */
 function node(...args: string[]): string {
   return execFileSync(process.execPath, args, { cwd: ROOT, encoding: "utf8" });
@@ -52,6 +54,21 @@ describe("package.json", () => {
 
   it("builds against Node's headers from a package", () => {
     expect(PACKAGE.binary).toEqual({ napi_versions: [8] });
+  });
+});
+
+describe.each(LOCKS)("%s", (path) => {
+  const packages: Record<string, { optionalDependencies?: Record<string, string>; resolved?: string }> = JSON.parse(read(path)).packages;
+
+  // npm 11 refuses a lock that lacks what is left out on this platform.
+  it("has all packages that another may ask for", () => {
+    const asked = Object.values(packages).flatMap(({ optionalDependencies = {} }) => Object.keys(optionalDependencies));
+    const found = new Set(Object.keys(packages).map((folder) => folder.split("node_modules/").at(-1)));
+    expect(asked.filter((name) => !found.has(name))).toEqual([]);
+  });
+
+  it("names no registry", () => {
+    expect(Object.values(packages).filter(({ resolved }) => resolved !== undefined)).toEqual([]);
   });
 });
 

@@ -1,12 +1,13 @@
-// The working tree against another commit, in turns: npm run bench:compare -- REV [--only decode] [--rounds 3]
-// Writes bench/results/compare.json; see bench/README.md for the method.
-import { execFileSync } from "node:child_process";
+// The working tree against another commit, in turns: npm run bench:compare -- REV [--only decode] [--rounds 3] [--commit]
+// Its published binary (npm run package:prebuilds) against the one that is built here: npm run bench:compare -- --prebuilt ...
+// Writes .cache/results/compare.json or prebuilt.json, with --commit in bench/results/; see bench/README.md for the method.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { median } from "../../dist/cli/bench.js";
-import { chooseCases } from "../support/cases.mjs";
+import { chooseCases, OPTIONS } from "../support/cases.mjs";
 import { makeModel } from "../support/make-model.mjs";
+import { runScript } from "../support/process.mjs";
 import { writeResults } from "../support/report.mjs";
 import { buildOf, commitOf, describeTree, ROOT } from "./commits.mjs";
 
@@ -14,10 +15,11 @@ const THREADS = 2; // case.mjs says the same
 const BAR = 0.97;
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
-  options: { only: { type: "string", default: "" }, rounds: { type: "string", default: "7" } },
+  options: { ...OPTIONS, rounds: { type: "string", default: "7" }, prebuilt: { type: "boolean", default: false } },
 });
 const rounds = Number(options.rounds);
-if (positionals.length !== 1) throw new Error(`REV is ${positionals.join(" ") || "missing"}; expected one commit`);
+if (positionals.length !== (options.prebuilt ? 0 : 1))
+  throw new Error(`REV is ${positionals.join(" ") || "missing"}; expected one commit, or --prebuilt`);
 if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds is ${options.rounds}; expected a whole number from 1`);
 
 const TALES = join(ROOT, "../shared/models/tales/tales-q8_0.gguf");
@@ -37,24 +39,19 @@ const CASES = MODELS.flatMap(({ model, open }) =>
 );
 
 /** Tokens per second of a case in a process of its own: the median of its runs. */
-function measure(build, model, { kind, size }) {
-  const script = join(ROOT, "bench/compare/case.mjs");
-  const output = execFileSync(process.execPath, [script, join(build, "dist/index.js"), model, kind, String(size)], { encoding: "utf8" });
-  return median(JSON.parse(output.trim().split("\n").at(-1)));
+function measure({ build, env }, model, { kind, size }) {
+  return median(runScript(join(ROOT, "bench/compare/case.mjs"), [join(build, "dist/index.js"), model, kind, size], env));
 }
 
 /** Of each case, a pair of speeds a round. The two sides alternate, and a round has all cases, so that a drifting machine is fair to all. */
-async function takeTurns(cases, base) {
+async function takeTurns(cases, sides) {
   const pairs = Object.fromEntries(cases.map(({ name }) => [name, []]));
   for (let round = 1; round <= rounds; round++) {
     for (const one of cases) {
       const model = await one.open();
-      const builds = [
-        ["tree", ROOT],
-        ["base", base],
-      ];
-      if (round % 2 === 0) builds.reverse(); // neither is always the first
-      pairs[one.name].push(Object.fromEntries(builds.map(([side, build]) => [side, measure(build, model, one)])));
+      const turns = Object.entries(sides);
+      if (round % 2 === 0) turns.reverse(); // neither is always the first
+      pairs[one.name].push(Object.fromEntries(turns.map(([side, build]) => [side, measure(build, model, one)])));
     }
     console.log(`round ${round} of ${rounds}`);
   }
@@ -78,18 +75,28 @@ function line(name, { tokensPerSecond: { tree, base }, ratio, minRatio, maxRatio
   return `${name.padEnd(36)}${[...speeds, ...ratios].join("")}   ${ratio >= BAR ? "meets" : "MISSES"} >= ${BAR}`;
 }
 
+function treeAndCommit(revision) {
+  const base = commitOf(revision);
+  return { sides: { tree: { build: ROOT }, base: { build: buildOf(base) } }, tree: describeTree(), base };
+}
+
+/** Both of the working tree: what finds the addon takes that of prebuilds/ where it is told to. */
+function prebuiltAndLocal() {
+  const prebuilt = { build: ROOT, env: { PREBUILDS_ONLY: "1" } };
+  return { sides: { tree: prebuilt, base: { build: ROOT } }, tree: `prebuilds/ of ${describeTree()}`, base: "its build/" };
+}
+
 const names = chooseCases(
   CASES.map(({ name }) => name),
   options.only,
 );
 const chosen = CASES.filter(({ name }) => names.includes(name));
 const [revision] = positionals;
-const base = commitOf(revision);
-const tree = describeTree();
-const pairs = await takeTurns(chosen, buildOf(base));
+const { sides, tree, base } = options.prebuilt ? prebuiltAndLocal() : treeAndCommit(revision);
+const pairs = await takeTurns(chosen, sides);
 const results = Object.fromEntries(chosen.map(({ name }) => [name, compare(pairs[name])]));
 console.log(`\ntree: ${tree}\nbase: ${base}\n`);
 console.log(`${"tokens/s, medians".padEnd(36)}      tree      base   ratio     min     max`);
 for (const [name, figures] of Object.entries(results)) console.log(line(name, figures));
-const about = { command: `npm run bench:compare -- ${revision}`, threads: THREADS, rounds, tree, base };
-writeResults(join(ROOT, "bench/results/compare.json"), about, results);
+const about = { command: `npm run bench:compare -- ${revision ?? "--prebuilt"}`, threads: THREADS, rounds, tree, base };
+writeResults(options.prebuilt ? "prebuilt" : "compare", options, about, results);

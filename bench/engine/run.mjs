@@ -1,65 +1,66 @@
-// The engine's figures, against node-llama-cpp in the same run: npm run bench:cpu [-- --only decode] [-- --rounds 3]
-// Writes bench/results/cpu.json; see bench/README.md for the method.
-import { execFileSync } from "node:child_process";
+// The engine's figures, against other engines in the same run: npm run bench:cpu [-- --only decode] [-- --rounds 3] [-- --commit]
+// Writes .cache/results/cpu.json, with --commit bench/results/cpu.json; see bench/README.md for the method.
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { median } from "../../dist/cli/bench.js";
-import { chooseCases } from "../support/cases.mjs";
+import { isInstalled, PEERS } from "../peers/peers.mjs";
+import { chooseCases, OPTIONS } from "../support/cases.mjs";
 import { measureCeilings } from "../support/ceilings.mjs";
 import { makeModel, weightBytes } from "../support/make-model.mjs";
+import { runScript } from "../support/process.mjs";
 import { printCase, writeResults } from "../support/report.mjs";
 import { batching, fairness, neighbour, prefix } from "./serving.mjs";
 
-const THREADS = 2; // the peer's programs say the same
-const { values: options } = parseArgs({ options: { only: { type: "string", default: "" }, rounds: { type: "string", default: "3" } } });
+const THREADS = 2; // case.mjs says the same
+const { values: options } = parseArgs({ options: { ...OPTIONS, rounds: { type: "string", default: "3" } } });
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
-const hasPeer = existsSync(at("../peers/node_modules/node-llama-cpp"));
-if (!hasPeer) console.warn("node-llama-cpp is not installed, so there is nothing to compare with: npm ci --prefix bench/peers");
+const missing = Object.keys(PEERS).filter((name) => !isInstalled(name));
+if (missing.length > 0) console.warn(`not compared with ${missing.join(" and ")}: not installed (npm ci --prefix bench/peers)`);
 
-/** What a program prints in its last line. */
-function node(script, ...args) {
-  const output = execFileSync(process.execPath, [at(script), ...args.map(String)], { encoding: "utf8" });
-  return JSON.parse(output.trim().split("\n").at(-1));
-}
+/** What runs: kvasir, and the peers that are installed in each of their modes. */
+const ENGINES = {
+  kvasir: { script: at("kvasir.mjs"), modes: ["plain"] },
+  ...Object.fromEntries(Object.entries(PEERS).filter(([name]) => isInstalled(name))),
+};
 
-const of = (runs, field) => median(runs.map((run) => run[field]));
-
-/** Runs of kvasir and of the peer's two modes in turn, so that a drifting machine is fair to all. */
-function takeTurns(script, ...args) {
-  const runs = { kvasir: [], timer: [], plain: [] };
+/** Runs of each engine and mode in turn, so that a drifting machine is fair to all. */
+function takeTurns(model, ...kind) {
+  const turns = Object.entries(ENGINES).flatMap(([name, { script, modes }]) => modes.map((mode) => ({ name, script, mode, runs: [] })));
   for (let round = 0; round < Number(options.rounds); round++) {
-    runs.kvasir.push(...node(script, ...args));
-    for (const mode of hasPeer ? ["timer", "plain"] : []) runs[mode].push(...node(`../peers/${script}`, ...args, mode));
+    for (const { script, mode, runs } of turns) runs.push(...runScript(at("case.mjs"), [script, model, mode, ...kind]));
   }
-  return runs;
+  return turns;
 }
 
-/** Medians of `field` and their ratio, where the peer's better mode counts: `best` is Math.max for speeds, Math.min for times. */
-function compare(runs, field, best) {
-  const kvasir = of(runs.kvasir, field);
-  if (!hasPeer) return { kvasir };
-  const modes = { timer: of(runs.timer, field), plain: of(runs.plain, field) };
-  return { kvasir, ...modes, ratio: kvasir / best(modes.timer, modes.plain) };
+/** Each engine's median of `field` in its better mode, and kvasir's by the best peer's: `best` is Math.max for speeds, Math.min for times. */
+function compare(turns, field, best) {
+  const medianOf = ({ runs }) => median(runs.map((run) => run[field]));
+  const figureOf = (name) => best(...turns.filter((turn) => turn.name === name).map(medianOf));
+  const peers = Object.keys(PEERS).filter((name) => name in ENGINES);
+  const figures = Object.fromEntries(["kvasir", ...peers].map((name) => [name, figureOf(name)]));
+  if (peers.length > 0) figures.ratio = figures.kvasir / best(...peers.map((name) => figures[name]));
+  for (const name of missing) figures[name] = "not installed";
+  return figures;
 }
 
 /** After a prompt of 128 tokens, 64 more. */
 async function decode(name, ceilings) {
-  const speeds = compare(takeTurns("decode.mjs", await makeModel(name), 128, 64, 3), "tokensPerSecond", Math.max);
+  const speeds = compare(takeTurns(await makeModel(name), "decode", 128, 64), "tokensPerSecond", Math.max);
   return { tokensPerSecond: speeds, ofReadBandwidth: (speeds.kvasir * weightBytes(name)) / 1e9 / ceilings.readGBs };
 }
 
 /** Prompt tokens per second until the first token. */
 async function prefill(name) {
   const path = await makeModel(name);
-  const speedsOf = (prompt) => compare(takeTurns("decode.mjs", path, prompt, 1, 3), "promptTokensPerSecond", Math.max);
+  const speedsOf = (prompt) => compare(takeTurns(path, "decode", prompt, 1), "promptTokensPerSecond", Math.max);
   return { prompt128: speedsOf(128), prompt512: speedsOf(512) };
 }
 
 /** From the start of the process to the first token, and how much of it until the model was ready. */
 async function coldStart(name) {
-  const runs = takeTurns("cold.mjs", await makeModel(name));
-  return { readyMs: compare(runs, "readyMs", Math.min), firstTokenMs: compare(runs, "firstTokenMs", Math.min) };
+  const turns = takeTurns(await makeModel(name), "first");
+  return { readyMs: compare(turns, "readyMs", Math.min), firstTokenMs: compare(turns, "firstTokenMs", Math.min) };
 }
 
 const SMOL = "smollm2-135m";
@@ -95,4 +96,4 @@ for (const name of chosen) {
   results[name] = await run(ceilings);
   printCase(name, results[name], bars);
 }
-writeResults(at("../results/cpu.json"), { command: "npm run bench:cpu", threads: THREADS, ceilings }, results);
+writeResults("cpu", options, { command: "npm run bench:cpu", threads: THREADS, ceilings }, results);

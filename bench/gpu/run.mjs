@@ -1,16 +1,16 @@
-// The engine's figures on the first GPU, through the public API: npm run bench:gpu [-- --only llama-3.2-1b]
-// After `npm run build:cuda`; skips loudly without a GPU. Writes bench/results/gpu.json; see bench/README.md for the method.
+// The engine's figures on the first GPU, through the public API: npm run bench:gpu [-- --only llama-3.2-1b] [-- --commit]
+// After `npm run build:cuda`; skips loudly without a GPU. Writes .cache/results/gpu.json, with --commit bench/results/gpu.json; see bench/README.md for the method.
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Engine } from "../../dist/index.js";
-import { chooseCases } from "../support/cases.mjs";
+import { chooseCases, OPTIONS } from "../support/cases.mjs";
 import { gpu } from "../support/gpu.mjs";
 import { makeModel, weightBytes } from "../support/make-model.mjs";
 import { printCase, writeResults } from "../support/report.mjs";
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
-const { values: options } = parseArgs({ options: { only: { type: "string", default: "" } } });
+const { values: options } = parseArgs({ options: OPTIONS });
 /** What is measured, and what the project wants of it (an H100's figures: performance is a promise for those). */
 const CASES = {
   "smollm2-135m q8_0": {},
@@ -71,6 +71,6 @@ if (card === undefined) {
   for (const title of chosen) {
     const figures = await measure(...title.split(" "));
     printCase(title, figures, CASES[title]);
-    writeResults(at("../results/gpu.json"), { command: "npm run bench:gpu", gpu: card }, { [title]: figures }); // kept, whatever the next one does
+    writeResults("gpu", options, { command: "npm run bench:gpu", gpu: card }, { [title]: figures }); // kept, whatever the next one does
   }
 }

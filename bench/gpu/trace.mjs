@@ -1,15 +1,18 @@
-// What the first GPU does in a decode step of the engine, and how long it does nothing: npm run bench:gpu:trace [-- llama-3.1-8b q4_k 64]
-// After `npm run build:cuda`; needs g++ and the CUDA toolkit (CUPTI). Writes bench/results/gpu-trace.json.
+// What the first GPU does in a decode step of the engine, and how long it does nothing: npm run bench:gpu:trace [-- llama-3.1-8b q4_k 64] [-- --commit]
+// After `npm run build:cuda`; needs g++ and the CUDA toolkit (CUPTI). Writes gpu-trace.json, see support/report.mjs.
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { median } from "../../dist/cli/bench.js";
+import { OPTIONS } from "../support/cases.mjs";
 import { gpu } from "../support/gpu.mjs";
 import { makeModel } from "../support/make-model.mjs";
 import { printCase, writeResults } from "../support/report.mjs";
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
-const [name = "llama-3.1-8b", type = "q4_k", batch = "64"] = process.argv.slice(2);
+const { values: options, positionals } = parseArgs({ allowPositionals: true, options: { commit: OPTIONS.commit } });
+const [name = "llama-3.1-8b", type = "q4_k", batch = "64"] = positionals;
 const STEPS = 40; // the last of the run, less those in which requests end
 const ENDING = 4;
 const KERNELS = [
@@ -93,5 +96,5 @@ if (card === undefined || !existsSync("/usr/local/cuda/bin/nvcc")) {
   };
   const title = `${name} ${type}, batch ${batch}`;
   printCase(title, figures, { idlePercent: ["<=", 2] });
-  writeResults(at("../results/gpu-trace.json"), { command: "npm run bench:gpu:trace", gpu: card }, { [title]: figures });
+  writeResults("gpu-trace", options, { command: "npm run bench:gpu:trace", gpu: card }, { [title]: figures });
 }

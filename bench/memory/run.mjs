@@ -1,14 +1,15 @@
-// Memory of a process: npm run bench:memory [-- --only cycles]. Writes bench/results/memory.json; see bench/README.md for the method.
+// Memory of a process: npm run bench:memory [-- --only cycles] [-- --commit]
+// Writes .cache/results/memory.json, with --commit bench/results/memory.json; see bench/README.md for the method.
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { chooseCases } from "../support/cases.mjs";
+import { chooseCases, OPTIONS } from "../support/cases.mjs";
 import { makeModel } from "../support/make-model.mjs";
 import { printCase, writeResults } from "../support/report.mjs";
 
-const { values: options } = parseArgs({ options: { only: { type: "string", default: "" } } });
+const { values: options } = parseArgs({ options: OPTIONS });
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 const MB = 1e6;
 
@@ -62,4 +63,4 @@ for (const name of chooseCases(Object.keys(CASES), options.only)) {
   printCase(name, figures, bars);
   cases[name] = figures;
 }
-writeResults(at("../results/memory.json"), { command: "npm run bench:memory", threads: 2 }, cases);
+writeResults("memory", options, { command: "npm run bench:memory", threads: 2 }, cases);

@@ -1,11 +1,14 @@
-// Quality figures: perplexity by llama.cpp's protocol, and nats per token against the float32 reference: npm run bench:quality
-// Needs the reference material in ../shared beside the checkout; writes bench/results/quality.json.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
+// Quality figures: perplexity by llama.cpp's protocol, and nats per token against the float32 reference: npm run bench:quality [-- --commit]
+// Needs the reference material in ../shared beside the checkout; writes .cache/results/quality.json, with --commit bench/results/quality.json.
+import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { evaluate } from "../../dist/cli/eval.js";
 import { Engine } from "../../dist/index.js";
+import { OPTIONS } from "../support/cases.mjs";
+import { machine, resultsPath, writeJson } from "../support/report.mjs";
 
+const { values: options } = parseArgs({ options: { commit: OPTIONS.commit } });
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 const models = at("../../../shared/models/");
 if (!existsSync(models)) {
@@ -58,12 +61,4 @@ for (const model of Object.keys(NATS)) {
 for (const { what, compute, value, exact, off } of rows) {
   console.log(`${what.padEnd(28)} ${compute.padEnd(5)} ${value.toFixed(6).padStart(10)}  exact ${exact}  off ${(off * 100).toFixed(4)} %`);
 }
-mkdirSync(at("../results"), { recursive: true });
-const results = {
-  processor: cpus()[0].model,
-  node: process.version,
-  date: new Date().toISOString().slice(0, 10),
-  command: "npm run bench:quality",
-  rows,
-};
-writeFileSync(at("../results/quality.json"), `${JSON.stringify(results, null, 2)}\n`);
+writeJson(resultsPath("quality", options.commit), { ...machine(), command: "npm run bench:quality", rows });

@@ -1,5 +1,5 @@
-// Speculation against none, in the same process: npm run bench:speculate [-- --only draft] [-- --rounds 3] [-- --device cuda]
-// Writes bench/results/speculate.json, or speculate-gpu.json; see bench/README.md for the method.
+// Speculation against none, in the same process: npm run bench:speculate [-- --only draft] [-- --rounds 3] [-- --device cuda] [-- --commit]
+// Writes .cache/results/speculate.json, or speculate-gpu.json, with --commit in bench/results/; see bench/README.md for the method.
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -7,13 +7,13 @@ import { median } from "../../dist/cli/bench.js";
 import { createEngine } from "../../dist/engine.js";
 import { native } from "../../dist/native/addon.js";
 import { openParts } from "../../dist/run/parts.js";
-import { chooseCases } from "../support/cases.mjs";
+import { chooseCases, OPTIONS } from "../support/cases.mjs";
 import { makeModel } from "../support/make-model.mjs";
 import { Pattern } from "../support/pattern.mjs";
 import { printCase, writeResults } from "../support/report.mjs";
 
 const { values: options } = parseArgs({
-  options: { only: { type: "string", default: "" }, rounds: { type: "string", default: "3" }, device: { type: "string", default: "cpu" } },
+  options: { ...OPTIONS, rounds: { type: "string", default: "3" }, device: { type: "string", default: "cpu" } },
 });
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 const TOKENS = 96; // of each request, after a prompt of PROMPT that is cached
@@ -174,8 +174,5 @@ for (const name of chosen) {
   results[name] = await run();
   printCase(name, results[name], bars);
 }
-writeResults(
-  at(`../results/speculate${options.device === "cpu" ? "" : "-gpu"}.json`),
-  { command: "npm run bench:speculate", device: options.device },
-  results,
-);
+const about = { command: "npm run bench:speculate", device: options.device };
+writeResults(options.device === "cpu" ? "speculate" : "speculate-gpu", options, about, results);

@@ -1,7 +1,8 @@
 // Figures of benchmarks: on the terminal, and in a file with the machine that they were measured on.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
-import { dirname } from "node:path";
+import { dirname, relative } from "node:path";
+import { fileURLToPath } from "node:url";
 
 /** `{ a: { b: 1 } }` as `[["a.b", 1]]`. */
 export function flatten(figures, prefix = "") {
@@ -29,19 +30,37 @@ function verdict(value, bar) {
 const format = (value) => (typeof value === "number" ? String(Number(value.toPrecision(4))) : String(value));
 
 /**
- * Writes the cases with machine and date beside each, so that one that is measured again keeps the others. `about` is the command and
- * what was measured with it.
+ * Writes the cases with machine and date beside each, so that one that is measured again keeps the others: to .cache/results/NAME.json, with
+ * the option `commit` to bench/results/NAME.json, which git keeps. `about` is the command and what was measured with it.
  */
-export function writeResults(path, about, cases) {
+export function writeResults(name, { commit }, about, cases) {
+  const path = resultsPath(name, commit);
   const previous = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")).cases : {};
   const measured = { ...machine(), ...about };
   const fresh = Object.entries(cases).map(([name, figures]) => [name, { figures, measured }]);
-  mkdirSync(dirname(path), { recursive: true });
   const round = (_, value) => (typeof value === "number" ? Number(value.toPrecision(5)) : value);
-  writeFileSync(path, `${JSON.stringify({ cases: { ...previous, ...Object.fromEntries(fresh) } }, round, 2)}\n`);
+  writeJson(path, { cases: { ...previous, ...Object.fromEntries(fresh) } }, round);
 }
 
-function machine() {
+/** Where the results of a benchmark lie: fresh ones, or those that git keeps. */
+export function resultsPath(name, committed) {
+  return fileURLToPath(new URL(`${committed ? "../results" : "../../.cache/results"}/${name}.json`, import.meta.url));
+}
+
+/** Writes figures, each as `replacer` of JSON.stringify has it. */
+export function writeJson(path, figures, replacer) {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, `${JSON.stringify(figures, replacer, 2)}\n`);
+  console.log(`\n${relative(process.cwd(), path)}`);
+}
+
+/** A figure of a table or chart for readers. */
+export function threeDigits(value) {
+  return Number(value.toPrecision(3)).toLocaleString("en-US");
+}
+
+/** The machine that figures were measured on, and when. */
+export function machine() {
   const flags = /^flags.*$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[0] ?? "";
   return {
     processor: cpus()[0].model,
