@@ -51,6 +51,8 @@ export class PromptPace implements StepObserver {
   readonly #decode = new Line();
   /** Milliseconds of a prompt's token, over its position. */
   readonly #prefill = new Line();
+  /** Twice what a step ran beside streams: what more would take, nobody knows. */
+  #most = FIRST_TOKENS;
 
   constructor(maxStepMs: number) {
     this.#maxStepMs = maxStepMs;
@@ -65,6 +67,7 @@ export class PromptPace implements StepObserver {
         positions += count * (start + count / 2);
       } else streams += 1;
     }
+    if (streams > 0) this.#most = Math.max(this.#most, 2 * tokens);
     if (tokens === 0) this.#decode.add(streams, ms);
     else this.#prefill.add(positions / tokens, Math.max(0, ms - this.#decodeMs(streams)) / tokens);
   }
@@ -79,7 +82,8 @@ export class PromptPace implements StepObserver {
     if (streams === 0) return Number.POSITIVE_INFINITY;
     const ms = this.#prefill.at(position);
     if (Number.isNaN(ms)) return FIRST_TOKENS;
-    return Math.max(LEAST_TOKENS, Math.floor((this.#maxStepMs - this.#decodeMs(streams)) / Math.max(ms, LEAST_MS)));
+    const tokens = Math.floor((this.#maxStepMs - this.#decodeMs(streams)) / Math.max(ms, LEAST_MS));
+    return Math.max(LEAST_TOKENS, Math.min(tokens, this.#most));
   }
 
   #decodeMs(streams: number): number {

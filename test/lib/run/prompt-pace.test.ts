@@ -81,7 +81,7 @@ describe("prompts beside streams", () => {
     const pace = new PromptPace(100);
     const [sequence, streams] = [sequenceOf(1000, 0, "score"), [stream()]];
     pace.add(planOf(streams, sequence, 64), { ms: 10 });
-    expect(pace.tokensBeside([...streams, sequence])).toBeGreaterThan(500);
+    expect(pace.tokensBeside([...streams, sequence])).toBe(128);
   });
 
   test("begin with what those far on take, whatever noise says of the first positions", () => {
@@ -90,7 +90,7 @@ describe("prompts beside streams", () => {
       const pace = new PromptPace(100);
       for (let i = 0; i < 30; i++) {
         const sequence = sequenceOf(100_000, 60_000 + 128 * i);
-        pace.add(planOf([], sequence, 128), { ms: 100 * (0.9 + 0.2 * random.uniform()) });
+        pace.add(planOf([stream()], sequence, 128), { ms: 100 * (0.9 + 0.2 * random.uniform()) });
       }
       const tokens = pace.tokensBeside([stream(), sequenceOf(1000, 0)]);
       expect(tokens).toBeGreaterThan(100);
@@ -98,9 +98,15 @@ describe("prompts beside streams", () => {
     }
   });
 
-  test("are not cut where they fit", () => {
+  test("begin small, whatever they took without streams: what runs first takes longer", () => {
+    const pace = new PromptPace(100);
+    pace.add(planOf([], sequenceOf(512, 0), 512), { ms: 100 });
+    expect(pace.tokensBeside([stream(), sequenceOf(1000, 0)])).toBe(64);
+  });
+
+  test("are not cut where they fit, but for the first steps", () => {
     const { sizes } = longest(new PromptPace(100), 2000, (tokens) => 5 + tokens / 100);
-    expect(sizes.slice(1, 4)).toEqual([512, 512, 512]);
+    expect(sizes.slice(1, 5)).toEqual([128, 256, 512, 512]);
   });
 });
 
