@@ -51,6 +51,24 @@ export function checkFunction<T extends (...args: never[]) => unknown>(name: str
   throw invalid(name, value, "a function");
 }
 
+/** A function to tell something. If a promise that it returned is rejected, it throws the reason when it is called again. */
+export function checkListener<T extends (...args: never[]) => void>(name: string, value: unknown): T {
+  const listener = checkFunction<T>(name, value);
+  let failure: { reason: unknown } | undefined;
+  const tell = (...args: Parameters<T>): void => {
+    if (failure !== undefined) throw failure.reason;
+    catchRejection(listener(...args), (reason) => {
+      failure ??= { reason };
+    });
+  };
+  return tell as T;
+}
+
+/** What a callback returned may be a promise, which nobody waits for: that it is rejected must not end the process. */
+export function catchRejection(returned: unknown, told: (reason: unknown) => void = () => {}): void {
+  if (types.isPromise(returned)) Promise.prototype.then.call(returned, undefined, told);
+}
+
 /** An AbortSignal; for one of another realm or library, an own one that aborts with it. */
 export function checkSignal(name: string, value: unknown): AbortSignal {
   const isSignal = reading(name, () => isSignalLike(value));

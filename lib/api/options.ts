@@ -1,8 +1,8 @@
 import {
   checkBoolean,
-  checkFunction,
   checkInteger,
   checkKeys,
+  checkListener,
   checkNumber,
   checkOneOf,
   checkSignal,
@@ -123,9 +123,9 @@ export interface OpeningOptions {
 export function optionsBeforeOpen({ speculate, signal, onProgress, onWarning = emitWarning }: EngineOptions): OpeningOptions {
   return {
     speculate: checkSpeculate(speculate),
-    warn: checkFunction("onWarning", onWarning),
+    warn: checkListener("onWarning", onWarning),
     signal: signal === undefined ? undefined : checkSignal("signal", signal),
-    onProgress: onProgress === undefined ? undefined : checkFunction("onProgress", onProgress),
+    onProgress: onProgress === undefined ? undefined : checkListener("onProgress", onProgress),
   };
 }
 

@@ -1,8 +1,9 @@
-import { readFile } from "node:fs/promises";
+import { invalid } from "../check.ts";
 import type { Engine } from "../engine.ts";
 import { KvasirError } from "../errors.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Command } from "./command.ts";
+import { readFileText } from "./input.ts";
 import type { Interrupts } from "./interrupts.ts";
 import { ENGINE_OPTIONS, refuseWords } from "./options.ts";
 import { withEngine } from "./session.ts";
@@ -36,10 +37,10 @@ async function evaluateFile(args: Arguments, { signal }: Interrupts): Promise<vo
   const path = args.text("text");
   if (path === undefined) throw new KvasirError("INVALID_ARGUMENT", "eval needs --text FILE, a text to score");
   refuseWords(args, "eval", "--text FILE alone");
-  const text = await readFile(path, "utf8").catch((cause: Error) => {
-    throw new KvasirError("FILE_NOT_FOUND", `${path} cannot be read: ${cause.message}`, { cause });
-  });
+  const text = await readFileText(path, signal);
   await withEngine(args, signal, async ({ engine }) => {
+    const { maxContext } = engine.stats();
+    if (maxContext < WINDOW) throw invalid("maxContext", maxContext, `at least ${WINDOW}, the tokens of a window`);
     const status = new StatusLine();
     try {
       const result = await evaluate(engine, text, { signal, onWindow: (done, all) => status.show(`scoring: ${done} of ${all} windows`) });

@@ -36,5 +36,8 @@ function say(text: string): void {
 }
 
 // Who reads the output may leave early (`| head`): that is no failure.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+process.stdout.on("error", ({ code, message }: NodeJS.ErrnoException) => {
+  if (code === "EPIPE") process.exit(0);
+  process.stderr.write(`kvasir: the output cannot be written: ${message}\n`, () => process.exit(1));
+});
 process.exitCode = await main();

@@ -1,11 +1,10 @@
-import { addAbortSignal } from "node:stream";
-import { text } from "node:stream/consumers";
 import type { Timings, Usage } from "../api/completion.ts";
 import type { GenerateParams } from "../api/params.ts";
 import type { Prompt } from "../engine.ts";
 import { KvasirError } from "../errors.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Command } from "./command.ts";
+import { readStdin } from "./input.ts";
 import type { Interrupts } from "./interrupts.ts";
 import { ENGINE_OPTIONS, generateParams, SAMPLING_OPTIONS, SPECULATE_OPTIONS } from "./options.ts";
 import { type Session, withEngine } from "./session.ts";
@@ -48,7 +47,7 @@ async function promptWords({ words }: Arguments, signal: AbortSignal): Promise<s
   if (words.length === 0)
     throw new KvasirError("INVALID_ARGUMENT", "run needs a PROMPT, a text to continue: kvasir run 'Once upon a time', or - for stdin");
   const isStdin = words.length === 1 && words[0] === "-";
-  return isStdin ? (await text(addAbortSignal(signal, process.stdin))).replace(/\r?\n$/, "") : words.join(" ");
+  return isStdin ? (await readStdin(signal)).replace(/\r?\n$/, "") : words.join(" ");
 }
 
 async function writeJson({ engine }: Session, prompt: Prompt, params: GenerateParams): Promise<void> {

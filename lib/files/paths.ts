@@ -1,30 +1,36 @@
 import type { Stats } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
+import { lstat, readdir, stat } from "node:fs/promises";
 import { KvasirError } from "../errors.ts";
 
 /** Size of a regular file; FILE_NOT_FOUND if there is none. */
 export async function fileSize(path: string): Promise<number> {
-  const found = await statIfPresent(path);
-  if (found === undefined) throw new KvasirError("FILE_NOT_FOUND", `${path} does not exist`);
-  if (!found.isFile())
-    throw new KvasirError("FILE_NOT_FOUND", `${path} is ${found.isDirectory() ? "a directory" : "not a file"}; expected a file`);
-  return found.size;
+  const size = await fileSizeIfPresent(path);
+  if (size === undefined) throw new KvasirError("FILE_NOT_FOUND", `${path} does not exist`);
+  return size;
 }
 
-/** Size of a regular file, `undefined` if there is none. */
+/** Size of a regular file, `undefined` where nothing stands; FILE_NOT_FOUND where something else does. */
 export async function fileSizeIfPresent(path: string): Promise<number | undefined> {
   const found = await statIfPresent(path);
-  return found?.isFile() ? found.size : undefined;
+  if (found === undefined || found.isFile()) return found?.size;
+  throw new KvasirError("FILE_NOT_FOUND", `${path} is ${found.isDirectory() ? "a directory" : "not a file"}; expected a file`);
 }
 
-/** What stands at a path; `undefined` for nothing. That it can't be seen (no right, a ring of links, too many files) is an error. */
+/** What stands at a path; `undefined` for nothing. That it can't be seen (no right, a link to nothing, too many files) is an error. */
 export async function statIfPresent(path: string): Promise<Stats | undefined> {
   try {
     return await stat(path);
   } catch (cause) {
-    if (isAbsent(cause)) return undefined;
+    if (isAbsent(cause) && !(await isLink(path))) return undefined;
     throw fileError(path, cause);
   }
+}
+
+function isLink(path: string): Promise<boolean> {
+  return lstat(path).then(
+    (found) => found.isSymbolicLink(),
+    () => false,
+  );
 }
 
 /** Names in a directory; none if there is no such directory. */

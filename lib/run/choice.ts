@@ -1,6 +1,7 @@
 import { types } from "node:util";
 import { type Chunk, type Moments, type TokenLogprob, timingsOf, type Usage } from "../api/completion.ts";
 import { type CheckedParams, choiceSeed } from "../api/params.ts";
+import { catchRejection } from "../check.ts";
 import { type ErrorCode, KvasirError, show } from "../errors.ts";
 import { MAX_TOP_LOGPROBS, type SlotConfig } from "../native/addon.ts";
 import type { Sequence } from "../schedule/sequence.ts";
@@ -113,6 +114,7 @@ export class Choice implements Sampling {
         cause,
       });
     }
+    catchRejection(changed);
     if (types.isFloat32Array(changed) && changed.length === this.request.model.vocabSize) return changed;
     throw new KvasirError(
       "PROCESSOR_FAILED",

@@ -27,7 +27,7 @@ const MAX_NAME = 4096;
 /** What a caller means by a model's name or path, in the turn of the call. */
 export function nameModel(model: unknown): NamedModel {
   const text = checkString("model", model);
-  if (text.length > MAX_NAME) throw invalid("model", text, `a path or name of at most ${MAX_NAME} characters`);
+  if (text === "" || text.length > MAX_NAME) throw invalid("model", text, `a path or name of 1 to ${MAX_NAME} characters`);
   try {
     return { text, path: resolve(text) };
   } catch {

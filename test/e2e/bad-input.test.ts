@@ -224,6 +224,13 @@ function skips(name: string, value: unknown): boolean {
   return (name === "logitsProcessor" && typeof value === "function") || (name === "stopTokens" && Array.isArray(value));
 }
 
+test("promises that callbacks return and nobody waits for may be rejected", async () => {
+  const mine = new Error("mine");
+  const rejected = (): never => Promise.reject(mine) as never;
+  await expectError(engine.generate([5, 6, 7], { logitsProcessor: rejected }), "PROCESSOR_FAILED", "logitsProcessor returned");
+  await expect(Engine.open("tales", { onProgress: rejected })).rejects.toBe(mine);
+});
+
 test("a failing request costs those beside it nothing", async () => {
   const params: GenerateParams = { temperature: 0, maxTokens: 30, ignoreEos: true };
   const alone = (await engine.generate([5, 6, 7], params)).tokens;

@@ -1,5 +1,5 @@
 import { type ChildProcessWithoutNullStreams, execFile, spawn } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -21,6 +21,15 @@ interface Ended {
 
 function kvasir(...args: string[]): Promise<Ended> {
   return kvasirWith("", ...args);
+}
+
+/** A line for sh, whose $0 and $1 run the command. */
+function shell(line: string): Promise<Ended> {
+  return new Promise((resolve) => {
+    execFile("/bin/sh", ["-c", line, process.execPath, MAIN], (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+    });
+  });
 }
 
 function kvasirWith(stdin: string, ...args: string[]): Promise<Ended> {
@@ -150,12 +159,30 @@ describe("kvasir", () => {
     ],
     [1, "FILE_NOT_FOUND ", ["run", "x", "--model", join(scratch, "absent.gguf")]],
     [1, "FILE_NOT_FOUND ", ["eval", "--text", join(scratch, "absent.txt")]],
+    [1, "FILE_NOT_FOUND ", ["eval", "--text", scratch]],
+    [2, "INVALID_ARGUMENT maxContext is 64; expected at least 512", ["eval", "--text", "README.md", "--max-context", "64"]],
+    [2, 'INVALID_ARGUMENT model is ""; expected a path or name', ["run", "x", "-m", ""]],
     [1, "UNSUPPORTED_DEVICE ", ["run", "x", "--device", "cuda"]],
   ])("ends with %i and one line: %s", async (code, line, args) => {
     const result = await kvasir(...args);
     expect(result).toMatchObject({ code, stdout: "" });
     expect(result.stderr).toMatch(/^kvasir: .*\n$/);
     expect(result.stderr).toContain(`kvasir: ${line}`);
+  });
+
+  it.skipIf(!existsSync("/dev/zero"))("reads no more than an engine takes", async () => {
+    const endless = await kvasir("eval", "--text", "/dev/zero");
+    expect([endless.code, endless.stderr]).toEqual([
+      2,
+      expect.stringContaining("INVALID_ARGUMENT /dev/zero has more than 4194304 characters"),
+    ]);
+    const zeros = await shell(`exec "$0" "$1" run - < /dev/zero`);
+    expect([zeros.code, zeros.stderr]).toEqual([2, expect.stringContaining("INVALID_ARGUMENT stdin has more than 4194304 characters")]);
+  });
+
+  it.skipIf(!existsSync("/dev/full"))("says that its output could not be written", async () => {
+    const { code, stderr } = await shell(`exec "$0" "$1" help > /dev/full`);
+    expect([code, stderr]).toEqual([1, expect.stringContaining("kvasir: the output cannot be written: ENOSPC")]);
   });
 
   it("ends with 130 at Ctrl-C, whatever it is doing", async () => {
