@@ -189,7 +189,10 @@ export class Engine {
     };
   }
 
-  /** Rejects all requests with CLOSED, waits until nothing runs and frees everything. */
+  /**
+   * Rejects all requests with CLOSED, waits until nothing runs and frees everything. On the CPU what runs ends at the next layer or slice of
+   * logits; a GPU does what it was given, two steps at most.
+   */
   close(): Promise<void> {
     forgetDropped(this);
     this.#closed ??= this.#close();
