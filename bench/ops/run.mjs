@@ -189,6 +189,9 @@ function cases() {
     sample("temperature", 128_000, {}),
     sample("topK 40, topP 0.95", 128_000, { topK: 40, topP: 0.95 }),
     sample("topP 0.95", 128_000, { topP: 0.95 }),
+    sample("topP 0.9", 262_144, { topP: 0.9 }),
+    sample("topK 64, topP 0.95", 262_144, { topK: 64, topP: 0.95 }),
+    sample("typicalP 0.95", 262_144, { typicalP: 0.95 }),
   ];
   return list.filter(({ name }) => name.startsWith(options.only));
 }
