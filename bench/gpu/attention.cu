@@ -147,7 +147,7 @@ bool check_shape(const Shape& shape, cudaStream_t stream) {
   return right;
 }
 
-// Every second shape has a cap, of which a tenth is near to most scores, or nothing.
+// Every other shape has a cap: one that scores come near to, or one that they are far from.
 bool check_size(int head_size, cudaStream_t stream) {
   bool right = true;
   int number = 0;

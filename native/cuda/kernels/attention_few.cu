@@ -169,6 +169,7 @@ int ranks_for(int tiles) {
 
 template <class Element, int D>
 void launch_kernel(const Attention& op, cudaStream_t stream) {
+  static_assert(sizeof(Shared<Element, D>) <= kHopperShared);
   const StepInputs& step = *op.step;
   const int group = op.query_heads / op.cache.kv_heads, heads = std::min(kQueries, group), head_tiles = (group + heads - 1) / heads;
   const int tokens_of_tile = kQueries / heads, most = step.tokens == step.rows ? 1 : kFewTokens;  // of a row

@@ -227,6 +227,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 template <class Element, int D>
 void launch_kernel(const Attention& op, cudaStream_t stream) {
+  static_assert(sizeof(PromptMemory<Element, D>) <= kHopperShared);
   const StepInputs& step = *op.step;
   const int heads = std::min(kQueries, op.query_heads / op.cache.kv_heads), most = tokens_of_block(heads);
   const Grid grid{

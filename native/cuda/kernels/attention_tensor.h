@@ -29,7 +29,8 @@ inline StepView view_of(const StepInputs& step) {
 bool can_run_tensor(const Attention& op);
 void run_tensor(const Attention& op, cudaStream_t stream);
 
-// Shared memory of a block.
+// Shared memory of a block: of Hopper at most, and what it has.
+inline constexpr size_t kHopperShared = 227 << 10;
 size_t shared_of_few(const Attention& op);
 size_t shared_of_many(const Attention& op);
 
