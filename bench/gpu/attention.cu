@@ -1,18 +1,24 @@
-// Paged attention on the tensor cores, by itself: npm run bench:gpu:attention [-- check]
+// Paged attention on the tensor cores, by itself: npm run bench:gpu:attention [-- check | time | HEAD_SIZE]
 //
-// check  rows of prompts, guesses and decode in one step: against float64 softmax over the operands as rounded, and their bits against those of
-//        the other kernels and of any chunks. What no token has written is NaN, pages before a window are gone.
-// Caches of float16 and bfloat16. Then, without `check`: causal prefill and decode of Llama-3.1-8B's shape (32 heads of 128, 8 kv heads), of graphs of launches, medians of five.
+// check      rows of prompts, guesses and decode in one step: against float64 softmax over the operands as rounded, and their bits against
+//            those of the other kernels and of any chunks. What no token has written is NaN, pages before a window are gone. Caches of
+//            float16 and bfloat16, scores with and without a cap, heads of every size.
+// HEAD_SIZE  the same of one size.
+// time       causal prefill and decode of models' shapes, of graphs of launches, medians of five.
+// Without an argument: check, then time.
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "attention_step.cuh"
+#include "cuda/kernels.h"
 
 namespace kvasir::cuda {
 namespace {
@@ -51,7 +57,8 @@ __global__ void attend_exactly(Attention op, StepView step, PageTables tables, d
     for (int d = 0; d < D; ++d) {
       score += as_operand<Element>(q[d] * scale) * double(to_float(k[key_place(op.cache, key, d)]));
     }
-    weights[key - first] = exp2(score);
+    const double cap = double(op.softcap) * kLog2E;
+    weights[key - first] = exp2(cap > 0 ? cap * tanh(score / cap) : score);
   }
   __syncthreads();
   if (threadIdx.x == 0) {
@@ -133,18 +140,22 @@ bool check_shape(const Shape& shape, cudaStream_t stream) {
   for (int most : {1, 16, 17, 50, 128}) differ += differing(cache, chunks, whole, most, stream);
   const bool right = worst < 0.015 && differ_sync == 0 && differ == 0;  // weights and results are rounded to bfloat16
   std::printf(
-      "%-4s %2d heads of %-3d %2d kv heads window %-4d error %.4f, bits differ from mma.sync's in %d of %d tokens, in chunks in %d%s\n",
-      info(shape.type).name, shape.heads, shape.head_size, shape.kv_heads, shape.window, worst, differ_sync, step.tokens(), differ,
-      right ? "" : "   WRONG");
+      "%-4s %2d heads of %-3d %2d kv heads window %-4d cap %-3g error %.4f, bits differ from mma.sync's in %d of %d tokens, in chunks in "
+      "%d%s\n",
+      info(shape.type).name, shape.heads, shape.head_size, shape.kv_heads, shape.window, shape.softcap, worst, differ_sync, step.tokens(),
+      differ, right ? "" : "   WRONG");
   return right;
 }
 
-bool check_all(cudaStream_t stream) {
+// Every other shape has a cap: one that scores come near to, or one that they are far from.
+bool check_size(int head_size, cudaStream_t stream) {
   bool right = true;
+  int number = 0;
   for (DType type : {DType::F16, DType::BF16}) {
-    for (int head_size : {64, 128}) {
-      for (int group : {1, 3, 4, 8, 20}) {
-        for (int window : {0, 1, 100, 256}) right &= check_shape({2 * group, 2, head_size, window, type}, stream);
+    for (int group : {1, 3, 4, 8, 20}) {
+      for (int window : {0, 1, 100, 256}) {
+        const float softcap = std::array{0.0f, 5.0f, 0.0f, 50.0f}[(number++ + group) % 4];
+        right &= check_shape({2 * group, 2, head_size, window, type, softcap}, stream);
       }
     }
   }
@@ -153,38 +164,84 @@ bool check_all(cudaStream_t stream) {
 
 // Microseconds of one of the kernels.
 template <class Run>
-double time_kernel(const Run& run, const Step& step, int launches, cudaStream_t stream) {
-  return time_launches([&](int) { run(step.op(), stream); }, launches, stream);
+double time_kernel(const Run& run, const Attention& op, int launches, cudaStream_t stream) {
+  return time_launches([&](int) { run(op, stream); }, launches, stream);
 }
 
-void time_prefill(DType type, int tokens, cudaStream_t stream) {
-  const Cache cache({32, 8, 128, 0, type}, {0}, {tokens}, generator);
+// Of the plain kernel, which runs what gives float32.
+double time_plain(const Step& step, cudaStream_t stream) {
+  Attention op = step.op();
+  const DeviceBuffer out(matrix_bytes(op.step->tokens, step.columns(), DType::F32));
+  op.out = {out.address(), DType::F32, step.columns()};
+  return time_kernel([](const Attention& plain, cudaStream_t on) { run(plain, on); }, op, 1, stream);
+}
+
+void print_shape(const char* what, const Shape& shape) {
+  std::printf("%-8s %-4s %2d heads of %-3d %2d kv heads, cap %-2g ", what, info(shape.type).name, shape.heads, shape.head_size,
+              shape.kv_heads, shape.softcap);
+}
+
+// With the plain kernel, which takes seconds for long prompts, if asked to.
+void time_prefill(const Shape& shape, int tokens, bool plain, cudaStream_t stream) {
+  const Cache cache(shape, {0}, {tokens}, generator);
   const Step step(cache, {{0, 0, tokens}}, 0);
-  const double operations = 4.0 * 128 * 32 * tokens * (tokens + 1.0) / 2;
+  const double operations = 4.0 * shape.head_size * shape.heads * tokens * (tokens + 1.0) / 2;
   const int launches = tokens > 8192 ? 6 : 24;
-  const double sync = time_kernel(attend_many, step, launches, stream), wide = time_kernel(attend_prompt, step, launches, stream);
-  std::printf("%-4s prefill %6d  wgmma %8.1f us %4.0f TFLOP/s   mma.sync %8.1f us %4.0f TFLOP/s\n", info(type).name, tokens, wide,
-              operations / wide / 1e6, sync, operations / sync / 1e6);
+  const double sync = time_kernel(attend_many, step.op(), launches, stream), wide = time_kernel(attend_prompt, step.op(), launches, stream);
+  print_shape("prefill", shape);
+  std::printf("%6d tokens  wgmma %8.1f us %4.0f TFLOP/s   mma.sync %8.1f us %4.0f", tokens, wide, operations / wide / 1e6, sync,
+              operations / sync / 1e6);
+  if (plain) {
+    const double us = time_plain(step, stream);
+    std::printf("   plain %9.1f us %3.0f", us, operations / us / 1e6);
+  }
+  std::printf("\n");
 }
 
-void time_decode(int rows, int length, cudaStream_t stream) {
-  const Cache cache({32, 8, 128, 0}, std::vector<int>(rows, length - 1), std::vector<int>(rows, length), generator);
+void time_decode(const Shape& shape, int rows, int length, cudaStream_t stream) {
+  const Cache cache(shape, std::vector<int>(rows, length - 1), std::vector<int>(rows, length), generator);
   std::vector<Chunk> chunks;
   for (int row = 0; row < rows; ++row) chunks.push_back({row, length - 1, 1});
   const Step step(cache, chunks, 0);
-  const double bytes = 2.0 * 2 * 8 * 128 * rows * length, us = time_kernel(attend_few, step, 6, stream);
-  std::printf("decode %d rows x %d  %8.1f us %5.0f GB/s\n", rows, length, us, bytes / us / 1e3);
+  const double bytes = 2.0 * 2 * shape.kv_heads * shape.head_size * rows * length;
+  const double us = time_kernel(attend_few, step.op(), 6, stream), plain = time_plain(step, stream);
+  print_shape("decode", shape);
+  std::printf("%2d rows x %5d  %8.1f us %5.0f GB/s   plain %9.1f us\n", rows, length, us, bytes / us / 1e3, plain);
+}
+
+// Shapes of Llama-3.1-8B, then of models with other heads: Llama-3.2-1B, stablelm-3b, phi-3-mini, stablelm-2-12b, gemma-3-12b, gemma-2-9b.
+void time_all(cudaStream_t stream) {
+  const Shape llama{.heads = 32, .kv_heads = 8, .head_size = 128};
+  const std::vector<Shape> others = {{32, 8, 64}, {32, 32, 80}, {32, 32, 96}, {32, 8, 160}, {16, 8, 256}, {16, 8, 256, 0, DType::F16, 50}};
+  for (DType type : {DType::F16, DType::BF16}) {
+    Shape shape = llama;
+    shape.type = type;
+    for (int tokens : {1024, 4096, 16384}) time_prefill(shape, tokens, false, stream);
+  }
+  for (const Shape& shape : others) {
+    time_prefill(shape, 1024, false, stream);
+    time_prefill(shape, 4096, true, stream);
+  }
+  time_prefill(others.back(), 16384, false, stream);
+  time_decode(llama, 64, 8192, stream);
+  for (const Shape& shape : others) {
+    time_decode(shape, 16, 8192, stream);
+    time_decode(shape, 1, 1024, stream);
+  }
 }
 
 int benchmark(const std::string& what) {
   cudaStream_t stream;
   check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream");
-  if (!check_all(stream)) return 1;
-  if (what == "check") return 0;
-  for (DType type : {DType::F16, DType::BF16}) {
-    for (int tokens : {1024, 4096, 16384}) time_prefill(type, tokens, stream);
+  const int only = std::atoi(what.c_str());
+  if (what != "time") {
+    bool right = true;
+    for (int size : {64, 80, 96, 128, 160, 256}) {
+      if (only == 0 || only == size) right &= check_size(size, stream);
+    }
+    if (!right) return 1;
   }
-  time_decode(64, 8192, stream);
+  if (what == "" || what == "time") time_all(stream);
   return 0;
 }
 

@@ -14,8 +14,9 @@
 namespace kvasir::cuda {
 
 struct Shape {
-  int heads, kv_heads, head_size, window;
+  int heads, kv_heads, head_size, window = 0;
   DType type = DType::F16;  // of the cache
+  float softcap = 0;
 };
 
 // Tokens of a row: `count` from position `start` on.
@@ -133,11 +134,12 @@ class Step {
                .tables = {&tables_, 1}};
     op_ = {.step = &inputs_,
            .q = {q_->address(), DType::F32, columns()},
-           .out = {out_->address(), DType::BF16, columns()},
+           .out = {out_->address(), DType::BF16, stride_of(columns(), DType::BF16)},
            .cache = cache.layer(),
            .group = 0,
            .query_heads = shape_.heads,
            .scale = 1 / std::sqrt(static_cast<float>(shape_.head_size)),
+           .softcap = shape_.softcap,
            .window = shape_.window};
   }
   Step(const Step&) = delete;
@@ -156,7 +158,7 @@ class Step {
     check(cudaStreamSynchronize(stream), "attention");
     const auto tiles = download<uint16_t>(*out_, bytes / 2);
     std::vector<uint16_t> out(size_t(tokens_) * columns());
-    for (size_t i = 0; i < out.size(); ++i) out[i] = tiles[place_in_tiles(columns(), i / columns(), i % columns())];
+    for (size_t i = 0; i < out.size(); ++i) out[i] = tiles[place_in_tiles(op_.out.stride, i / columns(), i % columns())];
     return out;
   }
 

@@ -1,4 +1,5 @@
 import { beforeAll, describe, test } from "vitest";
+import type { EngineOptions } from "../../lib/api/options.ts";
 import { hasShared, sharedPath } from "../support/shared.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { ISAS, withEngine } from "./support/engines.ts";
@@ -19,6 +20,19 @@ describe.each(Object.entries({ LLAMA, GEMMA3 }))("the same tokens and logprobs, 
   test.each(variants.filter(({ isa, compute }) => isa !== "avx512_bf16" || compute === "bf16"))("$isa, $compute", async (options) => {
     await expectSame(model, randomRequests(32, shape.vocabSize, 60, 1), cacheFor(shape, 160, options), options);
   });
+});
+
+// On a GPU these heads are the tensor cores', in one kernel for few tokens and in another for many.
+test.each([
+  ["LLAMA", 80, "f16"],
+  ["LLAMA", 96, "bf16"],
+  ["LLAMA", 160, "f16"],
+  ["GEMMA3", 256, "bf16"],
+] as const)("the same tokens and logprobs, as bits: %s with heads of %d, %s", async (name, headSize, kvType) => {
+  const shape = { ...{ LLAMA, GEMMA3 }[name], headSize };
+  const { path } = await writeQuantizedModel(directory, `heads-${headSize}`, shape);
+  const options: EngineOptions = { compute: "bf16", kvType };
+  await expectSame(path, randomRequests(12, shape.vocabSize, 60, headSize), cacheFor(shape, 160, options), options);
 });
 
 test.skipIf(!hasShared)("the same tokens and logprobs, as bits: tales", async () => {

@@ -5,7 +5,11 @@ import { randomIntegers } from "./mutants.ts";
 
 /** Tiny models with random weights of any shape, as config.json and tensors or as GGUF. */
 
-export type Architecture = "llama" | "qwen3" | "gemma3";
+export type Architecture = "llama" | "qwen3" | "gemma2" | "gemma3";
+
+export function isGemma(architecture: Architecture): boolean {
+  return architecture.startsWith("gemma");
+}
 
 export interface ModelShape {
   architecture: Architecture;
@@ -20,8 +24,10 @@ export interface ModelShape {
   tied: boolean;
   /** llama: biases everywhere. */
   bias: boolean;
-  /** gemma3: tokens that five of six layers see. */
+  /** gemma2, gemma3: tokens that every other layer sees, or five of six. */
   window: number;
+  /** gemma2: what scores are capped at. */
+  softcap: number;
 }
 
 export const TINY: ModelShape = {
@@ -37,11 +43,16 @@ export const TINY: ModelShape = {
   tied: false,
   bias: false,
   window: 16,
+  softcap: 1,
 };
+
+/** What gemma2 caps logits at. */
+export const LOGIT_CAP = 2;
 
 /** The config.json of a shape. */
 export function configOf(shape: ModelShape): Record<string, unknown> {
   const gemma = { query_pre_attn_scalar: shape.headSize, sliding_window: shape.window, hidden_activation: "gelu_pytorch_tanh" };
+  const caps = { attn_logit_softcapping: shape.softcap, final_logit_softcapping: LOGIT_CAP };
   return {
     model_type: shape.architecture === "gemma3" ? "gemma3_text" : shape.architecture,
     vocab_size: shape.vocabSize,
@@ -57,7 +68,8 @@ export function configOf(shape: ModelShape): Record<string, unknown> {
     tie_word_embeddings: shape.tied,
     attention_bias: shape.bias,
     mlp_bias: shape.bias,
-    ...(shape.architecture === "gemma3" ? gemma : { hidden_act: "silu", rope_theta: 10000 }),
+    ...(isGemma(shape.architecture) ? gemma : { hidden_act: "silu", rope_theta: 10000 }),
+    ...(shape.architecture === "gemma2" ? caps : {}),
   };
 }
 
@@ -91,11 +103,12 @@ function layerTensors(shape: ModelShape): [huggingFace: string, gguf: string, si
     ["mlp.down_proj", "ffn_down", hidden, size],
   ];
   const norms: [string, string, number][] = [["input_layernorm", "attn_norm", hidden]];
-  if (architecture === "gemma3") {
+  if (isGemma(architecture)) {
     norms.push(["post_attention_layernorm", "post_attention_norm", hidden]);
     norms.push(["pre_feedforward_layernorm", "ffn_norm", hidden], ["post_feedforward_layernorm", "post_ffw_norm", hidden]);
   } else norms.push(["post_attention_layernorm", "ffn_norm", hidden]);
-  if (architecture !== "llama") norms.push(["self_attn.q_norm", "attn_q_norm", headSize], ["self_attn.k_norm", "attn_k_norm", headSize]);
+  if (architecture === "qwen3" || architecture === "gemma3")
+    norms.push(["self_attn.q_norm", "attn_q_norm", headSize], ["self_attn.k_norm", "attn_k_norm", headSize]);
   return [
     ...matrices.map(([a, b, rows, columns]): [string, string, number[]] => [`${a}.weight`, `${b}.weight`, [rows, columns]]),
     ...(shape.bias ? matrices.map(([a, b, rows]): [string, string, number[]] => [`${a}.bias`, `${b}.bias`, [rows]]) : []),
@@ -124,7 +137,7 @@ function weights(tensor: NamedShape, seed: number, normOffset: number): Float32A
 
 /** Tensors as a Hugging Face file holds them. */
 export function huggingFaceTensors(shape: ModelShape, type: "F32" | "F16" | "BF16" = "F32", seed: number = 1): TensorInput[] {
-  const offset = shape.architecture === "gemma3" ? 0 : 1;
+  const offset = isGemma(shape.architecture) ? 0 : 1;
   return allTensors(shape).map((tensor, index) => ({
     name: tensor.huggingFace,
     type,
@@ -162,7 +175,10 @@ export function ggufModel(
     "attention.value_length": shape.headSize,
     "attention.layer_norm_rms_epsilon": 1e-6,
     "rope.freq_base": { type: "f32", value: shape.architecture === "gemma3" ? 1e6 : 1e4 },
-    ...(shape.architecture === "gemma3" ? { "attention.sliding_window": shape.window } : {}),
+    ...(isGemma(shape.architecture) ? { "attention.sliding_window": shape.window } : {}),
+    ...(shape.architecture === "gemma2"
+      ? { attn_logit_softcapping: { type: "f32", value: shape.softcap }, final_logit_softcapping: { type: "f32", value: LOGIT_CAP } }
+      : {}),
   };
   const metadata: Record<string, MetadataValue> = { "general.architecture": shape.architecture };
   for (const [key, value] of Object.entries(settings)) metadata[`${shape.architecture}.${key}`] = value;

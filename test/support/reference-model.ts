@@ -1,10 +1,11 @@
-import type { ModelShape } from "./models.ts";
+import { isGemma, LOGIT_CAP, type ModelShape } from "./models.ts";
 
 /**
- * The forward pass of llama, qwen3 and gemma3 in float64, plain loops, one token after the other, written from the papers: RMSNorm
+ * The forward pass of llama, qwen3, gemma2 and gemma3 in float64, plain loops, one token after the other, written from the papers: RMSNorm
  * (Zhang & Sennrich), rotary embeddings (Su et al.), grouped-query attention (Ainslie et al.), gated MLPs (Shazeer), and the reports of the
  * models for what is theirs (qwen3: norms on the heads of q and k; gemma3: windows in five of six layers with a rope of their own, norms
- * around both halves of a layer, norms that multiply by 1 + w, scaled embeddings). It shares nothing with what it judges.
+ * around both halves of a layer, norms that multiply by 1 + w, scaled embeddings; gemma2: windows in every other layer, capped scores and
+ * logits, no norms on heads, the rest as gemma3). It shares nothing with what it judges.
  */
 
 /** The elements of each tensor, by its name in a Hugging Face file; matrices [outputs, inputs]. */
@@ -51,19 +52,20 @@ class ReferenceModel {
     const { vocabSize, hiddenSize, layers, tied, architecture } = this.#shape;
     const embeddings = this.#tensor("model.embed_tokens.weight");
     const head = tied ? "model.embed_tokens" : "lm_head";
-    const scale = architecture === "gemma3" ? Math.sqrt(hiddenSize) : 1;
+    const scale = isGemma(architecture) ? Math.sqrt(hiddenSize) : 1;
     const past = Array.from({ length: layers }, (): Past => ({ keys: [], values: [] }));
     const logits = new Float64Array(tokens.length * vocabSize);
     for (let t = 0; t < tokens.length; t++) {
       let x = Float64Array.from({ length: hiddenSize }, (_, i) => scale * embeddings[tokens[t]! * hiddenSize + i]!);
       for (let layer = 0; layer < layers; layer++) x = this.#layer(x, layer, past[layer]!);
-      logits.set(this.#project(head, this.#norm("model.norm", x)), t * vocabSize);
+      const last = this.#project(head, this.#norm("model.norm", x));
+      logits.set(architecture === "gemma2" ? last.map((logit) => capped(logit, LOGIT_CAP)) : last, t * vocabSize);
     }
     return logits;
   }
 
   #layer(x: Float64Array, layer: number, past: Past): Float64Array<ArrayBuffer> {
-    const sandwich = this.#shape.architecture === "gemma3";
+    const sandwich = isGemma(this.#shape.architecture);
     const name = (part: string): string => `model.layers.${layer}.${part}`;
     const mixed = this.#attention(this.#norm(name("input_layernorm"), x), layer, past);
     const middle = add(x, sandwich ? this.#norm(name("post_attention_layernorm"), mixed) : mixed);
@@ -76,7 +78,7 @@ class ReferenceModel {
   }
 
   #attention(x: Float64Array, layer: number, past: Past): Float64Array<ArrayBuffer> {
-    const { queryHeads, kvHeads, headSize } = this.#shape;
+    const { queryHeads, kvHeads, headSize, architecture, softcap } = this.#shape;
     const query = this.#heads("q", x, layer, past.keys.length);
     past.keys.push(this.#heads("k", x, layer, past.keys.length));
     past.values.push(this.#project(`model.layers.${layer}.self_attn.v_proj`, x));
@@ -86,7 +88,8 @@ class ReferenceModel {
     for (let head = 0; head < queryHeads; head++) {
       const own = query.subarray(head * headSize, (head + 1) * headSize);
       const at = Math.floor((head * kvHeads) / queryHeads) * headSize;
-      const shares = softmax(past.keys.slice(first).map((key) => dot(own, key.subarray(at, at + headSize)) / Math.sqrt(headSize)));
+      const scores = past.keys.slice(first).map((key) => dot(own, key.subarray(at, at + headSize)) / Math.sqrt(headSize));
+      const shares = softmax(architecture === "gemma2" ? scores.map((score) => capped(score, softcap)) : scores);
       for (const [i, share] of shares.entries())
         for (let d = 0; d < headSize; d++) mixed[head * headSize + d]! += share * past.values[first + i]![at + d]!;
     }
@@ -99,7 +102,7 @@ class ReferenceModel {
     const all = this.#project(`model.layers.${layer}.self_attn.${which}_proj`, x);
     for (let at = 0; at < all.length; at += headSize) {
       let head = all.slice(at, at + headSize);
-      if (architecture !== "llama") head = this.#norm(`model.layers.${layer}.self_attn.${which}_norm`, head);
+      if (architecture === "qwen3" || architecture === "gemma3") head = this.#norm(`model.layers.${layer}.self_attn.${which}_norm`, head);
       all.set(this.#turn(head, position, architecture === "gemma3" && !this.#isSliding(layer) ? 1e6 : 1e4), at);
     }
     return all;
@@ -117,9 +120,9 @@ class ReferenceModel {
     return turned;
   }
 
-  /** Gemma3: every sixth layer sees all. */
+  /** Gemma3: every sixth layer sees all; gemma2: every other one. */
   #isSliding(layer: number): boolean {
-    return this.#shape.architecture === "gemma3" && (layer + 1) % 6 !== 0;
+    return isGemma(this.#shape.architecture) && (layer + 1) % (this.#shape.architecture === "gemma2" ? 2 : 6) !== 0;
   }
 
   #norm(name: string, x: Float64Array): Float64Array<ArrayBuffer> {
@@ -160,6 +163,10 @@ function softmax(scores: readonly number[]): number[] {
   const powers = scores.map((score) => Math.exp(score - most));
   const sum = powers.reduce((total, power) => total + power, 0);
   return powers.map((power) => power / sum);
+}
+
+function capped(x: number, cap: number): number {
+  return cap * Math.tanh(x / cap);
 }
 
 function silu(x: number): number {

@@ -49,4 +49,5 @@ export const LARGE: ModelShape = {
   tied: false,
   bias: false,
   window: 0,
+  softcap: 0,
 };

@@ -1,4 +1,5 @@
-// attention: see ops/attention.h. The plain kernel: one warp a query, for every head size and type of cache, and capped scores.
+// attention: see ops/attention.h. The plain kernel: one warp a query, for every head size, type of cache and device that attention_tensor.h
+// doesn't take.
 //
 // Keys come in tiles of 32 whose borders are multiples of 32 in absolute positions, one key a lane: each lane sums its key's products in
 // ascending d; the softmax runs online over tiles; then the lanes share out the dimensions and sum the tile's values in ascending position.

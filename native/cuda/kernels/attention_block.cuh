@@ -74,9 +74,12 @@ struct Turn {
   __device__ int parity() const { return count / stages % 2; }
 };
 
-// The results of a warp's tile, in bfloat16: what a lane has of 32 columns lies side by side (activations.cuh).
+// The results of a warp's tile, in bfloat16: what a lane has of 32 columns lies side by side (activations.cuh), of a head that begins and ends
+// within 32 what it has of 16.
 template <int D>
 __device__ inline void write_out(const Attention& op, const Tile& tile, const State<D>& state, int lane) {
+  using Columns = std::conditional_t<D % 32 == 0, uint4, uint2>;
+  constexpr int eights = sizeof(Columns) / sizeof(uint32_t);
 #pragma unroll
   for (int q = 0; q < 2; ++q) {
     const int m = lane / 4 + q * 8;
@@ -84,12 +87,12 @@ __device__ inline void write_out(const Attention& op, const Tile& tile, const St
     const float scale = 1 / state.weight[q];
     const int64_t row = tile.first_token + m / tile.heads, column = column_of(op, tile, m, D) + lane % 4 * 2;
 #pragma unroll
-    for (int i = 0; i < D / 8; i += 4) {
-      uint4 columns;
-      for (int j = 0; j < 4; ++j) {
+    for (int i = 0; i < D / 8; i += eights) {
+      Columns columns;
+      for (int j = 0; j < eights; ++j) {
         (&columns.x)[j] = pack(__nv_bfloat16(), state.values[i + j][2 * q] * scale, state.values[i + j][2 * q + 1] * scale);
       }
-      *reinterpret_cast<uint4*>(static_cast<__nv_bfloat16*>(op.out.data) + place_in_tiles(op.out.stride, row, column + i * 8)) = columns;
+      *reinterpret_cast<Columns*>(static_cast<__nv_bfloat16*>(op.out.data) + place_in_tiles(op.out.stride, row, column + i * 8)) = columns;
     }
   }
 }

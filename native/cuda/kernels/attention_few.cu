@@ -14,7 +14,8 @@
 namespace kvasir::cuda {
 namespace {
 
-constexpr int kWarps = 4;
+template <int D>
+constexpr int kWarps = D <= kMostWhole ? 4 : 2;  // of a block, for which shared memory has room
 constexpr int kMostRanks = 8;
 
 // A split's state as memory has it. Rows are 8 floats more than D apart: other banks.
@@ -32,23 +33,33 @@ struct Merged {
 
 template <class Element, int D>
 struct Shared {
-  Split<Element, D> splits[kWarps];
-  StoredState<D> states[2][kWarps];  // of a round; two, so that the next one needn't wait for all to have merged
-  Merged merged[kQueries * D / 2 / (kWarps * kWarp)][kWarps * kWarp];  // as many as one rank alone has to merge
-  Arrival arrivals[kWarps];
+  static constexpr int warps = kWarps<D>;
+  Split<Element, D> splits[warps];
+  StoredState<D> states[2][warps];  // of a round; two, so that the next one needn't wait for all to have merged
+  Merged merged[kQueries * D / 2 / (warps * kWarp)][warps * kWarp];  // as many as one rank alone has to merge
+  Arrival arrivals[warps];
 };
 
 template <int D>
-__device__ inline void keep(const State<D>& state, int queries, int lane, StoredState<D>& to) {
-  const int g = lane / 4, t = lane % 4;
+__device__ inline void keep_totals(const Totals& totals, int queries, int lane, StoredState<D>& to) {
+  if (lane % 4 != 0) return;
 #pragma unroll
   for (int q = 0; q < 2; ++q) {
-    const int m = g + q * 8;
-    if (m >= queries) continue;
-    if (t == 0) to.largest[m] = state.largest[q], to.weight[m] = state.weight[q];
+    const int m = lane / 4 + q * 8;
+    if (m < queries) to.largest[m] = totals.largest[q], to.weight[m] = totals.weight[q];
+  }
+}
+
+// The values of the columns from `first` on.
+template <int D, int eights>
+__device__ inline void keep_values(int first, const float (&values)[eights][4], int queries, int lane, StoredState<D>& to) {
 #pragma unroll
-    for (int i = 0; i < D / 8; ++i) {
-      *reinterpret_cast<float2*>(&to.values[m][8 * i + 2 * t]) = {state.values[i][2 * q], state.values[i][2 * q + 1]};
+  for (int q = 0; q < 2; ++q) {
+    const int m = lane / 4 + q * 8;
+    if (m >= queries) continue;
+#pragma unroll
+    for (int i = 0; i < eights; ++i) {
+      *reinterpret_cast<float2*>(&to.values[m][first + 8 * i + lane % 4 * 2]) = {values[i][2 * q], values[i][2 * q + 1]};
     }
   }
 }
@@ -58,8 +69,8 @@ __device__ inline void keep(const State<D>& state, int queries, int lane, Stored
 template <class Element, int D>
 __device__ inline void merge_round(const Attention& op, const Tile& tile, Shared<Element, D>& shared, int turn, int count, int rank,
                                    int ranks, bool first, bool last) {
-  const int threads = ranks * kWarps * kWarp;
-  for (int k = 0, item = rank * kWarps * kWarp + threadIdx.x; item < tile.queries * D / 2; ++k, item += threads) {
+  const int threads = ranks * kWarps<D> * kWarp;
+  for (int k = 0, item = rank * kWarps<D> * kWarp + threadIdx.x; item < tile.queries * D / 2; ++k, item += threads) {
     const int m = item / (D / 2), d = item % (D / 2) * 2;
     Merged merged = first ? Merged{-INFINITY, 0, 0, 0} : shared.merged[k][threadIdx.x];
 #pragma unroll 4
@@ -92,7 +103,7 @@ __device__ inline void merge_round(const Attention& op, const Tile& tile, Shared
 }
 
 template <class Element, int D>
-__global__ void __launch_bounds__(kWarps* kWarp)
+__global__ void __launch_bounds__(kWarps<D>* kWarp)
     attend_few(Attention op, StepView step, PageTables tables, int heads_of_tile, int tiles_of_row, int ranks) {
 #if __CUDA_ARCH__ >= 900
   extern __shared__ __align__(128) uint8_t memory[];
@@ -104,7 +115,7 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   let_next_kernel_start();
   if (tile.queries == 0) return wait_for_kernel_before();
   const KeyRange range = range_of(op, tile);
-  const int first = range.first / kSplitKeys, last = range.last / kSplitKeys, stride = ranks * kWarps;
+  const int first = range.first / kSplitKeys, last = range.last / kSplitKeys, stride = ranks * kWarps<D>;
   Arrival& arrival = shared.arrivals[warp];
   if (lane == 0) {
     arrival.init();
@@ -112,22 +123,33 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   }
   __syncwarp();
   int split = first + warp * ranks + rank;
-  const auto fetch = [&](int which) {
-    if (which <= last) fetch_split<Element, D>(op, tables, tile.row, tile.kv_head, which, range, shared.splits[warp], arrival);
+  Split<Element, D>& own = shared.splits[warp];
+  const auto fetch = [&](const View& part, int which, Pages<Element, D>& to, uint64_t& at) {
+    if (which <= last) fetch_pages<Element, D>(part, op.cache, tables, tile.row, tile.kv_head, which, range, to, at);
   };
+  const auto fetch_keys = [&](int which) { fetch(op.cache.k, which, own.k, arrival.k); };
+  const auto fetch_values = [&](int which) { fetch(op.cache.v, which, own.v, arrival.v); };
   const bool is_old = (split + 1) * kSplitKeys <= step.starts[tile.row];  // no key of it is of this step
-  if (is_old) fetch(split);
+  if (is_old) fetch_keys(split), fetch_values(split);
   wait_for_kernel_before();
-  if (!is_old) fetch(split);
+  if (!is_old) fetch_keys(split), fetch_values(split);
   uint32_t queries[D / 16][4];
   load_queries<Element, D>(op, tile, lane, queries);
   for (int round = 0, start = first; start <= last; ++round, start += stride, split += stride) {
     if (split <= last) {
-      State<D> state;
-      attend_split<Element, D>(op, tile, queries, shared.splits[warp], arrival, round % 2, split, range, lane, state);
-      keep<D>(state, tile.queries, lane, shared.states[round % 2][warp]);
+      StoredState<D>& state = shared.states[round % 2][warp];
+      Weights weights;
+      Totals totals;
+      wait(&arrival.k, round % 2);
+      weigh_keys<Element, D>(op, tile, queries, own.k, split * kSplitKeys, range, lane, weights, totals);
       __syncwarp();
-      fetch(split + stride);
+      fetch_keys(split + stride);
+      keep_totals<D>(totals, tile.queries, lane, state);
+      wait(&arrival.v, round % 2);
+      for_each_columns<Element, D>(weights, own.v, split * kSplitKeys, range, lane,
+                                   [&](int column, const auto& values) { keep_values<D>(column, values, tile.queries, lane, state); });
+      __syncwarp();
+      fetch_values(split + stride);
     }
     sync_cluster();
     merge_round<Element, D>(op, tile, shared, round % 2, min(stride, last - start + 1), rank, ranks, round == 0, start + stride > last);
@@ -147,12 +169,13 @@ int ranks_for(int tiles) {
 
 template <class Element, int D>
 void launch_kernel(const Attention& op, cudaStream_t stream) {
+  static_assert(sizeof(Shared<Element, D>) <= kHopperShared);
   const StepInputs& step = *op.step;
   const int group = op.query_heads / op.cache.kv_heads, heads = std::min(kQueries, group), head_tiles = (group + heads - 1) / heads;
   const int tokens_of_tile = kQueries / heads, most = step.tokens == step.rows ? 1 : kFewTokens;  // of a row
   const int tiles_of_row = (most + tokens_of_tile - 1) / tokens_of_tile, ranks = ranks_for(step.rows * op.cache.kv_heads * head_tiles);
   const Grid grid{.blocks = dim3(step.rows * tiles_of_row * ranks, op.cache.kv_heads, head_tiles),
-                  .threads = kWarps * kWarp,
+                  .threads = kWarps<D> * kWarp,
                   .shared = sizeof(Shared<Element, D>),
                   .cluster = ranks};
   launch("attention of few tokens", attend_few<Element, D>, grid, stream, op, view_of(step), step.tables[op.group], heads, tiles_of_row,

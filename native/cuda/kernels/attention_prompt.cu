@@ -1,8 +1,11 @@
 // attention of rows with many tokens (prompts) by wgmma: see attention_state.cuh for the order of sums.
 //
-// Two warpgroups have a tile of 16 queries a warp, 128 in all; one more warp has pages copied into a ring of splits. While the tensor cores sum a
-// split's values, the warpgroup weighs the scores of the next one; while it weighs and merges, they are the other's. Later tokens see more keys:
-// their blocks begin first.
+// Two warpgroups have a tile of 16 queries a warp, 128 in all; one more warp has pages copied into a ring: a split's keys, its values, the keys of
+// the next one and so on. While the tensor cores sum a split's values, the warpgroup weighs the scores of the next one; while it weighs and
+// merges, they are the other's. Later tokens see more keys: their blocks begin first.
+//
+// Heads of more than 128 leave no registers for that: a split's scores, then its values some columns at a time, which are merged while the next
+// ones are summed; what the tensor cores wait meanwhile, they are the other warpgroup's.
 //
 // Bytes: K and V of a row once a block, from L2. Operations: 4 * D a query head and key. Limited by the tensor cores (512 clocks a warpgroup and
 // split of heads of 128) and by the instructions of weights and merges (some 430 a warp).
@@ -14,76 +17,127 @@ namespace {
 
 constexpr int kThreads = (kBlockWarps + kGroupWarps) * kWarp;  // setmaxnreg is of whole warpgroups
 
-using Place = Turn<kPromptStages>;
+template <int D>
+using Place = Turn<kPlaces<D>>;  // of keys, or values
 
 // Scores to the split's weights; where each query sees each key, nothing is hidden.
 [[maybe_unused]] __device__ inline void weigh_split(const Attention& op, const PromptPart& own, int split, int lane, Scores& scores,
-                                                    float (&largest)[2], float (&weight)[2]) {
+                                                    Totals& totals) {
+  cap_scores(op, scores);
   if (split < own.whole.first || split > own.whole.last) hide_unseen(op, own.tile, split * kSplitKeys, lane, scores);
-  weigh(scores, largest, weight);
+  weigh(scores, totals);
 }
 
 // A split that others of the block see.
 template <class Element, int D>
-__device__ inline void pass(PromptMemory<Element, D>& shared, Place& turn, int lane) {
-  wait_for_split(shared.full[turn.stage()], turn.parity());
-  __syncwarp();
-  if (lane == 0) arrive(&shared.empty[turn.stage()]);
-  ++turn.count;
-}
-
-template <class Element>
-__device__ inline void pack_all(const Scores& scores, Weights& weights) {
-#pragma unroll
-  for (int page = 0; page < kSplitPages; ++page) pack_weights<Element>(scores, page, weights[page]);
+__device__ inline void pass(PromptMemory<Element, D>& shared, Place<D>& turn, int lane) {
+  for (int half = 0; half < 2; ++half, ++turn.count) {
+    wait(&shared.full[turn.stage()], turn.parity());
+    __syncwarp();
+    if (lane == 0) arrive(&shared.empty[turn.stage()]);
+  }
 }
 
 // The splits [split, last], by all warps of a warpgroup.
 template <class Element, int D>
 __device__ inline void attend_splits(const Attention& op, const PromptPart& own, int split, int last, int group, int lane,
-                                     PromptMemory<Element, D>& shared, Place& turn, State<D>& state) {
+                                     PromptMemory<Element, D>& shared, Place<D>& turn, State<D>& state) {
   Scores scores;
   Weights weights;
   State<D> part;
   Factors factors[2];
-  int stage = uniform(turn.stage());
-  wait(&shared.full[stage].k, turn.parity());
-  begin_scores<Element, D>(shared, group, stage, scores);
+  int place = uniform(turn.stage());
+  wait(&shared.full[place], turn.parity());
+  begin_scores<Element, D>(shared, group, place, scores);
   wgmma_wait<0>();
   hold(flat(scores));
-  weigh_split(op, own, split, lane, scores, part.largest, part.weight);
-  wait(&shared.full[stage].v, turn.parity());
+  if (lane == 0) arrive(&shared.empty[place]);
+  weigh_split(op, own, split, lane, scores, part);
+  ++turn.count, ++place;  // to the values: places are even in number
+  wait(&shared.full[place], turn.parity());
 #pragma unroll 1
   for (; split < last; ++split) {
-    pack_all<Element>(scores, weights);
-    const Place next{turn.count + 1};
-    const int next_stage = uniform(next.stage());
-    wait(&shared.full[next_stage].k, next.parity());
-    begin_scores<Element, D>(shared, group, next_stage, scores);
-    clear_unseen<Element, D>(own.seen, split * kSplitKeys, group, shared.splits[stage]);
-    begin_values<Element, D>(weights, shared, stage, part);
+    pack_weights<Element>(scores, weights);
+    const Place<D> next{turn.count + 1};
+    const int next_place = uniform(next.stage());
+    wait(&shared.full[next_place], next.parity());
+    begin_scores<Element, D>(shared, group, next_place, scores);
+    clear_unseen<Element, D>(own.seen, split * kSplitKeys, group, shared.ring[place]);
+    begin_values<Element, D>(weights, shared, place, 0, part.values);
     join(state, part, factors);
     wgmma_wait<1>();
     hold(flat(scores));
-    weigh_split(op, own, split + 1, lane, scores, part.largest, part.weight);
+    if (lane == 0) arrive(&shared.empty[next_place]);
+    weigh_split(op, own, split + 1, lane, scores, part);
     hold(flat(scores));
-    wait(&shared.full[next_stage].v, next.parity());  // a branch: else the compiler weighs after the wait for the sums
+    wait(&shared.full[next_place + 1], next.parity());  // a branch: else the compiler weighs after the wait for the sums
     wgmma_wait<0>();
     hold(weights);
     hold(flat(part.values));
-    if (lane == 0) arrive(&shared.empty[stage]);
-    merge_values(state, part, factors);
-    turn = next, stage = next_stage;
+    if (lane == 0) arrive(&shared.empty[place]);
+    merge_values(state, 0, part.values, factors);
+    turn.count += 2, place = next_place + 1;
   }
-  pack_all<Element>(scores, weights);
-  clear_unseen<Element, D>(own.seen, split * kSplitKeys, group, shared.splits[stage]);
-  begin_values<Element, D>(weights, shared, stage, part);
+  pack_weights<Element>(scores, weights);
+  clear_unseen<Element, D>(own.seen, split * kSplitKeys, group, shared.ring[place]);
+  begin_values<Element, D>(weights, shared, place, 0, part.values);
+  join(state, part, factors);
   wgmma_wait<0>();
   hold(weights);
   hold(flat(part.values));
-  if (lane == 0) arrive(&shared.empty[stage]);
+  if (lane == 0) arrive(&shared.empty[place]);
   ++turn.count;
-  merge(state, part);
+  merge_values(state, 0, part.values, factors);
+}
+
+// The values in a place of the ring, with these weights: columns are merged while the next ones are summed.
+template <class Element, int D>
+__device__ inline void merge_columns(const Weights& weights, const PromptMemory<Element, D>& shared, int place, const Factors (&factors)[2],
+                                     State<D>& state) {
+  constexpr int columns = kColumns<D>, count = D / columns;
+  float sums[2][columns / 8][4];
+  begin_values<Element, D>(weights, shared, place, 0, sums[0]);
+#pragma unroll
+  for (int i = 1; i < count; ++i) {
+    begin_values<Element, D>(weights, shared, place, i * columns, sums[i % 2]);
+    wgmma_wait<1>();
+    hold(flat(sums[(i + 1) % 2]));
+    merge_values(state, (i - 1) * columns, sums[(i + 1) % 2], factors);
+  }
+  wgmma_wait<0>();
+  hold(weights);
+  hold(flat(sums[(count + 1) % 2]));
+  merge_values(state, (count - 1) * columns, sums[(count + 1) % 2], factors);
+}
+
+// As attend_splits, of large heads.
+template <class Element, int D>
+__device__ inline void attend_splits_by_columns(const Attention& op, const PromptPart& own, int split, int last, int group, int lane,
+                                                PromptMemory<Element, D>& shared, Place<D>& turn, State<D>& state) {
+#pragma unroll 1
+  for (; split <= last; ++split, turn.count += 2) {
+    Weights weights;
+    Factors factors[2];
+    const int keys = uniform(turn.stage());
+    wait(&shared.full[keys], turn.parity());
+    {
+      Scores scores;
+      Totals totals;
+      begin_scores<Element, D>(shared, group, keys, scores);
+      wgmma_wait<0>();
+      hold(flat(scores));
+      if (lane == 0) arrive(&shared.empty[keys]);
+      weigh_split(op, own, split, lane, scores, totals);
+      pack_weights<Element>(scores, weights);
+      join(state, totals, factors);
+    }
+    const Place<D> next{turn.count + 1};
+    const int values = uniform(next.stage());
+    wait(&shared.full[values], next.parity());
+    clear_unseen<Element, D>(own.seen, split * kSplitKeys, group, shared.ring[values]);
+    merge_columns<Element, D>(weights, shared, values, factors, state);
+    if (lane == 0) arrive(&shared.empty[values]);
+  }
 }
 
 // What a warp has to do of a share.
@@ -94,7 +148,7 @@ __device__ inline void attend_splits(const Attention& op, const PromptPart& own,
 
 // A warp's part of a share.
 template <class Element, int D>
-__device__ inline void attend_share(const Attention& op, const Share& share, PromptMemory<Element, D>& shared, Place& turn) {
+__device__ inline void attend_share(const Attention& op, const Share& share, PromptMemory<Element, D>& shared, Place<D>& turn) {
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, group = uniform(warp / kGroupWarps),
             tokens = kQueries / share.whole.heads;
   const Tile together = part_of(share, group * kGroupWarps * tokens, kGroupWarps * tokens), tile = part_of(share, warp * tokens, tokens);
@@ -110,7 +164,11 @@ __device__ inline void attend_share(const Attention& op, const Share& share, Pro
     for (; split < range.first / kSplitKeys; ++split) pass<Element, D>(shared, turn, lane);
     State<D> state;
     clear(state);
-    attend_splits<Element, D>(op, shared.parts[warp], split, last, group, lane, shared, turn, state);
+    if constexpr (D <= kMostWhole) {
+      attend_splits<Element, D>(op, shared.parts[warp], split, last, group, lane, shared, turn, state);
+    } else {
+      attend_splits_by_columns<Element, D>(op, shared.parts[warp], split, last, group, lane, shared, turn, state);
+    }
     split = last + 1;
     write_out<D>(op, shared.parts[warp].tile, state, lane);
     sync_group(group);  // before queries and parts are others
@@ -121,11 +179,17 @@ __device__ inline void attend_share(const Attention& op, const Share& share, Pro
 // All splits of a share into the ring, by one warp.
 template <class Element, int D>
 __device__ inline void bring_share(const Attention& op, const PageTables& tables, const Share& share, PromptMemory<Element, D>& shared,
-                                   Place& turn) {
-  for (int split = first_split(share); split <= last_split(share); ++split, ++turn.count) {
-    const int stage = turn.stage();
-    if (turn.count >= kPromptStages) wait(&shared.empty[stage], turn.parity() ^ 1);
-    fetch_split<Element, D>(op, tables, share.whole.row, share.whole.kv_head, split, share.range, shared.splits[stage], shared.full[stage]);
+                                   Place<D>& turn) {
+  const auto bring = [&](const View& part, int split) {
+    const int place = turn.stage();
+    if (turn.count >= kPlaces<D>) wait(&shared.empty[place], turn.parity() ^ 1);
+    fetch_pages<Element, D>(part, op.cache, tables, share.whole.row, share.whole.kv_head, split, share.range, shared.ring[place],
+                            shared.full[place]);
+    ++turn.count;
+  };
+  for (int split = first_split(share); split <= last_split(share); ++split) {
+    bring(op.cache.k, split);
+    bring(op.cache.v, split);
   }
 }
 
@@ -136,9 +200,9 @@ __global__ void __launch_bounds__(kThreads, 1)
   extern __shared__ __align__(128) uint8_t memory[];
   auto& shared = *reinterpret_cast<PromptMemory<Element, D>*>(memory);
   if (threadIdx.x == 0) {
-    for (int stage = 0; stage < kPromptStages; ++stage) {
-      shared.full[stage].init();
-      init_barrier(&shared.empty[stage], kBlockWarps);
+    for (int place = 0; place < kPlaces<D>; ++place) {
+      init_barrier(&shared.full[place], 1);
+      init_barrier(&shared.empty[place], kBlockWarps);
     }
     fence_shared_for_async();
   }
@@ -148,7 +212,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   const auto for_each = [&](const auto& f) {
     for_each_share(op, step, begin, min(most, tokens - begin), static_cast<int>(blockIdx.x), heads_of_tile, f);
   };
-  Place turn;
+  Place<D> turn;
   if (threadIdx.x >= kBlockWarps * kWarp) {
     leave_registers<24>();
     if (threadIdx.x / kWarp == kBlockWarps) for_each([&](const Share& share) { bring_share<Element, D>(op, tables, share, shared, turn); });
@@ -163,6 +227,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 template <class Element, int D>
 void launch_kernel(const Attention& op, cudaStream_t stream) {
+  static_assert(sizeof(PromptMemory<Element, D>) <= kHopperShared);
   const StepInputs& step = *op.step;
   const int heads = std::min(kQueries, op.query_heads / op.cache.kv_heads), most = tokens_of_block(heads);
   const Grid grid{
@@ -173,9 +238,7 @@ void launch_kernel(const Attention& op, cudaStream_t stream) {
 }  // namespace
 
 void attend_prompt(const Attention& op, cudaStream_t stream) {
-  with_tensor_shape(op, [&](auto element, auto size) {
-    if constexpr (size % 64 == 0) launch_kernel<decltype(element), size>(op, stream);
-  });
+  with_tensor_shape(op, [&](auto element, auto size) { launch_kernel<decltype(element), size>(op, stream); });
 }
 
 }  // namespace kvasir::cuda

@@ -21,11 +21,23 @@ inline constexpr int kPage = 16;
 inline constexpr int kSplitKeys = 64;
 inline constexpr int kSplitPages = kSplitKeys / kPage;
 
-// Of the queries g (0) and g + 8 (1) of a tile, this lane's share.
+// Heads beyond this have too many values for the registers that a state and a part of it would take: the values of a part come some columns at a
+// time, and queries lie in shared memory.
+inline constexpr int kMostWhole = 128;
 template <int D>
-struct State {
+inline constexpr int kColumns = D <= kMostWhole ? D
+                                : D % 80 == 0   ? 80
+                                                : 64;
+
+// Of the queries g (0) and g + 8 (1) of a tile, their largest scores and the sums of their weights.
+struct Totals {
   float largest[2];
   float weight[2];
+};
+
+// And this lane's share of their values.
+template <int D>
+struct State : Totals {
   float values[D / 8][4];  // [.. of dimension 8 i + 2 t, + 1] of query g, then of g + 8
 };
 
@@ -43,6 +55,13 @@ __device__ inline float power_of_two(float x) {
   return power;
 }
 inline constexpr float kLog2E = 1.44269504f;
+
+// 1 / x in one instruction, right to the last bit but one.
+__device__ inline float reciprocal(float x) {
+  float inverse;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(x));
+  return inverse;
+}
 
 // What the factor of a part is when it joins another: 2^(own - both), 0 for an empty one.
 __device__ inline float factor(float own, float both) {
@@ -64,30 +83,21 @@ __device__ inline float merge_value(float value, float part, Factors factors) {
   return fmaf(part, factors.added, value * factors.old);
 }
 
-// The largest scores and weights of a part join those of a state; the values are still to be merged.
-template <int D>
-__device__ inline void join(State<D>& into, const State<D>& part, Factors (&factors)[2]) {
+// The totals of a part join those of a state; the values are still to be merged.
+__device__ inline void join(Totals& into, const Totals& part, Factors (&factors)[2]) {
   for (int q = 0; q < 2; ++q) factors[q] = merge_weights(into.largest[q], into.weight[q], part.largest[q], part.weight[q]);
 }
-template <int D>
-__device__ inline void merge_values(State<D>& into, const State<D>& part, const Factors (&factors)[2]) {
+// The values of a part's columns from `first` on join those of the state.
+template <int D, int eights>
+__device__ inline void merge_values(State<D>& into, int first, const float (&part)[eights][4], const Factors (&factors)[2]) {
+  float(*values)[4] = into.values + first / 8;
   if (__all_sync(0xffffffffu, factors[0].old == 1 && factors[1].old == 1)) {  // as it mostly is; the bits are the same
 #pragma unroll
-    for (int i = 0; i < D / 2; ++i) {
-      into.values[i / 4][i % 4] = fmaf(part.values[i / 4][i % 4], factors[i % 4 / 2].added, into.values[i / 4][i % 4]);
-    }
+    for (int i = 0; i < eights * 4; ++i) values[i / 4][i % 4] = fmaf(part[i / 4][i % 4], factors[i % 4 / 2].added, values[i / 4][i % 4]);
     return;
   }
 #pragma unroll
-  for (int i = 0; i < D / 2; ++i) {
-    into.values[i / 4][i % 4] = merge_value(into.values[i / 4][i % 4], part.values[i / 4][i % 4], factors[i % 4 / 2]);
-  }
-}
-template <int D>
-__device__ inline void merge(State<D>& into, const State<D>& part) {
-  Factors factors[2];
-  join(into, part, factors);
-  merge_values(into, part, factors);
+  for (int i = 0; i < eights * 4; ++i) values[i / 4][i % 4] = merge_value(values[i / 4][i % 4], part[i / 4][i % 4], factors[i % 4 / 2]);
 }
 
 // 16 queries of one row and kv head: query m is token first_token + m / heads, head kv_head * group + first_head + m % heads.

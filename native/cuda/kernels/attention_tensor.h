@@ -29,14 +29,25 @@ inline StepView view_of(const StepInputs& step) {
 bool can_run_tensor(const Attention& op);
 void run_tensor(const Attention& op, cudaStream_t stream);
 
-// Shared memory of a block of attend_few, which runs in every step.
+// Shared memory of a block: of Hopper at most, and what it has.
+inline constexpr size_t kHopperShared = 227 << 10;
 size_t shared_of_few(const Attention& op);
+size_t shared_of_many(const Attention& op);
 
 // Each for the rows that are its own; the other rows' results stay.
 void attend_few(const Attention& op, cudaStream_t stream);
 void attend_many(const Attention& op, cudaStream_t stream);
-// As attend_many, by wgmma: heads of 64 or 128.
+// As attend_many, by wgmma.
 void attend_prompt(const Attention& op, cudaStream_t stream);
+
+// The sizes of heads that models have, as far as the models run here (each costs 0.4 MB of machine code). Any multiple of 16 up to 256 will do
+// that shared memory has room for.
+inline bool has_tensor_size(int head_size) {
+  for (int size : {64, 80, 96, 128, 160, 256}) {
+    if (head_size == size) return true;
+  }
+  return false;
+}
 
 // f(element, head size) of a cache for which can_run_tensor.
 template <class Function>
@@ -45,10 +56,16 @@ void with_tensor_shape(const Attention& op, const Function& f) {
     switch (op.cache.head_size) {
       case 64:
         return f(element, std::integral_constant<int, 64>());
+      case 80:
+        return f(element, std::integral_constant<int, 80>());
       case 96:
         return f(element, std::integral_constant<int, 96>());
-      default:
+      case 128:
         return f(element, std::integral_constant<int, 128>());
+      case 160:
+        return f(element, std::integral_constant<int, 160>());
+      default:
+        return f(element, std::integral_constant<int, 256>());
     }
   };
   if (op.cache.k.type == DType::F16) return with_size(__half());

@@ -7,7 +7,10 @@
 namespace kvasir::cuda {
 
 inline constexpr int kGroupWarps = 4;
-inline constexpr int kPromptStages = 4;
+
+// Places of the ring that has the keys of a split, its values, the keys of the next one and so on; for which shared memory has room.
+template <int D>
+inline constexpr int kPlaces = D <= 160 ? 8 : 5;
 
 // What a warp of a warpgroup has to do; in shared memory, as registers are few.
 struct PromptPart {
@@ -19,15 +22,12 @@ struct PromptPart {
 // A block's shared memory.
 template <class Element, int D>
 struct PromptMemory {
-  Split<Element, D> splits[kPromptStages];
-  Arrival full[kPromptStages];
-  uint64_t empty[kPromptStages];
+  Pages<Element, D> ring[kPlaces<D>];
+  uint64_t full[kPlaces<D>];
+  uint64_t empty[kPlaces<D>];
   PromptPart parts[kBlockWarps];
   alignas(128) Element queries[kBlockWarps][kQueries * D];
 };
-
-// Operand A of a split's values.
-using Weights = uint32_t[kSplitPages][4];
 
 // Sums as wgmma has them.
 template <class Array>
@@ -41,11 +41,11 @@ __device__ inline uint64_t describe_rows(const Element* rows) {
   return describe_operand(rows, kCoreBytes, D / 8 * kCoreBytes);
 }
 
-// Scores of a warpgroup's queries with a split's keys: under way.
+// Scores of a warpgroup's queries with the keys in a place of the ring: under way.
 template <class Element, int D>
-__device__ inline void begin_scores(const PromptMemory<Element, D>& shared, int group, int stage, Scores& scores) {
+__device__ inline void begin_scores(const PromptMemory<Element, D>& shared, int group, int place, Scores& scores) {
   const uint64_t queries = operand_at(describe_rows<Element, D>(shared.queries[0]), group * kGroupWarps * sizeof shared.queries[0]);
-  const uint64_t keys = operand_at(describe_rows<Element, D>(shared.splits[0].k[0]), stage * sizeof shared.splits[0]);
+  const uint64_t keys = operand_at(describe_rows<Element, D>(shared.ring[0][0]), place * sizeof shared.ring[0]);
   wgmma_fence();
 #pragma unroll
   for (int step = 0; step < D / 16; ++step) {
@@ -54,15 +54,16 @@ __device__ inline void begin_scores(const PromptMemory<Element, D>& shared, int 
   wgmma_commit();
 }
 
-// Sums of its values with these weights: under way.
-template <class Element, int D>
-__device__ inline void begin_values(const Weights& weights, const PromptMemory<Element, D>& shared, int stage, State<D>& part) {
-  const uint64_t first = describe_operand(shared.splits[0].v[0], D / 8 * kCoreBytes, kCoreBytes);
-  const uint64_t values = operand_at(first, stage * sizeof shared.splits[0]);
+// Sums of the columns from `first` on of the values in a place of the ring with these weights: under way.
+template <class Element, int D, int eights>
+__device__ inline void begin_values(const Weights& weights, const PromptMemory<Element, D>& shared, int place, int first,
+                                    float (&sums)[eights][4]) {
+  const uint64_t columns = describe_operand(shared.ring[0][0] + first * 8, D / 8 * kCoreBytes, kCoreBytes);
+  const uint64_t values = operand_at(columns, place * sizeof shared.ring[0]);
   wgmma_fence();
 #pragma unroll
   for (int page = 0; page < kSplitPages; ++page) {
-    wgmma(Element(), flat(part.values), weights[page], operand_at(values, page * sizeof shared.splits[0].v[0]), page > 0);
+    wgmma(Element(), flat(sums), weights[page], operand_at(values, page * sizeof shared.ring[0][0]), page > 0);
   }
   wgmma_commit();
 }
@@ -75,9 +76,9 @@ __device__ inline void sync_group(int group) {
 // What shared memory has for keys that no query of the share sees may be anything, and 0 * NaN is not 0: their values become 0. By a warpgroup;
 // the other one does the same, at any time.
 template <class Element, int D>
-__device__ inline void clear_unseen(const KeyRange& seen, int start, int group, Split<Element, D>& split) {
+__device__ inline void clear_unseen(const KeyRange& seen, int start, int group, Pages<Element, D>& values) {
   if (start >= seen.first && start + kSplitKeys - 1 <= seen.last) return;
-  auto* pairs = reinterpret_cast<uint32_t*>(split.v[0]);  // of keys, of one dimension
+  auto* pairs = reinterpret_cast<uint32_t*>(values[0]);  // of keys, of one dimension
   for (int i = threadIdx.x % (kGroupWarps * kWarp); i < kSplitKeys / 2 * D; i += kGroupWarps * kWarp) {
     const int key = start + i / (4 * D) * 8 + i % 4 * 2;
     const bool first = key >= seen.first && key <= seen.last, second = key + 1 >= seen.first && key + 1 <= seen.last;

@@ -42,7 +42,7 @@ __device__ inline void hold(float (&c)[count]) {
   for (float& sum : c) asm volatile("" : "+f"(sum)::"memory");
 }
 template <int count>
-__device__ inline void hold(uint32_t (&a)[count][4]) {
+__device__ inline void hold(const uint32_t (&a)[count][4]) {
 #pragma unroll
   for (int i = 0; i < count * 4; ++i) asm volatile("" ::"r"(a[i / 4][i % 4]) : "memory");
 }
@@ -57,20 +57,21 @@ __device__ inline void leave_registers() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count));
 }
 
-// wgmma(element, c, a, b, add) for N = 32, 64 and 128, of which c has half; the element says which 16 bits the operands are. Without `add`, c is
+// wgmma(element, c, a, b, add) for N = 32, 64, 80, 96 and 128, of which c has half; the element says which 16 bits the operands are. Without `add`, c is
 // overwritten. Operand A is in registers, or for N = 64 in shared memory, in the order of operand B. Macros, as a string of asm can be put
 // together in no other way.
 #define KVASIR_SUMS(i) \
   "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3]), "+f"(c[i + 4]), "+f"(c[i + 5]), "+f"(c[i + 6]), "+f"(c[i + 7])
 #define KVASIR_SUMS_16 KVASIR_SUMS(0), KVASIR_SUMS(8)
 #define KVASIR_SUMS_32 KVASIR_SUMS_16, KVASIR_SUMS(16), KVASIR_SUMS(24)
-#define KVASIR_SUMS_64 KVASIR_SUMS_32, KVASIR_SUMS(32), KVASIR_SUMS(40), KVASIR_SUMS(48), KVASIR_SUMS(56)
+#define KVASIR_SUMS_40 KVASIR_SUMS_32, KVASIR_SUMS(32)
+#define KVASIR_SUMS_48 KVASIR_SUMS_40, KVASIR_SUMS(40)
+#define KVASIR_SUMS_64 KVASIR_SUMS_48, KVASIR_SUMS(48), KVASIR_SUMS(56)
 #define KVASIR_NAMES_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
 #define KVASIR_NAMES_32 KVASIR_NAMES_16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-#define KVASIR_NAMES_64                                                                \
-  KVASIR_NAMES_32                                                                      \
-  ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
-  "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define KVASIR_NAMES_40 KVASIR_NAMES_32 ", %32, %33, %34, %35, %36, %37, %38, %39"
+#define KVASIR_NAMES_48 KVASIR_NAMES_40 ", %40, %41, %42, %43, %44, %45, %46, %47"
+#define KVASIR_NAMES_64 KVASIR_NAMES_48 ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
 #define KVASIR_WGMMA(n, type, names, a, b, add, orders) \
   "{\n.reg .pred p;\nsetp.ne.b32 p, " add               \
   ", 0;\n"                                              \
@@ -84,6 +85,16 @@ __device__ inline void leave_registers() {
   __device__ inline void wgmma(Element, float(&c)[32], const uint32_t(&a)[4], uint64_t b, bool add) {  \
     asm volatile(KVASIR_WGMMA("64", type, KVASIR_NAMES_32, "{%32, %33, %34, %35}", "%36", "%37", "0")  \
                  : KVASIR_SUMS_32                                                                      \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)));    \
+  }                                                                                                    \
+  __device__ inline void wgmma(Element, float(&c)[40], const uint32_t(&a)[4], uint64_t b, bool add) {  \
+    asm volatile(KVASIR_WGMMA("80", type, KVASIR_NAMES_40, "{%40, %41, %42, %43}", "%44", "%45", "0")  \
+                 : KVASIR_SUMS_40                                                                      \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)));    \
+  }                                                                                                    \
+  __device__ inline void wgmma(Element, float(&c)[48], const uint32_t(&a)[4], uint64_t b, bool add) {  \
+    asm volatile(KVASIR_WGMMA("96", type, KVASIR_NAMES_48, "{%48, %49, %50, %51}", "%52", "%53", "0")  \
+                 : KVASIR_SUMS_48                                                                      \
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)));    \
   }                                                                                                    \
   __device__ inline void wgmma(Element, float(&c)[64], const uint32_t(&a)[4], uint64_t b, bool add) {  \
@@ -103,9 +114,13 @@ KVASIR_DEFINE_WGMMA(__half, "f16")
 #undef KVASIR_DEFINE_WGMMA
 #undef KVASIR_WGMMA
 #undef KVASIR_NAMES_64
+#undef KVASIR_NAMES_48
+#undef KVASIR_NAMES_40
 #undef KVASIR_NAMES_32
 #undef KVASIR_NAMES_16
 #undef KVASIR_SUMS_64
+#undef KVASIR_SUMS_48
+#undef KVASIR_SUMS_40
 #undef KVASIR_SUMS_32
 #undef KVASIR_SUMS_16
 #undef KVASIR_SUMS

@@ -6,16 +6,25 @@ import { KvasirError, type KvasirWarning } from "../../../lib/errors.ts";
 import { openModel, openText } from "../../../lib/model/open.ts";
 import { expectError } from "../../support/expect.ts";
 import { encodeFloats, ggufBytes, type MetadataValue, writeGguf, writeJson, writeSafetensors } from "../../support/files.ts";
-import { type Architecture, configOf, ggufModel, huggingFaceTensors, type ModelShape, TINY, writeModel } from "../../support/models.ts";
+import {
+  type Architecture,
+  configOf,
+  ggufModel,
+  huggingFaceTensors,
+  isGemma,
+  type ModelShape,
+  TINY,
+  writeModel,
+} from "../../support/models.ts";
 import { mutate, mutateJson, randomIntegers } from "../../support/mutants.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 const root = temporaryDirectory();
 const directory = join(root, "model");
 const gguf = join(root, "model.gguf");
-const shapes = (["llama", "qwen3", "gemma3"] as const).map((architecture): [Architecture, ModelShape] => [
+const shapes = (["llama", "qwen3", "gemma2", "gemma3"] as const).map((architecture): [Architecture, ModelShape] => [
   architecture,
-  { ...TINY, architecture, tied: architecture === "gemma3", layers: 7 },
+  { ...TINY, architecture, tied: isGemma(architecture), layers: 7 },
 ]);
 
 beforeEach(async () => {
@@ -47,7 +56,9 @@ describe("a model of any shape", () => {
     expect(b.spec.ropes[0]!.interleaved).toBe(shape.architecture === "llama");
     const rows = (source: typeof a) => source.tensors.map(({ name, shape: size }) => `${name} [${size}]`).sort();
     expect(rows(a)).toEqual(rows(b));
-    expect(a.tensors.length).toBe((shape.tied ? 2 : 3) + shape.layers * { llama: 9, qwen3: 11, gemma3: 13 }[shape.architecture]);
+    expect(a.tensors.length).toBe(
+      (shape.tied ? 2 : 3) + shape.layers * { llama: 9, qwen3: 11, gemma2: 11, gemma3: 13 }[shape.architecture],
+    );
   });
 
   test.each(["F32", "F16", "BF16"] as const)("weights in %s", async (type) => {
