@@ -30,6 +30,11 @@ template <DType type>
 __device__ void pack_scales(const FileRows& rows, int panel, int chunk, int lane, uint8_t* scales) {
   const int r = lane % 16, pair = r % 8 * 2 + r / 8, row = panel * kPanelRows + r;
   const uint8_t* from = rows.data + row * rows.stride;
+  if constexpr (type == DType::F8_E4M3) {  // one for all 64 k
+    const uint8_t* block = file_block<type>(from, chunk * kChunk);
+    if (lane < 16) reinterpret_cast<float*>(scales)[pair] = row < rows.count ? *reinterpret_cast<const float*>(block) : 0;
+    return;
+  }
   for (int block = lane / 16; block < (type == DType::Q6_K ? 4 : 2); block += 2) {
     const int k = chunk * kChunk + block * (type == DType::Q6_K ? 16 : 32);
     const bool inside = row < rows.count && k < rows.cols;
@@ -81,7 +86,7 @@ __global__ void pack(FileRows rows, uint8_t* panels, int64_t stride) {
               inside ? reinterpret_cast<const uint16_t*>(rows.data + row * rows.stride)[k] : 0;
         } else {
           const int level = level_of<type>(rows, panel, chunk, lane, step, reg, half);
-          if constexpr (type == DType::Q8_0) {
+          if constexpr (has_bytes(type)) {
             to[step / 2 * 512 + lane * 16 + step % 2 * 8 + reg * 2 + half] = static_cast<uint8_t>(level);
           } else {
             low |= static_cast<uint32_t>(level & 15) << 4 * (reg + 4 * half);
@@ -91,7 +96,7 @@ __global__ void pack(FileRows rows, uint8_t* panels, int64_t stride) {
         }
       }
     }
-    if constexpr (!is_half(type) && type != DType::Q8_0) words[lane * 4 + step] = low;
+    if constexpr (!is_half(type) && !has_bytes(type)) words[lane * 4 + step] = low;
     if constexpr (type == DType::Q5_0) words[128 + lane] = step == 0 ? high : words[128 + lane] | high;
     if constexpr (type == DType::Q6_K) {
       uint32_t& word = words[128 + lane * 2 + step / 2];
