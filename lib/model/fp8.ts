@@ -82,7 +82,7 @@ function unsupported(config: Config, key: string, expected: string = "none, or w
 }
 
 /** Of activations, and of a quantized cache. */
-const UNUSED = /(^|\.)(input_scale|activation_scale|output_scale|k_scale|v_scale|kv_scale)$/;
+const UNUSED = /(^|\.)(input_scale|activation_scale|output_scale|[qkv]_scale|kv_scale)$/;
 
 /** Whether a tensor is a scale: one of a matrix in F8_E4M3, or one that goes unused. */
 export function isScale(name: string, typeOf: (name: string) => string | undefined): boolean {
