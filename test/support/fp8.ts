@@ -151,6 +151,12 @@ export interface Fp8Model {
   tensors: TensorInput[];
 }
 
+/** A random model's config.json and tensors in a dialect. */
+export function fp8Model(shape: ModelShape, dialect: Fp8Dialect): { config: Record<string, unknown>; tensors: TensorInput[] } {
+  const tensors = huggingFaceTensors(shape).flatMap((tensor) => (isLinear(tensor) ? quantize(tensor, dialect).tensors : [tensor]));
+  return { config: { ...configOf(shape), quantization_config: dialect.settings }, tensors };
+}
+
 /** Writes a random model in a dialect below `directory`; `phi3` has fused matrices of a llama. */
 export async function writeFp8Model(
   directory: string,
