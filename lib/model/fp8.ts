@@ -84,10 +84,10 @@ function unsupported(config: Config, key: string, expected: string = "none, or w
 /** Of activations, and of a quantized cache. */
 const UNUSED = /(^|\.)(input_scale|activation_scale|output_scale|[qkv]_scale|kv_scale)$/;
 
-/** Whether a tensor is a scale: one of a matrix in F8_E4M3, or one that goes unused. */
-export function isScale(name: string, typeOf: (name: string) => string | undefined): boolean {
+/** Whether a tensor is a scale: one of a matrix in F8_E4M3, or of quantized weights one that goes unused. */
+export function isScale(name: string, isQuantized: boolean, typeOf: (name: string) => string | undefined): boolean {
   const matrix = /^(.*weight)_scale(_inv)?$/.exec(name)?.[1];
-  return matrix === undefined ? UNUSED.test(name) : typeOf(matrix) === "F8_E4M3";
+  return matrix === undefined ? isQuantized && UNUSED.test(name) : typeOf(matrix) === "F8_E4M3";
 }
 
 /** Where a matrix, or the part of it that `cut` is, has its scales; `stored` finds them. */

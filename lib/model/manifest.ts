@@ -75,12 +75,12 @@ function refuseUnknown(
   layout: TensorLayout,
   stored: ReadonlyMap<string, FoundTensor>,
   files: readonly TensorFile[],
-  hasScales: boolean,
+  isQuantized: boolean,
 ): void {
   const known = new Set(layout.tensors.map((want) => cutOf(want).source));
   for (const [name, { file }] of stored) {
     if (known.has(name) || layout.ignored?.test(name)) continue;
-    if (hasScales && isScale(name, (matrix) => stored.get(matrix)?.type)) continue;
+    if (isScale(name, isQuantized, (matrix) => stored.get(matrix)?.type)) continue;
     throw new KvasirError(
       "UNSUPPORTED_MODEL",
       `${files[file]!.path}: tensor ${show(name)} has no place in ${spec.architecture} with ${spec.layers.length} layers`,

@@ -5,7 +5,7 @@ import { checkRuns, openModel } from "../../../lib/model/open.ts";
 import { expectError } from "../../support/expect.ts";
 import { type TensorInput, writeJson, writeSafetensors } from "../../support/files.ts";
 import { FP8_DIALECTS, type Fp8Model, writeFp8Model } from "../../support/fp8.ts";
-import { configOf, type ModelShape, TINY } from "../../support/models.ts";
+import { configOf, huggingFaceTensors, type ModelShape, TINY } from "../../support/models.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 const SHAPE: ModelShape = { ...TINY, hiddenSize: 192, headSize: 64, feedForwardSize: 320 };
@@ -85,10 +85,10 @@ describe("quantization_config", () => {
 
   test("none, of weights in F8_E4M3", async () => {
     await withTensors({});
-    await expectError(openModel(await withConfig(null)), "UNSUPPORTED_MODEL", "_scale_inv");
-    const bare = Object.fromEntries(blocks.tensors.filter(({ name }) => name.endsWith("_scale_inv")).map(({ name }) => [name, null]));
-    await withTensors(bare);
     await expectError(openModel(await withConfig(null)), "UNSUPPORTED_FORMAT", "self_attn.q_proj.weight", "no quantization_config");
+    const unused = { name: Q.replace("weight", "input_scale"), type: "F32", shape: [], data: new Uint8Array(4) };
+    await writeSafetensors(join(blocks.f32, "model.safetensors"), [...huggingFaceTensors(SHAPE), unused]);
+    await expectError(openModel(blocks.f32), "UNSUPPORTED_MODEL", "input_scale", "no place");
   });
 });
 
