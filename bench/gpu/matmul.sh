@@ -1,5 +1,5 @@
 #!/bin/sh
-# The matmuls of the CUDA back end by themselves, checked and timed on the first GPU: npm run bench:gpu:matmul [-- check | stress]. Needs nvcc.
+# The matmuls of the CUDA back end by themselves, checked and timed on the first GPU: npm run bench:gpu:matmul [-- check | stress | TYPE]. Needs nvcc.
 set -e
 if ! nvidia-smi >/dev/null 2>&1 || ! command -v nvcc >/dev/null; then
   echo "SKIPPED: there is no NVIDIA GPU or no nvcc here, so no matmul of the CUDA back end was checked or timed" >&2
