@@ -164,7 +164,8 @@ describe("both languages agree on", () => {
     ]);
     expect(rows).toEqual(Object.entries(TENSOR_TYPES));
     const gguf = [...GGML_TYPES.values()].filter(({ name }) => name in TENSOR_TYPES);
-    expect(Object.fromEntries(gguf.map(({ name, block, bytes }) => [name, { block, bytes }]))).toEqual(TENSOR_TYPES);
+    const { F8_E4M3, ...types } = TENSOR_TYPES; // safetensors alone have it
+    expect(Object.fromEntries(gguf.map(({ name, block, bytes }) => [name, { block, bytes }]))).toEqual(types);
     const names = /enum class DType[^{]*\{([^}]*)\}/.exec(read("native/tensor/dtype.h"))![1]!.split(",");
     expect(names.map((name) => name.trim())).toEqual(Object.keys(TENSOR_TYPES));
   });

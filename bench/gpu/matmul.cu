@@ -1,8 +1,8 @@
-// The matmuls on the tensor cores, by themselves: npm run bench:gpu:matmul [-- check]
+// The matmuls on the tensor cores, by themselves: npm run bench:gpu:matmul [-- check | TYPE]
 //
 // check  y against float64 sums of the exact weights, and its bits for 1 to 700 tokens, wherever in the step: all packed formats, gated or not.
 // Then, without `check`: microseconds of Llama-3.1-8B's linears, of graphs of launches on rotated weights, medians of five; of a step, and its
-// floor at 3.0 TB/s.
+// floor at 3.0 TB/s. With a type's name of that one alone.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -31,12 +31,22 @@ uint16_t to_bf16(float value) {
   return static_cast<uint16_t>((std::bit_cast<uint32_t>(value) + 0x8000u) >> 16);
 }
 
+// Every E4M3 number but NaN, and a scale that makes them 1 or so.
+void fill_e4m3(uint8_t* block) {
+  const float scale = uniform(0.002f, 0.006f);
+  std::memcpy(block, &scale, 4);
+  for (int i = 4; i < info(DType::F8_E4M3).bytes; ++i) {
+    if ((block[i] & 0x7f) == 0x7f) block[i] ^= 1;
+  }
+}
+
 // A block of the file with random levels and sane scales.
 void fill_block(DType type, uint8_t* block) {
   for (int i = 0; i < info(type).bytes; ++i) block[i] = static_cast<uint8_t>(generator());
   const uint16_t scale = f32_to_f16(uniform(0.002f, 0.006f)), least = f32_to_f16(uniform(0, 0.01f));
   const uint16_t half = type == DType::F16 ? f32_to_f16(uniform(-1, 1)) : to_bf16(uniform(-1, 1));
   if (is_half(type)) std::memcpy(block, &half, 2);
+  if (type == DType::F8_E4M3) return fill_e4m3(block);
   if (type == DType::Q4_K) std::memcpy(block + 2, &least, 2);
   if (!is_half(type)) std::memcpy(block + (type == DType::Q6_K ? 208 : 0), &scale, 2);
 }
@@ -137,7 +147,7 @@ bool check_shape(DType type, int rows, int cols, bool gated, cudaStream_t stream
   return right;
 }
 
-constexpr DType kTypes[] = {DType::BF16, DType::F16, DType::Q8_0, DType::Q4_0, DType::Q5_0, DType::Q4_K, DType::Q6_K};
+constexpr DType kTypes[] = {DType::BF16, DType::F16, DType::Q8_0, DType::F8_E4M3, DType::Q4_0, DType::Q5_0, DType::Q4_K, DType::Q6_K};
 
 bool check_all(cudaStream_t stream) {
   bool right = true;
@@ -148,6 +158,8 @@ bool check_all(cudaStream_t stream) {
   right &= check_shape(DType::Q4_K, 528, 14336, false, stream);
   right &= check_shape(DType::Q8_0, 48, 96, false, stream);
   right &= check_shape(DType::Q8_0, 33, 576, true, stream);
+  right &= check_shape(DType::F8_E4M3, 33, 576, true, stream);
+  right &= check_shape(DType::F8_E4M3, 528, 14336, false, stream);
   right &= check_shape(DType::BF16, 17, 1096, false, stream);
   right &= check_shape(DType::Q8_0, 4096, 512, true, stream);
   return right;
@@ -227,7 +239,10 @@ int benchmark(const std::string& what) {
   for (uint16_t& value : values) value = to_bf16(uniform(-2, 2));
   const auto x = upload(values);
   const DeviceBuffer y(size_t(2048) * 14336 * sizeof(float));
-  for (DType type : {DType::Q8_0, DType::Q4_0, DType::Q4_K, DType::BF16}) time_type(type, *x, y, stream);
+  for (DType type : {DType::Q8_0, DType::F8_E4M3, DType::Q4_0, DType::Q4_K, DType::BF16}) {
+    if (what.empty() || what == info(type).name) time_type(type, *x, y, stream);
+  }
+  if (!what.empty()) return 0;
   for (int tokens : {2048, 8192}) time_gemm(tokens, stream);
   return 0;
 }

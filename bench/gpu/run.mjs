@@ -16,6 +16,7 @@ const CASES = {
   "smollm2-135m q8_0": {},
   "qwen3-0.6b bf16": { "decode.batch1": [">=", 1200] },
   "llama-3.2-1b q8_0": {},
+  "llama-3.1-8b fp8": {},
   "llama-3.1-8b q8_0": { "decode.batch1": [">=", 300] },
   "llama-3.1-8b q4_0": { "decode.batch1": [">=", 420] },
   "llama-3.1-8b q4_k": {

@@ -4,7 +4,7 @@
 import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { TENSOR_TYPES } from "../../dist/model/spec.js";
+import { hasLevels, TENSOR_TYPES } from "../../dist/model/spec.js";
 import { PLAIN_SLOT, ROW_OUTPUT } from "../../dist/native/addon.js";
 import { measureCeilings } from "../support/ceilings.mjs";
 
@@ -34,7 +34,7 @@ function matmul(type, compute, rows, cols, count, epilogue, activation) {
     args: { x: floats(count * cols), rows: count, cols, compute, outputs, epilogue, activation },
     bytes: matrices * bytes + 4 * count * (matrices * rows + cols),
     operations: matrices * 2 * count * rows * cols,
-    int8: compute === "int8" && TENSOR_TYPES[type].block > 1,
+    int8: compute === "int8" && hasLevels(type),
   };
 }
 

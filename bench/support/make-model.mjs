@@ -1,9 +1,10 @@
-// GGUF files of real models' shapes with random weights, made once into .cache/: speeds hold, the text is nonsense.
-// The vocabulary is the bundled model's, padded: peers refuse a file without one.
+// Files of real models' shapes with random weights, made once into .cache/: speeds hold, the text is nonsense. GGUF, but for fp8, which only
+// Hugging Face directories have. The vocabulary is the bundled model's, padded: peers refuse a file without one.
 import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { readGguf } from "../../dist/files/gguf.js";
+import { writeFp8Directory } from "./make-fp8.mjs";
 
 /**
  * Shapes: SmolLM2-135M, Llama-3.2-1B and Qwen3-0.6B, all with tied embeddings, and Llama-3.1-8B, tied here, too; and Llama-3.2-1B with the
@@ -42,6 +43,7 @@ const TYPES_OF_WEIGHTS = {
     ],
   },
   bf16: { id: 30, elements: 1, bytes: 2, scales: [] },
+  fp8: { elements: 64, bytes: 68 }, // in memory; the embedding is in bf16
 };
 const ALIGNMENT = 32;
 
@@ -60,16 +62,23 @@ const TYPES = {
 
 /** Bytes of the shape's matrices, all of which a decoded token reads. */
 export function weightBytes(name, type = "q8_0") {
-  return tensorsOf(SHAPES[name]).reduce((sum, { rows, cols }) => sum + (rows === 0 ? 0 : bytesOf(rows, cols, TYPES_OF_WEIGHTS[type])), 0);
+  const typeOf = (tensor) => TYPES_OF_WEIGHTS[type === "fp8" && tensor === "token_embd.weight" ? "bf16" : type];
+  return tensorsOf(SHAPES[name]).reduce(
+    (sum, { name: tensor, rows, cols }) => sum + (rows === 0 ? 0 : bytesOf(rows, cols, typeOf(tensor))),
+    0,
+  );
 }
 
-/** The path of the shape's file, which is made if it is not there. */
+/** The path of the shape's file, or directory of fp8, which is made if it is not there. */
 export async function makeModel(name, type = "q8_0") {
   const folder = fileURLToPath(new URL("../../.cache/", import.meta.url));
-  const path = `${folder}${name}-${type}.gguf`;
+  const path = `${folder}${name}-${type}${type === "fp8" ? "" : ".gguf"}`;
   if (existsSync(path)) return path;
   mkdirSync(folder, { recursive: true });
-  await writeModel(`${path}.part`, name, SHAPES[name], TYPES_OF_WEIGHTS[type]);
+  if (type === "fp8") {
+    const patterns = { elements: randomElements(), halves: randomHalves() };
+    await writeFp8Directory(`${path}.part`, SHAPES[name], tensorsOf(SHAPES[name]), patterns);
+  } else await writeModel(`${path}.part`, name, SHAPES[name], TYPES_OF_WEIGHTS[type]);
   renameSync(`${path}.part`, path);
   return path;
 }
@@ -182,6 +191,11 @@ function randomBlocks({ bytes, scales }) {
     for (const [place, half] of scales) buffer.writeUInt16LE(half, block * bytes + place);
   }
   return buffer;
+}
+
+/** F8_E4M3: random bits but one of the exponent's, so that none is NaN. */
+function randomElements() {
+  return Buffer.from(randomWords(PATTERN_BLOCKS).map((bits) => bits & 0xf7f7f7f7).buffer, 0, 4 * PATTERN_BLOCKS - 1);
 }
 
 /** bfloat16: random signs and mantissas, exponents from 2^-7 to 2^-4. */

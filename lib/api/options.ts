@@ -10,7 +10,7 @@ import {
   MAX_COUNT,
 } from "../check.ts";
 import { emitWarning, type KvasirWarning, type Warn } from "../errors.ts";
-import type { ModelSource } from "../model/spec.ts";
+import { hasLevels, type ModelSource } from "../model/spec.ts";
 import type { Compute, DeviceConfig, KvType } from "../native/addon.ts";
 import { chooseDevice, type Machine } from "./device.ts";
 import { cacheGroupsOf, sizePools } from "./pools.ts";
@@ -31,8 +31,8 @@ export interface EngineOptions {
   /** Instruction set (`"auto"`: the best of this processor). */
   isa?: "auto" | "portable" | "avx2" | "avx512" | "avx512_bf16";
   /**
-   * Arithmetic of matrix products: `"int8"` rounds activations to 8 bits where the weights are quantized, `"bf16"` to bfloat16. `"auto"`: bf16
-   * on a GPU; int8 if any weights are quantized; bf16 if any have that type and the instruction set is `avx512_bf16`; else f32.
+   * Arithmetic of matrix products: `"int8"` rounds activations to 8 bits where the weights are quantized (but for F8_E4M3), `"bf16"` to bfloat16.
+   * `"auto"`: bf16 on a GPU; int8 if any weights are so quantized; bf16 if any have that type and the instruction set is `avx512_bf16`; else f32.
    */
   compute?: "auto" | "f32" | "bf16" | "int8";
   /** Element type of the KV cache (`"f16"`). */
@@ -176,6 +176,6 @@ function checkCompute(compute: unknown, { tensors }: ModelSource, device: Device
   if (device.kind === "cuda" && named === "int8") throw invalid("compute", compute, '"auto", "bf16" or "f32" on device cuda');
   if (named !== "auto") return named;
   if (device.kind === "cuda") return "bf16";
-  if (tensors.some(({ type }) => type !== "F32" && type !== "F16" && type !== "BF16")) return "int8";
+  if (tensors.some(({ type }) => hasLevels(type))) return "int8";
   return device.isa === "avx512_bf16" && tensors.some(({ type }) => type === "BF16") ? "bf16" : "f32";
 }

@@ -50,6 +50,11 @@ export class Config {
     return new Config(this.place, this.#get, form);
   }
 
+  /** The same settings but one, which somebody else has read. */
+  without(key: string): Config {
+    return new Config(this.place, (each) => (each === key ? undefined : this.#get(each)), this.#form);
+  }
+
   /** The settings of a JSON object. */
   static of(place: string, object: Readonly<Record<string, unknown>>): Config {
     return new Config(place, (key) => (Object.hasOwn(object, key) ? object[key] : undefined));

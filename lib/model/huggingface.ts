@@ -6,6 +6,7 @@ import { readSafetensorsDirectory } from "../files/safetensors.ts";
 import { Config } from "./config.ts";
 import { tensorNames } from "./families/family.ts";
 import { familyOfModelType, textHalfOf } from "./families/index.ts";
+import { type Fp8Scheme, fp8SchemeOf, isFp8Method } from "./fp8.ts";
 import { generationDefaults, knownTokens, namedTokens } from "./generation.ts";
 import { buildManifest } from "./manifest.ts";
 import { type ModelSource, TENSOR_TYPES, type TextSource } from "./spec.ts";
@@ -17,16 +18,17 @@ export async function openHuggingFace(directory: string, warn: Warn): Promise<Mo
   const config = Config.of(`${path}: `, await readJson(path, warn));
   const text = textConfigOf(config);
   const family = familyOfModelType(path, text.string("model_type"));
-  await refuseQuantized(directory, config, warn);
+  const fp8 = await quantizationOf(directory, config, text, warn);
   const files = await readSafetensorsDirectory(directory, warn);
-  const { spec, layout } = family.fromHuggingFace({ config: text, whole: config, hasTensor: tensorNames(files) });
+  const whole = config.without(QUANTIZATION);
+  const { spec, layout } = family.fromHuggingFace({ config: text.without(QUANTIZATION), whole, hasTensor: tensorNames(files) });
   const generation = await configIfPresent(directory, "generation_config.json", warn);
   const endTokens = endTokensOf(generation, config);
   return {
     ...(await textOf(directory, endTokens, warn)),
     spec,
     files: files.map(({ path, size }) => ({ path, size })),
-    tensors: buildManifest(spec, layout, files),
+    tensors: buildManifest(spec, layout, files, fp8),
     endTokens: knownTokens(endTokens, spec.vocabSize, `${directory}: eos_token_id`, warn),
     defaults: generation === undefined ? {} : generationDefaults(generation, warn),
   };
@@ -37,20 +39,30 @@ export async function checkHuggingFaceRuns(directory: string): Promise<void> {
   const path = join(directory, "config.json");
   const warn: Warn = () => {};
   const config = Config.of(`${path}: `, await readJson(path, warn));
-  familyOfModelType(path, textConfigOf(config).string("model_type"));
-  await refuseQuantized(directory, config, warn);
+  const text = textConfigOf(config);
+  familyOfModelType(path, text.string("model_type"));
+  await quantizationOf(directory, config, text, warn);
+}
+
+const QUANTIZATION = "quantization_config";
+
+/** How a directory's weights were quantized, which the whole model says, or its text half; throws for what isn't read. */
+async function quantizationOf(directory: string, config: Config, text: Config, warn: Warn): Promise<Fp8Scheme | undefined> {
+  const settings = config.object(QUANTIZATION) ?? text.object(QUANTIZATION);
+  if (settings === undefined) return undefined;
+  const method = settings.value("quant_method");
+  if (isFp8Method(method)) return fp8SchemeOf(settings);
+  return refuseQuantized(directory, config, method, warn);
 }
 
 /** Weights that another program quantized, by the method's name; of their files, which may lie under other names, a tensor that shows it. */
-async function refuseQuantized(directory: string, config: Config, warn: Warn): Promise<void> {
-  if (!config.has("quantization_config")) return;
-  const method = config.object("quantization_config")?.value("quant_method");
+async function refuseQuantized(directory: string, config: Config, method: unknown, warn: Warn): Promise<never> {
   const files = await readSafetensorsDirectory(directory, warn).catch(() => []);
   const tensor = files.flatMap(({ tensors }) => tensors).find(({ type }) => !(type in TENSOR_TYPES));
   const found = tensor === undefined ? "" : `, tensor ${show(tensor.name)} is ${tensor.type}`;
   throw new KvasirError(
     "UNSUPPORTED_FORMAT",
-    `${config.place}quantization_config has the quant_method ${show(method)}${found}; expected weights in F32, F16 or BF16`,
+    `${config.place}quantization_config has the quant_method ${show(method)}${found}; expected weights in F32, F16 or BF16, or the method fp8 or compressed-tensors`,
   );
 }
 

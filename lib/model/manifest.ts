@@ -1,5 +1,7 @@
 import { KvasirError, show } from "../errors.ts";
+import { GGML_TYPES } from "../files/gguf-types.ts";
 import type { StoredTensor } from "../files/tensors.ts";
+import { type Fp8Scheme, isScale, scalesOf } from "./fp8.ts";
 import type { Cut } from "./kinds.ts";
 import { type ModelSpec, TENSOR_TYPES, type TensorRow, type TensorType } from "./spec.ts";
 
@@ -30,16 +32,20 @@ export interface TensorLayout {
   normsPlusOne: boolean;
 }
 
-/** The rows of every tensor that the model has, each with the shape that the spec asks for. */
-export function buildManifest(spec: ModelSpec, layout: TensorLayout, files: readonly TensorFile[]): TensorRow[] {
+/** The rows of every tensor that the model has, each with the shape that the spec asks for. `fp8`: how weights in F8_E4M3 are scaled. */
+export function buildManifest(spec: ModelSpec, layout: TensorLayout, files: readonly TensorFile[], fp8?: Fp8Scheme): TensorRow[] {
   const stored = indexTensors(files);
-  refuseUnknown(spec, layout, stored, files);
+  refuseUnknown(spec, layout, stored, files, fp8 !== undefined);
   const rows: TensorRow[] = [];
   for (const want of layout.tensors) {
     const cut = cutOf(want);
     const found = stored.get(cut.source);
-    if (found !== undefined) rows.push(toRow(want, cut, found, files[found.file]!.path, layout));
-    else if (!want.optional)
+    if (found !== undefined) {
+      const path = files[found.file]!.path;
+      const row = toRow(want, cut, found, path, layout);
+      const shape = found.shape as [number, number];
+      rows.push(row.type === "F8_E4M3" ? { ...row, scales: scalesOf(path, fp8, cut, shape, (name) => stored.get(name)) } : row);
+    } else if (!want.optional)
       throw new KvasirError("FILE_INVALID", `${files[0]?.path}: tensor ${cut.source} of shape [${cut.shape}] is missing`);
   }
   return rows;
@@ -69,10 +75,12 @@ function refuseUnknown(
   layout: TensorLayout,
   stored: ReadonlyMap<string, FoundTensor>,
   files: readonly TensorFile[],
+  isQuantized: boolean,
 ): void {
   const known = new Set(layout.tensors.map((want) => cutOf(want).source));
   for (const [name, { file }] of stored) {
     if (known.has(name) || layout.ignored?.test(name)) continue;
+    if (isScale(name, isQuantized, (matrix) => stored.get(matrix)?.type)) continue;
     throw new KvasirError(
       "UNSUPPORTED_MODEL",
       `${files[file]!.path}: tensor ${show(name)} has no place in ${spec.architecture} with ${spec.layers.length} layers`,
@@ -80,11 +88,13 @@ function refuseUnknown(
   }
 }
 
+/** Of those that safetensors have. */
+const SAFETENSORS_TYPES: readonly TensorType[] = ["F32", "F16", "BF16", "F8_E4M3"];
+
 function toRow(want: WantedTensor, cut: Cut, found: FoundTensor, path: string, layout: TensorLayout): TensorRow {
   if (!(found.type in TENSOR_TYPES)) {
-    const types = Object.keys(TENSOR_TYPES) as TensorType[];
-    // Whole elements, which files of both kinds have, or all.
-    const readable = (path.endsWith(".safetensors") ? types.filter((type) => TENSOR_TYPES[type].block === 1) : types).join(", ");
+    const types = path.endsWith(".safetensors") ? SAFETENSORS_TYPES : [...GGML_TYPES.values()].map(({ name }) => name);
+    const readable = types.filter((type) => type in TENSOR_TYPES).join(", ");
     throw new KvasirError("UNSUPPORTED_FORMAT", `${path}: tensor ${show(cut.source)} is ${found.type}; expected one of ${readable}`);
   }
   // Vectors are added or multiplied as they are: no format quantizes them.
@@ -104,6 +114,7 @@ function toRow(want: WantedTensor, cut: Cut, found: FoundTensor, path: string, l
 /** Bytes from the start of a file's tensor to where a part of it begins. */
 function bytesBefore({ source, shape, first, layout }: Cut, type: TensorType, path: string): number {
   const elements = layout?.kind === "transposed" ? 1 : shape.slice(1).reduce((product, size) => product * size, 1);
+  if (type === "F8_E4M3") return first * elements;
   const { block, bytes } = TENSOR_TYPES[type];
   if (elements % block !== 0)
     throw new KvasirError(

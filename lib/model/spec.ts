@@ -9,7 +9,10 @@ import type { MixerSpec } from "./mixers/index.ts";
  * is made of comes in kinds, each with its spec and its tensors in a file of mixers/ or feed-forwards/.
  */
 
-/** Element types of weights. The quantized ones are GGUF's blocks (ggml-quants, "block_q8_0" and so on). */
+/**
+ * Element types of weights. The quantized ones are GGUF's blocks (ggml-quants, "block_q8_0" and so on), but for F8_E4M3: safetensors have its
+ * elements and {@link WeightScales} in two tensors, of which the loader makes blocks.
+ */
 export type TensorType =
   | "F32"
   | "F16"
@@ -26,7 +29,8 @@ export type TensorType =
   | "Q6_K"
   | "IQ4_NL"
   | "IQ4_XS"
-  | "MXFP4";
+  | "MXFP4"
+  | "F8_E4M3";
 
 /** Elements and bytes of one block of each type; a row of a matrix is a whole number of blocks. */
 export const TENSOR_TYPES: Readonly<Record<TensorType, { block: number; bytes: number }>> = {
@@ -46,6 +50,7 @@ export const TENSOR_TYPES: Readonly<Record<TensorType, { block: number; bytes: n
   IQ4_NL: { block: 32, bytes: 18 },
   IQ4_XS: { block: 256, bytes: 136 },
   MXFP4: { block: 32, bytes: 17 },
+  F8_E4M3: { block: 64, bytes: 68 },
 };
 
 /** A rotary position embedding (RoFormer): pair i turns by position × frequencies[i]; cos and sin are multiplied by `scale` (yarn's attention factor). */
@@ -113,6 +118,26 @@ export interface ModelSpec {
   layers: LayerSpec[];
 }
 
+/**
+ * What the elements of a matrix in F8_E4M3 are multiplied with: a tensor of its own, a grid of one number for each block of rows and columns of
+ * the file's matrix; the last blocks may have fewer.
+ */
+export interface WeightScales {
+  /** Index into {@link ModelSource.files}, and byte offset there. */
+  file: number;
+  offset: number;
+  type: "F32" | "F16" | "BF16";
+  blockRows: number;
+  blockColumns: number;
+  /** The row of the file's matrix that is the first of this one. */
+  first: number;
+}
+
+/** Whether elements are levels, integer multiples of a scale, which compute int8 multiplies as such. */
+export function hasLevels(type: TensorType): boolean {
+  return TENSOR_TYPES[type].block > 1 && type !== "F8_E4M3";
+}
+
 /** One tensor in a file, or a part of one, checked against the file's length. */
 export interface TensorRow {
   /** `embed`, `final_norm`, `lm_head` (absent when tied to embed); in a layer `layers.N.` and its name by layouts.ts or the layer's kinds. */
@@ -128,6 +153,8 @@ export interface TensorRow {
   plusOne: boolean;
   /** Without one, rows lie one after the other. */
   layout?: RowLayout | undefined;
+  /** Of a matrix in F8_E4M3. */
+  scales?: WeightScales | undefined;
 }
 
 /**

@@ -107,6 +107,15 @@ RowLayout read_layout(const Args& args) {
   return {kind, kind == RowLayoutKind::Runs ? args.integer("run", 1, kMostWidth) : 1, args.integer("stride", 1, kMostWidth)};
 }
 
+WeightScales read_scales(const Args& args) {
+  return {.file = args.integer("file", 0, kMostLayers),
+          .offset = args.long_integer("offset"),
+          .type = static_cast<DType>(args.choice("type", {"F32", "F16", "BF16"})),
+          .block_rows = args.integer("blockRows", 1, kMostWidth),
+          .block_cols = args.integer("blockColumns", 1, kMostWidth),
+          .first = args.integer("first", 0, kMostWidth)};
+}
+
 TensorRow read_tensor(const Args& args) {
   TensorRow tensor{args.text("name"),
                    args.integer("file", 0, kMostLayers),
@@ -114,8 +123,10 @@ TensorRow read_tensor(const Args& args) {
                    args.dtype("type"),
                    {},
                    args.flag("plusOne"),
+                   {},
                    {}};
   if (args.has("layout")) tensor.layout = read_layout(args.object("layout"));
+  if (args.has("scales")) tensor.scales = read_scales(args.object("scales"));
   for (double size : args.numbers("shape", 3)) tensor.shape.push_back(to_integer("shape", size, 1, kMostWidth));
   if (tensor.shape.empty()) fail("INVALID_ARGUMENT", "tensor %s has no shape; expected one to three dimensions", tensor.name.c_str());
   return tensor;

@@ -14,14 +14,17 @@
 //   Q5_0         + 128      a word of a lane: bit 4 of its level at bit register + 4 s + 16 * half
 //   Q6_K         + 256      two words of a lane: bits 4, 5 of its level at bit 2 * register + 8 * (s mod 2) + 16 * half of word s / 2
 //   Q8_0        1024        8 bytes a step (value + 128), that of (register, half) at byte 2 * register + half; steps 2 b, 2 b + 1 together
+//   F8_E4M3     1024        the same, of the elements' bits
 //   BF16, F16   2048        16 bytes a step, register after register
-//   scales                  for each block of 32 (Q6_K: 16) a pair for the rows g, g + 8: float16; Q4_K 2 x (scale, min); Q6_K int8
+//   scales                  for each block of 32 (Q6_K: 16) a pair for the rows g, g + 8: float16; Q4_K 2 x (scale, min); Q6_K int8;
+//                           F8_E4M3 for the chunk's 64, float32
 //   supers                  of a group: Q4_K (d, dmin), Q6_K d, float16, for each of 16 rows
 //
 // Bits are kept; the size is that of the file, Q4_K 2.8 % more. The other types keep their rows as they are in the file, and run on the plain
 // kernels (cuda/kernels/formats.cuh).
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 
 #include "cuda/weight.h"
 
@@ -44,6 +47,7 @@ __host__ __device__ constexpr PackedSizes packed_sizes(DType type) {
     case DType::F16:
       return {2048, 0, 0};
     case DType::Q8_0:
+    case DType::F8_E4M3:
       return {1024, 64, 0};
     case DType::Q4_0:
       return {512, 64, 0};
@@ -64,6 +68,11 @@ __host__ __device__ constexpr bool is_packed(DType type) {
 
 __host__ __device__ constexpr bool is_half(DType type) {
   return type == DType::BF16 || type == DType::F16;
+}
+
+// Of a byte an element, levels or not.
+__host__ __device__ constexpr bool has_bytes(DType type) {
+  return type == DType::Q8_0 || type == DType::F8_E4M3;
 }
 
 __host__ __device__ constexpr int chunk_bytes(DType type) {
@@ -102,7 +111,12 @@ __device__ inline float half_bits(uint16_t bits) {
   return __half2float(__ushort_as_half(bits));
 }
 
-// One element, exactly dequantized.
+// Two numbers of E4M3, the first in the lower byte. float16 has all of them.
+__device__ inline float2 e4m3_pair(uint32_t bits) {
+  return __half22float2(__half2(__nv_cvt_fp8x2_to_halfraw2(static_cast<__nv_fp8x2_storage_t>(bits), __NV_E4M3)));
+}
+
+// One element, exactly dequantized; F8_E4M3's product has one rounding, to float32, here and wherever it is taken.
 template <DType type>
 __device__ float packed_element(const uint8_t* panel, int r, int k) {
   const Place at = place_of(r, k);
@@ -113,9 +127,10 @@ __device__ float packed_element(const uint8_t* panel, int r, int k) {
   if constexpr (is_half(type)) {
     const uint16_t bits = reinterpret_cast<const uint16_t*>(chunk + at.step * 512 + at.lane * 16)[at.reg * 2 + at.half];
     return type == DType::F16 ? half_bits(bits) : __uint_as_float(static_cast<uint32_t>(bits) << 16);
-  } else if constexpr (type == DType::Q8_0) {
-    const int level = chunk[at.step / 2 * 512 + at.lane * 16 + at.step % 2 * 8 + at.reg * 2 + at.half] - 128;
-    return static_cast<float>(level) * half_bits(reinterpret_cast<const uint16_t*>(scales)[block * 16 + pair]);
+  } else if constexpr (has_bytes(type)) {
+    const int byte = chunk[at.step / 2 * 512 + at.lane * 16 + at.step % 2 * 8 + at.reg * 2 + at.half];
+    if constexpr (type == DType::F8_E4M3) return __fmul_rn(e4m3_pair(byte).x, reinterpret_cast<const float*>(scales)[pair]);
+    return static_cast<float>(byte - 128) * half_bits(reinterpret_cast<const uint16_t*>(scales)[block * 16 + pair]);
   } else {
     int level = words[at.lane * 4 + at.step] >> 4 * (at.reg + 4 * at.half) & 15;
     if constexpr (type == DType::Q5_0) level |= (words[128 + at.lane] >> (at.reg + 4 * at.step + 16 * at.half) & 1) << 4;

@@ -25,18 +25,22 @@ __device__ int level_of(const FileRows& rows, int panel, int chunk, int lane, in
   return file_level<type>(rows.data + row * rows.stride, k);
 }
 
-// The scales of a chunk: lane i writes those of row i % 16 in block i / 16 (Q6_K: blocks i / 16 and i / 16 + 2).
+// The scales of a chunk: lane i writes those of row i % 16 in block i / 16 (Q6_K: blocks i / 16 and i / 16 + 2; F8_E4M3
+// has one of 64).
 template <DType type>
 __device__ void pack_scales(const FileRows& rows, int panel, int chunk, int lane, uint8_t* scales) {
   const int r = lane % 16, pair = r % 8 * 2 + r / 8, row = panel * kPanelRows + r;
   const uint8_t* from = rows.data + row * rows.stride;
-  for (int block = lane / 16; block < (type == DType::Q6_K ? 4 : 2); block += 2) {
-    const int k = chunk * kChunk + block * (type == DType::Q6_K ? 16 : 32);
+  constexpr int size = type == DType::F8_E4M3 ? 64 : type == DType::Q6_K ? 16 : 32;
+  for (int block = lane / 16; block < kChunk / size; block += 2) {
+    const int k = chunk * kChunk + block * size;
     const bool inside = row < rows.count && k < rows.cols;
     if constexpr (type == DType::Q4_K) {
       const uint8_t* packed = from + k / 256 * 144 + 4;
       scales[block * 32 + pair * 2] = inside ? quant::scale_of_32(packed, k % 256 / 32) : 0;
       scales[block * 32 + pair * 2 + 1] = inside ? quant::min_of_32(packed, k % 256 / 32) : 0;
+    } else if constexpr (type == DType::F8_E4M3) {
+      reinterpret_cast<float*>(scales)[pair] = inside ? *reinterpret_cast<const float*>(file_block<type>(from, k)) : 0;
     } else if constexpr (type == DType::Q6_K) {
       scales[block * 16 + pair] = inside ? from[k / 256 * 210 + 192 + k % 256 / 16] : 0;
     } else {
@@ -81,7 +85,7 @@ __global__ void pack(FileRows rows, uint8_t* panels, int64_t stride) {
               inside ? reinterpret_cast<const uint16_t*>(rows.data + row * rows.stride)[k] : 0;
         } else {
           const int level = level_of<type>(rows, panel, chunk, lane, step, reg, half);
-          if constexpr (type == DType::Q8_0) {
+          if constexpr (has_bytes(type)) {
             to[step / 2 * 512 + lane * 16 + step % 2 * 8 + reg * 2 + half] = static_cast<uint8_t>(level);
           } else {
             low |= static_cast<uint32_t>(level & 15) << 4 * (reg + 4 * half);
@@ -91,7 +95,7 @@ __global__ void pack(FileRows rows, uint8_t* panels, int64_t stride) {
         }
       }
     }
-    if constexpr (!is_half(type) && type != DType::Q8_0) words[lane * 4 + step] = low;
+    if constexpr (!is_half(type) && !has_bytes(type)) words[lane * 4 + step] = low;
     if constexpr (type == DType::Q5_0) words[128 + lane] = step == 0 ? high : words[128 + lane] | high;
     if constexpr (type == DType::Q6_K) {
       uint32_t& word = words[128 + lane * 2 + step / 2];

@@ -23,21 +23,44 @@ void check_layout(const TensorRow& tensor) {
   }
 }
 
+// Bytes from a place on in one of the files.
+void check_extent(const ModelConfig& config, const char* name, int file, int64_t offset, int64_t bytes) {
+  if (file >= static_cast<int>(config.files.size())) {
+    fail("INVALID_ARGUMENT", "tensor %s: file is %d; expected one below %zu", name, file, config.files.size());
+  }
+  const int64_t size = config.files[file].size;
+  if (offset > size || bytes > size - offset) {
+    fail("FILE_INVALID", "tensor %s: %lld bytes from %lld on end outside its file of %lld", name, static_cast<long long>(bytes),
+         static_cast<long long>(offset), static_cast<long long>(size));
+  }
+}
+
+void check_scales(const ModelConfig& config, const TensorRow& tensor) {
+  const char* name = tensor.name.c_str();
+  if (tensor.scales.has_value() != (tensor.type == DType::F8_E4M3)) {
+    fail("INVALID_ARGUMENT", "tensor %s is %s; expected scales of F8_E4M3, and of no other type", name, info(tensor.type).name);
+  }
+  if (!tensor.scales) return;
+  const WeightScales& scales = *tensor.scales;
+  if (tensor.shape.size() != 2 || tensor.layout) {
+    fail("INVALID_ARGUMENT", "tensor %s has scales; expected two dimensions, and rows one after the other", name);
+  }
+  if (scales.block_cols % info(tensor.type).block != 0 && scales.block_cols < tensor.shape[1]) {
+    fail("INVALID_ARGUMENT", "tensor %s has scales of %d columns; expected a multiple of %d", name, scales.block_cols,
+         info(tensor.type).block);
+  }
+  check_extent(config, name, scales.file, scales.offset, scale_rows(tensor) * scale_cols(tensor) * info(scales.type).bytes);
+}
+
 void check_tensor(const ModelConfig& config, const TensorRow& tensor) {
   const char* name = tensor.name.c_str();
-  if (tensor.file >= static_cast<int>(config.files.size())) {
-    fail("INVALID_ARGUMENT", "tensor %s: file is %d; expected one below %zu", name, tensor.file, config.files.size());
-  }
   if (tensor.shape.back() % info(tensor.type).block != 0) {
     fail("INVALID_ARGUMENT", "tensor %s has rows of %d; expected a multiple of %s's %d", name, tensor.shape.back(), info(tensor.type).name,
          info(tensor.type).block);
   }
   check_layout(tensor);
-  const int64_t size = config.files[tensor.file].size, bytes = extent_bytes(tensor);
-  if (tensor.offset > size || bytes > size - tensor.offset) {
-    fail("FILE_INVALID", "tensor %s: %lld bytes from %lld on end outside its file of %lld", name, static_cast<long long>(bytes),
-         static_cast<long long>(tensor.offset), static_cast<long long>(size));
-  }
+  check_scales(config, tensor);
+  check_extent(config, name, tensor.file, tensor.offset, extent_bytes(tensor));
 }
 
 void check_groups(const ModelConfig& config) {
@@ -93,14 +116,23 @@ int64_t tensor_bytes(const TensorRow& tensor) {
   return bytes;
 }
 
-// Sizes of one dimension are at most kMostWidth, so that nothing overflows.
+// Sizes of one dimension are at most kMostWidth, so that nothing overflows from here on.
 int64_t extent_bytes(const TensorRow& tensor) {
+  if (tensor.scales) return int64_t(tensor.shape[0]) * tensor.shape[1];
   if (!tensor.layout) return tensor_bytes(tensor);
   const RowLayout& layout = *tensor.layout;
   const int64_t rows = tensor.shape[0], last = rows - 1;
   if (layout.kind == RowLayoutKind::Transposed) return ((tensor.shape[1] - 1) * int64_t(layout.stride) + rows) * info(tensor.type).bytes;
   const int64_t bytes = tensor.shape.size() == 1 ? info(tensor.type).bytes : row_bytes(tensor);
   return (last / layout.run * layout.stride + last % layout.run + 1) * bytes;
+}
+
+int64_t scale_rows(const TensorRow& tensor) {
+  return (int64_t(tensor.scales->first) + tensor.shape[0] - 1) / tensor.scales->block_rows + 1;
+}
+
+int64_t scale_cols(const TensorRow& tensor) {
+  return (int64_t(tensor.shape[1]) + tensor.scales->block_cols - 1) / tensor.scales->block_cols;
 }
 
 int64_t tensor_bytes(const ModelConfig& config) {

@@ -102,6 +102,17 @@ struct RowLayout {
   int stride;
 };
 
+// Scales of a matrix in F8_E4M3, in a tensor of their own: a grid of one for each block of rows and columns of the file's matrix, of which
+// this one begins with row `first`.
+struct WeightScales {
+  int file;
+  int64_t offset;
+  DType type;  // F32, F16 or BF16
+  int block_rows;
+  int block_cols;
+  int first;
+};
+
 struct TensorRow {
   std::string name;
   int file;
@@ -110,12 +121,17 @@ struct TensorRow {
   std::vector<int> shape;  // one to three dimensions; the last is contiguous
   bool plus_one;
   std::optional<RowLayout> layout;
+  std::optional<WeightScales> scales;  // F8_E4M3's, which has elements alone at `offset`
 };
 
-// Of one row along the last dimension, and of all; and of the piece of the file in which they lie.
+// Of one row along the last dimension as a back end takes it, and of all.
 int64_t row_bytes(const TensorRow& tensor);
 int64_t tensor_bytes(const TensorRow& tensor);
+// Of the piece of the file in which they lie.
 int64_t extent_bytes(const TensorRow& tensor);
+// Rows and columns of the grid of scales: of rows as many as the matrix needs.
+int64_t scale_rows(const TensorRow& tensor);
+int64_t scale_cols(const TensorRow& tensor);
 
 struct ModelConfig {
   ModelSpec spec;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 
 #include "tensor/status.h"
@@ -53,15 +54,24 @@ namespace {
 // Bytes read at once: large enough for the disk, small enough for a processor's L2 or L3, from which they are repacked.
 constexpr int64_t kPieceBytes = 4 << 20;
 
-float element(const uint8_t* bytes, DType type, int index) {
+float element(const uint8_t* bytes, DType type, size_t index) {
   if (type == DType::F32) {
     float value;
-    std::memcpy(&value, bytes + size_t(index) * 4, 4);
+    std::memcpy(&value, bytes + index * 4, 4);
     return value;
   }
   uint16_t bits;
-  std::memcpy(&bits, bytes + size_t(index) * 2, 2);
+  std::memcpy(&bits, bytes + index * 2, 2);
   return type == DType::F16 ? f16_to_f32(bits) : bf16_to_f32(bits);
+}
+
+constexpr double kMostE4m3 = 448;
+
+// Whether any of these numbers of E4M3 is NaN: it has no infinity.
+bool has_nan(const uint8_t* elements, int count) {
+  bool found = false;
+  for (int i = 0; i < count; ++i) found |= (elements[i] & 0x7f) == 0x7f;
+  return found;
 }
 
 std::string show_shape(const std::vector<int>& shape) {
@@ -109,7 +119,9 @@ std::span<uint8_t> WeightSource::read_rows(const TensorRow& tensor, int first, i
   const int64_t stride = tensor.shape.size() == 1 ? info(tensor.type).bytes : row_bytes(tensor);
   const std::span<uint8_t> staged = backend_.stage(static_cast<size_t>(count * stride));
   const RowLayout layout = tensor.layout.value_or(RowLayout{RowLayoutKind::Runs, tensor.shape[0], tensor.shape[0]});
-  if (layout.kind == RowLayoutKind::Transposed) {
+  if (tensor.scales) {
+    read_scaled(tensor, first, count, staged.data());
+  } else if (layout.kind == RowLayoutKind::Transposed) {
     read_transposed(tensor, first, count, staged.data());
   } else {
     for (int row = first, next; row < first + count; row = next) {
@@ -124,21 +136,52 @@ std::span<uint8_t> WeightSource::read_rows(const TensorRow& tensor, int first, i
   return staged;
 }
 
+void WeightSource::read_scales(const TensorRow& tensor) {
+  const WeightScales& scales = *tensor.scales;
+  scales_.resize(static_cast<size_t>(scale_rows(tensor) * scale_cols(tensor)));
+  stored_.resize(scales_.size() * info(scales.type).bytes);
+  files_[scales.file].read(scales.offset, stored_.size(), stored_.data());
+  for (size_t i = 0; i < scales_.size(); ++i) {
+    scales_[i] = element(stored_.data(), scales.type, i);
+    if (std::isfinite(static_cast<float>(kMostE4m3 * scales_[i]))) continue;
+    fail("FILE_INVALID", "tensor %s: scale %zu is %g; expected %g times it to be finite", tensor.name.c_str(), i, scales_[i], kMostE4m3);
+  }
+}
+
+void WeightSource::read_scaled(const TensorRow& tensor, int first, int count, uint8_t* target) {
+  constexpr int kBlock = info(DType::F8_E4M3).block;
+  const int cols = tensor.shape[1];
+  const int64_t grid_cols = scale_cols(tensor);
+  stored_.resize(static_cast<size_t>(count) * cols);
+  files_[tensor.file].read(tensor.offset + int64_t(first) * cols, stored_.size(), stored_.data());
+  const uint8_t* elements = stored_.data();
+  for (int row = first; row < first + count; ++row) {
+    const float* scales = &scales_[(tensor.scales->first + row) / tensor.scales->block_rows * grid_cols];
+    for (int k = 0; k < cols; k += kBlock) {
+      target = std::copy_n(reinterpret_cast<const uint8_t*>(scales + k / tensor.scales->block_cols), sizeof(float), target);
+      if (has_nan(elements, kBlock)) fail("FILE_INVALID", "tensor %s has a NaN in row %d", tensor.name.c_str(), row);
+      target = std::copy_n(elements, kBlock, target);
+      elements += kBlock;
+    }
+  }
+}
+
 void WeightSource::read_transposed(const TensorRow& tensor, int first, int count, uint8_t* target) {
   const int64_t size = info(tensor.type).bytes, cols = tensor.shape[1];
-  columns_.resize(static_cast<size_t>(cols * count * size));
+  stored_.resize(static_cast<size_t>(cols * count * size));
   for (int64_t k = 0; k < cols; ++k) {
     const int64_t place = (k * tensor.layout->stride + first) * size;
-    files_[tensor.file].read(tensor.offset + place, static_cast<size_t>(count * size), columns_.data() + k * count * size);
+    files_[tensor.file].read(tensor.offset + place, static_cast<size_t>(count * size), stored_.data() + k * count * size);
   }
   for (int64_t row = 0; row < count; ++row) {
-    for (int64_t k = 0; k < cols; ++k) std::memcpy(target + (row * cols + k) * size, columns_.data() + (k * count + row) * size, size);
+    for (int64_t k = 0; k < cols; ++k) std::memcpy(target + (row * cols + k) * size, stored_.data() + (k * count + row) * size, size);
   }
 }
 
 Matrix WeightSource::matrix(const std::string& name, int rows, int cols) {
   const TensorRow& tensor = take(name);
   check_shape(tensor, {rows, cols});
+  if (tensor.scales) read_scales(tensor);
   Matrix matrix = backend_.create_weight(tensor.type, compute_, rows, cols);
   const int64_t stride = row_bytes(tensor);
   const int piece = static_cast<int>(std::max<int64_t>(1, kPieceBytes / (stride * Backend::kPackRows))) * Backend::kPackRows;

@@ -43,13 +43,17 @@ class WeightSource {
   // Rows [first, first + count) of the model, side by side, whatever the file's layout; of a vector, elements.
   std::span<uint8_t> read_rows(const TensorRow& tensor, int first, int count);
   void read_transposed(const TensorRow& tensor, int first, int count, uint8_t* target);
+  // F8_E4M3: the grid of a matrix's scales; then rows as blocks of both.
+  void read_scales(const TensorRow& tensor);
+  void read_scaled(const TensorRow& tensor, int first, int count, uint8_t* target);
 
   Backend& backend_;
   const Compute compute_;
   const Progress& progress_;
   const std::atomic<bool>& cancelled_;
   std::vector<File> files_;
-  std::vector<uint8_t> columns_;  // of a piece of a transposed matrix
+  std::vector<uint8_t> stored_;  // a piece of a matrix that the file has in another form
+  std::vector<float> scales_;    // of the matrix that is read
   struct Entry {
     const TensorRow* tensor;
     bool taken;

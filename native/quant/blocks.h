@@ -1,6 +1,9 @@
 #pragma once
 // The blocks of GGUF files, byte for byte as ggml's quantizers write them (its block_q4_0 and so on): what both back ends read, once, to repack.
 // MXFP4 is that of the OCP Microscaling Formats specification 1.0: E2M1 elements, one E8M0 scale for each 32.
+// F8_E4M3 is of Hugging Face files, which have elements and scales in two tensors: the loader (model/weights.cc) makes blocks of them. A scale
+// there is of 128 columns or of whole rows; blocks of 64 are a chunk of the GPU's layout, divide the rows of all usual sizes, and take 1.06
+// bytes a weight as Q8_0 does. Elements are E4M3 of the OCP 8-bit Floating Point Specification 1.0, the loader refuses NaN.
 //
 // A block starts with (f16: IEEE 754 binary16; elements beyond a count of bytes: two or more of them a byte)
 //   Q8_0    d f16, 32 x int8                              value = d * q
@@ -16,6 +19,7 @@
 //   IQ4_NL  as Q4_0                                                            value = d * table[q]
 //   IQ4_XS  d f16, 8 x scale 6 bits (upper bits first), 128 bytes of nibbles   value = d * (scale - 32) * table[q], of 32 each
 //   MXFP4   e (E8M0), 16 bytes of nibbles                                      value = 2^(e - 127) * E2M1[q]; NaN where e is 255
+//   F8_E4M3 d float32, 64 x E4M3                                               value = d * q, rounded to float32
 #include "tensor/dtype.h"
 
 #ifdef __CUDACC__
@@ -46,11 +50,13 @@ KVASIR_ANYWHERE int bit_of_256(const uint8_t* bits, int k) {
   return bits[k % 32] >> k / 32 & 1;
 }
 
-// q of element k of a block, as a number from 0 on (Q8_0: 128 + q).
+// q of element k of a block, as a number from 0 on (Q8_0: 128 + q; F8_E4M3: its bits).
 template <DType type>
 KVASIR_ANYWHERE int level(const uint8_t* block, int k) {
   if constexpr (type == DType::Q8_0) {
     return block[2 + k] ^ 0x80;
+  } else if constexpr (type == DType::F8_E4M3) {
+    return block[4 + k];
   } else if constexpr (type == DType::Q4_0 || type == DType::IQ4_NL) {
     return nibble_of_32(block + 2, k);
   } else if constexpr (type == DType::Q4_1) {

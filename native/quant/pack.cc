@@ -65,6 +65,8 @@ void put_scales(const uint8_t* file, int sub, int row, uint8_t* scales, uint8_t*
     scales[16 + row] = packed[2 * sub + 1];
   } else if constexpr (type == DType::MXFP4) {
     scales[row] = file[0];
+  } else if constexpr (type == DType::F8_E4M3) {
+    if (sub == 0) std::memcpy(scales + 4 * row, file, 4);
   } else if constexpr (type != DType::IQ4_XS) {
     std::memcpy(scales + 2 * row, file, 2);
     if constexpr (type == DType::Q4_1 || type == DType::Q5_1) std::memcpy(scales + 32 + 2 * row, file + 2, 2);

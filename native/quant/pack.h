@@ -18,6 +18,7 @@
 //                       Q2_K                       the same (low nibble: scale, high nibble: min)
 //                       Q3_K, Q5_K                 16 x the lower 4 bits of a pair: scales of k < 16 and k >= 16; scale and min
 //                       MXFP4                      16 x e
+//                       F8_E4M3                    16 x d (float32), of this block and the next
 //   supers  [K / 256]   Q2_K, Q4_K                 16 x d, 16 x dmin (float16)
 //                       Q5_K                       the same, then 16 words whose bits 4 b .. 4 b + 3 are the upper 2 bits of block b's pair
 //                       Q3_K                       16 x d, then such words
@@ -44,6 +45,7 @@ struct Sections {
 inline constexpr Sections sections(DType type) {
   switch (type) {
     case DType::Q8_0:
+    case DType::F8_E4M3:  // 64 bytes of scales for two blocks
       return {8, 0, 32, 0};
     case DType::Q4_0:
     case DType::IQ4_NL:

@@ -7,24 +7,28 @@
 
 namespace kvasir {
 
-enum class DType : uint8_t { F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4 };
+enum class DType : uint8_t { F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4, F8_E4M3 };
 
 struct DTypeInfo {
   const char* name;
   int block;  // elements of one block; a matrix row is a whole number of blocks
-  int bytes;  // bytes of one block in the file
+  int bytes;  // bytes of one block in the file; F8_E4M3: of what the loader makes of two tensors (quant/blocks.h)
 };
 
-inline constexpr DTypeInfo kDTypes[] = {{"F32", 1, 4},      {"F16", 1, 2},      {"BF16", 1, 2},       {"Q8_0", 32, 34},
-                                        {"Q4_0", 32, 18},   {"Q4_1", 32, 20},   {"Q5_0", 32, 22},     {"Q5_1", 32, 24},
-                                        {"Q2_K", 256, 84},  {"Q3_K", 256, 110}, {"Q4_K", 256, 144},   {"Q5_K", 256, 176},
-                                        {"Q6_K", 256, 210}, {"IQ4_NL", 32, 18}, {"IQ4_XS", 256, 136}, {"MXFP4", 32, 17}};
+inline constexpr DTypeInfo kDTypes[] = {
+    {"F32", 1, 4},      {"F16", 1, 2},      {"BF16", 1, 2},       {"Q8_0", 32, 34},   {"Q4_0", 32, 18},   {"Q4_1", 32, 20},
+    {"Q5_0", 32, 22},   {"Q5_1", 32, 24},   {"Q2_K", 256, 84},    {"Q3_K", 256, 110}, {"Q4_K", 256, 144}, {"Q5_K", 256, 176},
+    {"Q6_K", 256, 210}, {"IQ4_NL", 32, 18}, {"IQ4_XS", 256, 136}, {"MXFP4", 32, 17},  {"F8_E4M3", 64, 68}};
 
 inline constexpr const DTypeInfo& info(DType type) {
   return kDTypes[static_cast<int>(type)];
 }
 inline constexpr bool is_quantized(DType type) {
   return info(type).block > 1;
+}
+// Whether elements are levels, integer multiples of a scale, which compute int8 multiplies as such.
+inline constexpr bool has_levels(DType type) {
+  return is_quantized(type) && type != DType::F8_E4M3;
 }
 
 // Calls f with the type as a constant (std::integral_constant).
@@ -61,8 +65,10 @@ auto with_type(DType type, const Function& f) {
       return f(std::integral_constant<DType, DType::IQ4_NL>());
     case DType::IQ4_XS:
       return f(std::integral_constant<DType, DType::IQ4_XS>());
-    default:
+    case DType::MXFP4:
       return f(std::integral_constant<DType, DType::MXFP4>());
+    default:
+      return f(std::integral_constant<DType, DType::F8_E4M3>());
   }
 }
 

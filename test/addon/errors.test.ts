@@ -218,6 +218,22 @@ describe("new Engine", () => {
       ["name", "file", "offset", "type", "shape"],
       (tensor) => load([tensor, ...others]),
     );
+    const SCALES = { file: 0, offset: 0, type: "F32", blockRows: 1, blockColumns: 64, first: 0 };
+    const scaled: [{ scales?: Fields; layout?: Fields; shape?: number[] }, string][] = [
+      [{ scales: {} }, "FILE_INVALID"], // of another shape than the embedding
+      [{}, "INVALID_ARGUMENT"],
+      [{ scales: { file: 9 } }, "INVALID_ARGUMENT"],
+      [{ scales: { offset: 2 ** 53 - 1 } }, "FILE_INVALID"],
+      [{ scales: { first: 2 ** 24 } }, "FILE_INVALID"],
+      [{ scales: { first: -1 } }, "INVALID_ARGUMENT"],
+      [{ scales: { type: "Q8_0" } }, "INVALID_ARGUMENT"],
+      [{ scales: { blockRows: 0 } }, "INVALID_ARGUMENT"],
+      [{ scales: { blockColumns: 32 } }, "INVALID_ARGUMENT"],
+      [{ scales: {}, shape: [64] }, "INVALID_ARGUMENT"],
+      [{ scales: {}, shape: [16, 96] }, "INVALID_ARGUMENT"],
+      [{ scales: {}, layout: { kind: "runs", run: 8, stride: 8 } }, "INVALID_ARGUMENT"],
+      [{ scales: {}, layout: { kind: "transposed", stride: 64 } }, "INVALID_ARGUMENT"],
+    ];
     const cases: [Fields, string][] = [
       [{ offset: 2 ** 53 - 1 }, "FILE_INVALID"],
       [{ shape: [2 ** 24, 2 ** 24] }, "FILE_INVALID"],
@@ -232,6 +248,11 @@ describe("new Engine", () => {
       [{ layout: { kind: "transposed", stride: SHAPE.vocab - 1 } }, "INVALID_ARGUMENT"],
       [{ layout: { kind: "transposed", stride: 2 ** 24 } }, "FILE_INVALID"],
       [{ layout: { kind: "transposed", stride: SHAPE.vocab }, shape: [SHAPE.hidden] }, "INVALID_ARGUMENT"],
+      ...scaled.map(([change, code]): [Fields, string] => [
+        { type: "F8_E4M3", shape: [16, 64], ...change, ...(change.scales !== undefined && { scales: { ...SCALES, ...change.scales } }) },
+        code,
+      ]),
+      [{ scales: SCALES }, "INVALID_ARGUMENT"],
       [{ name: "layers.3.q" }, "FILE_INVALID"],
       [{ name: "final_norm", shape: [SHAPE.hidden] }, "FILE_INVALID"],
     ];

@@ -5,7 +5,7 @@ import type { EngineOptions } from "../../lib/api/options.ts";
 import type { Isa } from "../../lib/native/addon.ts";
 import { ISAS, withEngine } from "../e2e/support/engines.ts";
 import { ARITHMETICS, expectSame, randomRequests } from "../e2e/support/same.ts";
-import { BLOCKS } from "../support/reference.ts";
+import { GGUF_TYPES } from "../support/reference.ts";
 import { hasShared, sharedPath } from "../support/shared.ts";
 
 /**
@@ -23,7 +23,7 @@ const found: Fingerprints = {};
 /** Of each kind of attention, norm, feed-forward and residual that the ones below don't have. */
 const KINDS = ["qwen2-swa", "olmo3", "cohere2", "glm4", "phi3-longrope", "gemma2", "gpt2", "gpt-neox", "stablelm-qknorm", "ministral3"];
 const FIXTURES = ["llama", "llama-bias", "llama3-rope", "llama3-rope-v4", "llama-linear", "llama-yarn", "qwen3", "gemma3", "gemma3-vl"];
-const TYPES = Object.keys(BLOCKS).filter((type) => type !== "MXFP4"); // which llama.cpp writes of experts alone
+const TYPES = GGUF_TYPES.filter((type) => type !== "MXFP4"); // which llama.cpp writes of experts alone
 const MODELS: { path: string; requests: number }[] = [
   ...FIXTURES.flatMap((name) => [`fixtures/${name}`, `fixtures/${name}/model.gguf`]).map((path) => ({ path, requests: 12 })),
   ...KINDS.map((name) => ({ path: `fixtures/${name}`, requests: 12 })),

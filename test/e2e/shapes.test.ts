@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { EngineOptions } from "../../lib/api/options.ts";
 import { huggingFaceTensors, isGemma, type ModelShape, TINY, writeModel } from "../support/models.ts";
-import { BLOCKS, Random, type WeightType } from "../support/reference.ts";
+import { GGUF_TYPES, Random } from "../support/reference.ts";
 import { type ReferenceForm, type ReferenceWeights, referenceLogits } from "../support/reference-model.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { EXACT, ISAS, withEngine } from "./support/engines.ts";
@@ -39,7 +39,6 @@ const directory = temporaryDirectory();
 
 /** Matrices of 256 columns, which all types of weights can have, and odd numbers of rows. */
 const QUANTIZED: ModelShape = { ...TINY, hiddenSize: 256, feedForwardSize: 256, headSize: 64, kvHeads: 1, layers: 1, vocabSize: 97 };
-const TYPES = Object.keys(BLOCKS) as WeightType[];
 
 /** The engine's logits, in steps that cut the text anywhere, on every instruction set. */
 async function expectReference(
@@ -74,7 +73,7 @@ describe("other shapes of the same architectures, against float64", () => {
 });
 
 describe("weights of every type in GGUF, against float64", () => {
-  test.each(TYPES)("llama, %s", async (type) => {
+  test.each(GGUF_TYPES)("llama, %s", async (type) => {
     const { path, weights } = await writeQuantizedModel(directory, type, QUANTIZED, type);
     await expectReference(path, QUANTIZED, weights, { normsPlusOne: false, neighbours: true });
   });

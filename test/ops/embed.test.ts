@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { emptyMatrix, expectRefused, expectSameBits, GAPS, gathered, op, VARIANTS } from "../support/ops.ts";
-import { BLOCKS, dequantize, Random, randomWeight, type WeightType } from "../support/reference.ts";
+import { BLOCKS, dequantize, e4m3, Random, randomWeight, type WeightType } from "../support/reference.ts";
 
 describe.each(Object.keys(BLOCKS) as WeightType[])("embed %s", (type) => {
   const random = new Random(11);
@@ -77,5 +77,22 @@ it("MXFP4: each of its values at each of its scales", () => {
     op("embed", variant, { type: "MXFP4", table, rows: 256, cols: 32, step: { qIndptr: Int32Array.of(0, 256), tokens }, scale: 1, y });
     // -0 is 0, one NaN is another
     expect(Array.from(gathered(y, 32), (v) => v + 0)).toEqual(Array.from(dequantize("MXFP4", table), (v) => Math.fround(v) + 0));
+  }
+});
+
+it("F8_E4M3: each of its numbers, at scales of all sizes", () => {
+  const scales = [1, -0.37, 2 ** -149, 1.1754943508222875e-38, 3e-20, 7.4e35];
+  const table = new Uint8Array(scales.length * 4 * 68);
+  const view = new DataView(table.buffer);
+  for (let block = 0; block < scales.length * 4; block++) {
+    view.setFloat32(block * 68, scales[block >> 2]!, true);
+    for (let i = 0; i < 64; i++) table[block * 68 + 4 + i] = Number.isNaN(e4m3((block % 4) * 64 + i)) ? 0 : (block % 4) * 64 + i;
+  }
+  const tokens = Int32Array.from(scales, (_, row) => row);
+  for (const variant of VARIANTS) {
+    const y = emptyMatrix(scales.length, 256, 0);
+    const step = { qIndptr: Int32Array.of(0, scales.length), tokens };
+    op("embed", variant, { type: "F8_E4M3", table, rows: scales.length, cols: 256, step, scale: 1, y });
+    expect(Array.from(gathered(y, 256), (v) => v + 0)).toEqual(Array.from(dequantize("F8_E4M3", table), (v) => v + 0)); // -0 is 0
   }
 });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { hasLevels } from "../../lib/model/spec.ts";
 import type { Compute } from "../../lib/native/addon.ts";
 import { type MatmulCase, makeCase, runMatmul } from "../support/matmul.ts";
 import { expectClose, expectRefused, expectSameBits, GAPS, op, VARIANTS } from "../support/ops.ts";
@@ -7,7 +8,7 @@ import { BLOCKS, dequantize, roundBf16, type WeightType } from "../support/refer
 /** x as `compute` rounds it: to 8 bits by blocks of 32 with float32 scales, or to bfloat16. */
 function roundX(x: Float32Array, type: WeightType, compute: Compute): Float64Array {
   if (compute === "bf16") return Float64Array.from(x, roundBf16);
-  if (compute === "f32" || BLOCKS[type].elements === 1) return Float64Array.from(x);
+  if (compute === "f32" || !hasLevels(type)) return Float64Array.from(x);
   const rounded = new Float64Array(x.length);
   for (let from = 0; from < x.length; from += 32) {
     const largest = Math.max(...x.subarray(from, from + 32).map(Math.abs));
@@ -66,7 +67,8 @@ const SHAPES: Record<"dense" | "quantized", [count: number, rows: number, cols: 
 
 describe.each(TYPES)("matmul %s", (type) => {
   const cases = SHAPES[BLOCKS[type].elements > 1 ? "quantized" : "dense"].map((shape, i) => makeCase(type, ...shape, i + 1));
-  if (BLOCKS[type].elements === 32) cases.push(makeCase(type, 2, 20, 96, 8)); // K is no multiple of a chunk
+  const { elements } = BLOCKS[type];
+  if (elements === 32 || elements === 64) cases.push(makeCase(type, 2, 20, 3 * elements, 8)); // K is no multiple of a chunk
 
   it.each(["f32", "bf16", "int8"] as const)("%s is within rounding of float64", (compute) => {
     for (const c of cases) {

@@ -7,7 +7,8 @@ export type WeightType = "F32" | "F16" | "BF16" | QuantizedType;
 export type QuantizedType =
   | ("Q8_0" | "Q4_0" | "Q4_1" | "Q5_0" | "Q5_1")
   | ("Q2_K" | "Q3_K" | "Q4_K" | "Q5_K" | "Q6_K")
-  | ("IQ4_NL" | "IQ4_XS" | "MXFP4");
+  | ("IQ4_NL" | "IQ4_XS" | "MXFP4")
+  | "F8_E4M3";
 
 /** Elements and bytes of one block in the file. */
 export const BLOCKS: Record<WeightType, { elements: number; bytes: number }> = {
@@ -27,7 +28,11 @@ export const BLOCKS: Record<WeightType, { elements: number; bytes: number }> = {
   IQ4_NL: { elements: 32, bytes: 18 },
   IQ4_XS: { elements: 256, bytes: 136 },
   MXFP4: { elements: 32, bytes: 17 },
+  F8_E4M3: { elements: 64, bytes: 68 },
 };
+
+/** Those that GGUF files have. */
+export const GGUF_TYPES = (Object.keys(BLOCKS) as WeightType[]).filter((type) => type !== "F8_E4M3");
 
 /** Seeded random numbers (mulberry32). */
 export class Random {
@@ -139,6 +144,15 @@ function e2m1(bits: number): number {
   return bits & 8 ? -size : size;
 }
 
+/** A number of 1 sign, 4 exponent (bias 7) and 3 mantissa bits, without infinity: OCP 8-bit Floating Point Specification 1.0, 5.1. */
+export function e4m3(bits: number): number {
+  const exponent = (bits >> 3) & 15;
+  const mantissa = bits & 7;
+  const size = exponent === 0 ? mantissa * 2 ** -9 : (8 + mantissa) * 2 ** (exponent - 10);
+  if (exponent === 15 && mantissa === 7) return Number.NaN;
+  return bits & 0x80 ? -size : size;
+}
+
 const dequantizers: Record<WeightType, Dequantize> = {
   F32: (b, out) => out(0, b.getFloat32(0, true)),
   F16: (b, out) => out(0, half(b, 0)),
@@ -192,6 +206,9 @@ const dequantizers: Record<WeightType, Dequantize> = {
     const e = b.getUint8(0);
     nibbles(b, 1, (i, q) => out(i, (e === 255 ? Number.NaN : 2 ** (e - 127)) * e2m1(q)));
   },
+  F8_E4M3: (b, out) => {
+    for (let i = 0; i < 64; i++) out(i, Math.fround(b.getFloat32(0, true) * e4m3(b.getUint8(4 + i))));
+  },
 };
 
 /** The elements of rows in the file's layout. */
@@ -236,6 +253,10 @@ export function randomWeight(type: WeightType, rows: number, cols: number, rando
     if (type === "F16") view.setUint16(at, toHalf(roundHalf(random.normal())), true);
     if (type === "BF16") view.setUint16(at, ((random.int(2) << 15) | (120 << 7)) + random.int(1024), true);
     if (type === "MXFP4") bytes[at] = 121 + random.int(8);
+    if (type === "F8_E4M3") {
+      view.setFloat32(at, random.normal() * 0.01, true);
+      for (let i = at + 4; i < at + block.bytes; i++) if (Number.isNaN(e4m3(bytes[i]!))) bytes[i]! ^= 1;
+    }
     for (const place of SCALES[type] ?? []) view.setUint16(at + place, toHalf(roundHalf(random.normal() * (SIZES[type] ?? 0.02))), true);
   }
   return bytes;

@@ -49,6 +49,13 @@ KVASIR_INLINE Pair pair_of_six_bits(const uint8_t* low, const uint8_t* words, in
   return {(both & splat_i32(15)) + shift_left_i32<4>(high & splat_i32(3)), shift_right<4>(both) + shift_left_i32<2>(high & splat_i32(12))};
 }
 
+// Numbers of 1 sign, 4 exponent (bias 7) and 3 mantissa bits, none of them NaN. As the upper bits of a float32 they are 2^120 times too small;
+// the product is exact, of subnormal ones too.
+KVASIR_INLINE f32x16 e4m3(i32x16 byte) {
+  const i32x16 magnitude = shift_left_i32<20>(byte & splat_i32(0x7f)), sign = shift_left_i32<24>(byte & splat_i32(0x80));
+  return from_bits(magnitude + sign) * splat(0x1p120f);
+}
+
 struct Format {
   static constexpr int kScales = 1;
   static constexpr bool kMin = false;

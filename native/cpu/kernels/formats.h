@@ -7,6 +7,7 @@
 //   kOffset, kMin        value = scale * (level - kOffset), or scale * level - min
 //   scales(panel, block) those vectors
 //   kDotOffset, dot      the integer product of levels and x, and what it counts too much: sum of level * x - kDotOffset * sum of x
+// F8_E4M3 has groups of bits and scales alone: value = scale * e4m3(bits).
 #include "cpu/kernels/format_parts.h"
 
 namespace kvasir::cpu::KVASIR_ISA {
@@ -167,6 +168,18 @@ struct MXFP4 : Format {
   }
 };
 
+struct F8_E4M3 {
+  static constexpr DType kType = DType::F8_E4M3;
+  static constexpr int kScales = 1;
+  template <int j>
+  KVASIR_INLINE static u8x64 group(const uint8_t* quants) {
+    return load_bytes(quants + j * 64);
+  }
+  KVASIR_INLINE static Scales scales(const Panel& panel, int block) {
+    return one_scale(load(reinterpret_cast<const float*>(panel.scales + block / 2 * 64)));
+  }
+};
+
 // The dense formats: 16 rows of one k at a time, the j-th of the kGroup k that stand side by side.
 struct F32 {
   static constexpr DType kType = DType::F32;
@@ -228,8 +241,10 @@ KVASIR_INLINE auto with_format(DType type, const Function& f) {
       return f(IQ4_NL());
     case DType::IQ4_XS:
       return f(IQ4_XS());
-    default:
+    case DType::MXFP4:
       return f(MXFP4());
+    default:
+      return f(F8_E4M3());
   }
 }
 

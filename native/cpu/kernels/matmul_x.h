@@ -99,7 +99,7 @@ Job prepare(const Matmul& op, Context context) {
   job.x = row_of(op.x, 0);
   job.stride = op.x.stride;
   job.rows = op.rows;
-  const bool quantized = any_weight(op, [](const Weight& weight) { return is_quantized(weight.type); });
+  const bool quantized = any_weight(op, [](const Weight& weight) { return has_levels(weight.type); });
   if (compute == Compute::INT8 && quantized) prepare_blocks(op, context, job);
   if (compute == Compute::BF16) prepare_bf16(op, context, job);
   return job;

@@ -27,8 +27,13 @@ KVASIR_INLINE void unpack_group(const uint8_t* quants, const Scales& scales, flo
   constexpr int part = j * F::kScales / 8;
   const f32x16 scale = scales.scale[part];
   const auto value = [&](i32x16 level) {
-    if constexpr (F::kMin) return to_f32(level) * scale - scales.min[part];
-    return to_f32(level - splat_i32(F::kOffset)) * scale;
+    if constexpr (F::kType == DType::F8_E4M3) {
+      return e4m3(level) * scale;
+    } else if constexpr (F::kMin) {
+      return to_f32(level) * scale - scales.min[part];
+    } else {
+      return to_f32(level - splat_i32(F::kOffset)) * scale;
+    }
   };
   store(values, value(byte_of_lane<0>(levels)));
   store(values + 16, value(byte_of_lane<1>(levels)));

@@ -1,8 +1,9 @@
 #pragma once
 // Packed weights (cuda/packed.cuh) on their way to the tensor cores: a lane's share of a chunk in registers, then operand A in bfloat16.
 //
-// A weight's value here is its exact value rounded to bfloat16: Q8_0 and F16 once, to nearest even; of the types with fewer levels the
-// block's scale (and min) is rounded first, then the product: two roundings, less than 1 part in 100 of the format's own error.
+// A weight's value here is its exact value (F8_E4M3: that in float32) rounded to bfloat16: Q8_0, F8_E4M3 and F16 once, to nearest even; of the
+// types with fewer levels the block's scale (and min) is rounded first, then the product: two roundings, less than 1 part in 100 of the
+// format's own error.
 #include "cuda/kernels/mma.cuh"
 #include "cuda/packed.cuh"
 
@@ -11,10 +12,10 @@ namespace kvasir::cuda {
 // What a lane loads of a chunk: rows g and g + 8 of a panel, where lane = 4 g + t.
 template <DType type>
 struct Raw {
-  static constexpr int kLoads = is_half(type) ? 4 : type == DType::Q8_0 ? 2 : 1;
+  static constexpr int kLoads = is_half(type) ? 4 : has_bytes(type) ? 2 : 1;
   uint4 quants[kLoads];
   uint32_t high[2];
-  uint32_t scales[2];  // of a block of 32: two float16, 2 x (scale, min), or a pair of int8
+  uint32_t scales[2];  // of a block of 32: two float16, 2 x (scale, min), or a pair of int8; F8_E4M3: of rows g and g + 8, float32
   uint32_t supers[2];  // d, dmin of rows g and g + 8; or both d in the first
 };
 
@@ -33,6 +34,9 @@ __device__ inline void load_chunk(const uint8_t* group, int chunk, int lane, Raw
     const auto* pairs = reinterpret_cast<const uint16_t*>(scales);  // [4 blocks of 16][8 g]; k = 8 t + .. lies in block t / 2 of two
     raw.scales[0] = pairs[t / 2 * 8 + g], raw.scales[1] = pairs[(2 + t / 2) * 8 + g];
     raw.supers[0] = reinterpret_cast<const uint32_t*>(supers)[g];
+  } else if constexpr (type == DType::F8_E4M3) {
+    const uint2 both = reinterpret_cast<const uint2*>(scales)[g];
+    raw.scales[0] = both.x, raw.scales[1] = both.y;
   } else if constexpr (!is_half(type)) {
     raw.scales[0] = reinterpret_cast<const uint32_t*>(scales)[g], raw.scales[1] = reinterpret_cast<const uint32_t*>(scales)[8 + g];
   }
@@ -122,6 +126,15 @@ __device__ inline void unpack(const Raw<type>& raw, int block, uint32_t (&even)[
                      high = __byte_perm(word, 0x43000000u, reg % 2 == 0 ? 0x7614u : 0x7634u);
       (i < 4 ? even : odd)[reg] = pack(__nv_bfloat16(), fmaf(__uint_as_float(low), by[reg % 2], less[reg % 2]),
                                        fmaf(__uint_as_float(high), by[reg % 2], less[reg % 2]));
+    }
+  } else if constexpr (type == DType::F8_E4M3) {
+    const uint4 q = raw.quants[block];
+    const uint32_t words[4] = {q.x, q.y, q.z, q.w};
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const float2 exact = e4m3_pair(i % 2 == 0 ? words[i / 2] & 0xffff : words[i / 2] >> 16);
+      const float scale = __uint_as_float(raw.scales[i % 2]);
+      (i < 4 ? even : odd)[i % 4] = pack(__nv_bfloat16(), exact.x * scale, exact.y * scale);
     }
   } else {
     const BlockScale own = block_scale(raw, block);

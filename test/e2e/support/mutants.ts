@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import { ERROR_CODES } from "../../../lib/errors.ts";
-import { type GgufInput, ggufBytes, type MetadataValue, safetensorsBytes, safetensorsHeader } from "../../support/files.ts";
+import { dataOf, type GgufInput, ggufBytes, type MetadataValue, safetensorsBytes, safetensorsHeader } from "../../support/files.ts";
+import { FP8_DIALECTS, fp8Model } from "../../support/fp8.ts";
 import { growInput, growJson } from "../../support/growth.ts";
 import { configOf, ggufModel, huggingFaceTensors, type ModelShape, TINY } from "../../support/models.ts";
 import { mutate, mutateInput, mutateJson, mutateSafetensors, randomIntegers } from "../../support/mutants.ts";
@@ -78,6 +79,7 @@ export const MUTANTS: readonly { name: string; opened: number; write: () => Writ
   { name: "split GGUF", opened: 5, write: writeSplitMutant },
   { name: "safetensors", opened: 5, write: () => writeHuggingFaceMutant("model.safetensors") },
   { name: "config.json", opened: 1, write: () => writeHuggingFaceMutant("config.json") },
+  { name: "float8", opened: 2, write: writeFp8Mutant },
   { name: "index.json", opened: 0, write: () => writeHuggingFaceMutant("model.safetensors.index.json") },
   { name: "tokenizer_config.json", opened: 5, write: () => writeChatMutant("tokenizer_config.json") },
   { name: "generation_config.json", opened: 5, write: () => writeChatMutant("generation_config.json") },
@@ -172,6 +174,21 @@ function writeSplitMutant(): WriteMutant {
     const each = Math.ceil(input.tensors.length / count);
     const file = ggufBytes({ metadata, tensors: input.tensors.slice(part * each, (part + 1) * each) });
     writeFileSync(partPath(directory, "model", part, count), mutate(file, seed));
+  };
+}
+
+/** Hugging Face directories with weights in F8_E4M3, of which config.json or model.safetensors is a mutant. */
+function writeFp8Mutant(): WriteMutant {
+  const shape: ModelShape = { ...TINY, hiddenSize: 64, headSize: 16 };
+  const models = Object.values(FP8_DIALECTS).map((dialect) => {
+    const { config, tensors } = fp8Model(shape, dialect);
+    return { config: JSON.stringify(config), bytes: safetensorsBytes(safetensorsHeader(tensors), tensors.map(dataOf)) };
+  });
+  return (path, seed) => {
+    const { config, bytes } = models[seed % models.length]!;
+    mkdirSync(path);
+    writeFileSync(join(path, "config.json"), seed % 2 === 0 ? mutatedJson(config, seed) : config);
+    writeFileSync(join(path, "model.safetensors"), seed % 2 === 0 ? bytes : mutatedSafetensors(bytes, seed));
   };
 }
 
