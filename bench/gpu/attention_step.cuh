@@ -63,8 +63,9 @@ class Cache {
     std::ranges::shuffle(order, generator);
     const int64_t stride = int64_t(shape.kv_heads) * shape.head_size * kPage;
     for (auto* part : {&k_, &v_}) {
-      *part = std::make_unique<DeviceBuffer>(count * stride * 2);
-      check(cudaMemset((*part)->address(), 0xff, count * stride * 2), "poison");
+      const size_t bytes = count * stride * element_bytes(shape.type);
+      *part = std::make_unique<DeviceBuffer>(bytes);
+      check(cudaMemset((*part)->address(), 0xff, bytes), "poison");
     }
     layer_ = {.k = {k_->address(), shape.type, stride},
               .v = {v_->address(), shape.type, stride},
@@ -111,8 +112,9 @@ class Step {
   Step(const Cache& cache, const std::vector<Chunk>& chunks, int padding) : shape_(cache.shape()) {
     std::vector<int32_t> rows, positions, q_indptr = {0}, starts, indptr = {0}, first, pages;
     std::vector<float> q;
-    q.reserve(std::accumulate(chunks.begin(), chunks.end(), size_t(padding), [](size_t sum, const Chunk& chunk) { return sum + chunk.count; }) *
-              columns());
+    q.reserve(
+        std::accumulate(chunks.begin(), chunks.end(), size_t(padding), [](size_t sum, const Chunk& chunk) { return sum + chunk.count; }) *
+        columns());
     for (size_t b = 0; b < chunks.size(); ++b) {
       const Chunk& chunk = chunks[b];
       for (int i = 0; i < chunk.count; ++i) {
