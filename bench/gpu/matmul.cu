@@ -1,8 +1,9 @@
-// The matmuls on the tensor cores, by themselves: npm run bench:gpu:matmul [-- check | TYPE]
+// The matmuls on the tensor cores, by themselves: npm run bench:gpu:matmul [-- check | stress | TYPE]
 //
-// check  y against float64 sums of the exact weights, and its bits for 1 to 700 tokens, wherever in the step: all packed formats, gated or not.
-// Then, without `check`: microseconds of Llama-3.1-8B's linears, of graphs of launches on rotated weights, medians of five; of a step, and its
-// floor at 3.0 TB/s. With a type's name of that one alone.
+// check   y against float64 sums of the exact weights, and its bits for 1 to 700 tokens, wherever in the step: all packed formats, gated or not.
+// stress  the linears of Llama-3.1-8B in bfloat16 one after the other, thousands of times without a pause, each against its first result.
+// Then, without either, of one type or of some: microseconds of Llama-3.1-8B's linears, of graphs of launches on rotated weights, medians of five; of a step, and its
+// floor at 3.0 TB/s.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -230,9 +231,70 @@ void time_gemm(int tokens, cudaStream_t stream) {
   std::printf("kvasir bf16 %d x (28672, 4096), gated  %8.1f us %4.0f TFLOP/s\n", tokens, us, 2.0 * tokens * 28672 * 4096 / us / 1e6);
 }
 
+__global__ void count_differences(const uint32_t* a, const uint32_t* b, size_t count, unsigned long long* differences) {
+  unsigned long long own = 0;
+  for (size_t i = blockIdx.x * size_t(blockDim.x) + threadIdx.x; i < count; i += size_t(gridDim.x) * blockDim.x) own += a[i] != b[i];
+  if (own > 0) atomicAdd(differences, own);
+}
+
+// Whether a step's linears give the same bits whenever they run, each beginning before the one before has ended.
+bool stress(int tokens, int steps, cudaStream_t stream) {
+  struct Linear {
+    const Shape& shape;
+    std::vector<Matrix> weights;
+    size_t bytes;
+    DeviceBuffer y, first;
+  };
+  std::vector<std::unique_ptr<Linear>> linears;
+  for (const Shape& shape : kShapes) {
+    std::vector<Matrix> weights;
+    for (int i = 0; i < shape.matrices; ++i) weights.push_back(random_weight(DType::BF16, shape.rows, shape.cols));
+    const size_t bytes = std::max(matrix_bytes(tokens, shape.rows, DType::F32), matrix_bytes(tokens, shape.rows, DType::BF16));
+    linears.emplace_back(new Linear{shape, std::move(weights), bytes, DeviceBuffer(bytes), DeviceBuffer(bytes)});
+  }
+  std::vector<uint16_t> values(matrix_bytes(tokens, 14336, DType::BF16) / 2);
+  for (uint16_t& value : values) value = to_bf16(uniform(-2, 2));
+  const auto x = upload(values);
+  const auto counted = upload(std::vector<unsigned long long>{0});
+  const auto run = [&](const Linear& linear) {
+    Matmul op{.x = {x->address(), DType::BF16, linear.shape.cols}, .rows = tokens, .outputs = {}};
+    const DType type = linear.shape.matrices == 2 ? DType::BF16 : DType::F32;
+    for (int m = 0; m < linear.shape.matrices; ++m)
+      op.outputs[m] = {linear.weights[m].get(), {}, {linear.y.address(), type, linear.shape.rows}};
+    if (linear.shape.matrices == 2) op.epilogue = Epilogue::Gate;
+    run_tensor(op, nullptr, stream);
+  };
+  for (int step = 0; step < steps; ++step) {
+    for (const auto& linear : linears) check(cudaMemsetAsync(linear->y.address(), 0xff, linear->bytes, stream), "poison");
+    for (const auto& linear : linears) run(*linear);
+    for (const auto& linear : linears) {
+      if (step == 0) {
+        check(cudaMemcpyAsync(linear->first.address(), linear->y.address(), linear->bytes, cudaMemcpyDeviceToDevice, stream),
+              "first result");
+      } else {
+        count_differences<<<256, 256, 0, stream>>>(static_cast<const uint32_t*>(linear->y.address()),
+                                                   static_cast<const uint32_t*>(linear->first.address()), linear->bytes / 4,
+                                                   static_cast<unsigned long long*>(counted->address()));
+      }
+    }
+    if (step % 100 == 0) check(cudaStreamSynchronize(stream), "stress");
+  }
+  check(cudaStreamSynchronize(stream), "stress");
+  const unsigned long long differences = download<unsigned long long>(*counted, 1)[0];
+  std::printf("stress bf16, %d tokens, %d steps: %llu words differ%s\n", tokens, steps, differences, differences == 0 ? "" : "   WRONG");
+  return differences == 0;
+}
+
+bool stress_all(cudaStream_t stream) {
+  bool right = true;
+  for (int tokens : {1, 8, 16, 32, 64, 512}) right &= stress(tokens, tokens > 64 ? 1000 : 10000, stream);
+  return right;
+}
+
 int benchmark(const std::string& what) {
   cudaStream_t stream;
   check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream");
+  if (what == "stress") return stress_all(stream) ? 0 : 1;
   if (!check_all(stream)) return 1;
   if (what == "check") return 0;
   std::vector<uint16_t> values(size_t(2048) * 14336);

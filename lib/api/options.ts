@@ -133,11 +133,18 @@ export function optionsBeforeOpen({ speculate, signal, onProgress, onWarning = e
 }
 
 /**
- * Checks every option and fills in defaults that depend on the models and the machine. `draft` is the model of {@link optionsBeforeOpen}.
+ * Checks every option and fills in defaults that depend on the models and the machine. `opening` is what {@link optionsBeforeOpen} made of
+ * them, `draft` its model.
  */
-export function checkOptions(given: EngineOptions | undefined, source: ModelSource, machine: Machine, draft?: ModelSource): CheckedOptions {
+export function checkOptions(
+  given: EngineOptions | undefined,
+  source: ModelSource,
+  machine: Machine,
+  draft?: ModelSource,
+  opening?: OpeningOptions,
+): CheckedOptions {
   const options = copyOptions(given);
-  const { speculate, signal, onProgress } = optionsBeforeOpen(options);
+  const { speculate, signal, onProgress } = opening ?? optionsBeforeOpen(options);
   const kvType = checkOneOf("kvType", options.kvType ?? "f16", KV_TYPES);
   const { device, threadsRequested, cacheBytes } = chooseDevice(options, machine, draft === undefined ? [source] : [source, draft]);
   const maxBatchTokens = checkInteger("maxBatchTokens", options.maxBatchTokens ?? DEFAULT_BATCH_TOKENS[device.kind], 1, 65536);

@@ -152,7 +152,8 @@ async function readElements(reader: Reader, key: string, type: Exclude<ValueType
   const values: unknown[] = [];
   const bytes = VALUE_BYTES[type];
   for (let i = 0; i < length; i++) {
-    if (type === "string") values.push(await reader.string(key));
+    // A promise for each would take longer than all else.
+    if (type === "string") values.push(reader.stringAtHand(key) ?? (await reader.string(key)));
     else {
       if (!reader.has(bytes)) await reader.need(bytes, key);
       values.push(readScalar(reader, type, key));

@@ -138,7 +138,11 @@ export class Reader {
   }
   /** A 64-bit number below 2^53: nothing larger is a count, an offset or an id. */
   u64(): number {
-    return this.#safe(this.#chunk.readBigUInt64LE(this.#advance(8)));
+    const start = this.#advance(8);
+    const high = this.#chunk.readUInt32LE(start + 4);
+    // Of two halves, as vocabularies have 10^5 lengths and a bigint takes longer than all else of one.
+    if (high < 2 ** 21) return high * 2 ** 32 + this.#chunk.readUInt32LE(start);
+    return this.#safe(this.#chunk.readBigUInt64LE(start));
   }
   i64(): number {
     return this.#safe(this.#chunk.readBigInt64LE(this.#advance(8)));
@@ -150,9 +154,23 @@ export class Reader {
     return this.text(this.stringLength(what, maxBytes), what);
   }
 
+  /** The same, if all of it is at hand. */
+  stringAtHand(what: string): string | undefined {
+    if (!this.has(8)) return undefined;
+    const start = this.#cursor;
+    const length = this.stringLength(what, MAX_STRING);
+    if (this.has(length)) return this.#decode(length, what);
+    this.#cursor = start;
+    return undefined;
+  }
+
   /** As many bytes of UTF-8. */
   async text(length: number, what: string): Promise<string> {
     if (!this.has(length)) await this.need(length, what);
+    return this.#decode(length, what);
+  }
+
+  #decode(length: number, what: string): string {
     return decodeUtf8(this.bytes(length), () => this.invalid(`${what} is not UTF-8`));
   }
 

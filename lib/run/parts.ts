@@ -29,14 +29,15 @@ export interface EngineParts extends TextParts {
 /** Opens a model's files, checks the options against it, and loads weights and tokenizer side by side. */
 export async function openParts(model: string, callers: EngineOptions | undefined, module: NativeModule & Machine): Promise<EngineParts> {
   const given = copyOptions(callers);
-  const { speculate, ...request } = optionsBeforeOpen(given);
+  const before = optionsBeforeOpen(given);
+  const { speculate, ...request } = before;
   const { warn } = request;
   const named = nameModel(model);
   const namedDraft = speculate?.draft === undefined ? undefined : nameModel(speculate.draft);
   const source = await openNamed(named, request);
   const draft = namedDraft && (await openNamed(namedDraft, request));
   if (draft !== undefined) checkHasTokens(source, draft);
-  const options = checkOptions(given, source, module, draft);
+  const options = checkOptions(given, source, module, draft, before);
   options.signal?.throwIfAborted();
   const native = createNative(module, nativeConfig(source, options, draft));
   const opening = openTextParts(source, request);

@@ -22,6 +22,14 @@ test("a model by name writes what the same files write", async () => {
   expect(downloaded).toEqual({ phase: "download", loadedBytes: tales.length, totalBytes: tales.length });
 });
 
+test("a rejected promise of the last report of a download ends the opening", async () => {
+  hub.add("org/again-GGUF", { "again-Q4_0.gguf": tales });
+  const mine = new Error("mine");
+  const onProgress = ({ phase, loadedBytes }: { phase: string; loadedBytes: number }): unknown =>
+    phase === "download" && loadedBytes === tales.length ? Promise.reject(mine) : undefined;
+  await expect(openEngine("org/again-GGUF", { onProgress: onProgress as () => void })).rejects.toBe(mine);
+});
+
 test("a directory's model is opened by name, without a network the second time, and is called by its name", async () => {
   const engine = await openEngine("org/tiny");
   const { tokens } = await engine.generate([1, 2, 3], { maxTokens: 5, temperature: 0 });

@@ -10,7 +10,7 @@ import { malformed, type TokenizerJson } from "./tokenizer-json.ts";
  */
 export function bpeParts({ model, added_tokens }: TokenizerJson, writesBytes: boolean, file: string): BpeParts {
   const [component] = Component.chain(model, "", "model", file);
-  const ids = new Map(Object.entries(model.vocab));
+  const ids = new Map(model.vocab);
   const unknownToken = unknownTokenOf(component!, ids);
   refuseVariants(component!);
   const byteTokens = component!.boolean("byte_fallback", false) ? byteTokenTable(ids) : undefined;

@@ -4,15 +4,19 @@
  */
 const BYTE_OF: ReadonlyMap<string, number> = byteTable();
 
+/** The byte that each UTF-16 unit stands for; -1: none. */
+const BYTE_OF_UNIT: Int16Array = new Int16Array(2 ** 16).fill(-1);
+for (const [char, byte] of BYTE_OF) BYTE_OF_UNIT[char.charCodeAt(0)] = byte;
+
 /** The bytes that a byte-level piece stands for. A piece with a character outside the table is taken as text, as Hugging Face's tokenizers does. */
 export function byteLevelBytes(piece: string): Uint8Array {
-  const bytes: number[] = [];
-  for (const char of piece) {
-    const byte = BYTE_OF.get(char);
-    if (byte === undefined) return Buffer.from(piece);
-    bytes.push(byte);
+  const bytes = new Uint8Array(piece.length);
+  for (let i = 0; i < piece.length; i++) {
+    const byte = BYTE_OF_UNIT[piece.charCodeAt(i)]!;
+    if (byte < 0) return Buffer.from(piece);
+    bytes[i] = byte;
   }
-  return Uint8Array.from(bytes);
+  return bytes;
 }
 
 /** [256] the character that stands for each byte. */

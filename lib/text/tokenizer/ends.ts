@@ -45,7 +45,7 @@ export function withSpecialEnds(json: TokenizerJson, eosText: string, ids: reado
   const isEnd = (text: string): boolean => text !== "" && (text === eosText || isWellKnownEnd(text));
   const added = json.added_tokens.map((token) => (isEnd(token.content) || ids.includes(token.id) ? { ...token, special: true } : token));
   const texts = new Set(added.map(({ content }) => content));
-  const others = Object.entries(json.model.vocab).filter(([text]) => isEnd(text) && !texts.has(text));
+  const others = [...json.model.vocab].filter(([text]) => isEnd(text) && !texts.has(text));
   return {
     ...json,
     added_tokens: [...added, ...others.map(([content, id]): AddedTokenJson => ({ id, content, special: true, normalized: false }))],

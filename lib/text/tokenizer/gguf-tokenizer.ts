@@ -28,9 +28,9 @@ function byteLevelCodec(fields: Fields): Codec {
   // Nor is a missing one taken for "default", as llama.cpp does with a warning: that is the rule of none of the models that lack it.
   if (pre === undefined) throw fields.unsupported("pre", [...GGUF_PRE_TOKENIZERS.keys()].sort().join(", "));
   const tokens = fields.tokens();
-  const vocab: Record<string, number> = Object.create(null);
+  const vocab = new Map<string, number>();
   tokens.forEach(({ text, type }, id) => {
-    if (type !== TYPE.control && type !== TYPE.userDefined) vocab[text] = id;
+    if (type !== TYPE.control && type !== TYPE.userDefined) vocab.set(text, id);
   });
   const json: TokenizerJson = {
     added_tokens: addedTokens(tokens).map(addedTokenJson),
@@ -163,13 +163,13 @@ class Fields {
   }
 
   /** Those of tokens of the vocabulary: others, control tokens among them, are none that text is merged into. */
-  merges(vocab: Readonly<Record<string, number>>): [string, string][] {
+  merges(vocab: ReadonlyMap<string, number>): [string, string][] {
     const pairs = (this.#array("merges", "string", undefined) as string[]).map((merge, i): [string, string] => {
       const space = merge.indexOf(" ", 1);
       if (space < 1 || space === merge.length - 1) throw this.#invalid(`merges[${i}]`, merge, "two tokens and a space between them");
       return [merge.slice(0, space), merge.slice(space + 1)];
     });
-    return pairs.filter(([left, right]) => left in vocab && right in vocab && left + right in vocab);
+    return pairs.filter(([left, right]) => vocab.has(left) && vocab.has(right) && vocab.has(left + right));
   }
 
   affixes(bos: number, eos: number, addsBos: boolean): Affixes {

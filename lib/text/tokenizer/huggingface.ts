@@ -129,7 +129,7 @@ function addedToken({ id, content, special, single_word, lstrip, rstrip }: Added
 /** Bytes of text that the longest piece stands for; 4 at least, since a character may become one unknown token. */
 function longestPiece({ model, added_tokens }: TokenizerJson, seesBytes: boolean): number {
   let longest = 4;
-  for (const piece of Object.keys(model.vocab)) longest = Math.max(longest, seesBytes ? piece.length : Buffer.byteLength(piece));
+  for (const piece of model.vocab.keys()) longest = Math.max(longest, seesBytes ? piece.length : Buffer.byteLength(piece));
   for (const { content } of added_tokens) longest = Math.max(longest, Buffer.byteLength(content));
   return longest;
 }
@@ -142,11 +142,12 @@ function vocabularyOf(
   { bosText, eosText, file }: Pick<HuggingFaceParts, "bosText" | "eosText" | "file">,
 ): Vocabulary {
   const pieces: (Uint8Array | undefined)[] = [];
-  const ids = new Map(Object.entries(json.model.vocab));
-  for (const [piece, id] of ids) pieces[id] = converter.bytesOf(piece);
-  for (const { id, content } of json.added_tokens) ids.set(content, id);
+  const { vocab } = json.model;
+  for (const [piece, id] of vocab) pieces[id] = converter.bytesOf(piece);
   for (const [id, text] of added) pieces[id] = converter.bytesOf(text);
-  const idOf = (text: string): number => (text === "" ? -1 : (ids.get(text) ?? -1));
+  const addedIds = new Map(json.added_tokens.map(({ id, content }) => [content, id]));
+  const known = (text: string): number | undefined => addedIds.get(text) ?? vocab.get(text);
+  const idOf = (text: string): number => (text === "" ? -1 : (known(text) ?? -1));
   const stray = [...affixes.before, ...affixes.after].find((id) => pieces[id] === undefined);
   if (stray !== undefined)
     throw new KvasirError("FILE_INVALID", `${file}: the post-processor adds token ${stray}, which is not in the vocabulary`);
@@ -157,7 +158,7 @@ function vocabularyOf(
   return buildVocabulary(pieces, specialIds, {
     bosToken,
     eosToken,
-    endTokens: endTokensOf(eosToken, (text) => ids.get(text)),
+    endTokens: endTokensOf(eosToken, known),
     addsBos,
     prefixSpace: converter.prefixSpace,
     bosText,

@@ -29,10 +29,10 @@ export interface AddedTokenJson {
   rstrip?: boolean;
 }
 
-/** The BPE model. `vocab` is only enumerated, never indexed by text from outside. */
+/** The BPE model. */
 export interface BpeJson {
   type: "BPE";
-  vocab: Record<string, number>;
+  vocab: ReadonlyMap<string, number>;
   merges: [left: string, right: string][];
   [key: string]: unknown;
 }
@@ -78,19 +78,20 @@ function checkAddedTokens(tokens: unknown, vocab: BpeJson["vocab"], file: string
     const odd = FLAGS.find((flag) => token[flag] !== undefined && typeof token[flag] !== "boolean");
     if (odd !== undefined) throw malformed(file, `added_tokens[${i}].${odd}`, token[odd], "true or false");
     const { content } = token;
-    return { ...token, content, id: Object.hasOwn(vocab, content) ? vocab[content]! : token.id };
+    return { ...token, content, id: vocab.get(content) ?? token.id };
   });
 }
 
 function checkVocab(vocab: unknown, file: string): BpeJson["vocab"] {
   if (!isObject(vocab)) throw malformed(file, "model.vocab", vocab, "an object of ids");
-  let count = 0;
+  const ids = new Map<string, number>();
   for (const text in vocab) {
     const id = vocab[text];
     if (!isId(id)) throw malformed(file, `the id of ${show(text)}`, id, `a whole number below ${MAX_TOKENS}`);
-    if (++count > MAX_PIECES) throw malformed(file, "the size of model.vocab", Object.keys(vocab).length, `at most ${MAX_PIECES}`);
+    ids.set(text, id);
+    if (ids.size > MAX_PIECES) throw malformed(file, "the size of model.vocab", Object.keys(vocab).length, `at most ${MAX_PIECES}`);
   }
-  return vocab as BpeJson["vocab"];
+  return ids;
 }
 
 /** Pairs, in older files as one text with a space between. */
@@ -118,5 +119,5 @@ export function malformed(file: string, what: string, value: unknown, expected: 
 /** The id of an added token or a piece of the model; `undefined`: no token has this text. */
 export function tokenId({ added_tokens, model }: TokenizerJson, text: string): number | undefined {
   const added = added_tokens.find(({ content }) => content === text);
-  return added?.id ?? (Object.hasOwn(model.vocab, text) ? model.vocab[text] : undefined);
+  return added?.id ?? model.vocab.get(text);
 }

@@ -30,6 +30,21 @@ __device__ inline void wait_in_turn() {
   wait_for_kernel_before();
 }
 
+// True in one lane of a warp, all of whose lanes come here.
+__device__ inline bool elect() {
+  uint32_t elected = 0;
+#if __CUDA_ARCH__ >= 900
+  asm volatile(
+      "{\n"
+      ".reg .pred one;\n"
+      "elect.sync _|one, 0xffffffff;\n"
+      "selp.u32 %0, 1, 0, one;\n"
+      "}"
+      : "=r"(elected));
+#endif
+  return elected != 0;
+}
+
 __device__ inline void init_barrier(uint64_t* barrier, int arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
 }
@@ -39,7 +54,7 @@ __device__ inline void arrive(uint64_t* barrier) {
 }
 
 // Until the phase of this parity is complete.
-__device__ inline void wait(uint64_t* barrier, int parity) {
+__device__ inline void wait_at(uint32_t barrier, int parity) {
 #if __CUDA_ARCH__ >= 900
   asm volatile(
       "{\n"
@@ -47,10 +62,13 @@ __device__ inline void wait(uint64_t* barrier, int parity) {
       "again:\n"
       "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
       "@!done bra again;\n"
-      "}" ::"r"(shared_address(barrier)),
+      "}" ::"r"(barrier),
       "r"(parity)
       : "memory");
 #endif
+}
+__device__ inline void wait(uint64_t* barrier, int parity) {
+  wait_at(shared_address(barrier), parity);
 }
 
 // Writes of this thread to shared memory, before what the tensor cores or a copy read there.
@@ -61,19 +79,25 @@ __device__ inline void fence_shared_for_async() {
 }
 
 // Arrives, and the barrier's phase lasts until so many bytes of copies have come, too.
-__device__ inline void expect_bytes(uint64_t* barrier, uint32_t bytes) {
+__device__ inline void expect_bytes_at(uint32_t barrier, uint32_t bytes) {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes) : "memory");
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
 #endif
+}
+__device__ inline void expect_bytes(uint64_t* barrier, uint32_t bytes) {
+  expect_bytes_at(shared_address(barrier), bytes);
 }
 
 // `bytes` (a multiple of 16) from global to shared memory, at addresses that are multiples of 16. The barrier must expect them.
-__device__ inline void copy_bulk(void* to, const void* from, uint32_t bytes, uint64_t* barrier) {
+__device__ inline void copy_bulk_at(uint32_t to, const void* from, uint32_t bytes, uint32_t barrier) {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(shared_address(to)),
-               "l"(from), "r"(bytes), "r"(shared_address(barrier))
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(from), "r"(bytes),
+               "r"(barrier)
                : "memory");
 #endif
+}
+__device__ inline void copy_bulk(void* to, const void* from, uint32_t bytes, uint64_t* barrier) {
+  copy_bulk_at(shared_address(to), from, bytes, shared_address(barrier));
 }
 
 // The same into the same place of each block of the cluster whose bit is set in `blocks`; each block's own barrier must expect them.

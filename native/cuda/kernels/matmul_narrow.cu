@@ -4,7 +4,7 @@
 //
 // mma.sync m16n8k16: the 16 rows of a panel are the M, 8 tokens the N. The 8 warps of a block have the 8 ranges of k of one panel (16 warps:
 // of gate and up); weights stream into shared memory by bulk copies, some 8 to 20 KiB a warp under way, panel after panel without a pause, and are
-// made bfloat16 in registers. x comes from L1 and L2 (Fetch). For the order of sums see matmul_launch.cuh.
+// made bfloat16 in registers. x comes from L1 and L2 (matmul_range.cuh). For the order of sums see matmul_launch.cuh.
 //
 // Bytes: the weights, once for each 8 * tiles tokens; x from L2 once a panel. Operations: 2 * rows * N * K. Limited by memory at 16 and 8 bits,
 // at 4 by instructions: some 95 for 1024 weights.
@@ -68,8 +68,12 @@ __device__ inline void write_out(const Launch& launch, const Part& own, const Su
   }
 }
 
-template <DType type, int tiles, bool gated, Fetch fetch>
-__global__ void __launch_bounds__(kThreads*(gated ? 2 : 1)) narrow_matmul(const __grid_constant__ Launch launch) {
+// Without so many blocks a multiprocessor, registers are no limit.
+template <class Range, bool gated>
+inline constexpr int kBlocks = Range::kWhole && !gated ? 2 : 1;
+
+template <DType type, int tiles, bool gated, class Range>
+__global__ void __launch_bounds__(kThreads*(gated ? 2 : 1), kBlocks<Range, gated>) narrow_matmul(const __grid_constant__ Launch launch) {
   extern __shared__ __align__(128) uint8_t shared[];  // a ring for each warp
   __shared__ Sums<tiles> sums[2][gated ? 2 : 1];
   __shared__ uint64_t full[kRanges * (gated ? 2 : 1)][stages_in<type>(kMostRingBytes)];
@@ -82,19 +86,19 @@ __global__ void __launch_bounds__(kThreads*(gated ? 2 : 1)) narrow_matmul(const 
     next += gridDim.x;
     return data;
   };
-  WeightStream<type, decltype(next_panel)> weights(shared + warp * launch.stages * kPieceBytes<type>, full[warp], launch.stages, begin, end,
-                                                   next_panel);
+  typename Range::template Stream<decltype(next_panel)> weights(shared + warp * launch.stages * kPieceBytes<type>, full[warp],
+                                                                launch.stages, begin, end, next_panel);
   const uint32_t* rows[tiles];
   find_rows<tiles>(launch, first_token, lane, rows);
   wait_in_turn();
-  RangeOfK<type, tiles, fetch> of_x(launch, rows, begin, end);
+  Range own_range(launch, rows, begin, end, weights);
   int turn = 0;
   for (int panel = blockIdx.x; panel < launch.panels; panel += gridDim.x, turn ^= 1) {
     const Part& part = gated ? launch.parts[0] : part_of(launch, panel);
     const Element<tiles> at(launch, part, panel, first_token);
     const float before = at.present ? load_before(launch, at.token, at.n) : 0.0f;
     float own[tiles][4] = {};
-    of_x.multiply(lane, weights, own);
+    own_range.multiply(lane, weights, panel + static_cast<int>(gridDim.x) >= launch.panels, own);
     put_sums<tiles>(sums[turn][matrix][range], lane, own);
     __syncthreads();  // the other turn's sums have been read before any warp comes here again
     write_out<tiles, gated>(launch, part, sums[turn], at, before);
@@ -115,29 +119,31 @@ int ring_bytes(DType type, bool gated, int panels) {
   return !gated && is_hopper_or_later() && rings_fit(1, wanted) ? wanted : kUsual;
 }
 
-template <DType type, int tiles, bool gated, Fetch fetch>
+template <DType type, int tiles, bool gated, class Range>
 void launch_kernel(Launch launch, cudaStream_t stream) {
   constexpr int kMatrices = gated ? 2 : 1;
   launch.stages = stages_in<type>(ring_bytes(type, gated, launch.panels));
   const size_t shared = size_t(kMatrices) * kRanges * launch.stages * kPieceBytes<type>;
-  const int resident = resident_blocks(narrow_matmul<type, tiles, gated, fetch>, kMatrices * kThreads, shared);
+  const int resident = resident_blocks(narrow_matmul<type, tiles, gated, Range>, kMatrices * kThreads, shared);
   const Grid grid{.blocks = dim3(std::min(launch.panels, resident), (launch.rows + tiles * 8 - 1) / (tiles * 8)),
                   .threads = kMatrices * kThreads,
                   .shared = shared};
-  cuda::launch("matmul of few tokens", narrow_matmul<type, tiles, gated, fetch>, grid, stream, launch);
+  cuda::launch("matmul of few tokens", narrow_matmul<type, tiles, gated, Range>, grid, stream, launch);
 }
 
-// Measured: where weights are quantized and tokens few, what is long waits for x, and gate and up, of which a multiprocessor has one block, hold it.
+// Measured: for up to 8 tokens, all but gate and up of 16 bits gain by reading ahead, and short ranges of quantized weights by holding x.
 template <DType type, int tiles, bool gated>
 void choose_kernel(const Launch& launch, cudaStream_t stream) {
-  if constexpr (!is_half(type) && tiles == 1) {
+  if constexpr (tiles == 1 && !(is_half(type) && gated)) {
     if (launch.cols % kGroup == 0) {
-      const bool long_ranges = groups_of(launch.cols) * kGroupChunks > kRanges * kHeldChunks;
-      if (long_ranges) return launch_kernel<type, tiles, gated, Fetch::Ahead>(launch, stream);
-      if constexpr (gated) return launch_kernel<type, tiles, gated, Fetch::Held>(launch, stream);
+      const bool is_short = groups_of(launch.cols) * kGroupChunks <= kRanges * kHeldChunks;
+      if constexpr (!is_half(type)) {
+        if (is_short) return launch_kernel<type, tiles, gated, WholeRange<type, tiles, true>>(launch, stream);
+      }
+      return launch_kernel<type, tiles, gated, WholeRange<type, tiles, false>>(launch, stream);
     }
   }
-  launch_kernel<type, tiles, gated, Fetch::Each>(launch, stream);
+  launch_kernel<type, tiles, gated, AnyRange<type, tiles>>(launch, stream);
 }
 
 template <class Kernel>

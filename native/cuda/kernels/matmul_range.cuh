@@ -46,11 +46,9 @@ __device__ inline void clear_beyond(int cols, int chunk, int lane, Operand<tiles
   }
 }
 
-// sums[tile] += W x over a chunk of a piece.
+// sums[tile] += W x over a chunk.
 template <DType type, int tiles>
-__device__ inline void multiply_chunk(const uint8_t* piece, int chunk, int lane, const Operand<tiles>& x, float (&sums)[tiles][4]) {
-  Raw<type> raw;
-  load_chunk(piece, chunk, lane, raw);
+__device__ inline void multiply_raw(const Raw<type>& raw, const Operand<tiles>& x, float (&sums)[tiles][4]) {
 #pragma unroll
   for (int block = 0; block < 2; ++block) {
     uint32_t even[4], odd[4];
@@ -62,86 +60,188 @@ __device__ inline void multiply_chunk(const uint8_t* piece, int chunk, int lane,
     }
   }
 }
-
-// The same over the next piece, all of it.
-template <DType type, int tiles, class Stream>
-__device__ inline void multiply_piece(const PieceX<type, tiles>& x, int lane, Stream& weights, float (&sums)[tiles][4]) {
-  const uint8_t* bytes = weights.take();
-#pragma unroll
-  for (int i = 0; i < kPiece<type>; ++i) multiply_chunk<type, tiles>(bytes, i, lane, x[i], sums);
-  weights.release();
+template <DType type, int tiles>
+__device__ inline void multiply_chunk(const uint8_t* piece, int chunk, int lane, const Operand<tiles>& x, float (&sums)[tiles][4]) {
+  Raw<type> raw;
+  load_chunk(piece, chunk, lane, raw);
+  multiply_raw<type, tiles>(raw, x, sums);
 }
 
-// The same over a piece of `count` chunks, beyond which K ends.
-template <DType type, int tiles, class Stream>
-__device__ inline void multiply_last_piece(int cols, const uint32_t* const (&rows)[tiles], int first, int count, int lane, Stream& weights,
-                                           float (&sums)[tiles][4]) {
-  const uint8_t* bytes = weights.take();
-#pragma unroll 1
-  for (int i = 0; i < count; ++i) {
-    Operand<tiles> x;
-    load_x(rows, first + i, x);
-    clear_beyond<tiles>(cols, first + i, lane, x);
-    multiply_chunk<type, tiles>(bytes, i, lane, x, sums);
-  }
-  weights.release();
-}
-
-// Whence a warp has x of its range: each piece's as its weights come; the next one's while it multiplies this one; or all of it in registers.
-// The more registers, the fewer blocks a multiprocessor holds. The last two are for whole pieces.
-enum class Fetch { Each, Ahead, Held };
-inline constexpr int kHeldChunks = 8;
-
-template <DType type, int tiles, Fetch fetch>
-class RangeOfK {
+// A warp's range, of any k: x of each piece is asked for as its weights come.
+template <DType type, int tiles>
+class AnyRange {
  public:
-  __device__ RangeOfK(const Launch& launch, const uint32_t* const (&rows)[tiles], int begin, int end)
-      : cols_(launch.cols), rows_(rows), begin_(begin), end_(end) {
-#pragma unroll
-    for (int i = 0; i < kPieces; ++i) {
-      if (begin + i * kPiece<type> < end) load_piece<type, tiles>(rows, begin + i * kPiece<type>, x_[i]);
-    }
-  }
+  static constexpr bool kWhole = false;
+  template <class NextPanel>
+  using Stream = WeightStream<type, NextPanel>;
+
+  template <class Stream>
+  __device__ AnyRange(const Launch& launch, const uint32_t* const (&rows)[tiles], int begin, int end, Stream&)
+      : cols_(launch.cols), rows_(rows), begin_(begin), end_(end) {}
 
   // sums[tile] += W x over the range of the next panel.
   template <class Stream>
-  __device__ void multiply(int lane, Stream& weights, float (&sums)[tiles][4]) {
-    if constexpr (fetch == Fetch::Held) {
+  __device__ void multiply(int lane, Stream& weights, bool, float (&sums)[tiles][4]) {
+    for (int piece = begin_; piece < end_; piece += kPiece<type>) {
+      if ((piece + kPiece<type>)*kChunk > cols_) return multiply_last(piece, end_ - piece, lane, weights, sums);
+      PieceX<type, tiles> x;
+      load_piece<type, tiles>(rows_, piece, x);
+      const uint8_t* bytes = weights.take();
 #pragma unroll
-      for (int i = 0; i < kPieces; ++i) {
-        if (begin_ + i * kPiece<type> < end_) multiply_piece<type, tiles>(x_[i], lane, weights, sums);
-      }
-    } else {
-      multiply_by_pieces(lane, weights, sums);
+      for (int i = 0; i < kPiece<type>; ++i) multiply_chunk<type, tiles>(bytes, i, lane, x[i], sums);
+      weights.release();
     }
   }
 
  private:
-  static constexpr int kPieces = fetch == Fetch::Held ? kHeldChunks / kPiece<type> : fetch == Fetch::Ahead ? 1 : 0;
-
+  // A piece of `count` chunks, beyond which K ends.
   template <class Stream>
-  __device__ void multiply_by_pieces(int lane, Stream& weights, float (&sums)[tiles][4]) {
-    for (int piece = begin_; piece < end_; piece += kPiece<type>) {
-      PieceX<type, tiles> x;
-      if constexpr (fetch == Fetch::Ahead) {
-        std::memcpy(x, x_[0], sizeof x);
-        const int next = piece + kPiece<type>;
-        load_piece<type, tiles>(rows_, next < end_ ? next : begin_, x_[0]);
-      } else {
-        if ((piece + kPiece<type>)*kChunk > cols_) {
-          multiply_last_piece<type, tiles>(cols_, rows_, piece, end_ - piece, lane, weights, sums);
-          return;
-        }
-        load_piece<type, tiles>(rows_, piece, x);
-      }
-      multiply_piece<type, tiles>(x, lane, weights, sums);
+  __device__ void multiply_last(int first, int count, int lane, Stream& weights, float (&sums)[tiles][4]) {
+    const uint8_t* bytes = weights.take();
+#pragma unroll 1
+    for (int i = 0; i < count; ++i) {
+      Operand<tiles> x;
+      load_x(rows_, first + i, x);
+      clear_beyond<tiles>(cols_, first + i, lane, x);
+      multiply_chunk<type, tiles>(bytes, i, lane, x, sums);
     }
+    weights.release();
   }
 
   const int cols_;
   const uint32_t* const (&rows_)[tiles];
   const int begin_, end_;
-  PieceX<type, tiles> x_[kPieces > 0 ? kPieces : 1];
+};
+
+// As WeightStream, of whole pieces. Where shared memory lies is told in numbers that the compiler can't make again: it would ask the hardware for
+// them each time, which takes longer than the copy's beginning.
+template <DType type, class NextPanel>
+class PieceStream {
+ public:
+  __device__ PieceStream(uint8_t* ring, uint64_t* full, int stages, int begin, int end, NextPanel next_panel)
+      : ring_(ring),
+        ring_address_(shared_address(ring)),
+        full_(shared_address(full)),
+        stages_(stages),
+        first_(begin / kPiece<type>),
+        count_((end - begin) / kPiece<type>),
+        next_panel_(next_panel) {
+    asm volatile("" : "+r"(ring_address_), "+r"(full_));
+    if (count_ == 0) return;
+    if (elect()) {
+      for (int stage = 0; stage < stages; ++stage) init_barrier(&full[stage], 1);
+      fence_shared_for_async();
+    }
+    __syncwarp();
+#pragma unroll 1
+    for (int stage = 0; stage < stages; ++stage) fetch(stage);
+  }
+
+  // The next piece, when it has come.
+  __device__ const uint8_t* take() {
+#if __CUDA_ARCH__ >= 900
+    wait_at(full_ + stage_ * sizeof(uint64_t), phase_);
+#else
+    wait_for_copies<kStages<type> - 1>();
+#endif
+    return ring_ + stage_ * kPieceBytes<type>;
+  }
+  // All lanes have read it.
+  __device__ void release() {
+    __syncwarp();
+    fetch(stage_);
+    if (++stage_ == stages_) stage_ = 0, phase_ ^= 1;
+  }
+
+ private:
+  __device__ void fetch(int stage) {
+    if (left_ == 0) {
+      const uint8_t* panel = next_panel_();
+      if (panel != nullptr) from_ = panel + int64_t(first_) * kPieceBytes<type>, left_ = count_;
+    }
+#if __CUDA_ARCH__ >= 900
+    if (left_ > 0 && elect()) {
+      const uint32_t barrier = full_ + stage * sizeof(uint64_t);
+      expect_bytes_at(barrier, kPieceBytes<type>);
+      copy_bulk_at(ring_address_ + stage * kPieceBytes<type>, from_, kPieceBytes<type>, barrier);
+    }
+#else
+    copy_by_warp(ring_ + stage * kPieceBytes<type>, from_, left_ > 0 ? kPieceBytes<type> : 0);
+#endif
+    if (left_ > 0) --left_, from_ += kPieceBytes<type>;
+  }
+
+  uint8_t* ring_;
+  uint32_t ring_address_, full_;
+  const int stages_, first_, count_;      // pieces
+  int left_ = 0, stage_ = 0, phase_ = 0;  // left: pieces of the panel that have not been asked for
+  const uint8_t* from_ = nullptr;
+  NextPanel next_panel_;
+};
+
+// A warp's range where K is whole groups, without a pause between pieces: the next chunk's weights are in registers before this one's are
+// multiplied, of the next piece, too. x is `held`, all of a short range's, or a chunk's registers take its place in the next piece as soon as
+// they have been multiplied.
+inline constexpr int kHeldChunks = 8;
+
+template <DType type, int tiles, bool held>
+class WholeRange {
+ public:
+  static constexpr bool kWhole = true;
+  template <class NextPanel>
+  using Stream = PieceStream<type, NextPanel>;
+
+  template <class Stream>
+  __device__ WholeRange(const Launch&, const uint32_t* const (&rows)[tiles], int begin, int end, Stream& weights)
+      : rows_(rows), begin_(begin), count_((end - begin) / kPiece<type>) {
+#pragma unroll
+    for (int i = 0; i < kPieces; ++i) {
+      if (i < count_) load_piece<type, tiles>(rows, begin + i * kPiece<type>, x_[i]);
+    }
+    if (count_ > 0) bytes_ = weights.take(), load_chunk(bytes_, 0, threadIdx.x % kWarp, raw_[0]);
+  }
+
+  // sums[tile] += W x over the range of the next panel, which may be the last.
+  template <class Stream>
+  __device__ void multiply(int lane, Stream& weights, bool last, float (&sums)[tiles][4]) {
+    if constexpr (held) {
+#pragma unroll
+      for (int i = 0; i < kPieces; ++i) {
+        if (i < count_) multiply_piece(x_[i], 0, lane, weights, last && i + 1 == count_, sums);
+      }
+    } else {
+#pragma unroll 1
+      for (int i = 0; i < count_; ++i) {
+        const int following = i + 1 < count_ ? i + 1 : 0;
+        multiply_piece(x_[0], begin_ + following * kPiece<type>, lane, weights, last && i + 1 == count_, sums);
+      }
+    }
+  }
+
+ private:
+  static constexpr int kPieces = held ? kHeldChunks / kPiece<type> : 1;
+
+  // `following`: the first chunk of the piece that takes the place of this one's x.
+  template <class Stream>
+  __device__ void multiply_piece(PieceX<type, tiles>& x, int following, int lane, Stream& weights, bool last, float (&sums)[tiles][4]) {
+#pragma unroll
+    for (int i = 0; i < kPiece<type>; ++i) {
+      if (i + 1 < kPiece<type>) {
+        load_chunk(bytes_, i + 1, lane, raw_[(i + 1) % 2]);
+      } else {
+        weights.release();
+        if (!last) bytes_ = weights.take(), load_chunk(bytes_, 0, lane, raw_[0]);
+      }
+      multiply_raw<type, tiles>(raw_[i % 2], x[i], sums);
+      if constexpr (!held) load_x(rows_, following + i, x[i]);
+    }
+  }
+
+  const uint32_t* const (&rows_)[tiles];
+  const int begin_, count_;  // count: pieces
+  PieceX<type, tiles> x_[kPieces];
+  const uint8_t* bytes_ = nullptr;
+  Raw<type> raw_[2];  // of this chunk and of the next one, in turn
 };
 
 }  // namespace kvasir::cuda

@@ -188,8 +188,8 @@ function start(data) {
 /** Ends one worker in the middle of its work; its threads are to be gone. */
 async function runWorkers() {
   await Promise.all(Array.from({ length: 8 }, () => sleep(0).then(() => readdirSync("/")))); // Node's own threads are there
-  const other = end === "oneOfTwo" ? start({ moment: "other" }) : undefined;
-  await other?.message;
+  if (process.env.KVASIR_TEST_DEVICE === "cuda") await (await startOther()).worker.terminate(); // and the driver's
+  const other = end === "oneOfTwo" ? await startOther() : undefined;
   const before = threads();
   const worker = start({ moment, end: END_IN_WORKER[end] ?? "told", delayMs, options });
   await worker.message;
@@ -203,6 +203,13 @@ const threads = () => readdirSync("/proc/self/task").length;
 async function expectThreads(count) {
   for (let i = 0; i < 100 && threads() > count; i++) await sleep(10);
   if (threads() > count) console.log(`${threads()} threads; there were ${count} before`);
+}
+
+/** A worker whose engine has worked, and works on. */
+async function startOther() {
+  const other = start({ moment: "other" });
+  await other.message;
+  return other;
 }
 
 /** A worker that works beside the one that ends. */
