@@ -37,7 +37,7 @@ void run_wide(const Attention& op, cudaStream_t stream) {
 
 template <class Element>
 __device__ double as_operand(float x) {
-  Operand<Element> rounded;
+  Multiplied<Element> rounded;
   put(&rounded, x);
   return double(to_float(rounded));
 }

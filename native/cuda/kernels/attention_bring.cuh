@@ -8,7 +8,7 @@
 namespace kvasir::cuda {
 
 template <class Element>
-inline constexpr bool kIsWidened = !std::is_same_v<Element, Operand<Element>>;
+inline constexpr bool kIsWidened = !std::is_same_v<Element, Multiplied<Element>>;
 template <class Element>
 inline constexpr int kBringers = kIsWidened<Element> ? kGroupWarps : 1;
 
@@ -36,7 +36,7 @@ __device__ inline void widen(Pages<__half, D>& place, int lane) {
 // A split's keys, or values, into a free place; those who wait for it to be full see them.
 template <class Element, int D>
 __device__ inline void bring_pages(const Attention& op, const View& part, const PageTables& tables, const Share& share, int split,
-                                   PromptMemory<Operand<Element>, D>& shared, const Place<D>& turn) {
+                                   PromptMemory<Multiplied<Element>, D>& shared, const Place<D>& turn) {
   const int warp = threadIdx.x / kWarp - kBlockWarps, lane = threadIdx.x % kWarp, place = turn.stage();
   const auto fetch = [&](Pages<Element, D>& to, uint64_t& arrival) {
     fetch_pages<Element, D>(part, op.cache, tables, share.whole.row, share.whole.kv_head, split, share.range, to, arrival);
@@ -56,7 +56,7 @@ __device__ inline void bring_pages(const Attention& op, const View& part, const 
 // All splits of a share, by the warps that bring them.
 template <class Element, int D>
 __device__ inline void bring_share(const Attention& op, const PageTables& tables, const Share& share,
-                                   PromptMemory<Operand<Element>, D>& shared, Place<D>& turn) {
+                                   PromptMemory<Multiplied<Element>, D>& shared, Place<D>& turn) {
   const int warp = threadIdx.x / kWarp - kBlockWarps;
   const auto bring = [&](const View& part, int split) {
     if (turn.count % kBringers<Element> == warp) {

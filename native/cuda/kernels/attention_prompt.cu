@@ -178,7 +178,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     attend_prompt(Attention op, StepView step, PageTables tables, int tokens, int heads_of_tile) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   extern __shared__ __align__(128) uint8_t memory[];
-  using Held = Operand<Element>;
+  using Held = Multiplied<Element>;
   auto& shared = *reinterpret_cast<PromptMemory<Held, D>*>(memory);
   if (threadIdx.x == 0) {
     for (uint64_t& barrier : shared.copied) init_barrier(&barrier, 1);
@@ -211,7 +211,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 template <class Element, int D>
 void launch_kernel(const Attention& op, cudaStream_t stream) {
-  constexpr size_t bytes = sizeof(PromptMemory<Operand<Element>, D>);
+  constexpr size_t bytes = sizeof(PromptMemory<Multiplied<Element>, D>);
   static_assert(bytes <= kHopperShared);
   const StepInputs& step = *op.step;
   const int heads = std::min(kQueries, op.query_heads / op.cache.kv_heads), most = tokens_of_block(heads);

@@ -12,7 +12,7 @@ namespace kvasir::cuda {
 
 // What the tensor cores multiply of a cache's elements.
 template <class Element>
-using Operand = std::conditional_t<std::is_same_v<Element, __nv_fp8_e4m3>, __half, Element>;
+using Multiplied = std::conditional_t<std::is_same_v<Element, __nv_fp8_e4m3>, __half, Element>;
 
 __device__ inline uint32_t pack(__half, float low, float high) {
   const __half2 pair = __floats2half2_rn(low, high);
