@@ -1,10 +1,12 @@
 #pragma once
 // What the attention benchmark runs on: a cache of some rows whose pages are shuffled, and steps over them.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <memory>
 #include <numeric>
 #include <random>
+#include <span>
 #include <vector>
 
 #include "cuda/kernels/attention_state.cuh"
@@ -61,8 +63,9 @@ class Cache {
     std::ranges::shuffle(order, generator);
     const int64_t stride = int64_t(shape.kv_heads) * shape.head_size * kPage;
     for (auto* part : {&k_, &v_}) {
-      *part = std::make_unique<DeviceBuffer>(count * stride * 2);
-      check(cudaMemset((*part)->address(), 0xff, count * stride * 2), "poison");
+      const size_t bytes = count * stride * element_bytes(shape.type);
+      *part = std::make_unique<DeviceBuffer>(bytes);
+      check(cudaMemset((*part)->address(), 0xff, bytes), "poison");
     }
     layer_ = {.k = {k_->address(), shape.type, stride},
               .v = {v_->address(), shape.type, stride},
@@ -109,6 +112,9 @@ class Step {
   Step(const Cache& cache, const std::vector<Chunk>& chunks, int padding) : shape_(cache.shape()) {
     std::vector<int32_t> rows, positions, q_indptr = {0}, starts, indptr = {0}, first, pages;
     std::vector<float> q;
+    q.reserve(
+        std::accumulate(chunks.begin(), chunks.end(), size_t(padding), [](size_t sum, const Chunk& chunk) { return sum + chunk.count; }) *
+        columns());
     for (size_t b = 0; b < chunks.size(); ++b) {
       const Chunk& chunk = chunks[b];
       for (int i = 0; i < chunk.count; ++i) {
@@ -124,13 +130,15 @@ class Step {
     starts.push_back(0), q_indptr.push_back(tokens_), first.push_back(0), indptr.push_back(static_cast<int>(pages.size()));
     q_ = upload(q);
     out_ = std::make_unique<DeviceBuffer>(matrix_bytes(tokens_ + padding, columns(), DType::BF16));
-    tables_ = {add(indptr), add(first), add(pages)};
+    const auto [in_indptr, in_first, in_pages, in_positions, in_rows, in_q_indptr, in_starts] =
+        upload_arrays<7>({indptr, first, pages, positions, rows, q_indptr, starts});
+    tables_ = {in_indptr, in_first, in_pages};
     inputs_ = {.rows = static_cast<int>(starts.size()),
                .tokens = tokens_ + padding,
-               .positions = add(positions),
-               .row_of_token = add(rows),
-               .q_indptr = add(q_indptr),
-               .starts = add(starts),
+               .positions = in_positions,
+               .row_of_token = in_rows,
+               .q_indptr = in_q_indptr,
+               .starts = in_starts,
                .tables = {&tables_, 1}};
     op_ = {.step = &inputs_,
            .q = {q_->address(), DType::F32, columns()},
@@ -163,15 +171,21 @@ class Step {
   }
 
  private:
-  const int32_t* add(const std::vector<int32_t>& values) {
-    arrays_.push_back(upload(values));
-    return static_cast<const int32_t*>(arrays_.back()->address());
+  // In one piece of memory: an allocation takes longer than a kernel.
+  template <size_t count>
+  std::array<const int32_t*, count> upload_arrays(const std::array<std::span<const int32_t>, count>& arrays) {
+    std::vector<int32_t> all;
+    for (const auto& array : arrays) all.insert(all.end(), array.begin(), array.end());
+    arrays_ = upload(all);
+    std::array<const int32_t*, count> places;
+    const auto* next = static_cast<const int32_t*>(arrays_->address());
+    for (size_t i = 0; i < count; next += arrays[i++].size()) places[i] = next;
+    return places;
   }
 
   Shape shape_;
   int tokens_;
-  std::unique_ptr<DeviceBuffer> q_, out_;
-  std::vector<std::unique_ptr<DeviceBuffer>> arrays_;
+  std::unique_ptr<DeviceBuffer> q_, out_, arrays_;
   PageTables tables_;
   StepInputs inputs_;
   Attention op_;

@@ -38,10 +38,14 @@ function matmul(type, compute, rows, cols, count, epilogue, activation) {
   };
 }
 
+/** Of a cache. */
+const elementBytes = (type) => (type === "F8_E4M3" ? 1 : 2);
+
 /** Rows of one length over caches of their own. */
-function paged(rows, start, count, kvHeads, headSize, pageSize = 32) {
+function paged(rows, start, count, kvHeads, headSize, type = "F16") {
+  const pageSize = 32;
   const need = Math.ceil((start + count) / pageSize);
-  const bytes = rows * need * kvHeads * headSize * pageSize * 2;
+  const bytes = rows * need * kvHeads * headSize * pageSize * elementBytes(type);
   const multiples = (size) => ascending(rows + 1).map((i) => i * size);
   return {
     step: {
@@ -51,17 +55,17 @@ function paged(rows, start, count, kvHeads, headSize, pageSize = 32) {
       kvFirst: new Int32Array(rows),
       kvPages: ascending(rows * need),
     },
-    cache: { type: "F16", kvHeads, headSize, pageSize, k: new Uint8Array(bytes), v: new Uint8Array(bytes) },
+    cache: { type, kvHeads, headSize, pageSize, k: new Uint8Array(bytes), v: new Uint8Array(bytes) },
   };
 }
 
-function attention(rows, start, count, queryHeads, kvHeads, headSize, softcap = 0) {
+function attention(rows, start, count, queryHeads, kvHeads, headSize, softcap = 0, type = "F16") {
   const size = rows * count * queryHeads * headSize;
   const pairs = rows * count * (start + (count + 1) / 2) * queryHeads;
   return {
-    name: `attention B=${rows} context=${start + count} T=${count} Hq=${queryHeads} Hkv=${kvHeads} D=${headSize}${softcap ? " capped" : ""}`,
+    name: `attention B=${rows} context=${start + count} T=${count} Hq=${queryHeads} Hkv=${kvHeads} D=${headSize}${softcap ? " capped" : ""}${type === "F16" ? "" : ` ${type}`}`,
     args: {
-      ...paged(rows, start, count, kvHeads, headSize),
+      ...paged(rows, start, count, kvHeads, headSize, type),
       q: floats(size),
       out: floats(size),
       queryHeads,
@@ -69,7 +73,7 @@ function attention(rows, start, count, queryHeads, kvHeads, headSize, softcap = 
       softcap,
       window: 0,
     },
-    bytes: rows * (start + count) * kvHeads * headSize * 4 + 8 * size,
+    bytes: rows * (start + count) * kvHeads * headSize * 2 * elementBytes(type) + 8 * size,
     operations: 4 * headSize * pairs,
   };
 }
@@ -175,6 +179,8 @@ function cases() {
     attention(1, 0, 512, 9, 3, 64),
     attention(1, 7680, 512, 32, 8, 64),
     attention(1, 7680, 512, 32, 8, 64, 50),
+    attention(1, 8191, 1, 32, 8, 64, 0, "F8_E4M3"),
+    attention(1, 7680, 512, 32, 8, 64, 0, "F8_E4M3"),
     addNorm(T, hidden, true, false, "rms"),
     addNorm(T, hidden, true, true, "rms"),
     addNorm(T, hidden, false, false, "rms"),

@@ -49,7 +49,7 @@ async function nats(model, compute, kvType) {
     const scores = await Promise.all(windows);
     return scores.reduce((total, { logprobs }) => total + logprobs.subarray(1).reduce((s, logprob) => s - logprob, 0), 0);
   });
-  return row(`nats per token ${model}`, compute, sum / (64 * 512), NATS[model]);
+  return row(`nats per token ${model}${kvType === "fp8" ? ", fp8 cache" : ""}`, compute, sum / (64 * 512), NATS[model]);
 }
 
 const rows = [];
@@ -57,8 +57,9 @@ for (const type of Object.keys(PERPLEXITY)) for (const compute of ["f32", "auto"
 for (const model of Object.keys(NATS)) {
   rows.push(await nats(model, "f32", "f32"));
   rows.push(await nats(model, "bf16", "bf16"));
+  rows.push(await nats(model, "f32", "fp8"));
 }
 for (const { what, compute, value, exact, off } of rows) {
-  console.log(`${what.padEnd(28)} ${compute.padEnd(5)} ${value.toFixed(6).padStart(10)}  exact ${exact}  off ${(off * 100).toFixed(4)} %`);
+  console.log(`${what.padEnd(38)} ${compute.padEnd(5)} ${value.toFixed(6).padStart(10)}  exact ${exact}  off ${(off * 100).toFixed(4)} %`);
 }
 writeJson(resultsPath("quality", options.commit), { ...machine(), command: "npm run bench:quality", rows });

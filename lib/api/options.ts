@@ -13,7 +13,7 @@ import { emitWarning, type KvasirWarning, type Warn } from "../errors.ts";
 import { hasLevels, type ModelSource } from "../model/spec.ts";
 import type { Compute, DeviceConfig, KvType } from "../native/addon.ts";
 import { chooseDevice, type Machine } from "./device.ts";
-import { cacheGroupsOf, sizePools } from "./pools.ts";
+import { cacheGroupsOf, KV_TYPES, sizePools } from "./pools.ts";
 import { type CheckedSpeculate, checkSpeculate, copySpeculate, type SpeculateOptions } from "./speculate.ts";
 
 /**
@@ -35,8 +35,11 @@ export interface EngineOptions {
    * `"auto"`: bf16 on a GPU; int8 if any weights are so quantized; bf16 if any have that type and the instruction set is `avx512_bf16`; else f32.
    */
   compute?: "auto" | "f32" | "bf16" | "int8";
-  /** Element type of the KV cache (`"f16"`). */
-  kvType?: "f32" | "f16" | "bf16";
+  /**
+   * Element type of the KV cache (`"f16"`). `"fp8"` (E4M3 without scales; what is beyond ±448 becomes that) takes half the memory and keeps 3 bits
+   * of each number's mantissa: see the guide to memory for what it costs.
+   */
+  kvType?: "f32" | "f16" | "bf16" | "fp8";
   /**
    * Tokens that a request may have, prompt and output (what the model was trained for). Cut to what the cache holds and to learned positions;
    * `stats().maxContext` says. Beyond a longrope's original context its long factors hold.
@@ -142,7 +145,7 @@ export function checkOptions(
 ): CheckedOptions {
   const options = copyOptions(given);
   const { speculate, signal, onProgress } = opening ?? optionsBeforeOpen(options);
-  const kvType = checkOneOf("kvType", options.kvType ?? "f16", ["f32", "f16", "bf16"]);
+  const kvType = checkOneOf("kvType", options.kvType ?? "f16", KV_TYPES);
   const { device, threadsRequested, cacheBytes } = chooseDevice(options, machine, draft === undefined ? [source] : [source, draft]);
   const maxBatchTokens = checkInteger("maxBatchTokens", options.maxBatchTokens ?? DEFAULT_BATCH_TOKENS[device.kind], 1, 65536);
   const pools = sizePools(cacheGroupsOf(source, draft), {

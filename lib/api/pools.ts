@@ -24,7 +24,8 @@ export interface PoolRequest {
   maxBatchTokens: number;
 }
 
-const ELEMENT_BYTES: Readonly<Record<KvType, number>> = { f32: 4, f16: 2, bf16: 2 };
+const ELEMENT_BYTES: Readonly<Record<KvType, number>> = { f32: 4, f16: 2, bf16: 2, fp8: 1 };
+export const KV_TYPES = Object.keys(ELEMENT_BYTES) as readonly KvType[];
 
 /** A cache group of the model or of its draft model. */
 export interface OwnedGroup extends CacheGroup {

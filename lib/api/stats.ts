@@ -39,7 +39,7 @@ export interface EngineStats {
   /** Arithmetic of matrix products, as chosen. */
   compute: "f32" | "bf16" | "int8";
   /** Element type of the cache. */
-  kvType: "f32" | "f16" | "bf16";
+  kvType: "f32" | "f16" | "bf16" | "fp8";
   /** Threads that compute; of the CPU alone. */
   threads?: number;
   /** Threads that were asked for, if a number was: more than may run at once are not made. */

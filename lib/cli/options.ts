@@ -15,7 +15,7 @@ const PRESENT_MODEL: Option = {
   help: '"tales" (bundled), a Hugging Face directory, a .gguf file, or a name on the hub that is in the cache',
 };
 const DEVICE: Option = { value: "NAME", help: "auto, cpu, cuda or cuda:N" };
-const KV_TYPE: Option = { value: "TYPE", help: "f32, f16 or bf16: what the cache keeps (default: f16)" };
+const KV_TYPE: Option = { value: "TYPE", help: "f32, f16, bf16 or fp8: what the cache keeps (default: f16)" };
 
 /** Which model, and how it runs. */
 export const ENGINE_OPTIONS: OptionGroup = {

@@ -7,6 +7,7 @@
 //   + - *, fma(a, b, c) = a * b + c (fused where the instruction set can), min, max (a NaN in the second operand wins)
 //   round_even, to_i32: to nearest even, for |x| < 2^22
 //   load_f16, load_bf16, store_f16, store_bf16: 16 elements of 2 bytes
+//   load_e4m3: 16 numbers of 1 sign, 4 exponent (bias 7) and 3 mantissa bits; all bits but the sign are NaN
 //   load_u8, load_i8, load_u16, load_i32: 16 integers; shift_right_by: by a count that is not known when it is compiled, sign extended
 //   lookup(table, u): table[u] of each byte, u <= 15
 //   sum: of the lanes, pairwise: 8 apart, 4, 2, 1;  largest

@@ -174,6 +174,16 @@ KVASIR_INLINE __m128i load_eight(const void* p) {
 KVASIR_INLINE i32x16 load_u8(const uint8_t* p) {
   return {_mm256_cvtepu8_epi32(load_eight(p)), _mm256_cvtepu8_epi32(load_eight(p + 8))};
 }
+// As float16, whose bias is 8 larger.
+KVASIR_INLINE __m256 eight_e4m3(const uint8_t* p) {
+  const __m128i ones = _mm_set1_epi16(0x3f80);
+  const __m128i halves = _mm_and_si128(_mm_slli_epi16(_mm_cvtepi8_epi16(load_eight(p)), 7), _mm_set1_epi16(static_cast<short>(0xbf80)));
+  const __m128i nan = _mm_and_si128(_mm_cmpeq_epi16(_mm_and_si128(halves, ones), ones), _mm_set1_epi16(0x7e00));
+  return _mm256_mul_ps(_mm256_cvtph_ps(_mm_or_si128(halves, nan)), _mm256_set1_ps(256));
+}
+KVASIR_INLINE f32x16 load_e4m3(const uint8_t* p) {
+  return {eight_e4m3(p), eight_e4m3(p + 8)};
+}
 KVASIR_INLINE i32x16 load_i8(const int8_t* p) {
   return {_mm256_cvtepi8_epi32(load_eight(p)), _mm256_cvtepi8_epi32(load_eight(p + 8))};
 }

@@ -132,6 +132,13 @@ KVASIR_INLINE f32x16 load_f16(const void* p) {
 KVASIR_INLINE f32x16 load_bf16(const void* p) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p))), 16))};
 }
+// As float16, whose bias is 8 larger.
+KVASIR_INLINE f32x16 load_e4m3(const uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), ones = _mm_set1_epi8(0x7f);
+  const __m256i halves = _mm256_and_si256(_mm256_slli_epi16(_mm256_cvtepi8_epi16(bytes), 7), _mm256_set1_epi16(static_cast<short>(0xbf80)));
+  const __mmask16 numbers = _mm_cmpneq_epi8_mask(_mm_and_si128(bytes, ones), ones);
+  return {_mm512_mask_mul_ps(_mm512_set1_ps(__builtin_nanf("")), numbers, _mm512_cvtph_ps(halves), _mm512_set1_ps(256))};
+}
 KVASIR_INLINE void store_f16(void* p, f32x16 x) {
   _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtps_ph(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }

@@ -189,6 +189,12 @@ KVASIR_INLINE void store_bf16(void* p, f32x16 x) {
 KVASIR_INLINE i32x16 load_u8(const uint8_t* p) {
   return each<i32x16>([=](int i) { return __builtin_convertvector(load_as<u8x4>(p + 4 * i), i32x4); });
 }
+// As the upper bits of a float32, 2^120 times too small; the product is exact. NaN would be 480, whose exponent becomes that of NaN.
+KVASIR_INLINE f32x16 load_e4m3(const uint8_t* p) {
+  const i32x16 byte = load_u8(p), magnitude = byte & splat_i32(0x7f), is_nan = (magnitude + splat_i32(1)) & splat_i32(0x80);
+  const f32x16 value = from_bits(shift_left_i32<20>(magnitude) + shift_left_i32<24>(byte & splat_i32(0x80))) * splat(0x1p120f);
+  return from_bits(bits(value) + shift_left_i32<23>(is_nan) - shift_left_i32<19>(is_nan));
+}
 KVASIR_INLINE i32x16 load_i8(const int8_t* p) {
   return each<i32x16>([=](int i) { return __builtin_convertvector(load_as<i8x4>(p + 4 * i), i32x4); });
 }

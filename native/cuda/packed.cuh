@@ -24,8 +24,8 @@
 // kernels (cuda/kernels/formats.cuh).
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
-#include <cuda_fp8.h>
 
+#include "cuda/e4m3.cuh"
 #include "cuda/weight.h"
 
 namespace kvasir::cuda {
@@ -109,11 +109,6 @@ __device__ inline Place place_of(int r, int k) {
 
 __device__ inline float half_bits(uint16_t bits) {
   return __half2float(__ushort_as_half(bits));
-}
-
-// Two numbers of E4M3, the first in the lower byte. float16 has all of them.
-__device__ inline float2 e4m3_pair(uint32_t bits) {
-  return __half22float2(__half2(__nv_cvt_fp8x2_to_halfraw2(static_cast<__nv_fp8x2_storage_t>(bits), __NV_E4M3)));
 }
 
 // One element, exactly dequantized; F8_E4M3's product has one rounding, to float32, here and wherever it is taken.

@@ -13,8 +13,8 @@ PagePools::PagePools(const ModelConfig& config, Backend& backend) : parts_(confi
       for (const CachePart& part : group.parts) {
         // All sizes are multiples of 16 elements, so a page is a whole number of elements of either type.
         const DType type = type_of(part, config);
-        parts_[layer].push_back({place, type, page / info(type).bytes});
-        place += int64_t(part.elements) * config.page_size * info(type).bytes;
+        parts_[layer].push_back({place, type, page / element_bytes(type)});
+        place += int64_t(part.elements) * config.page_size * element_bytes(type);
       }
     }
   }

@@ -150,7 +150,7 @@ DType type_of(const CachePart& part, const ModelConfig& config) {
 
 int64_t page_bytes(const ModelConfig& config, const CacheGroup& group) {
   int64_t bytes = 0;
-  for (const CachePart& part : group.parts) bytes += int64_t(part.elements) * info(type_of(part, config)).bytes;
+  for (const CachePart& part : group.parts) bytes += int64_t(part.elements) * element_bytes(type_of(part, config));
   return bytes * config.page_size * static_cast<int64_t>(group.layers.size());
 }
 

@@ -26,6 +26,10 @@ inline constexpr const DTypeInfo& info(DType type) {
 inline constexpr bool is_quantized(DType type) {
   return info(type).block > 1;
 }
+// Bytes of an element in a cache, which has F8_E4M3 without scales.
+inline constexpr int element_bytes(DType type) {
+  return type == DType::F8_E4M3 ? 1 : info(type).bytes;
+}
 // Whether elements are levels, integer multiples of a scale, which compute int8 multiplies as such.
 inline constexpr bool has_levels(DType type) {
   return is_quantized(type) && type != DType::F8_E4M3;

@@ -1,5 +1,6 @@
 // qk_rope_append and attention: ops on the paged cache.
 #include <algorithm>
+#include <array>
 
 #include "engine/batch.h"
 #include "testing/op_call_args.h"
@@ -17,7 +18,7 @@ struct Cache {
 View read_pages(const Args& args, const char* name, const char* stride_name, DType type, int page_elements, int64_t& pages) {
   const auto bytes = args.any_array<uint8_t>(name);
   const int stride = args.integer(stride_name, page_elements, kMostSize, page_elements);
-  const size_t size = static_cast<size_t>(kvasir::info(type).bytes);
+  const size_t size = static_cast<size_t>(element_bytes(type));
   if (reinterpret_cast<uintptr_t>(bytes.data()) % size != 0) fail("INVALID_ARGUMENT", "%s is not aligned to its elements", name);
   pages = std::min(pages, static_cast<int64_t>(bytes.size() / (static_cast<size_t>(stride) * size)));
   return {bytes.data(), type, stride};
@@ -26,7 +27,8 @@ View read_pages(const Args& args, const char* name, const char* stride_name, DTy
 // args.cache: { type, kvHeads, headSize, pageSize, k, kStride, v, vStride }; k and v are bytes.
 Cache read_cache(const Args& call_args) {
   const Args args = call_args.object("cache");
-  const auto type = static_cast<DType>(args.choice("type", {"F32", "F16", "BF16"}));
+  constexpr std::array types = {DType::F32, DType::F16, DType::BF16, DType::F8_E4M3};
+  const DType type = types[args.choice("type", {"F32", "F16", "BF16", "F8_E4M3"})];
   const int heads = args.integer("kvHeads", 1, 1024), D = args.integer("headSize", 1, 4096), P = args.integer("pageSize", 16, 4096);
   if (P % 16 != 0) fail("INVALID_ARGUMENT", "pageSize is %d; expected a multiple of 16", P);
   const size_t page_elements = elements({heads, D, P});

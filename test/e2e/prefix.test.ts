@@ -12,10 +12,14 @@ const GREEDY: GenerateParams = { temperature: 0, ignoreEos: true, maxTokens: 8, 
 const random = new Random(7);
 const tokens = (count: number): number[] => Array.from({ length: count }, () => random.int(LLAMA.vocabSize));
 
-describe.each(Object.entries({ LLAMA, GEMMA3 }))("the prefix cache: %s", (name, shape) => {
+describe.each([
+  ["LLAMA", "f16", LLAMA],
+  ["GEMMA3", "f16", GEMMA3],
+  ["LLAMA", "fp8", LLAMA],
+] as const)("the prefix cache: %s, %s", (name, kvType, shape) => {
   let engine: Engine;
   beforeAll(async () => {
-    engine = await openEngine((await writeQuantizedModel(directory, name, shape)).path);
+    engine = await openEngine((await writeQuantizedModel(directory, name, shape)).path, { kvType });
   });
   const run = async (prompt: number[], params?: GenerateParams) => {
     const { tokens: sampled, logprobs, usage } = await engine.generate(prompt, { ...GREEDY, ...params });

@@ -28,6 +28,8 @@ test.each([
   ["LLAMA", 96, "bf16"],
   ["LLAMA", 160, "f16"],
   ["GEMMA3", 256, "bf16"],
+  ["LLAMA", 128, "fp8"],
+  ["GEMMA3", 80, "fp8"],
 ] as const)("the same tokens and logprobs, as bits: %s with heads of %d, %s", async (name, headSize, kvType) => {
   const shape = { ...{ LLAMA, GEMMA3 }[name], headSize };
   const { path } = await writeQuantizedModel(directory, `heads-${headSize}`, shape);

@@ -69,6 +69,13 @@ describe("other shapes of the same architectures, against float64", () => {
     await expectReference(model, shape, weights, form);
     // What a GPU's tensor cores take: a rounding of 2^-9 for each activation, query and weight of a softmax.
     for (const kvType of ["f16", "bf16"] as const) await expectReference(model, shape, weights, form, { compute: "bf16", kvType }, 0.05);
+    // E4M3 makes steps of up to 2^-3 of what another arithmetic rounds to the other side.
+    for (const [compute, bound] of [
+      ["f32", 0.02],
+      ["bf16", 0.25],
+    ] as const) {
+      await expectReference(model, shape, weights, { ...form, cache: "F8_E4M3" }, { compute, kvType: "fp8" }, bound);
+    }
   });
 });
 

@@ -24,7 +24,7 @@ import {
   places,
   rowOfStep,
 } from "../support/paged.ts";
-import { Random, roundElement } from "../support/reference.ts";
+import { e4m3, Random, roundElement } from "../support/reference.ts";
 
 interface Case {
   shape: CacheShape;
@@ -133,6 +133,9 @@ const CASES: [type: CacheType, queryHeads: number, kvHeads: number, headSize: nu
   ["F32", 6, 2, 16, 16, 1],
   ["F32", 6, 2, 16, 16, 20],
   ["F16", 4, 1, 128, 32, 64],
+  ["F8_E4M3", 6, 2, 64, 16, 0],
+  ["F8_E4M3", 8, 1, 80, 32, 20],
+  ["F8_E4M3", 4, 4, 10, 16, 0],
   ["BF16", 2, 1, 34, 16, 150],
 ];
 
@@ -174,7 +177,7 @@ describe.each(CASES)(
 );
 
 describe.each([0.5, 5, 50])("attention with scores capped at %d", (softcap) => {
-  it.each(CASES.slice(1, 11))(
+  it.each(CASES.slice(1, -1))(
     "%s, %d heads over %d of %d, pages of %d, window %d",
     (type, queryHeads, kvHeads, headSize, pageSize, window) => {
       const c = { ...makeCase({ type, kvHeads, headSize, pageSize }, queryHeads, window, ROWS, headSize), softcap };
@@ -200,6 +203,15 @@ describe("attention", () => {
       expect(out.subarray(0, 20 * 32).every(Number.isFinite)).toBe(true);
       expect(out[20 * 32 + 3]).toBe(Number.POSITIVE_INFINITY);
     }
+  });
+
+  it("reads each number of F8_E4M3, and NaN: one key weighs 1", () => {
+    const c = makeCase({ type: "F8_E4M3", kvHeads: 1, headSize: 256, pageSize: 16 }, 1, 0, [{ start: 0, count: 1 }], 5);
+    const numbers = Float64Array.from({ length: 256 }, (_, bits) => e4m3(bits));
+    for (let bits = 0; bits < 256; bits++) c.cache.v[places(c.step, c.cache, 0, 0, 0, bits).v] = bits;
+    for (const variant of VARIANTS) expect(Float64Array.from(run(variant, c), (x) => x + 0)).toEqual(numbers.map((x) => x + 0));
+    for (let d = 0; d < 256; d++) c.cache.k[places(c.step, c.cache, 0, 0, 0, d).k] = d === 9 ? 0xff : 0;
+    for (const variant of VARIANTS) expect(run(variant, c).every(Number.isNaN)).toBe(true);
   });
 
   it("sums thousands of keys as exactly as few", () => {

@@ -13,7 +13,7 @@ import {
   type Variant,
 } from "../support/ops.ts";
 import { type CacheShape, type CacheType, elements, emptyCache, inSecondGroup, type PagedRow, pageRows, places } from "../support/paged.ts";
-import { normReference, Random, roundElement } from "../support/reference.ts";
+import { e4m3, normReference, Random, roundElement } from "../support/reference.ts";
 
 const EPSILON = 1e-6;
 
@@ -116,6 +116,8 @@ const SHAPES: CacheShape[] = [
   { type: "F16", kvHeads: 3, headSize: 64, pageSize: 32 },
   { type: "F16", kvHeads: 2, headSize: 10, pageSize: 16 },
   { type: "BF16", kvHeads: 2, headSize: 80, pageSize: 48 },
+  { type: "F8_E4M3", kvHeads: 2, headSize: 64, pageSize: 16 },
+  { type: "F8_E4M3", kvHeads: 3, headSize: 10, pageSize: 32 },
 ];
 
 describe.each(SHAPES)("qk_rope_append to $type, $kvHeads heads of $headSize, pages of $pageSize", (shape) => {
@@ -149,6 +151,24 @@ describe.each(SHAPES)("qk_rope_append to $type, $kvHeads heads of $headSize, pag
       expectSameBits(all.q, rotated.q);
       expectRounded(all.k, rotated.k, shape.type);
       expectSameAlone(variant, fused, all);
+    }
+  });
+});
+
+describe("qk_rope_append to F8_E4M3", () => {
+  it("writes every number of the type as it is, between two the nearer, the even one if neither is, at most 448, and NaN", () => {
+    const numbers = Array.from({ length: 127 }, (_, bits) => e4m3(bits));
+    const middles = numbers.slice(1).map((number, i) => (number + numbers[i]!) / 2);
+    const around = middles.flatMap((middle) => [middle, middle * (1 - 2 ** -24), middle * (1 + 2 ** -23)]);
+    const large = [448.001, 463.9, 464, 464.1, 480, 512, 65_536, 3e38, Number.POSITIVE_INFINITY, Number.NaN, 1e-30, 1e-40, 2 ** -11];
+    const all = [...numbers, ...around, ...large].flatMap((number) => [number, -number]);
+    const c = makeCase({ type: "F8_E4M3", kvHeads: 1, headSize: 16, pageSize: 16 }, 1, [{ start: 3, count: Math.ceil(all.length / 16) }]);
+    c.k.set(all);
+    c.v.set(all.toReversed());
+    for (const variant of VARIANTS) {
+      const { k, v } = run(variant, c);
+      expectRounded(k, c.k, "F8_E4M3");
+      expectRounded(v, c.v, "F8_E4M3");
     }
   });
 });

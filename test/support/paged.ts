@@ -1,8 +1,10 @@
 /** Random sequences in a paged cache, for the tests of qk_rope_append and attention. */
-import { fromHalf, type Random } from "./reference.ts";
+import { e4m3, fromHalf, type Random } from "./reference.ts";
 
 /** An element type of the cache. */
-export type CacheType = "F32" | "F16" | "BF16";
+export type CacheType = "F32" | "F16" | "BF16" | "F8_E4M3";
+
+const ELEMENT_BYTES: Readonly<Record<CacheType, number>> = { F32: 4, F16: 2, BF16: 2, F8_E4M3: 1 };
 
 /** Sizes of one layer's cache. */
 export interface CacheShape {
@@ -98,8 +100,7 @@ export function places(step: PagedStep, cache: LayerCache, b: number, head: numb
 /** A cache for the step's pages, filled with NaN. The pages of keys lie `gap` elements apart, those of values twice that. */
 export function emptyCache(step: PagedStep, shape: CacheShape, gap = 0): LayerCache {
   const pageElements = shape.kvHeads * shape.headSize * shape.pageSize;
-  const bytes = (stride: number) =>
-    new Uint8Array((step.kvPages.length + SPARE_PAGES) * stride * (shape.type === "F32" ? 4 : 2)).fill(0xff);
+  const bytes = (stride: number) => new Uint8Array((step.kvPages.length + SPARE_PAGES) * stride * ELEMENT_BYTES[shape.type]).fill(0xff);
   const { type, kvHeads, headSize, pageSize } = shape;
   const [kStride, vStride] = [pageElements + gap, pageElements + 2 * gap];
   return { type, kvHeads, headSize, pageSize, k: bytes(kStride), v: bytes(vStride), kStride, vStride };
@@ -108,6 +109,7 @@ export function emptyCache(step: PagedStep, shape: CacheShape, gap = 0): LayerCa
 /** The elements of a cache's keys or values. */
 export function elements(bytes: Uint8Array, type: CacheType): Float64Array {
   if (type === "F32") return Float64Array.from(new Float32Array(bytes.buffer));
+  if (type === "F8_E4M3") return Float64Array.from(bytes, e4m3);
   const bits = new Uint16Array(bytes.buffer);
   if (type === "F16") return Float64Array.from(bits, fromHalf);
   return Float64Array.from(new Float32Array(Uint32Array.from(bits, (b) => b << 16).buffer));

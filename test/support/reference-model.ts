@@ -1,4 +1,5 @@
 import { isGemma, LOGIT_CAP, type ModelShape } from "./models.ts";
+import { roundElement } from "./reference.ts";
 
 /**
  * The forward pass of llama, qwen3, gemma2 and gemma3 in float64, plain loops, one token after the other, written from the papers: RMSNorm
@@ -17,6 +18,8 @@ export interface ReferenceForm {
   normsPlusOne: boolean;
   /** Pairs of rotated dimensions are neighbours (llama in GGUF files), not half a head apart. */
   neighbours: boolean;
+  /** Keys and values are rounded to this type. */
+  cache?: "F8_E4M3";
 }
 
 const EPSILON = 1e-6;
@@ -80,8 +83,9 @@ class ReferenceModel {
   #attention(x: Float64Array, layer: number, past: Past): Float64Array<ArrayBuffer> {
     const { queryHeads, kvHeads, headSize, architecture, softcap } = this.#shape;
     const query = this.#heads("q", x, layer, past.keys.length);
-    past.keys.push(this.#heads("k", x, layer, past.keys.length));
-    past.values.push(this.#project(`model.layers.${layer}.self_attn.v_proj`, x));
+    const kept = (heads: Float64Array) => heads.map((value) => roundElement(this.#form.cache ?? "", value));
+    past.keys.push(kept(this.#heads("k", x, layer, past.keys.length)));
+    past.values.push(kept(this.#project(`model.layers.${layer}.self_attn.v_proj`, x)));
     const window = this.#isSliding(layer) ? this.#shape.window : past.keys.length;
     const first = Math.max(0, past.keys.length - window);
     const mixed = new Float64Array(queryHeads * headSize);

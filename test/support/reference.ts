@@ -89,9 +89,16 @@ export function roundBf16(x: number): number {
   return roundTo(x, 7, -126);
 }
 
+/** x rounded to E4M3; magnitudes beyond 448 become that. */
+function roundE4m3(x: number): number {
+  const rounded = roundTo(x, 3, -6);
+  return Math.abs(rounded) > 448 ? Math.sign(rounded) * 448 : rounded;
+}
+
 /** x rounded as a cache of this type keeps it. */
 export function roundElement(type: string, x: number): number {
   if (type === "F16") return roundHalf(x);
+  if (type === "F8_E4M3") return roundE4m3(x);
   return type === "BF16" ? roundBf16(x) : x;
 }
 

@@ -1,6 +1,6 @@
 // attention of rows with many tokens (prompts) by wgmma: see attention_state.cuh for the order of sums.
 //
-// Two warpgroups have a tile of 16 queries a warp, 128 in all; one more warp has pages copied into a ring: a split's keys, its values, the keys of
+// Two warpgroups have a tile of 16 queries a warp, 128 in all; one more warp (of E4M3 four) has pages copied into a ring: a split's keys, its values, the keys of
 // the next one and so on. While the tensor cores sum a split's values, the warpgroup weighs the scores of the next one; while it weighs and
 // merges, they are the other's. Later tokens see more keys: their blocks begin first.
 //
@@ -9,16 +9,13 @@
 //
 // Bytes: K and V of a row once a block, from L2. Operations: 4 * D a query head and key. Limited by the tensor cores (512 clocks a warpgroup and
 // split of heads of 128) and by the instructions of weights and merges (some 430 a warp).
-#include "cuda/kernels/attention_wgmma.cuh"
+#include "cuda/kernels/attention_bring.cuh"
 #include "cuda/kernels/launch.h"
 
 namespace kvasir::cuda {
 namespace {
 
 constexpr int kThreads = (kBlockWarps + kGroupWarps) * kWarp;  // setmaxnreg is of whole warpgroups
-
-template <int D>
-using Place = Turn<kPlaces<D>>;  // of keys, or values
 
 // Scores to the split's weights; where each query sees each key, nothing is hidden.
 [[maybe_unused]] __device__ inline void weigh_split(const Attention& op, const PromptPart& own, int split, int lane, Scores& scores,
@@ -176,30 +173,15 @@ __device__ inline void attend_share(const Attention& op, const Share& share, Pro
   for (; split < end; ++split) pass<Element, D>(shared, turn, lane);
 }
 
-// All splits of a share into the ring, by one warp.
-template <class Element, int D>
-__device__ inline void bring_share(const Attention& op, const PageTables& tables, const Share& share, PromptMemory<Element, D>& shared,
-                                   Place<D>& turn) {
-  const auto bring = [&](const View& part, int split) {
-    const int place = turn.stage();
-    if (turn.count >= kPlaces<D>) wait(&shared.empty[place], turn.parity() ^ 1);
-    fetch_pages<Element, D>(part, op.cache, tables, share.whole.row, share.whole.kv_head, split, share.range, shared.ring[place],
-                            shared.full[place]);
-    ++turn.count;
-  };
-  for (int split = first_split(share); split <= last_split(share); ++split) {
-    bring(op.cache.k, split);
-    bring(op.cache.v, split);
-  }
-}
-
 template <class Element, int D>
 __global__ void __launch_bounds__(kThreads, 1)
     attend_prompt(Attention op, StepView step, PageTables tables, int tokens, int heads_of_tile) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   extern __shared__ __align__(128) uint8_t memory[];
-  auto& shared = *reinterpret_cast<PromptMemory<Element, D>*>(memory);
+  using Held = Multiplied<Element>;
+  auto& shared = *reinterpret_cast<PromptMemory<Held, D>*>(memory);
   if (threadIdx.x == 0) {
+    for (uint64_t& barrier : shared.copied) init_barrier(&barrier, 1);
     for (int place = 0; place < kPlaces<D>; ++place) {
       init_barrier(&shared.full[place], 1);
       init_barrier(&shared.empty[place], kBlockWarps);
@@ -214,11 +196,13 @@ __global__ void __launch_bounds__(kThreads, 1)
   };
   Place<D> turn;
   if (threadIdx.x >= kBlockWarps * kWarp) {
-    leave_registers<24>();
-    if (threadIdx.x / kWarp == kBlockWarps) for_each([&](const Share& share) { bring_share<Element, D>(op, tables, share, shared, turn); });
+    leave_registers<kIsWidened<Element> ? 40 : 24>();
+    if (threadIdx.x / kWarp - kBlockWarps < kBringers<Element>) {
+      for_each([&](const Share& share) { bring_share<Element, D>(op, tables, share, shared, turn); });
+    }
   } else {
-    take_registers<240>();
-    for_each([&](const Share& share) { attend_share<Element, D>(op, share, shared, turn); });
+    take_registers<kIsWidened<Element> ? 232 : 240>();
+    for_each([&](const Share& share) { attend_share<Held, D>(op, share, shared, turn); });
   }
 #else
   __trap();  // without wgmma nothing is to be launched here
@@ -227,11 +211,11 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 template <class Element, int D>
 void launch_kernel(const Attention& op, cudaStream_t stream) {
-  static_assert(sizeof(PromptMemory<Element, D>) <= kHopperShared);
+  constexpr size_t bytes = sizeof(PromptMemory<Multiplied<Element>, D>);
+  static_assert(bytes <= kHopperShared);
   const StepInputs& step = *op.step;
   const int heads = std::min(kQueries, op.query_heads / op.cache.kv_heads), most = tokens_of_block(heads);
-  const Grid grid{
-      .blocks = dim3(op.cache.kv_heads, (step.tokens + most - 1) / most), .threads = kThreads, .shared = sizeof(PromptMemory<Element, D>)};
+  const Grid grid{.blocks = dim3(op.cache.kv_heads, (step.tokens + most - 1) / most), .threads = kThreads, .shared = bytes};
   launch("attention of prompts", attend_prompt<Element, D>, grid, stream, op, view_of(step), step.tables[op.group], step.tokens, heads);
 }
 

@@ -63,12 +63,11 @@ __device__ inline void score(const Queries& queries, const Pages<Element, D>& ke
     for (int i = 0; i < 4; ++i) low[i] = high[i] = 0;
     const int key = start + page * kPage;
     if (key > range.last || key + kPage <= range.first) continue;
-    const Element* row = keys[page] + lane / 16 * 8 * D + lane / 8 % 2 * 64 + lane % 8 * 8;
 #pragma unroll
     for (int step = 0; step < D / 16; ++step) {
       uint32_t a[4];
       read_queries(queries, step, a);
-      const uint4 cores = load_cores(row + step * 2 * 64);
+      const uint4 cores = load_cores(keys[page] + step * 2 * 64, 64, 8 * D, lane);
       mma(Element(), low, a, cores.x, cores.y);
       mma(Element(), high, a, cores.z, cores.w);
     }
@@ -156,10 +155,9 @@ __device__ inline void add_values(const Weights& weights, const Pages<Element, D
   for (int page = 0; page < kSplitPages; ++page) {
     const int key = start + page * kPage, written = range.last - key + 1, t = lane % 4;
     if (written <= 0 || key + kPage <= range.first) continue;
-    const Element* row = values[page] + first * 8 + lane / 8 % 2 * 8 * D + lane / 16 * 64 + lane % 8 * 8;
 #pragma unroll
     for (int i = 0; i < eights; i += 2) {
-      uint4 cores = load_cores(row + i * 64);
+      uint4 cores = load_cores(values[page] + first * 8 + i * 64, 8 * D, 64, lane);
       if (written < kPage) {
         cores.x = keep_written(cores.x, 2 * t, written), cores.y = keep_written(cores.y, 8 + 2 * t, written);
         cores.z = keep_written(cores.z, 2 * t, written), cores.w = keep_written(cores.w, 8 + 2 * t, written);

@@ -1,7 +1,7 @@
 #pragma once
-// attention on the tensor cores, for caches of 16 bits: what all its kernels share: order, states, queries. See ops/attention.h
+// attention on the tensor cores, for caches of 16 and 8 bits: what all its kernels share: order, states, queries. See ops/attention.h
 //
-// mma.sync m16n8k16 in the cache's type, float32 sums. The M of a tile are 16 queries of one kv head: the heads of its group, of one token
+// mma.sync m16n8k16 in the cache's type (E4M3: as float16, on its way from shared memory), float32 sums. The M of a tile are 16 queries of one kv head: the heads of its group, of one token
 // or of several of a row. Pages come to shared memory by bulk copies, as they lie in the cache (cores of 8 x 8, cuda/kernels/kv.cuh).
 //
 // Order: splits of 64 keys with borders at multiples of 64 in absolute positions. What a query sees of a split makes a state of its own

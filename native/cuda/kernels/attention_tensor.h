@@ -1,7 +1,8 @@
 #pragma once
-// Attention on the tensor cores, over caches of 16 bits in pages of 16: for rows with few tokens and for rows with many.
+// Attention on the tensor cores, over caches of 16 or 8 bits in pages of 16: for rows with few tokens and for rows with many.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 #include <cuda_runtime.h>
 
 #include <type_traits>
@@ -69,7 +70,8 @@ void with_tensor_shape(const Attention& op, const Function& f) {
     }
   };
   if (op.cache.k.type == DType::F16) return with_size(__half());
-  with_size(__nv_bfloat16());
+  if (op.cache.k.type == DType::BF16) return with_size(__nv_bfloat16());
+  with_size(__nv_fp8_e4m3());
 }
 
 }  // namespace kvasir::cuda

@@ -12,6 +12,9 @@ inline constexpr int kGroupWarps = 4;
 template <int D>
 inline constexpr int kPlaces = D <= 160 ? 8 : 5;
 
+template <int D>
+using Place = Turn<kPlaces<D>>;  // of keys, or values
+
 // What a warp of a warpgroup has to do; in shared memory, as registers are few.
 struct PromptPart {
   Tile tile;
@@ -25,6 +28,7 @@ struct PromptMemory {
   Pages<Element, D> ring[kPlaces<D>];
   uint64_t full[kPlaces<D>];
   uint64_t empty[kPlaces<D>];
+  uint64_t copied[kGroupWarps];  // of each warp that widens pages, those that have come
   PromptPart parts[kBlockWarps];
   alignas(128) Element queries[kBlockWarps][kQueries * D];
 };

@@ -1,11 +1,12 @@
 #pragma once
 // The element types of the cache, and where a token's are. The size of a page is the contract's, its inner order the back end's own: cores of
-// 8 x 8, as the tensor cores take them (16 bytes are 8 dimensions of a key, or 8 keys of a dimension), where D is a multiple of 8:
+// 8 x 8, as the tensor cores take them (8 dimensions of a key, or 8 keys of a dimension, side by side: 16 bytes, of E4M3 8), where D is a multiple of 8:
 //
 //   k  page: [Hkv, P / 8, D / 8, 8 keys, 8 dimensions]      v  page: [Hkv, P / 8, D / 8, 8 dimensions, 8 keys]      else: [Hkv, P, D]
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "cuda/e4m3.cuh"
 #include "ops/kv_cache.h"
 #include "ops/step.h"
 
@@ -20,6 +21,9 @@ __device__ inline float to_float(__half x) {
 __device__ inline float to_float(__nv_bfloat16 x) {
   return __bfloat162float(x);
 }
+__device__ inline float to_float(__nv_fp8_e4m3 x) {
+  return e4m3_pair(x.__x).x;
+}
 __device__ inline void put(float* place, float x) {
   *place = x;
 }
@@ -28,6 +32,10 @@ __device__ inline void put(__half* place, float x) {
 }
 __device__ inline void put(__nv_bfloat16* place, float x) {
   *place = __float2bfloat16_rn(x);
+}
+
+__device__ inline void put(__nv_fp8_e4m3* place, float x) {
+  *place = to_e4m3(x);
 }
 
 // The first position that a query sees; a window of 0 is none.
@@ -60,7 +68,8 @@ template <class Function>
 void with_element(DType type, const Function& f) {
   if (type == DType::F32) return f(float());
   if (type == DType::F16) return f(__half());
-  f(__nv_bfloat16());
+  if (type == DType::BF16) return f(__nv_bfloat16());
+  f(__nv_fp8_e4m3());
 }
 
 }  // namespace kvasir::cuda

@@ -72,7 +72,7 @@ function randomMix(seed: number): Mix {
   return {
     speculate,
     shape,
-    arithmetic: { isa: pick(ISAS), compute: pick(["f32", "bf16", "int8"] as const), kvType: pick(["f32", "f16", "bf16"] as const) },
+    arithmetic: { isa: pick(ISAS), compute: pick(["f32", "bf16", "int8"] as const), kvType: pick(["f32", "f16", "bf16", "fp8"] as const) },
     schedule: { threads: 1 + random.int(3), maxBatchTokens: pick([3, 7, 16, 33, 64, 512]), prefixCache: random.int(4) > 0, ...small },
     arrivals: randomRequests(1 + random.int(40), LLAMA.vocabSize, 60, seed).map(({ prompt, params }) => ({
       prompt,

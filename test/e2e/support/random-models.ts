@@ -18,7 +18,7 @@ export const TALES: ModelShape = { ...TINY, vocabSize: 8192, layers: 12, kvHeads
 
 /** Bytes of the KV cache of `tokens` tokens that all layers see. */
 export function cacheFor({ layers, kvHeads, headSize }: ModelShape, tokens: number, { kvType }: EngineOptions): number {
-  return layers * kvHeads * headSize * 2 * tokens * (kvType === "f32" ? 4 : 2);
+  return layers * kvHeads * headSize * 2 * tokens * (kvType === "f32" ? 4 : kvType === "fp8" ? 1 : 2);
 }
 
 /** A mix of all types: matrix i has the i-th that its columns allow. */
