@@ -8,9 +8,8 @@
 // for both warpgroups), the other is unpacked. A tile's sums are written while the first group of the next one is multiplied, by each warpgroup
 // for itself: nothing but the stages of x makes one wait for the other.
 //
-// Bytes: per 128 k a block reads 16 chunks of weights and 32 KiB / kSharing of x for 4.2 million operations. Limited, of bf16, by shared memory (160
-// bytes a cycle if the tensor cores never waited; it gives 128) and by what L2 gives (48 bytes a cycle); of quantized weights by unpacking, some
-// 130 to 150 instructions of a warp a chunk.
+// Bytes: per 128 k a block reads 16 chunks of weights and 32 KiB / kSharing of x for 4.2 million operations: of bf16 48 bytes of L2 and 160 of
+// shared memory (which gives 128) a cycle if the tensor cores never waited. Quantized weights take some 130 to 150 instructions of a warp a chunk.
 #include "cuda/kernels/formats.cuh"
 #include "cuda/kernels/launch.h"
 #include "cuda/kernels/matmul_prompt_stages.cuh"
