@@ -1,7 +1,7 @@
 // The matmuls on the tensor cores, by themselves: npm run bench:gpu:matmul [-- check | stress | TYPE]
 //
 // check   y against float64 sums of the exact weights, and its bits for 1 to 700 tokens, wherever in the step: all packed formats, gated or not.
-// stress  the linears of Llama-3.1-8B in bfloat16 one after the other, thousands of times without a pause, each against its first result.
+// stress  the linears of Llama-3.1-8B one after the other, thousands of times without a pause, each against its first result.
 // Then, without either, of one type or of some: microseconds of Llama-3.1-8B's linears, of graphs of launches on rotated weights, medians of five; of a step, and its
 // floor at 3.0 TB/s.
 #include <algorithm>
@@ -238,7 +238,7 @@ __global__ void count_differences(const uint32_t* a, const uint32_t* b, size_t c
 }
 
 // Whether a step's linears give the same bits whenever they run, each beginning before the one before has ended.
-bool stress(int tokens, int steps, cudaStream_t stream) {
+bool stress(DType type, int tokens, int steps, cudaStream_t stream) {
   struct Linear {
     const Shape& shape;
     std::vector<Matrix> weights;
@@ -248,7 +248,7 @@ bool stress(int tokens, int steps, cudaStream_t stream) {
   std::vector<std::unique_ptr<Linear>> linears;
   for (const Shape& shape : kShapes) {
     std::vector<Matrix> weights;
-    for (int i = 0; i < shape.matrices; ++i) weights.push_back(random_weight(DType::BF16, shape.rows, shape.cols));
+    for (int i = 0; i < shape.matrices; ++i) weights.push_back(random_weight(type, shape.rows, shape.cols));
     const size_t bytes = std::max(matrix_bytes(tokens, shape.rows, DType::F32), matrix_bytes(tokens, shape.rows, DType::BF16));
     linears.emplace_back(new Linear{shape, std::move(weights), bytes, DeviceBuffer(bytes), DeviceBuffer(bytes)});
   }
@@ -258,9 +258,9 @@ bool stress(int tokens, int steps, cudaStream_t stream) {
   const auto counted = upload(std::vector<unsigned long long>{0});
   const auto run = [&](const Linear& linear) {
     Matmul op{.x = {x->address(), DType::BF16, linear.shape.cols}, .rows = tokens, .outputs = {}};
-    const DType type = linear.shape.matrices == 2 ? DType::BF16 : DType::F32;
+    const DType of_y = linear.shape.matrices == 2 ? DType::BF16 : DType::F32;
     for (int m = 0; m < linear.shape.matrices; ++m)
-      op.outputs[m] = {linear.weights[m].get(), {}, {linear.y.address(), type, linear.shape.rows}};
+      op.outputs[m] = {linear.weights[m].get(), {}, {linear.y.address(), of_y, linear.shape.rows}};
     if (linear.shape.matrices == 2) op.epilogue = Epilogue::Gate;
     run_tensor(op, nullptr, stream);
   };
@@ -281,13 +281,16 @@ bool stress(int tokens, int steps, cudaStream_t stream) {
   }
   check(cudaStreamSynchronize(stream), "stress");
   const unsigned long long differences = download<unsigned long long>(*counted, 1)[0];
-  std::printf("stress bf16, %d tokens, %d steps: %llu words differ%s\n", tokens, steps, differences, differences == 0 ? "" : "   WRONG");
+  std::printf("stress %s, %d tokens, %d steps: %llu words differ%s\n", info(type).name, tokens, steps, differences,
+              differences == 0 ? "" : "   WRONG");
   return differences == 0;
 }
 
 bool stress_all(cudaStream_t stream) {
   bool right = true;
-  for (int tokens : {1, 8, 16, 32, 64, 512}) right &= stress(tokens, tokens > 64 ? 1000 : 10000, stream);
+  for (DType type : {DType::BF16, DType::Q8_0, DType::Q4_K}) {
+    for (int tokens : {1, 8, 16, 64, 512}) right &= stress(type, tokens, tokens > 64 ? 300 : 3000, stream);
+  }
   return right;
 }
 

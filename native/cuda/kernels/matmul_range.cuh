@@ -137,20 +137,22 @@ class PieceStream {
     for (int stage = 0; stage < stages; ++stage) fetch(stage);
   }
 
-  // The next piece, when it has come.
+  // The next piece, when it has come; one more may be taken before the one before is released.
   __device__ const uint8_t* take() {
 #if __CUDA_ARCH__ >= 900
-    wait_at(full_ + stage_ * sizeof(uint64_t), phase_);
+    wait_at(full_ + taken_ * sizeof(uint64_t), phase_);
 #else
-    wait_for_copies<kStages<type> - 1>();
+    wait_for_copies<kStages<type> - 2>();
 #endif
-    return ring_ + stage_ * kPieceBytes<type>;
+    const uint8_t* piece = ring_ + taken_ * kPieceBytes<type>;
+    if (++taken_ == stages_) taken_ = 0, phase_ ^= 1;
+    return piece;
   }
-  // All lanes have read it.
+  // All lanes have what they read of the piece that was taken first.
   __device__ void release() {
     __syncwarp();
-    fetch(stage_);
-    if (++stage_ == stages_) stage_ = 0, phase_ ^= 1;
+    fetch(released_);
+    if (++released_ == stages_) released_ = 0;
   }
 
  private:
@@ -173,8 +175,9 @@ class PieceStream {
 
   uint8_t* ring_;
   uint32_t ring_address_, full_;
-  const int stages_, first_, count_;      // pieces
-  int left_ = 0, stage_ = 0, phase_ = 0;  // left: pieces of the panel that have not been asked for
+  const int stages_, first_, count_;          // pieces
+  int left_ = 0;                              // pieces of the panel that have not been asked for
+  int taken_ = 0, phase_ = 0, released_ = 0;  // the next stages to be
   const uint8_t* from_ = nullptr;
   NextPanel next_panel_;
 };
@@ -228,13 +231,14 @@ class WholeRange {
     for (int i = 0; i < kPiece<type>; ++i) {
       if (i + 1 < kPiece<type>) {
         load_chunk(bytes_, i + 1, lane, raw_[(i + 1) % 2]);
-      } else {
-        weights.release();
-        if (!last) bytes_ = weights.take(), load_chunk(bytes_, 0, lane, raw_[0]);
+      } else if (!last) {
+        bytes_ = weights.take();
+        load_chunk(bytes_, 0, lane, raw_[0]);
       }
       multiply_raw<type, tiles>(raw_[i % 2], x[i], sums);
       if constexpr (!held) load_x(rows_, following + i, x[i]);
     }
+    weights.release();  // not before its last chunk is in registers, which its products tell
   }
 
   const uint32_t* const (&rows_)[tiles];
