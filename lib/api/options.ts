@@ -132,19 +132,19 @@ export function optionsBeforeOpen({ speculate, signal, onProgress, onWarning = e
   };
 }
 
-/**
- * Checks every option and fills in defaults that depend on the models and the machine. `opening` is what {@link optionsBeforeOpen} made of
- * them, `draft` its model.
- */
-export function checkOptions(
-  given: EngineOptions | undefined,
-  source: ModelSource,
-  machine: Machine,
-  draft?: ModelSource,
-  opening?: OpeningOptions,
-): CheckedOptions {
-  const options = copyOptions(given);
-  const { speculate, signal, onProgress } = opening ?? optionsBeforeOpen(options);
+/** What options are checked against. */
+export interface OptionsContext {
+  /** What {@link optionsBeforeOpen} made of them. */
+  opening: OpeningOptions;
+  source: ModelSource;
+  /** The model that guesses. */
+  draft: ModelSource | undefined;
+  machine: Machine;
+}
+
+/** Checks every option (of those that {@link copyOptions} gave) and fills in defaults that depend on the models and the machine. */
+export function checkOptions(options: EngineOptions, { opening, source, draft, machine }: OptionsContext): CheckedOptions {
+  const { speculate, signal, onProgress } = opening;
   const kvType = checkOneOf("kvType", options.kvType ?? "f16", KV_TYPES);
   const { device, threadsRequested, cacheBytes } = chooseDevice(options, machine, draft === undefined ? [source] : [source, draft]);
   const maxBatchTokens = checkInteger("maxBatchTokens", options.maxBatchTokens ?? DEFAULT_BATCH_TOKENS[device.kind], 1, 65536);

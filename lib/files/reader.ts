@@ -154,11 +154,11 @@ export class Reader {
     return this.text(this.stringLength(what, maxBytes), what);
   }
 
-  /** The same, if all of it is at hand. */
-  stringAtHand(what: string): string | undefined {
+  /** The same of what is at hand; `undefined`, and nothing is taken, where that isn't all of it. */
+  stringAtHand(what: string, maxBytes: number = MAX_STRING): string | undefined {
     if (!this.has(8)) return undefined;
     const start = this.#cursor;
-    const length = this.stringLength(what, MAX_STRING);
+    const length = this.stringLength(what, maxBytes);
     if (this.has(length)) return this.#decode(length, what);
     this.#cursor = start;
     return undefined;

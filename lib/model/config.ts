@@ -1,4 +1,4 @@
-import { KvasirError, show } from "../errors.ts";
+import { type ErrorCode, KvasirError, show } from "../errors.ts";
 
 /** Ranges of hyper-parameters: wide enough for any model of today, narrow enough that sizes made of them stay far below 2^53. */
 export const LIMITS: Readonly<
@@ -73,22 +73,22 @@ export class Config {
 
   integer(key: string, range: Range, fallback?: number): number {
     const value = this.value(key) ?? fallback;
-    return typeof value === "number" && Number.isInteger(value) ? this.#inRange(key, value, range) : this.#refuse(key, value, "integer");
+    return typeof value === "number" && Number.isInteger(value) ? this.#inRange(key, value, range) : this.#refuse(key, "integer");
   }
 
   number(key: string, range: Range, fallback?: number): number {
     const value = this.value(key) ?? fallback;
-    return typeof value === "number" ? this.#inRange(key, value, range) : this.#refuse(key, value, "number");
+    return typeof value === "number" ? this.#inRange(key, value, range) : this.#refuse(key, "number");
   }
 
   string(key: string, fallback?: string): string {
     const value = this.value(key) ?? fallback;
-    return typeof value === "string" ? value : this.#refuse(key, value, "string");
+    return typeof value === "string" ? value : this.#refuse(key, "string");
   }
 
   boolean(key: string, fallback?: boolean): boolean {
     const value = this.value(key) ?? fallback;
-    return typeof value === "boolean" ? value : this.#refuse(key, value, "boolean");
+    return typeof value === "boolean" ? value : this.#refuse(key, "boolean");
   }
 
   /** The object at `key`, unless there is nothing in it. */
@@ -101,8 +101,8 @@ export class Config {
   object(key: string): Config | undefined {
     const value = this.value(key);
     if (value === undefined) return undefined;
-    if (typeof value !== "object" || Array.isArray(value)) throw this.invalid(key, `is ${show(value)}; expected an object`);
-    return Config.of(`${this.place}${this.nameOf(key)}.`, value as Record<string, unknown>);
+    if (typeof value !== "object" || Array.isArray(value)) throw this.unexpected(key, "an object");
+    return Config.of(`${this.#placeOf(key)}.`, value as Record<string, unknown>);
   }
 
   /** An integer, or an array that gives every layer the same one (GGUF's form for sizes that could differ by layer). */
@@ -123,12 +123,18 @@ export class Config {
 
   /** FILE_INVALID about a setting. */
   invalid(key: string, message: string): KvasirError {
-    return new KvasirError("FILE_INVALID", `${this.place}${this.nameOf(key)} ${message}`);
+    return new KvasirError("FILE_INVALID", `${this.#placeOf(key)} ${message}`);
+  }
+
+  /** About a setting that is absent, or isn't what it should be. */
+  unexpected(key: string, expected: string, code: ErrorCode = "FILE_INVALID"): KvasirError {
+    const value = this.value(key);
+    return new KvasirError(code, `${this.#placeOf(key)} is ${value === undefined ? "missing" : show(value)}; expected ${expected}`);
   }
 
   /** UNSUPPORTED_MODEL about a setting. */
   unsupported(key: string, value: unknown, what: string = "models with this setting"): KvasirError {
-    return new KvasirError("UNSUPPORTED_MODEL", `${this.place}${this.nameOf(key)} is ${show(value)}; kvasir does not run ${what}`);
+    return new KvasirError("UNSUPPORTED_MODEL", `${this.#placeOf(key)} is ${show(value)}; kvasir does not run ${what}`);
   }
 
   /** What the file calls a setting. */
@@ -136,12 +142,18 @@ export class Config {
     return this.#form.names?.[key] ?? key;
   }
 
+  /** Where a setting is, for messages: names that are the file's own (of groups) may be anything. */
+  #placeOf(key: string): string {
+    const name = this.nameOf(key);
+    return this.place + (/^[\w.]{1,80}$/.test(name) ? name : show(name));
+  }
+
   #inRange(key: string, value: number, { min, max }: Range): number {
     if (!(value >= min && value <= max)) throw this.invalid(key, `is ${value}; expected ${min} to ${max}`);
     return value;
   }
 
-  #refuse(key: string, value: unknown, type: keyof typeof DESCRIBED): never {
-    throw this.invalid(key, `is ${value === undefined ? "missing" : show(value)}; expected ${DESCRIBED[type]}`);
+  #refuse(key: string, type: keyof typeof DESCRIBED): never {
+    throw this.unexpected(key, DESCRIBED[type]);
   }
 }

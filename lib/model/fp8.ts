@@ -12,82 +12,108 @@ import { TENSOR_TYPES, type WeightScales } from "./spec.ts";
  */
 export interface Fp8Scheme {
   /** Rows and columns of weights that share a scale, where scales are a grid. */
-  block: readonly [rows: number, columns: number] | undefined;
+  block: BlockSize | undefined;
 }
 
-/** The scheme of a `quantization_config`; throws for any that is not one of these. */
-export function fp8SchemeOf(config: Config): Fp8Scheme {
-  return config.value("quant_method") === "fp8" ? blockScheme(config) : compressedScheme(config);
-}
+type BlockSize = readonly [rows: number, columns: number];
 
-/** Whether {@link fp8SchemeOf} reads weights of the method. */
-export function isFp8Method(method: unknown): boolean {
-  return method === "fp8" || method === "compressed-tensors";
-}
+/**
+ * By quant_method, the scheme of such a `quantization_config`: `undefined` where it quantizes no weights; throws for one whose weights aren't
+ * in F8_E4M3.
+ */
+export const FP8_METHODS: ReadonlyMap<unknown, (settings: Config) => Fp8Scheme | undefined> = new Map([
+  ["fp8", fineGrainedScheme],
+  ["compressed-tensors", compressedScheme],
+]);
 
 /** transformers' FineGrainedFP8Config, and AutoFP8's, which says as much. */
-function blockScheme(config: Config): Fp8Scheme {
-  checkKnown(config, { fmt: ["e4m3"] });
-  return { block: blockOf(config, "weight_block_size") };
+function fineGrainedScheme(settings: Config): Fp8Scheme {
+  checkKnown(settings, { fmt: ["e4m3"] });
+  return { block: blockSize(settings, "weight_block_size") };
 }
 
 /** Where compressed-tensors' weights lie as they are computed with; `naive-quantized` is what its first versions called it. */
 const FORMATS = ["float-quantized", "naive-quantized"];
 
 /** compressed-tensors: groups of modules, of which those have a tensor of this type whose weights have 8 bits. */
-function compressedScheme(config: Config): Fp8Scheme {
-  checkKnown(config, { format: [...FORMATS, "mixed-precision"] });
-  checkKnown(config.object("sparsity_config"), { format: ["dense"] });
-  if (config.filledObject("transform_config") !== undefined) throw unsupported(config, "transform_config");
-  const groups = config.filledObject("config_groups");
-  if (groups === undefined) throw config.invalid("config_groups", `is ${show(config.value("config_groups"))}; expected groups of modules`);
-  const blocks = Object.keys(config.value("config_groups") as object).map((name) => groupBlock(groups.object(name), groups, name));
-  const [block] = blocks.filter((each) => each !== undefined);
-  if (blocks.some((each) => each !== undefined && each.join() !== block?.join())) throw unsupported(config, "config_groups");
+function compressedScheme(settings: Config): Fp8Scheme | undefined {
+  checkKnown(settings, { format: [...FORMATS, "mixed-precision"] });
+  checkKnown(settings.object("sparsity_config"), { format: ["dense"] });
+  checkNoTransforms(settings);
+  const groups = settings.filledObject("config_groups");
+  if (groups === undefined) throw settings.unexpected("config_groups", "groups of modules");
+  const weights = Object.keys(settings.value("config_groups") as object).flatMap((name) => weightsOfGroup(groups, name) ?? []);
+  if (weights.length === 0) return undefined;
+  const blocks = weights.map((each) => blockSize(each, "block_structure")).filter((each) => each !== undefined);
+  const [block] = blocks;
+  if (blocks.some((each) => each.join() !== block?.join())) throw unreadable(settings, "config_groups", "blocks of one size");
   return { block };
 }
 
-function groupBlock(group: Config | undefined, groups: Config, name: string): Fp8Scheme["block"] {
-  const weights = group?.object("weights");
-  if (weights === undefined) throw unsupported(groups, name);
+/** What a group says of its weights; some quantize activations alone. */
+function weightsOfGroup(groups: Config, name: string): Config | undefined {
+  const group = groups.object(name);
+  if (group === undefined) throw groups.unexpected(name, "an object");
+  const weights = group.object("weights");
+  if (weights === undefined) return undefined;
   checkKnown(group, { format: FORMATS });
   checkKnown(weights, { type: ["float"], num_bits: [8], symmetric: [true], strategy: ["tensor", "channel", "block"] });
-  return blockOf(weights, "block_structure");
+  return weights;
+}
+
+/** Weights that were rotated before they were quantized want the same done to activations. */
+function checkNoTransforms(settings: Config): void {
+  const transforms = settings.filledObject("transform_config");
+  if (transforms === undefined) return;
+  const keys = Object.keys(settings.value("transform_config") as object);
+  if (keys.join() !== "config_groups" || transforms.filledObject("config_groups") !== undefined)
+    throw unreadable(settings, "transform_config", "none");
 }
 
 /** Whole blocks of the type in which kvasir keeps them share a scale. */
-function blockOf(config: Config, key: string): Fp8Scheme["block"] {
-  const value = config.value(key);
+function blockSize(settings: Config, key: string): BlockSize | undefined {
+  const value = settings.value(key);
   if (value === undefined) return undefined;
   const isSize = (size: unknown): size is number => Number.isInteger(size) && (size as number) >= 1 && (size as number) <= 2 ** 24;
-  if (!Array.isArray(value) || value.length !== 2 || !value.every(isSize))
-    throw config.invalid(key, `is ${show(value)}; expected [rows, columns]`);
+  if (!Array.isArray(value) || value.length !== 2 || !value.every(isSize)) throw settings.unexpected(key, "[rows, columns]");
   const [rows, columns] = value as [number, number];
-  if (columns % BLOCK !== 0) throw unsupported(config, key, `blocks of a multiple of ${BLOCK} columns`);
+  if (columns % BLOCK !== 0) throw unreadable(settings, key, `blocks of a multiple of ${BLOCK} columns`);
   return [rows, columns];
 }
 
 const BLOCK = TENSOR_TYPES.F8_E4M3.block;
 
 /** Settings that are absent, or have one of these values. */
-function checkKnown(config: Config | undefined, known: Readonly<Record<string, readonly unknown[]>>): void {
+function checkKnown(settings: Config | undefined, known: Readonly<Record<string, readonly unknown[]>>): void {
   for (const [key, values] of Object.entries(known)) {
-    const value = config?.value(key);
-    if (value !== undefined && !values.includes(value)) throw unsupported(config!, key, values.map(show).join(" or "));
+    const value = settings?.value(key);
+    if (value !== undefined && !values.includes(value)) throw unreadable(settings!, key, values.map(show).join(" or "));
   }
 }
 
-function unsupported(config: Config, key: string, expected: string = "none, or what leaves weights in F8_E4M3 as they are"): KvasirError {
-  return new KvasirError("UNSUPPORTED_FORMAT", `${config.place}${key} is ${show(config.value(key))}; expected ${expected}`);
+function unreadable(settings: Config, key: string, expected: string): KvasirError {
+  return settings.unexpected(key, expected, "UNSUPPORTED_FORMAT");
 }
 
 /** Of activations, and of a quantized cache. */
 const UNUSED = /(^|\.)(input_scale|activation_scale|output_scale|[qkv]_scale|kv_scale)$/;
 
-/** Whether a tensor is a scale: one of a matrix in F8_E4M3, or of quantized weights one that goes unused. */
+/** Types of weights that need no scale. */
+const UNSCALED = ["F32", "F16", "BF16"] as const;
+
+/**
+ * Whether a tensor is a scale: one of a matrix that needs it (where its type isn't read, that is what is to be said), or of quantized weights
+ * one that goes unused.
+ */
 export function isScale(name: string, isQuantized: boolean, typeOf: (name: string) => string | undefined): boolean {
   const matrix = /^(.*weight)_scale(_inv)?$/.exec(name)?.[1];
-  return matrix === undefined ? isQuantized && UNUSED.test(name) : typeOf(matrix) === "F8_E4M3";
+  if (matrix === undefined) return isQuantized && UNUSED.test(name);
+  const type = typeOf(matrix);
+  return type !== undefined && !isUnscaled(type);
+}
+
+function isUnscaled(type: string): type is (typeof UNSCALED)[number] {
+  return UNSCALED.some((each) => each === type);
 }
 
 /** Where a matrix, or the part of it that `cut` is, has its scales; `stored` finds them. */
@@ -98,31 +124,31 @@ export function scalesOf<Found extends StoredTensor & { file: number }>(
   [rows, columns]: readonly [number, number],
   stored: (name: string) => Found | undefined,
 ): WeightScales {
-  const refuse = (why: string): KvasirError => new KvasirError("UNSUPPORTED_FORMAT", `${path}: tensor ${show(source)} is F8_E4M3, ${why}`);
+  const matrix = `${path}: tensor ${show(source)} is F8_E4M3`;
+  const refuse = (why: string): KvasirError => new KvasirError("UNSUPPORTED_FORMAT", `${matrix}, ${why}`);
   if (scheme === undefined) throw refuse("and config.json has no quantization_config that says how it is scaled");
-  if (columns % BLOCK !== 0) throw refuse(`its rows have ${columns}; expected a multiple of ${BLOCK}`);
+  if (columns % BLOCK !== 0) throw refuse(`its rows have ${columns} columns; expected a multiple of ${BLOCK}`);
   if (layout !== undefined) throw refuse("and its rows don't lie one after the other; expected F32, F16 or BF16");
-  const found = stored(`${source}_scale_inv`) ?? stored(`${source}_scale`);
-  if (found === undefined)
-    throw new KvasirError("FILE_INVALID", `${path}: tensor ${show(source)} is F8_E4M3; its ${source}_scale_inv or _scale is missing`);
-  const type = found.type;
-  if (type !== "F32" && type !== "F16" && type !== "BF16")
-    throw new KvasirError("UNSUPPORTED_FORMAT", `${path}: tensor ${show(found.name)} is ${type}; expected F32, F16 or BF16`);
-  const [blockRows, blockColumns] = sharing(path, scheme, [rows, columns], found);
-  return { file: found.file, offset: found.offset, type, blockRows, blockColumns, first };
+  const [found, another] = [stored(`${source}_scale_inv`), stored(`${source}_scale`)].filter((each) => each !== undefined);
+  if (found === undefined) throw new KvasirError("FILE_INVALID", `${matrix}; its ${source}_scale_inv or _scale is missing`);
+  if (another !== undefined)
+    throw new KvasirError("FILE_INVALID", `${matrix}, and both ${found.name} and ${another.name} are there; expected one of them`);
+  const { name, type, file, offset } = found;
+  if (!isUnscaled(type)) throw new KvasirError("UNSUPPORTED_FORMAT", `${path}: tensor ${show(name)} is ${type}; expected F32, F16 or BF16`);
+  const [blockRows, blockColumns] = sharedBy(path, scheme, [rows, columns], found);
+  return { matrix: source, name, file, offset, type, blockRows, blockColumns, first };
 }
 
 /** Rows and columns that share a scale, by the shape of the scales. */
-function sharing(
-  path: string,
-  { block }: Fp8Scheme,
-  [rows, columns]: readonly [number, number],
-  { name, shape }: StoredTensor,
-): readonly [number, number] {
-  const candidates: (readonly [number, number])[] = [[rows, columns], [1, columns], ...(block === undefined ? [] : [block])];
-  const [r = 1, c = 1, ...more] = shape;
-  const found = candidates.find((of) => more.length === 0 && r === Math.ceil(rows / of[0]) && c === Math.ceil(columns / of[1]));
+function sharedBy(path: string, { block }: Fp8Scheme, [rows, columns]: BlockSize, { name, shape }: StoredTensor): BlockSize {
+  const gridOf = ([blockRows, blockColumns]: BlockSize): BlockSize => [Math.ceil(rows / blockRows), Math.ceil(columns / blockColumns)];
+  const [gridRows = 1, gridColumns = 1, ...more] = shape;
+  const candidates: BlockSize[] = [[rows, columns], [1, columns], ...(block === undefined ? [] : [block])];
+  const found = candidates.find((each) => more.length === 0 && gridOf(each).join() === `${gridRows},${gridColumns}`);
   if (found !== undefined) return found;
-  const grid = block === undefined ? "" : `, or [${Math.ceil(rows / block[0])},${Math.ceil(columns / block[1])}] for blocks of [${block}]`;
-  throw new KvasirError("FILE_INVALID", `${path}: tensor ${show(name)} is [${shape}]; expected one number, [${rows},1]${grid}`);
+  const expected =
+    block === undefined
+      ? `one number or [${rows},1], as config.json names no size of blocks`
+      : `one number, [${rows},1], or [${gridOf(block)}] for blocks of [${block}]`;
+  throw new KvasirError("FILE_INVALID", `${path}: tensor ${show(name)} is [${shape}]; expected ${expected}`);
 }

@@ -1,12 +1,13 @@
 import { basename, join, resolve } from "node:path";
-import { KvasirError, show, type Warn } from "../errors.ts";
+import { isDeepStrictEqual } from "node:util";
+import { show, type Warn } from "../errors.ts";
 import { isJsonObject, type JsonObject, type JsonValue, readJson, readJsonIfPresent } from "../files/json.ts";
 import { fileSizeIfPresent } from "../files/paths.ts";
 import { readSafetensorsDirectory } from "../files/safetensors.ts";
 import { Config } from "./config.ts";
 import { tensorNames } from "./families/family.ts";
 import { familyOfModelType, textHalfOf } from "./families/index.ts";
-import { type Fp8Scheme, fp8SchemeOf, isFp8Method } from "./fp8.ts";
+import { FP8_METHODS, type Fp8Scheme } from "./fp8.ts";
 import { generationDefaults, knownTokens, namedTokens } from "./generation.ts";
 import { buildManifest } from "./manifest.ts";
 import { type ModelSource, TENSOR_TYPES, type TextSource } from "./spec.ts";
@@ -48,22 +49,28 @@ const QUANTIZATION = "quantization_config";
 
 /** How a directory's weights were quantized, which the whole model says, or its text half; throws for what isn't read. */
 async function quantizationOf(directory: string, config: Config, text: Config, warn: Warn): Promise<Fp8Scheme | undefined> {
-  const settings = config.object(QUANTIZATION) ?? text.object(QUANTIZATION);
+  const settings = quantizationSettings(config, text);
   if (settings === undefined) return undefined;
-  const method = settings.value("quant_method");
-  if (isFp8Method(method)) return fp8SchemeOf(settings);
-  return refuseQuantized(directory, config, method, warn);
+  const read = FP8_METHODS.get(settings.value("quant_method"));
+  return read === undefined ? refuseQuantized(directory, settings, warn) : read(settings);
+}
+
+/** Those of the whole model and of its half are of the same weights: where they differ, one is wrong. */
+function quantizationSettings(config: Config, text: Config): Config | undefined {
+  const whole = config.filledObject(QUANTIZATION);
+  const half = text.filledObject(QUANTIZATION);
+  if (whole !== undefined && half !== undefined && !isDeepStrictEqual(config.value(QUANTIZATION), text.value(QUANTIZATION)))
+    throw text.unexpected(QUANTIZATION, `none, or that of the whole model, ${show(config.value(QUANTIZATION))}`);
+  return whole ?? half ?? config.object(QUANTIZATION) ?? text.object(QUANTIZATION);
 }
 
 /** Weights that another program quantized, by the method's name; of their files, which may lie under other names, a tensor that shows it. */
-async function refuseQuantized(directory: string, config: Config, method: unknown, warn: Warn): Promise<never> {
+async function refuseQuantized(directory: string, settings: Config, warn: Warn): Promise<never> {
   const files = await readSafetensorsDirectory(directory, warn).catch(() => []);
   const tensor = files.flatMap(({ tensors }) => tensors).find(({ type }) => !(type in TENSOR_TYPES));
-  const found = tensor === undefined ? "" : `, tensor ${show(tensor.name)} is ${tensor.type}`;
-  throw new KvasirError(
-    "UNSUPPORTED_FORMAT",
-    `${config.place}quantization_config has the quant_method ${show(method)}${found}; expected weights in F32, F16 or BF16, or the method fp8 or compressed-tensors`,
-  );
+  const found = tensor === undefined ? "" : `; tensor ${show(tensor.name)} is ${tensor.type}`;
+  const methods = [...FP8_METHODS.keys()].join(" or ");
+  throw settings.unexpected("quant_method", `${methods}, or weights in F32, F16 or BF16${found}`, "UNSUPPORTED_FORMAT");
 }
 
 /** The settings of the model that writes text: of one that sees images, those of its half. */

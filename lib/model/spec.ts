@@ -123,6 +123,10 @@ export interface ModelSpec {
  * the file's matrix; the last blocks may have fewer.
  */
 export interface WeightScales {
+  /** The file's name of the matrix, for messages. */
+  matrix: string;
+  /** The file's name of these. */
+  name: string;
   /** Index into {@link ModelSource.files}, and byte offset there. */
   file: number;
   offset: number;

@@ -29,27 +29,27 @@ export interface EngineParts extends TextParts {
 /** Opens a model's files, checks the options against it, and loads weights and tokenizer side by side. */
 export async function openParts(model: string, callers: EngineOptions | undefined, module: NativeModule & Machine): Promise<EngineParts> {
   const given = copyOptions(callers);
-  const before = optionsBeforeOpen(given);
-  const { speculate, ...request } = before;
+  const opening = optionsBeforeOpen(given);
+  const { speculate, ...request } = opening;
   const { warn } = request;
   const named = nameModel(model);
   const namedDraft = speculate?.draft === undefined ? undefined : nameModel(speculate.draft);
   const source = await openNamed(named, request);
   const draft = namedDraft && (await openNamed(namedDraft, request));
   if (draft !== undefined) checkHasTokens(source, draft);
-  const options = checkOptions(given, source, module, draft, before);
+  const options = checkOptions(given, { opening, source, draft, machine: module });
   options.signal?.throwIfAborted();
   const native = createNative(module, nativeConfig(source, options, draft));
-  const opening = openTextParts(source, request);
+  const openingText = openTextParts(source, request);
   try {
-    const [info, text] = await untilAborted(Promise.all([load(native, options), opening]), options.signal);
+    const [info, text] = await untilAborted(Promise.all([load(native, options), openingText]), options.signal);
     const { tokenizer } = text;
     if (tokenizer !== undefined) warnOfUnknownTokens(source, tokenizer, warn);
     if (tokenizer !== undefined && draft?.tokenizer !== undefined) await checkDraftTokens(source, draft, tokenizer, request);
     return { source, draft, options, native, info, ...text };
   } catch (error) {
     await native.close();
-    await opening.then(({ tokenizer }) => tokenizer?.close()).catch(() => {});
+    await openingText.then(({ tokenizer }) => tokenizer?.close()).catch(() => {});
     throw error;
   }
 }

@@ -109,7 +109,9 @@ RowLayout read_layout(const Args& args) {
 }
 
 WeightScales read_scales(const Args& args) {
-  return {.file = args.integer("file", 0, kMostLayers),
+  return {.matrix = args.text("matrix"),
+          .name = args.text("name"),
+          .file = args.integer("file", 0, kMostLayers),
           .offset = args.long_integer("offset"),
           .type = static_cast<DType>(args.choice("type", {"F32", "F16", "BF16"})),
           .block_rows = args.integer("blockRows", 1, kMostWidth),

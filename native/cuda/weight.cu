@@ -25,8 +25,8 @@ __device__ int level_of(const FileRows& rows, int panel, int chunk, int lane, in
   return file_level<type>(rows.data + row * rows.stride, k);
 }
 
-// The scales of a chunk: lane i writes those of row i % 16 in block i / 16 (Q6_K: blocks i / 16 and i / 16 + 2; F8_E4M3
-// has one of 64).
+// The scales of a chunk: lane i writes those of row i % 16 in block i / 16 (Q6_K: blocks i / 16 and i / 16 + 2). F8_E4M3 has one block of
+// 64: lanes below 16 write its scales.
 template <DType type>
 __device__ void pack_scales(const FileRows& rows, int panel, int chunk, int lane, uint8_t* scales) {
   const int r = lane % 16, pair = r % 8 * 2 + r / 8, row = panel * kPanelRows + r;

@@ -105,6 +105,8 @@ struct RowLayout {
 // Scales of a matrix in F8_E4M3, in a tensor of their own: a grid of one for each block of rows and columns of the file's matrix, of which
 // this one begins with row `first`.
 struct WeightScales {
+  std::string matrix;  // the file's name of the matrix, and of these: for messages
+  std::string name;
   int file;
   int64_t offset;
   DType type;  // F32, F16 or BF16

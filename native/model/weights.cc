@@ -28,6 +28,7 @@ class File {
   }
   File(File&& other) noexcept : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
   File& operator=(File&&) = delete;
+  const char* path() const { return path_.c_str(); }
   ~File() {
     if (descriptor_ >= 0) ::close(descriptor_);
   }
@@ -65,7 +66,7 @@ float element(const uint8_t* bytes, DType type, size_t index) {
   return type == DType::F16 ? f16_to_f32(bits) : bf16_to_f32(bits);
 }
 
-constexpr double kMostE4m3 = 448;
+constexpr int kMostE4m3 = 448;
 
 // Whether any of these numbers of E4M3 is NaN: it has no infinity.
 bool has_nan(const uint8_t* elements, int count) {
@@ -138,13 +139,16 @@ std::span<uint8_t> WeightSource::read_rows(const TensorRow& tensor, int first, i
 
 void WeightSource::read_scales(const TensorRow& tensor) {
   const WeightScales& scales = *tensor.scales;
-  scales_.resize(static_cast<size_t>(scale_rows(tensor) * scale_cols(tensor)));
+  const auto cols = static_cast<size_t>(scale_cols(tensor));
+  scales_.resize(static_cast<size_t>(scale_rows(tensor)) * cols);
   stored_.resize(scales_.size() * info(scales.type).bytes);
   files_[scales.file].read(scales.offset, stored_.size(), stored_.data());
   for (size_t i = 0; i < scales_.size(); ++i) {
     scales_[i] = element(stored_.data(), scales.type, i);
-    if (std::isfinite(static_cast<float>(kMostE4m3 * scales_[i]))) continue;
-    fail("FILE_INVALID", "tensor %s: scale %zu is %g; expected %g times it to be finite", tensor.name.c_str(), i, scales_[i], kMostE4m3);
+    // Each weight is finite in float32. Rounded to bfloat16 the largest may not be, and sums of products may overflow: then logits show it.
+    if (std::isfinite(kMostE4m3 * scales_[i])) continue;
+    fail("FILE_INVALID", "%s: tensor \"%s\" has %g in row %zu, column %zu; expected a number that is finite in float32, also times %d",
+         files_[scales.file].path(), scales.name.c_str(), scales_[i], i / cols, i % cols, kMostE4m3);
   }
 }
 
@@ -155,11 +159,14 @@ void WeightSource::read_scaled(const TensorRow& tensor, int first, int count, ui
   stored_.resize(static_cast<size_t>(count) * cols);
   files_[tensor.file].read(tensor.offset + int64_t(first) * cols, stored_.size(), stored_.data());
   const uint8_t* elements = stored_.data();
-  for (int row = first; row < first + count; ++row) {
-    const float* scales = &scales_[(tensor.scales->first + row) / tensor.scales->block_rows * grid_cols];
+  for (int row = tensor.scales->first + first, last = row + count; row < last; ++row) {  // of the file's matrix
+    const float* scales = &scales_[row / tensor.scales->block_rows * grid_cols];
     for (int k = 0; k < cols; k += kBlock) {
       target = std::copy_n(reinterpret_cast<const uint8_t*>(scales + k / tensor.scales->block_cols), sizeof(float), target);
-      if (has_nan(elements, kBlock)) fail("FILE_INVALID", "tensor %s has a NaN in row %d", tensor.name.c_str(), row);
+      if (has_nan(elements, kBlock)) {
+        fail("FILE_INVALID", "%s: tensor \"%s\" has a NaN in row %d; expected numbers", files_[tensor.file].path(),
+             tensor.scales->matrix.c_str(), row);
+      }
       target = std::copy_n(elements, kBlock, target);
       elements += kBlock;
     }

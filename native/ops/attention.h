@@ -7,9 +7,10 @@
 //
 // The keys of the step itself are in the cache already. Pages that lie wholly before the window may be gone and are not read.
 // Order: keys in tiles whose borders are multiples of the tile size in absolute positions, tiles ascending, so that the bits depend only on
-// the query and the cache. CPU: float32 throughout. A device may round queries (times scale) and the softmax's weights to the cache's type, take
-// exp and tanh from powers of 2, and sum each tile by itself before it joins those before. Operations: 4 * D per query head and key; bytes: the sequence's K and V once per step and kv head.
-// Decode is limited by bandwidth, prefill by arithmetic.
+// the query and the cache. CPU: float32 throughout. A device may round queries (times scale) and the softmax's weights to the cache's type,
+// take exp and tanh from powers of 2, and sum each tile by itself before it joins those before.
+// Operations: 4 * D per query head and key; bytes: the sequence's K and V once per step and kv head. Decode is limited by bandwidth,
+// prefill by arithmetic.
 #include "ops/kv_cache.h"
 #include "ops/step.h"
 

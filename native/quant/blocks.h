@@ -1,9 +1,9 @@
 #pragma once
-// The blocks of GGUF files, byte for byte as ggml's quantizers write them (its block_q4_0 and so on): what both back ends read, once, to repack.
-// MXFP4 is that of the OCP Microscaling Formats specification 1.0: E2M1 elements, one E8M0 scale for each 32.
-// F8_E4M3 is of Hugging Face files, which have elements and scales in two tensors: the loader (model/weights.cc) makes blocks of them. A scale
-// there is of 128 columns or of whole rows; blocks of 64 are a chunk of the GPU's layout, divide the rows of all usual sizes, and take 1.06
-// bytes a weight as Q8_0 does. Elements are E4M3 of the OCP 8-bit Floating Point Specification 1.0, the loader refuses NaN.
+// The blocks of GGUF files, byte for byte as ggml's quantizers write them (its block_q4_0 and so on): what both back ends read, once, to
+// repack. MXFP4 is that of the OCP Microscaling Formats specification 1.0: E2M1 elements, one E8M0 scale for each 32.
+// F8_E4M3 is of Hugging Face files, which have elements and scales in two tensors: the loader (model/weights.cc) makes blocks of them. A
+// scale there is of 128 columns or of whole rows; blocks of 64 are a chunk of the GPU's layout, divide the rows of all usual sizes, and
+// take 1.06 bytes a weight as Q8_0 does. Elements are E4M3 of the OCP 8-bit Floating Point Specification 1.0, the loader refuses NaN.
 //
 // A block starts with (f16: IEEE 754 binary16; elements beyond a count of bytes: two or more of them a byte)
 //   Q8_0    d f16, 32 x int8                              value = d * q

@@ -218,7 +218,7 @@ describe("new Engine", () => {
       ["name", "file", "offset", "type", "shape"],
       (tensor) => load([tensor, ...others]),
     );
-    const SCALES = { file: 0, offset: 0, type: "F32", blockRows: 1, blockColumns: 64, first: 0 };
+    const SCALES = { matrix: "w", name: "s", file: 0, offset: 0, type: "F32", blockRows: 1, blockColumns: 64, first: 0 };
     const scaled: [{ scales?: Fields; layout?: Fields; shape?: number[] }, string][] = [
       [{ scales: {} }, "FILE_INVALID"], // of another shape than the embedding
       [{}, "INVALID_ARGUMENT"],

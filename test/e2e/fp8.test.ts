@@ -61,19 +61,34 @@ describe("float8 weights of Hugging Face files", () => {
     expect(bytesOfWeights({ tensors: linear })).toBe((rest.reduce((sum, count) => sum + count, elements!) / 64) * 68);
   });
 
-  test("NaN, and scales that make elements infinite, are refused by the tensor's name", async () => {
+  test("NaN, and scales that make elements infinite, are refused by file, tensor and place", async () => {
     const { quantized, tensors } = await writeFp8Model(join(root, "nan"), QWEN3, FP8_DIALECTS["fp8, blocks with scales in F32"]!);
     const refused = async (name: string, spoil: (data: DataView) => void, ...words: string[]): Promise<void> => {
       const data = new Uint8Array(tensors.find((tensor) => tensor.name === name)!.data!);
       spoil(new DataView(data.buffer));
       const spoiled = tensors.map((tensor): TensorInput => (tensor.name === name ? { ...tensor, data } : tensor));
       await writeSafetensors(join(quantized, "model.safetensors"), spoiled);
-      await expectError(open(quantized), "FILE_INVALID", ...words);
+      await expectError(open(quantized), "FILE_INVALID", join(quantized, "model.safetensors: "), ...words);
     };
     const name = "model.layers.1.self_attn.k_proj.weight";
-    await refused(name, (data) => data.setUint8(3 * 192 + 5, 0x7f), "layers.1.k", "NaN in row 3");
-    await refused(name, (data) => data.setUint8(63 * 192 + 191, 0xff), "layers.1.k", "NaN in row 63");
-    await refused(`${name}_scale_inv`, (data) => data.setFloat32(4, Number.NaN, true), "layers.1.k", "scale 1 is nan");
-    await refused(`${name}_scale_inv`, (data) => data.setFloat32(0, 1e36, true), "layers.1.k", "scale 0 is 1e+36");
+    await refused(name, (data) => data.setUint8(3 * 192 + 5, 0x7f), `"${name}" has a NaN in row 3;`);
+    await refused(name, (data) => data.setUint8(63 * 192 + 191, 0xff), `"${name}" has a NaN in row 63;`);
+    const scales = `${name}_scale_inv`;
+    await refused(scales, (data) => data.setFloat32(4, Number.NaN, true), `"${scales}" has nan in row 0, column 1; expected`);
+    await refused(scales, (data) => data.setFloat32(0, 1e36, true), `"${scales}" has 1e+36 in row 0, column 0; expected`, "times 448");
+  });
+
+  test("NaN in a part of a matrix is told by the file's row", async () => {
+    const dialect = FP8_DIALECTS["fp8, blocks with scales in F32"]!;
+    const { quantized, tensors } = await writeFp8Model(join(root, "nan-phi3"), { ...LLAMA, bias: false }, dialect, { phi3: true });
+    const name = "model.layers.0.self_attn.qkv_proj.weight";
+    const row = LLAMA.queryHeads * LLAMA.headSize + 3; // of k
+    const spoiled = tensors.map((tensor): TensorInput => {
+      const data = new Uint8Array(tensor.data!);
+      if (tensor.name === name) data[row * 192 + 7] = 0x7f;
+      return { ...tensor, data };
+    });
+    await writeSafetensors(join(quantized, "model.safetensors"), spoiled);
+    await expectError(open(quantized), "FILE_INVALID", quantized, `"${name}" has a NaN in row ${row};`);
   });
 });

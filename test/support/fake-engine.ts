@@ -1,4 +1,4 @@
-import { checkOptions, type EngineOptions } from "../../lib/api/options.ts";
+import type { EngineOptions } from "../../lib/api/options.ts";
 import { createEngine, type Engine } from "../../lib/engine.ts";
 import type { CachePart } from "../../lib/model/kinds.ts";
 import type { ModelSource } from "../../lib/model/spec.ts";
@@ -7,6 +7,7 @@ import type { TextTokenizer } from "../../lib/run/text.ts";
 import { ANY_THREADS } from "./any-threads.ts";
 import type { FakeModel } from "./fake-model.ts";
 import { FakeNative } from "./fake-native.ts";
+import { checkedOptions } from "./options.ts";
 
 const texts = ["<s>", "</s>", ..."abcdefghijklmnopqrstuvwxyz ", [0xe2], [0x82], [0xac], " the", "<x>"];
 export const VOCAB = 40;
@@ -114,7 +115,7 @@ export function fakeEngine(
   } = {},
 ): FakeEngine {
   const source = fakeSource(settings.contextLength);
-  const options = checkOptions({ isa: "portable", ...settings.options }, source, {
+  const options = checkedOptions({ isa: "portable", ...settings.options }, source, {
     isas: () => ["portable"],
     gpuCount: () => 0,
     gpuFreeBytes: () => undefined,

@@ -1,5 +1,5 @@
 import { chooseDevice, roomForWeights } from "../../api/device.ts";
-import { checkOptions } from "../../api/options.ts";
+import { checkOptions, type EngineOptions, optionsBeforeOpen } from "../../api/options.ts";
 import type { ModelSource } from "../../model/spec.ts";
 import { type NativeModule, nativeError } from "../../native/addon.ts";
 import { nativeConfig } from "../../run/parts.ts";
@@ -62,7 +62,8 @@ function judge({ gpus, refusal, builtWithCuda }: GpuUse, hasDriver: boolean): Pi
 
 /** Why the addon takes no GPU: what it says when it is asked for one. */
 async function refusalOf(module: NativeModule, probe: ModelSource): Promise<string> {
-  const options = checkOptions({ device: "cpu" }, probe, module);
+  const given: EngineOptions = { device: "cpu" };
+  const options = checkOptions(given, { opening: optionsBeforeOpen(given), source: probe, draft: undefined, machine: module });
   try {
     const engine = new module.Engine(nativeConfig(probe, { ...options, device: { kind: "cuda", index: 0 } }));
     await engine.close();

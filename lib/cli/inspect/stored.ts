@@ -6,6 +6,7 @@ import { readJsonIfPresent } from "../../files/json.ts";
 import { fileSizeIfPresent } from "../../files/paths.ts";
 import { readSafetensors, readSafetensorsDirectory } from "../../files/safetensors.ts";
 import type { StoredTensor } from "../../files/tensors.ts";
+import { isScale } from "../../model/fp8.ts";
 import { ggufAt } from "../../model/inspect.ts";
 
 /** What a model's files hold, whether kvasir runs it or not. */
@@ -51,13 +52,16 @@ export interface TypeCount {
   bytes: number;
 }
 
-/** Tensors by type, the type with the most bytes first. */
+/** Tensors by type, the type with the most bytes first. Scales of quantized weights are no parameters. */
 export function countTypes({ files }: StoredModel): TypeCount[] {
   const counts = new Map<string, TypeCount>();
-  for (const { type, shape, bytes } of files.flatMap(({ tensors }) => tensors)) {
+  const tensors = files.flatMap((file) => file.tensors);
+  const types = new Map(tensors.map(({ name, type }) => [name, type]));
+  const isQuantized = tensors.some(({ type }) => type === "F8_E4M3");
+  for (const { name, type, shape, bytes } of tensors) {
     const count = counts.get(type) ?? { type, tensors: 0, parameters: 0, bytes: 0 };
     count.tensors += 1;
-    count.parameters += shape.reduce((product, size) => product * size, 1);
+    if (!isScale(name, isQuantized, (matrix) => types.get(matrix))) count.parameters += shape.reduce((product, size) => product * size, 1);
     count.bytes += bytes;
     counts.set(type, count);
   }

@@ -5,8 +5,7 @@
 const BYTE_OF: ReadonlyMap<string, number> = byteTable();
 
 /** The byte that each UTF-16 unit stands for; -1: none. */
-const BYTE_OF_UNIT: Int16Array = new Int16Array(2 ** 16).fill(-1);
-for (const [char, byte] of BYTE_OF) BYTE_OF_UNIT[char.charCodeAt(0)] = byte;
+const BYTE_OF_UNIT: Int16Array = unitTable();
 
 /** The bytes that a byte-level piece stands for. A piece with a character outside the table is taken as text, as Hugging Face's tokenizers does. */
 export function byteLevelBytes(piece: string): Uint8Array {
@@ -50,6 +49,12 @@ function byteTable(): Map<string, number> {
     const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
     table.set(String.fromCharCode(printable ? byte : next++), byte);
   }
+  return table;
+}
+
+function unitTable(): Int16Array {
+  const table = new Int16Array(2 ** 16).fill(-1);
+  for (const [char, byte] of BYTE_OF) table[char.charCodeAt(0)] = byte;
   return table;
 }
 

@@ -214,10 +214,10 @@ void int8_panels(const Job& job, const Projection& out, const PackedWeight& weig
 PanelKernel panel_kernel(DType type, Compute compute) {
   return with_format(type, [&](auto format) -> PanelKernel {
     using F = decltype(format);
-    if constexpr (F::kType == DType::F8_E4M3) {
-      return f32_panels<F>;
-    } else if constexpr (is_quantized(F::kType)) {
+    if constexpr (has_levels(F::kType)) {
       return compute == Compute::INT8 ? int8_panels<F> : f32_panels<F>;
+    } else if constexpr (is_quantized(F::kType)) {
+      return f32_panels<F>;
     } else if (takes_pairs(type, compute)) {
       return dense_panels<PairedRows>;
     } else {

@@ -39,6 +39,7 @@ __device__ inline void pass(PromptMemory<Element, D>& shared, Place<D>& turn, in
 template <class Element, int D>
 __device__ inline void attend_splits(const Attention& op, const PromptPart& own, int split, int last, int group, int lane,
                                      PromptMemory<Element, D>& shared, Place<D>& turn, State<D>& state) {
+  static_assert(kPlaces<D> % 2 == 0);  // a split's values lie right after its keys
   Scores scores;
   Weights weights;
   State<D> part;
@@ -50,7 +51,7 @@ __device__ inline void attend_splits(const Attention& op, const PromptPart& own,
   hold(flat(scores));
   if (lane == 0) arrive(&shared.empty[place]);
   weigh_split(op, own, split, lane, scores, part);
-  ++turn.count, ++place;  // to the values: places are even in number
+  ++turn.count, ++place;  // to the values
   wait(&shared.full[place], turn.parity());
 #pragma unroll 1
   for (; split < last; ++split) {

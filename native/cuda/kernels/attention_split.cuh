@@ -140,7 +140,8 @@ __device__ inline void pack_weights(const Scores& scores, Weights& weights) {
   }
 }
 
-// Places that no token has written yet may hold anything, and 0 * NaN is not 0: of the keys 2 t and 2 t + 1, those from `written` on become 0.
+// Places that no token has written yet may hold anything, and 0 * NaN is not 0: of the keys 2 t and 2 t + 1, those from `written` on
+// become 0.
 __device__ inline uint32_t keep_written(uint32_t pair, int first, int written) {
   return first + 1 < written ? pair : first < written ? pair & 0xffffu : 0u;
 }

@@ -6,6 +6,7 @@
 #include <cuda_runtime.h>
 
 #include <type_traits>
+#include <utility>
 
 #include "ops/attention.h"
 
@@ -41,34 +42,24 @@ void attend_many(const Attention& op, cudaStream_t stream);
 // As attend_many, by wgmma.
 void attend_prompt(const Attention& op, cudaStream_t stream);
 
-// The sizes of heads that models have, as far as the models run here (each costs 0.4 MB of machine code). Any multiple of 16 up to 256 will do
-// that shared memory has room for.
+// The sizes of heads that models have, as far as the models run here (each costs 0.4 MB of machine code). Any multiple of 16 up to 256 will
+// do that shared memory has room for.
+using TensorSizes = std::integer_sequence<int, 64, 80, 96, 128, 160, 256>;
+
+// f(head size) where it is one of these; says whether it is.
+template <int... sizes, class Function>
+bool with_tensor_size(std::integer_sequence<int, sizes...>, int head_size, const Function& f) {
+  return ((head_size == sizes && (f(std::integral_constant<int, sizes>()), true)) || ...);
+}
+
 inline bool has_tensor_size(int head_size) {
-  for (int size : {64, 80, 96, 128, 160, 256}) {
-    if (head_size == size) return true;
-  }
-  return false;
+  return with_tensor_size(TensorSizes(), head_size, [](auto) {});
 }
 
 // f(element, head size) of a cache for which can_run_tensor.
 template <class Function>
 void with_tensor_shape(const Attention& op, const Function& f) {
-  const auto with_size = [&](auto element) {
-    switch (op.cache.head_size) {
-      case 64:
-        return f(element, std::integral_constant<int, 64>());
-      case 80:
-        return f(element, std::integral_constant<int, 80>());
-      case 96:
-        return f(element, std::integral_constant<int, 96>());
-      case 128:
-        return f(element, std::integral_constant<int, 128>());
-      case 160:
-        return f(element, std::integral_constant<int, 160>());
-      default:
-        return f(element, std::integral_constant<int, 256>());
-    }
-  };
+  const auto with_size = [&](auto element) { with_tensor_size(TensorSizes(), op.cache.head_size, [&](auto size) { f(element, size); }); };
   if (op.cache.k.type == DType::F16) return with_size(__half());
   if (op.cache.k.type == DType::BF16) return with_size(__nv_bfloat16());
   with_size(__nv_fp8_e4m3());

@@ -1,12 +1,12 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { footprintOf, type Load } from "../../../lib/api/footprint.ts";
-import { checkOptions } from "../../../lib/api/options.ts";
 import { largestFitting } from "../../../lib/api/search.ts";
 import { Engine } from "../../../lib/engine.ts";
 import { openModel } from "../../../lib/model/open.ts";
 import { native } from "../../../lib/native/addon.ts";
 import { TINY, writeModel } from "../../support/models.ts";
+import { checkedOptions } from "../../support/options.ts";
 import { temporaryDirectory } from "../../support/temporary.ts";
 
 const directory = temporaryDirectory();
@@ -35,7 +35,7 @@ test.each([
   const { cache } = footprintOf(source, load);
   const whole = Math.ceil(context / 16);
   const holds = (kvCacheBytes: number): boolean => {
-    const { pages } = checkOptions(
+    const { pages } = checkedOptions(
       { device: "cpu", maxContext: context, kvCacheBytes, kvType: "f32", maxBatchTokens: 32 },
       source,
       native(),

@@ -1,16 +1,17 @@
 import { expect, test } from "vitest";
 import type { Machine } from "../../../lib/api/device.ts";
 import { memoryBytes } from "../../../lib/api/memory.ts";
-import { checkOptions, type EngineOptions } from "../../../lib/api/options.ts";
+import type { EngineOptions } from "../../../lib/api/options.ts";
 import { MAX_SLOTS, PAGE_SIZE, type PoolRequest, pageBytes, sizePools } from "../../../lib/api/pools.ts";
 import type { CachePart } from "../../../lib/model/kinds.ts";
 import type { CacheGroup, TensorType } from "../../../lib/model/spec.ts";
 import { createPlan } from "../../../lib/schedule/plan.ts";
 import { Scheduler } from "../../../lib/schedule/scheduler.ts";
 import { fakeSource } from "../../support/fake-engine.ts";
+import { checkedOptions } from "../../support/options.ts";
 
 const machine: Machine = { isas: () => ["portable", "avx2"], gpuCount: () => 0, gpuFreeBytes: () => undefined };
-const check = (options: unknown) => checkOptions(options as EngineOptions, fakeSource(), machine);
+const check = (options: unknown) => checkedOptions(options as EngineOptions, fakeSource(), machine);
 
 test.each<[string, unknown]>([
   ["device", "gpu"],
@@ -47,7 +48,7 @@ test.each<[string, unknown]>([
 test("a draft that has learned fewer positions than a request may have", () => {
   const draft = fakeSource();
   draft.spec.learnedPositions = 64;
-  const checkWith = (options: EngineOptions) => checkOptions(options, fakeSource(), machine, draft);
+  const checkWith = (options: EngineOptions) => checkedOptions(options, fakeSource(), machine, draft);
   const refused = { code: "INVALID_ARGUMENT", message: expect.stringContaining("maxContext is 256; expected at most 64") };
   expect(() => checkWith({})).toThrow(expect.objectContaining(refused));
   expect(() => checkWith({ maxContext: 256 })).toThrow(expect.objectContaining(refused));
@@ -78,7 +79,7 @@ test("defaults follow the model and the processor", () => {
   const computes = (type: TensorType) => {
     const source = fakeSource();
     source.tensors = [{ name: "embed", file: 0, offset: 0, type, shape: [1, 32], plusOne: false }];
-    return (["avx2", "avx512_bf16"] as const).map((isa) => checkOptions({}, source, { ...machine, isas: () => [isa] }).compute);
+    return (["avx2", "avx512_bf16"] as const).map((isa) => checkedOptions({}, source, { ...machine, isas: () => [isa] }).compute);
   };
   expect(computes("Q4_0")).toEqual(["int8", "int8"]);
   expect(computes("BF16")).toEqual(["f32", "bf16"]);

@@ -408,7 +408,8 @@ describe("refusals", () => {
       expectError(openConfig({ quantization_config: settings }), "UNSUPPORTED_FORMAT", "quantization_config", ...words);
     await refused({ bits: 4, group_size: 128, desc_act: false, damp_percent: 0.1, sym: true, quant_method: "gptq" }, '"gptq"', "BF16");
     await refused({ quant_method: 7 }, "7");
-    await refused({}, "undefined");
+    await refused({}, "quant_method is missing");
+    await refused({ bits: 4 }, "quant_method is missing");
     await expectError(openConfig({ quantization_config: "awq" }), "FILE_INVALID", "quantization_config");
     expect((await openConfig({ quantization_config: null })).tensors.length).toBeGreaterThan(0);
     const weights = [{ name: "model.layers.0.mlp.up_proj.qweight", type: "I32", shape: [8, 2] }];

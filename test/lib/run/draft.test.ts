@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { checkOptions } from "../../../lib/api/options.ts";
 import { bytesOfWeights } from "../../../lib/model/manifest.ts";
 import { checkHasTokens, checkSameTokens, joinSpecs } from "../../../lib/run/draft.ts";
 import { buildVocabulary, type Vocabulary } from "../../../lib/text/tokenizer/vocabulary.ts";
 import { fakeSource, VOCAB } from "../../support/fake-engine.ts";
+import { checkedOptions } from "../../support/options.ts";
 
 const model = fakeSource();
 const draft = { ...fakeSource(), name: "small" };
@@ -18,7 +18,7 @@ test("the specs of both have the cache groups of both; a group has the layers of
 
 test("the cache's bytes are shared: pages of a draft model as many as of layers that see all", () => {
   const given = { speculate: { draft: "small" }, kvCacheBytes: 100_000, maxContext: 128 } as const;
-  const { pages, draftCompute } = checkOptions(
+  const { pages, draftCompute } = checkedOptions(
     given,
     model,
     { isas: () => ["portable"], gpuCount: () => 0, gpuFreeBytes: () => undefined },
