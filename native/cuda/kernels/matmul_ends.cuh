@@ -18,15 +18,10 @@ struct Work {
   int range, end_range;
 };
 
-// Of a gated block's warpgroup two warps have panels of the gate (matrix 0), two the same ones of up (1).
-__device__ inline int matrix_of(int warp) {
-  return warp / 2 % 2;
-}
-
 // The panel of a warp, of those that the launch numbers; beyond the last: none.
 template <bool gated>
 __device__ inline int panel_of(const Work& work, int warp) {
-  return gated ? work.row_tile * 4 + warp / 4 * 2 + warp % 2 : work.row_tile * kPanels + warp;
+  return gated ? work.row_tile * 4 + warp % 4 : work.row_tile * kPanels + warp;
 }
 
 // Operand A of a chunk: its four steps.
@@ -94,9 +89,9 @@ struct OwnRows {
   }
 };
 
-// Whole: every warp has the sums of its panel. Of the tokens those from `begin` on, up to `end`, of the tile.
+// Whole: every warp has the sums of its panel.
 template <int width>
-__device__ inline void write_whole(const Launch& launch, const Work& work, int warp, const Sums<width>& sums, int begin, int end) {
+__device__ inline void write_whole(const Launch& launch, const Work& work, int warp, const Sums<width>& sums) {
   const int panel = panel_of<false>(work, warp);
   if (panel >= launch.panels) return;
   const Part& part = part_of(launch, panel);
@@ -104,7 +99,7 @@ __device__ inline void write_whole(const Launch& launch, const Work& work, int w
   const int first = work.first_token + token_of_sum(0);
   if (part.y.type != DType::F32) {
 #pragma unroll
-    for (int i = begin / 2; i < end / 2; ++i) {
+    for (int i = 0; i < width / 2; ++i) {
       const Target at(launch, part, panel, work.first_token, i);
       if (at.present) store(part.y, at.token, at.n, with_bias(sums[i], part.bias, at.n));
     }
@@ -112,7 +107,7 @@ __device__ inline void write_whole(const Launch& launch, const Work& work, int w
   }
   float* y = static_cast<float*>(part.y.data) + first * part.y.stride + own.n;
 #pragma unroll
-  for (int i = begin / 2; i < end / 2; ++i) {
+  for (int i = 0; i < width / 2; ++i) {
     const int token = token_of_sum(i) - token_of_sum(0), half = i % 4 / 2;
     if (own.present[half] && first + token < launch.rows) y[token * part.y.stride + 8 * half] = sums[i] + own.bias[half];
   }
@@ -141,73 +136,66 @@ __device__ inline void add_whole(const Launch& launch, const Work& work, int war
   }
 }
 
-// Shared memory of a gated block's end: some tokens' sums of each warpgroup, as its warps have them (two of the gate, two of up) and as its threads
-// take them: of 8 tokens and each core of y (activations.cuh) the rows 2 c, 2 c + 8, 2 c + 1, 2 c + 9 of a panel, which are half of a core's row.
+// Shared memory of a gated block's end: of each warpgroup some tokens' sums for the other one, and tiles of y.
 struct Products {
-  static constexpr int kTokens = 4 * kTileRows;  // a tile of 8 for each warp
-  float4 sums[kConsumers][4][kTokens / kTileRows][4][kTileRows];
-
-  // Without conflicts of banks: neighbouring cores have their tokens in another order.
-  __device__ static int place(int core, int token) { return token ^ (core & 1); }
+  static constexpr int kMostTokens = 32;
+  float sums[kConsumers][kMostTokens / 2][kGroupThreads];
+  uint8_t tiles[kConsumers][kMostTokens / kTileRows][kTileBytes];
 };
 
-__device__ inline void sync_warpgroup(int group) {
-  if (group == 0) asm volatile("bar.sync 2, %0;" ::"n"(kGroupThreads) : "memory");
-  if (group == 1) asm volatile("bar.sync 3, %0;" ::"n"(kGroupThreads) : "memory");
+// Values of row n and of the tokens 2 t and 2 t + 1 into a tile; lanes whose rows are neighbours exchange one of them, so that each stores a pair.
+__device__ inline void store_products(__nv_bfloat16* tile, float first, float second) {
+  const bool odd = threadIdx.x % 8 >= 4;
+  const float got = __shfl_xor_sync(0xffffffffu, odd ? first : second, 4);
+  *reinterpret_cast<__nv_bfloat162*>(tile) = odd ? __floats2bfloat162_rn(got, second) : __floats2bfloat162_rn(first, got);
 }
 
-// activation(gate) * up of the rows 2 c, 2 c + 8, 2 c + 1, 2 c + 9 of a panel; 0 of those that are not there.
-__device__ inline float4 products_of(const Launch& launch, int n, const float4& gate, const float4& up) {
-  const auto product = [&](int row, float g, float u) {
-    return row < launch.parts[0].weight.rows ? gated_product(launch, g, u, row) : 0.0f;
-  };
-  return {product(n, gate.x, up.x), product(n + 8, gate.y, up.y), product(n + 1, gate.z, up.z), product(n + 9, gate.w, up.w)};
-}
-
-// The thread's row of a core, of its warpgroup's sums: gate and up of two panels, the first of which is of the rows from `first_row` on.
-__device__ inline void write_core_row(const Launch& launch, const View& y, const float4 (&sums)[4], int first_row, int token,
-                                      uint8_t* tiles) {
-  float4 products[2];
-#pragma unroll
-  for (int i = 0; i < 2; ++i) products[i] = products_of(launch, first_row + i * kPanelRows, sums[i], sums[2 + i]);
-  if (y.type == DType::BF16) {
-    constexpr __nv_bfloat16 as{};
-    *reinterpret_cast<uint4*>(tiles) = {pack(as, products[0].x, products[0].z), pack(as, products[0].y, products[0].w),
-                                        pack(as, products[1].x, products[1].z), pack(as, products[1].y, products[1].w)};
-  } else if (token < launch.rows) {
-#pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      const int n = first_row + i / 4 * kPanelRows + i % 2 * 8 + i % 4 / 2;
-      if (n < launch.parts[0].weight.rows) store(y, token, n, reinterpret_cast<const float*>(products)[i]);
-    }
-  }
-}
-
-// Whole and gated, of the tokens from `begin` on, up to `end`, of the tile: each warpgroup by itself, some at a time, of which a thread takes a
-// token's row of a core.
+// Whole and gated: the warpgroup of the gate finishes the first half of the tokens, that of up the second, some tokens after the other.
 template <int width>
-__device__ inline void write_products(const Launch& launch, const Work& work, Products& shared, int warp, const Sums<width>& sums,
-                                      int begin, int end) {
-  const int lane = threadIdx.x % kWarp, group = warp / 4, g = lane / 4, core = lane / 8, token = lane % 8;
+__device__ inline void write_products(const Launch& launch, const Work& work, Products& shared, int warp, const Sums<width>& sums) {
+  constexpr int kTokens = width / 2 < Products::kMostTokens ? width / 2 : Products::kMostTokens;
+  const int panel = panel_of<true>(work, warp), thread = threadIdx.x % kGroupThreads, group = warp / 4;
+  const OwnRows gate(launch.parts[0], panel), up(launch.parts[1], panel);
   const View& y = launch.parts[0].y;
-  const bool has_panels = work.row_tile * 4 < launch.panels;  // not so of a cluster's last blocks
+  auto* tiles = reinterpret_cast<__nv_bfloat16*>(shared.tiles[group]);
+  auto* own_tile = tiles + place_in_tiles(kTileCols, token_of_sum(0) + thread / 4 % 2, gate.n % kTileCols & ~1);
 #pragma unroll
-  for (int part = begin; part < end; part += Products::kTokens) {
-    sync_warpgroup(group);  // no one reads what was here before
+  for (int part = 0; part < width / 2; part += kTokens) {
+    const int first = work.first_token + group * (width / 2) + part;
+    sync_consumers();  // no one reads what was here before
 #pragma unroll
-    for (int i = 0; i < Products::kTokens / 4; ++i) {
-      const int at = part / 2 + i / 2 * 4 + i % 2;
-      float4& rows = shared.sums[group][warp % 4][i / 2][g / 2][Products::place(g / 2, token_of_sum(i % 2))];
-      reinterpret_cast<float2*>(&rows)[g % 2] = {sums[at], sums[at + 2]};
+    for (int i = 0; i < kTokens / 2; ++i) {
+      const float low = sums[part / 2 + i], high = sums[width / 4 + part / 2 + i];
+      shared.sums[group][i][thread] = group == 0 ? high : low;
     }
-    sync_warpgroup(group);
-    const int tile = warp % 4, first = work.first_token + part + tile * kTileRows;
-    if (first >= launch.rows || !has_panels) continue;
-    float4 own[4];
+    sync_consumers();
+    float products[kTokens / 2];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) own[i] = shared.sums[group][i][tile][core][Products::place(core, token)];
-    uint8_t* tiles = tile_address(y, first, work.row_tile) + (group * 4 + core) * kCoreBytes + token * 16;
-    write_core_row(launch, y, own, (work.row_tile * 4 + group * 2) * kPanelRows + 2 * core, first + token, tiles);
+    for (int i = 0; i < kTokens / 2; ++i) {
+      const int half = i % 4 / 2;
+      const float low = sums[part / 2 + i], high = sums[width / 4 + part / 2 + i];
+      const float own = group == 0 ? low : high, other = shared.sums[1 - group][i][thread];
+      const float g = (group == 0 ? own : other) + gate.bias[half], u = (group == 0 ? other : own) + up.bias[half];
+      products[i] = gate.present[half] ? activate_fast(launch.activation, g) * u : 0.0f;
+    }
+    if (y.type != DType::BF16) {
+#pragma unroll
+      for (int i = 0; i < kTokens / 2; ++i) {
+        const int token = first + token_of_sum(i);
+        if (gate.present[i % 4 / 2] && token < launch.rows) store(y, token, gate.n + i % 4 / 2 * 8, products[i]);
+      }
+      continue;
+    }
+#pragma unroll
+    for (int i = 0; i < kTokens / 2; i += 2) {
+      store_products(own_tile + i / 4 * (kTileBytes / 2) + i % 4 / 2 * 2, products[i], products[i + 1]);  // 8 columns on: the next pair
+    }
+    if (group == 0) asm volatile("bar.sync 2, %0;" ::"n"(kGroupThreads) : "memory");
+    if (group == 1) asm volatile("bar.sync 3, %0;" ::"n"(kGroupThreads) : "memory");
+    const bool has_panels = work.row_tile * 4 < launch.panels;  // not so of a cluster's last blocks
+    const int count = has_panels ? min(kTokens, launch.rows - first + kTileRows - 1) / kTileRows : 0;
+    auto* to = reinterpret_cast<uint4*>(tile_address(y, first, work.row_tile));
+    for (int i = thread; i < count * (kTileBytes / 16); i += kGroupThreads) to[i] = reinterpret_cast<const uint4*>(tiles)[i];
   }
 }
 
@@ -217,7 +205,7 @@ __device__ inline void write_split(const Launch& launch, const Work& work, const
                                    int warp) {
   const int panel = panel_of<gated>(work, warp), thread = threadIdx.x;
   constexpr int kShare = width / 2 / ranks, kOwn = kResults<ranks>;
-  if (panel >= launch.panels || (gated && matrix_of(warp) == 1)) return;
+  if (panel >= launch.panels || (gated && warp >= 4)) return;
   const Part& part = part_of(launch, panel);
   float before[kShare];
 #pragma unroll
@@ -232,7 +220,7 @@ __device__ inline void write_split(const Launch& launch, const Work& work, const
     for (int range = 0; range < kRanges; ++range) {
       const float(&own)[kConsumers * kGroupThreads] = sums[range % kOwn][i];
       sum += load_from_block(&own[thread], range / kOwn);
-      if (gated) up += load_from_block(&own[thread + 2 * kWarp], range / kOwn);
+      if (gated) up += load_from_block(&own[thread + kGroupThreads], range / kOwn);
     }
     const Target at(launch, part, panel, work.first_token, i);
     if (!at.present) continue;

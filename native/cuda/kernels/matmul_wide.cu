@@ -135,7 +135,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<width, ranks>) wide_matmul(c
     const auto next_panel = [&]() -> const uint8_t* {
       if (!left) return nullptr;
       left = false;
-      return panel_data<gated>(launch, panel, matrix_of(warp));
+      return panel_data<gated>(launch, panel, warp / 4);
     };
     WeightStream<type, decltype(next_panel)> weights(shared.rings[warp], shared.full[warp], kStages<type>,
                                                      range_begin(launch.cols, work.range), range_begin(launch.cols, work.end_range),
@@ -155,13 +155,11 @@ __global__ void __launch_bounds__(kThreads, kBlocks<width, ranks>) wide_matmul(c
       write_split<width, ranks, gated>(launch, work, all, warp);
       sync_cluster();  // no block leaves while another reads its sums
     } else if constexpr (gated) {
-      sync_consumers();  // no one reads x any more
-      static_assert(sizeof(Products) <= sizeof shared.x + sizeof shared.rings);
-      write_products<width>(launch, work, *reinterpret_cast<Products*>(memory), warp, sums[0], 0, width);
+      write_products<width>(launch, work, *reinterpret_cast<Products*>(memory), warp, sums[0]);
     } else if (launch.added.x.data) {
       add_whole<width>(launch, work, warp, sums[0]);
     } else {
-      write_whole<width>(launch, work, warp, sums[0], 0, width);
+      write_whole<width>(launch, work, warp, sums[0]);
     }
   }
 #else
