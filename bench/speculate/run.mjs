@@ -168,11 +168,10 @@ const ON_GPU = {
 
 const CASES = options.device === "cpu" ? ON_CPU : ON_GPU;
 const chosen = chooseCases(Object.keys(CASES), options.only);
-const results = {};
+const about = { command: "npm run bench:speculate", device: options.device };
 for (const name of chosen) {
   const { run, bars } = CASES[name];
-  results[name] = await run();
-  printCase(name, results[name], bars);
+  const figures = await run();
+  printCase(name, figures, bars);
+  writeResults(options.device === "cpu" ? "speculate" : "speculate-gpu", options, about, { [name]: figures }); // kept, whatever the next one does
 }
-const about = { command: "npm run bench:speculate", device: options.device };
-writeResults(options.device === "cpu" ? "speculate" : "speculate-gpu", options, about, results);
