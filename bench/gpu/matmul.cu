@@ -2,8 +2,8 @@
 //
 // check   y against float64 sums of the exact weights, and its bits for 1 to 700 tokens, wherever in the step: all packed formats, gated or not.
 // stress  the linears of Llama-3.1-8B one after the other, thousands of times without a pause, each against its first result.
-// Then, without either, of one type or of some: microseconds of Llama-3.1-8B's linears, of graphs of launches on rotated weights, medians of five; of a step, and its
-// floor at 3.0 TB/s.
+// TYPE    microseconds of Llama-3.1-8B's linears in a type (without an argument: in each), of graphs of launches on rotated weights,
+//         medians of five; of a step, and its floor at 3.0 TB/s. After the check.
 #include <algorithm>
 #include <bit>
 #include <cmath>

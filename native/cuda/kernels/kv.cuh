@@ -1,6 +1,7 @@
 #pragma once
 // The element types of the cache, and where a token's are. The size of a page is the contract's, its inner order the back end's own: cores of
-// 8 x 8, as the tensor cores take them (8 dimensions of a key, or 8 keys of a dimension, side by side: 16 bytes, of E4M3 8), where D is a multiple of 8:
+// 8 x 8, as the tensor cores take them (8 dimensions of a key, or 8 keys of a dimension, side by side: 16 bytes, of E4M3 8), where D is a
+// multiple of 8:
 //
 //   k  page: [Hkv, P / 8, D / 8, 8 keys, 8 dimensions]      v  page: [Hkv, P / 8, D / 8, 8 dimensions, 8 keys]      else: [Hkv, P, D]
 #include <cuda_bf16.h>

@@ -57,9 +57,9 @@ __device__ inline void leave_registers() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count));
 }
 
-// wgmma(element, c, a, b, add) for N = 32, 64, 80, 96 and 128, of which c has half; the element says which 16 bits the operands are. Without `add`, c is
-// overwritten. Operand A is in registers, or for N = 64 in shared memory, in the order of operand B. Macros, as a string of asm can be put
-// together in no other way.
+// wgmma(element, c, a, b, add) for N = 32, 64, 80, 96 and 128, of which c has half; the element says which 16 bits the operands are.
+// Without `add`, c is overwritten. Operand A is in registers, or for N = 64 in shared memory, in the order of operand B. Macros, as a string
+// of asm can be put together in no other way.
 #define KVASIR_SUMS(i) \
   "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3]), "+f"(c[i + 4]), "+f"(c[i + 5]), "+f"(c[i + 6]), "+f"(c[i + 7])
 #define KVASIR_SUMS_16 KVASIR_SUMS(0), KVASIR_SUMS(8)
