@@ -125,7 +125,7 @@ bool check_shape(DType type, int rows, int cols, bool gated, cudaStream_t stream
     Matmul op{.x = {tiles->address(), DType::BF16, stride}, .rows = tokens, .outputs = {}};
     op.outputs[0] = {weights[0].get(), {}, {y.address(), DType::F32, rows}};
     if (gated) op.epilogue = Epilogue::Gate, op.outputs[1] = {weights[1].get(), {}, {up.address(), DType::F32, rows}};
-    run_tensor(op, nullptr, stream);
+    run_tensor(op, {}, stream);
     check(cudaStreamSynchronize(stream), "matmul");
     return download<float>(y, static_cast<size_t>(tokens) * rows);
   };
@@ -189,7 +189,7 @@ double time_shape(const Shape& shape, const std::vector<Matrix>& weights, int to
           weights[i % copies * shape.matrices + m].get(), {}, {y.address(), shape.matrices == 2 ? DType::BF16 : DType::F32, shape.rows}};
     }
     if (shape.matrices == 2) op.epilogue = Epilogue::Gate;
-    run_tensor(op, nullptr, stream);
+    run_tensor(op, {}, stream);
   };
   return time_launches(launch, launches, stream);
 }
@@ -262,7 +262,7 @@ bool stress(DType type, int tokens, int steps, cudaStream_t stream) {
     for (int m = 0; m < linear.shape.matrices; ++m)
       op.outputs[m] = {linear.weights[m].get(), {}, {linear.y.address(), of_y, linear.shape.rows}};
     if (linear.shape.matrices == 2) op.epilogue = Epilogue::Gate;
-    run_tensor(op, nullptr, stream);
+    run_tensor(op, {}, stream);
   };
   for (int step = 0; step < steps; ++step) {
     for (const auto& linear : linears) check(cudaMemsetAsync(linear->y.address(), 0xff, linear->bytes, stream), "poison");

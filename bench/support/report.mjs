@@ -1,4 +1,5 @@
 // Figures of benchmarks: on the terminal, and in a file with the machine that they were measured on.
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { dirname, relative } from "node:path";
@@ -59,7 +60,13 @@ export function threeDigits(value) {
   return Number(value.toPrecision(3)).toLocaleString("en-US");
 }
 
-/** The machine that figures were measured on, and when. */
+/** What was measured: the commit that is checked out, or GITHUB_SHA where the sources were copied without their history. */
+function commit() {
+  const { status, stdout } = spawnSync("git", ["rev-parse", "--short=12", "HEAD"], { cwd: import.meta.dirname, encoding: "utf8" });
+  return status === 0 ? stdout.trim() : process.env.GITHUB_SHA?.slice(0, 12);
+}
+
+/** The machine that figures were measured on, what was measured, and when. */
 export function machine() {
   const flags = /^flags.*$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[0] ?? "";
   return {
@@ -67,6 +74,7 @@ export function machine() {
     flags: (flags.match(/\b(avx2|avx512f|avx512_vnni|avx512_bf16|amx_tile)\b/g) ?? []).join(" "),
     cores: cpus().length,
     node: process.version,
+    commit: commit(),
     date: new Date().toISOString().slice(0, 10),
   };
 }

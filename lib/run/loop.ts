@@ -14,7 +14,7 @@ interface Step {
   readonly plan: Plan;
   readonly buffers: StepBuffers;
   readonly drafts: StepDrafts;
-  done: Promise<void> | undefined;
+  done: Promise<boolean> | undefined;
   /** By `performance.now()`. */
   submitted: number;
 }
@@ -208,14 +208,15 @@ export class StepLoop {
 
   /** Waits for a step, and hands on what it gave. */
   async #finish(step: Step): Promise<void> {
+    let recorded: boolean;
     try {
-      await step.done;
+      recorded = (await step.done)!;
     } catch (error) {
       this.#clock.failed(performance.now());
       return this.#lose(step, nativeError(error));
     }
     const now = performance.now();
-    this.#clock.done(step.plan, step.submitted, now, tokensOf(step.plan, step.buffers));
+    this.#clock.done(step.plan, { submitted: step.submitted, now, tokens: tokensOf(step.plan, step.buffers), recorded });
     for (let b = 0; b < step.plan.rowCount; b++) {
       const owner = this.#owners.get(step.plan.rows[b]!.sequence);
       if (owner === undefined) continue; // ended while the step ran

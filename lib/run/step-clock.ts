@@ -11,6 +11,14 @@ export interface StepTime {
   tokens: number;
 }
 
+/** A step that is done; times by `performance.now()`. */
+export interface DoneStep {
+  submitted: number;
+  now: number;
+  tokens: number;
+  recorded: boolean;
+}
+
 /** Who learns what steps take. */
 export interface StepObserver {
   add(plan: Plan, time: StepTime): void;
@@ -38,12 +46,13 @@ export class StepClock {
 
   /**
    * A step that was submitted at `submitted` is done at `now`, and gave `tokens` tokens. It began then, or when the one before was done;
-   * between both is a gap.
+   * between both is a gap. One that the device has `recorded` something for tells nobody anything: the next of its size takes a fraction of it.
    */
-  done(plan: Plan, submitted: number, now: number, tokens: number): void {
+  done(plan: Plan, { submitted, now, tokens, recorded }: DoneStep): void {
     const gap = Math.max(0, submitted - this.#done || 0);
     const ms = now - Math.max(submitted, this.#done || 0);
     this.#done = now;
+    if (recorded) return;
     for (const observer of this.#observers) observer.add(plan, { ms, gap, tokens });
   }
 }

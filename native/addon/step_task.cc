@@ -87,7 +87,7 @@ Napi::Value StepTask::result(Napi::Env env) {
   const Args args(buffers_.Value());
   copy_results(args, step_.result);
   copy_back(args, "logits", step_.result.logits);
-  return env.Undefined();
+  return Napi::Boolean::New(env, step_.recorded);
 }
 
 ChoiceTask::ChoiceTask(EngineObject& object, int slot, std::vector<float> logits, Napi::Object results)

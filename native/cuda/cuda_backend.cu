@@ -42,6 +42,7 @@ class CudaBackend : public Backend {
   Matrix create_weight(DType type, Compute compute, int rows, int cols) override { return cuda::create_weight(type, compute, rows, cols); }
 
   std::unique_ptr<Slots> create_slots(const SlotLimits& limits) override {
+    scales_.push_back(std::make_unique<DeviceBuffer>(FusedOps::scale_floats(std::max(limits.step.tokens, kLogitRows)) * sizeof(float)));
     return std::make_unique<CudaSlots>(limits, stream_, kLogitRows);
   }
 
@@ -67,12 +68,17 @@ class CudaBackend : public Backend {
     std::visit([this](const auto& each) { cuda::run(each, stream_.get()); }, op);
   }
 
-  void replay(int part, const StepInputs& step, const std::function<void()>& body) override {
-    if (step.tokens > CudaSlots::kMostPadded) return run_fused(body);
+  bool replay(int part, const StepInputs& step, const std::function<void()>& body) override {
+    if (step.tokens > CudaSlots::kMostPadded) {
+      run_fused(body);
+      return false;
+    }
     const auto key = std::make_pair(part, &step);
     auto found = graphs_.find(key);
-    if (found == graphs_.end()) found = graphs_.emplace(key, capture(body)).first;
+    const bool is_new = found == graphs_.end();
+    if (is_new) found = graphs_.emplace(key, capture(body)).first;
     check(cudaGraphLaunch(found->second, stream_.get()), "launching a graph");
+    return is_new;
   }
 
   Event record() override { return stream_.record(); }
@@ -84,7 +90,7 @@ class CudaBackend : public Backend {
   static constexpr int kLogitRows = 64;
 
   void run_fused(const std::function<void()>& body) {
-    fused_.emplace(stream_.get());
+    fused_.emplace(stream_.get(), static_cast<float*>(scales_.back()->address()));
     try {
       body();
       fused_->finish();
@@ -122,6 +128,7 @@ class CudaBackend : public Backend {
   std::vector<uint8_t> staged_;
   std::unique_ptr<DeviceBuffer> raw_;  // rows of the file on their way to their place
   size_t raw_bytes_ = 0;
+  std::vector<std::unique_ptr<DeviceBuffer>> scales_;  // the last is used; recorded steps may have the ones before
   std::map<Recorded, cudaGraphExec_t> graphs_;
   Stream stream_;
   std::optional<FusedOps> fused_;  // while a step's ops come

@@ -1,6 +1,10 @@
 #pragma once
-// A step's ops as they come, of which a matmul makes the sum of the add_norm that follows it: the norm's kernel then waits for memory once
-// less, and what is added is never written by itself (nothing but its add_norm reads it). The bits are those of the ops one by one.
+// A step's ops as they come, some of them made by others:
+//
+//   - a matmul makes the sum of the add_norm that follows it, so that what is added is never written by itself (nothing but its add_norm reads it)
+//   - an add_norm leaves its rows' scales to the matmuls that read y (kernels/row_scales.cuh); for few tokens y is then made by the matmul
+//     before, too, and no kernel of the norm's own waits for memory. Which add_norm does so is a matter of what it is, never of the tokens'
+//     number: the bits of a row are the same in every step
 #include <optional>
 
 #include "cuda/kernels.h"
@@ -9,7 +13,9 @@ namespace kvasir::cuda {
 
 class FusedOps {
  public:
-  explicit FusedOps(cudaStream_t stream) : stream_(stream) {}
+  // `scales`: scale_floats() of the most tokens.
+  FusedOps(cudaStream_t stream, float* scales) : stream_(stream), scales_(scales) {}
+  static size_t scale_floats(int tokens);
 
   // Now, or with the next one.
   void run(const Op& op);
@@ -17,8 +23,16 @@ class FusedOps {
   void finish();
 
  private:
+  void run_norm(const AddNorm& norm);
+  void run_matmul(const Matmul& product);
+  // The scales of a matmul's x.
+  RowScales scales_of(const Matmul& product) const { return product.x.data == left_of_ ? left_ : RowScales{}; }
+
   cudaStream_t stream_;
+  float* scales_;
   std::optional<Matmul> product_;  // waits for the add_norm that adds it
+  const void* left_of_ = nullptr;  // the y whose scales were left last
+  RowScales left_;
 };
 
 }  // namespace kvasir::cuda

@@ -9,16 +9,41 @@ namespace kvasir::cuda {
 // The most that kernels take.
 inline constexpr int kMostNormCols = 16384;  // of add_norm: a block holds a row in registers
 inline constexpr int kMostHeadSize = 1024;   // of attention: a warp holds a query's sums in registers
+inline constexpr int kMostScaledCols = 8192;  // of an add_norm that leaves its scales to the matmuls that read it
+inline constexpr int kMostNormedRows = 16;    // of a matmul that makes its add_norm's y
 
-void run(const AddNorm& op, cudaStream_t stream);
+// Columns whose squares are summed together, and how many such parts a row has.
+inline constexpr int kPartCols = 16;
+__host__ __device__ constexpr int parts_of(int cols) {
+  return (cols + kPartCols - 1) / kPartCols;
+}
+
+// Scales of the rows of a matmul's x, which its sums are multiplied by (cuda/kernels/row_scales.cuh).
+struct RowScales {
+  float* values = nullptr;  // [rows]; none: all are 1
+  int cols = 0;             // > 0: values are sums of squares instead, [rows, parts of cols], of a norm of so many columns
+  float epsilon = 0;        // of that norm
+};
+
+// What a matmul takes on of the norms around it.
+struct Norms {
+  RowScales scales = {};         // of x
+  const AddNorm* add = nullptr;  // instead of y the sum of the add_norm that follows: x += delta_scale * y
+  RowScales left = {};           // with values: its y, too, but for these
+};
+
+// With `scales`: those of the rows, [rows], which y is left without.
+void run(const AddNorm& op, cudaStream_t stream, float* scales = nullptr);
+// Whether that may be asked for.
+bool can_leave_scales(const AddNorm& op);
 void run(const Attention& op, cudaStream_t stream);
 void run(const Embed& op, cudaStream_t stream);
 void run(const GatherRows& op, cudaStream_t stream);
-// With `add`, instead of y the sum of the add_norm that follows: x += delta_scale * y; its norm is left.
-void run(const Matmul& op, cudaStream_t stream, const AddNorm* add = nullptr);
-// Whether a matmul may be asked to, and of which.
+void run(const Matmul& op, cudaStream_t stream, const Norms& norms = {});
+// Whether a matmul may be asked to add, of which add_norm, and to make that one's y.
 bool can_add(const Matmul& op);
 bool can_add(const Matmul& op, const AddNorm& add);
+bool can_norm(const Matmul& op);
 void run(const QkRopeAppend& op, cudaStream_t stream);
 void run(const ScaleLogits& op, cudaStream_t stream);
 

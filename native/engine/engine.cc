@@ -71,15 +71,15 @@ void Engine::submit(Step& step) {
   step.result.reset(step.batch.output_count(), size_t(step.logit_rows) * config_.spec.vocab_size);
   for (Batch& pass : passes) step.drafts.push_back({std::move(pass), {}});
   launch([&] {
-    for (DraftPass& pass : step.drafts) draft(pass);
+    for (DraftPass& pass : step.drafts) step.recorded |= draft(pass);
     step.inputs = &slots_->begin_step(step.batch);
-    backend_->replay(ReplayPart::kForward, *step.inputs, [&] { decoder_->forward(*step.inputs, cancelled_); });
+    step.recorded |= backend_->replay(ReplayPart::kForward, *step.inputs, [&] { decoder_->forward(*step.inputs, cancelled_); });
   });
 }
 
 void Engine::sample(Step& step) {
   launch([&] {
-    sample_outputs(*decoder_, ReplayPart::kFirstLogits, *step.inputs, step.result);
+    step.recorded |= sample_outputs(*decoder_, ReplayPart::kFirstLogits, *step.inputs, step.result);
     step.event = backend_->record();
   });
 }
@@ -89,22 +89,26 @@ void Engine::wait(Event event) {
   backend_->wait(event);
 }
 
-// Its tokens go from slot to slot: no result is waited for between the passes, nor before the step that checks them.
-void Engine::draft(DraftPass& pass) {
+// Its tokens go from slot to slot: no result is waited for between the passes, nor before the step that checks them. Returns whether something
+// was recorded, as sample_outputs().
+bool Engine::draft(DraftPass& pass) {
   pass.result.reset(pass.batch.output_count(), 0);
   const StepInputs& inputs = slots_->begin_step(pass.batch);
-  backend_->replay(ReplayPart::kDraft + ReplayPart::kForward, inputs, [&] { drafter_->forward(inputs, cancelled_); });
-  sample_outputs(*drafter_, ReplayPart::kDraft + ReplayPart::kFirstLogits, inputs, pass.result);
+  const bool recorded =
+      backend_->replay(ReplayPart::kDraft + ReplayPart::kForward, inputs, [&] { drafter_->forward(inputs, cancelled_); });
+  return sample_outputs(*drafter_, ReplayPart::kDraft + ReplayPart::kFirstLogits, inputs, pass.result) || recorded;
 }
 
-void Engine::sample_outputs(Decoder& decoder, int first_part, const StepInputs& inputs, StepResult& result) {
+bool Engine::sample_outputs(Decoder& decoder, int first_part, const StepInputs& inputs, StepResult& result) {
   const int most = decoder.logit_rows();
+  bool recorded = false;
   for (int first = 0; first < inputs.outputs; first += most) {
     if (cancelled_) fail("CLOSED", "the engine was closed");
     const int count = std::min(most, inputs.outputs - first);
-    backend_->replay(first_part + first / most, inputs, [&] { decoder.compute_logits(inputs, first, count); });
+    recorded |= backend_->replay(first_part + first / most, inputs, [&] { decoder.compute_logits(inputs, first, count); });
     slots_->sample({&inputs, decoder.logits(), first, count, &result});
   }
+  return recorded;
 }
 
 void Engine::choose(PendingChoice& choice) {

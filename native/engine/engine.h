@@ -27,6 +27,7 @@ struct Step {
   int logit_rows = 0;  // rows of logits that the result has
   const StepInputs* inputs = nullptr;
   Event event = 0;
+  bool recorded = false;  // the back end has recorded something for it: its time tells nothing of another step's
 };
 
 // A token that is to be chosen from logits that a processor changed.
@@ -76,8 +77,8 @@ class Engine {
     bool has_logits = false;  // that a processor may choose from
   };
   std::unique_ptr<Decoder> load_decoder(const ModelConfig& config, const Progress& progress);
-  void draft(DraftPass& pass);
-  void sample_outputs(Decoder& decoder, int first_part, const StepInputs& inputs, StepResult& result);
+  bool draft(DraftPass& pass);
+  bool sample_outputs(Decoder& decoder, int first_part, const StepInputs& inputs, StepResult& result);
   void check_slots(const Batch& batch) const;
   void note_outputs(const Batch& batch);
   template <class Launch>

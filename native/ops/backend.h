@@ -83,8 +83,11 @@ class Backend {
 
   virtual void run(const Op& op) = 0;
   // Runs the ops of `body`, which depend on nothing but the sizes of `step` and on addresses that never change: a device may record them
-  // once for each part and size (Recorded), and play them back.
-  virtual void replay(int /*part*/, const StepInputs& /*step*/, const std::function<void()>& body) { body(); }
+  // once for each part and size (Recorded), and play them back. Returns whether it has recorded now, which takes longer than a step.
+  virtual bool replay(int /*part*/, const StepInputs& /*step*/, const std::function<void()>& body) {
+    body();
+    return false;
+  }
 
   virtual Event record() { return 0; }
   // Blocks until all that was called has run, and forgets it and its failures: of a step that could not be launched whole, or marked by

@@ -145,11 +145,15 @@ class DeviceBackend : public Backend {
     }
   }
 
-  void replay(int part, const StepInputs& step, const std::function<void()>& body) override {
+  bool replay(int part, const StepInputs& step, const std::function<void()>& body) override {
     check_entered();
-    if (step.tokens > kMostRecorded) return body();
+    if (step.tokens > kMostRecorded) {
+      body();
+      return false;
+    }
     const Recorded key({part, &step});
-    if (!recordings_.contains(key)) {
+    const bool is_new = !recordings_.contains(key);
+    if (is_new) {
       recording_faults().count();
       Recording recording;
       recording_ = &recording;
@@ -165,6 +169,7 @@ class DeviceBackend : public Backend {
     queue_.push([this, &recording = recordings_.at(key)] {
       for (const Op& op : recording) execute(op);
     });
+    return is_new;
   }
 
   Event record() override {

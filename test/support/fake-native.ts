@@ -87,7 +87,7 @@ export class FakeNative implements NativeEngine {
     });
   }
 
-  step(buffers: StepBuffers): Promise<void> {
+  step(buffers: StepBuffers): Promise<boolean> {
     this.underWay += 1;
     this.mostUnderWay = Math.max(this.mostUnderWay, this.underWay);
     const done = this.#enqueue(
@@ -98,7 +98,10 @@ export class FakeNative implements NativeEngine {
         this.rows += step.rowCount;
         return { step, number: this.steps };
       },
-      ({ step, number }) => this.#step(step, number, buffers),
+      ({ step, number }) => {
+        this.#step(step, number, buffers);
+        return false; // it records nothing
+      },
     );
     return done.finally(() => {
       this.underWay -= 1;

@@ -1,11 +1,13 @@
 // add_norm: see ops/add_norm.h. One block a row, which its threads hold in registers between the passes, four elements at a time.
 //
-// Order of a sum, of squares or for a mean: thread i sums the fours i mod kThreads, ascending, the lanes of a warp pairwise, the warps ascending.
+// Order of a sum, of squares or for a mean: thread i sums the fours i mod kThreads, ascending, the lanes of a warp pairwise, the warps ascending; of
+// squares whose scale is left to the readers of y: row_scales.cuh.
 // Bytes: 16 * rows * cols (14 where y is bfloat16). Limited by latency for few rows, by memory for many.
 #include "cuda/kernels.h"
 #include "cuda/kernels/activations.cuh"
 #include "cuda/kernels/barrier.cuh"
 #include "cuda/kernels/launch.h"
+#include "cuda/kernels/row_scales.cuh"
 #include "cuda/kernels/warp.cuh"
 
 namespace kvasir::cuda {
@@ -64,15 +66,31 @@ __device__ inline void store_four(const View& view, int row, int four, int cols,
   for (int i = 0; i < 4 && col + i < cols; ++i) store(view, row, col + i, values[i]);
 }
 
-// y of a row, whose elements are `own`.
+// A row's scale for those that read its y, which leaves it out.
+template <int held>
+__device__ inline void leave_scale(const AddNorm& op, const float4 (&own)[held], float* scale) {
+  __shared__ float parts[kMostParts];
+#pragma unroll
+  for (int i = 0; i < held; ++i) {
+    const int four = threadIdx.x + i * kThreads, part = 4 * four / kPartCols;
+    const float squares = part_of_squares(own[i]);
+    if (four % 4 == 0 && part < parts_of(op.cols)) parts[part] = squares;
+  }
+  __syncthreads();
+  if (threadIdx.x >= kWarp) return;
+  const float own_scale = RowScale({.values = parts, .cols = op.cols, .epsilon = op.norm.epsilon}, 0).get();
+  if (threadIdx.x == 0) *scale = own_scale;
+}
+
+// y of a row, whose elements are `own`, but for its scale where that is left to others.
 template <int held, bool layer>
-__device__ inline void put_norm(const AddNorm& op, int row, const float4 (&norm)[held], float4 (&own)[held]) {
+__device__ inline void put_norm(const AddNorm& op, int row, const float4 (&norm)[held], float4 (&own)[held], float* scales) {
   const float *weight = static_cast<const float*>(op.weight.data), *bias = static_cast<const float*>(op.bias.data);
   if (layer && weight) center(own, op.cols);
   float squares = 0;
 #pragma unroll
   for (int i = 0; i < held; ++i) squares = squares_of(own[i], squares);
-  const float scale = weight ? scale_of(squares, op) : 1.0f;
+  const float scale = weight && !scales ? scale_of(squares, op) : 1.0f;
 #pragma unroll
   for (int i = 0; i < held; ++i) {
     const int four = threadIdx.x + i * kThreads;
@@ -84,11 +102,12 @@ __device__ inline void put_norm(const AddNorm& op, int row, const float4 (&norm)
     }
     store_four(op.y, row, four, op.cols, y);
   }
+  if (scales) leave_scale(op, own, scales + row);
 }
 
 // `held`: fours of a thread, enough for the row. `layer`: the norm takes the mean away.
 template <int held, bool layer>
-__global__ void __launch_bounds__(kThreads) add_norm(AddNorm op) {
+__global__ void __launch_bounds__(kThreads) add_norm(AddNorm op, float* scales) {
   let_next_kernel_start();
   const int row = blockIdx.x;
   float4 own[held], norm[held];  // y's weight is on its way while the kernel before still runs
@@ -118,32 +137,36 @@ __global__ void __launch_bounds__(kThreads) add_norm(AddNorm op) {
       store_four(op.x, row, four, op.cols, own[i]);
     }
   }
-  if (op.y.data) put_norm<held, layer>(op, row, norm, own);
+  if (op.y.data) put_norm<held, layer>(op, row, norm, own, scales);
 }
 
 template <bool layer>
-void run_held(const AddNorm& op, cudaStream_t stream) {
+void run_held(const AddNorm& op, cudaStream_t stream, float* scales) {
   const int held = (op.cols + 4 * kThreads - 1) / (4 * kThreads);
   const Grid grid{.blocks = dim3(op.rows), .threads = kThreads};
   if (held <= 1) {
-    launch("add_norm", add_norm<1, layer>, grid, stream, op);
+    launch("add_norm", add_norm<1, layer>, grid, stream, op, scales);
   } else if (held <= 2) {
-    launch("add_norm", add_norm<2, layer>, grid, stream, op);
+    launch("add_norm", add_norm<2, layer>, grid, stream, op, scales);
   } else if (held <= 4) {
-    launch("add_norm", add_norm<4, layer>, grid, stream, op);
+    launch("add_norm", add_norm<4, layer>, grid, stream, op, scales);
   } else if (held <= 8) {
-    launch("add_norm", add_norm<8, layer>, grid, stream, op);
+    launch("add_norm", add_norm<8, layer>, grid, stream, op, scales);
   } else {
     static_assert(16 * 4 * kThreads == kMostNormCols);
-    launch("add_norm", add_norm<16, layer>, grid, stream, op);
+    launch("add_norm", add_norm<16, layer>, grid, stream, op, scales);
   }
 }
 
 }  // namespace
 
-void run(const AddNorm& op, cudaStream_t stream) {
+bool can_leave_scales(const AddNorm& op) {
+  return op.norm.kind == NormKind::Rms && op.y.type == DType::BF16 && op.y && op.weight && !op.bias && op.cols <= kMostScaledCols;
+}
+
+void run(const AddNorm& op, cudaStream_t stream, float* scales) {
   if (op.rows == 0) return;
-  (op.norm.kind == NormKind::Layer ? run_held<true> : run_held<false>)(op, stream);
+  (op.norm.kind == NormKind::Layer ? run_held<true> : run_held<false>)(op, stream, scales);
 }
 
 }  // namespace kvasir::cuda

@@ -11,6 +11,7 @@
 #include "cuda/kernels/gate.cuh"
 #include "cuda/kernels/launch.h"
 #include "cuda/kernels/matmul_tensor.h"
+#include "cuda/kernels/row_scales.cuh"
 #include "cuda/kernels/warp.cuh"
 
 namespace kvasir::cuda {
@@ -20,7 +21,7 @@ constexpr int kWarps = 8;
 constexpr int kPlainRows = 8;
 
 template <DType type, bool round>
-__global__ void multiply(WeightView weight, View x, View bias, View y, int rows) {
+__global__ void multiply(WeightView weight, View x, RowScales scales, View bias, View y, int rows) {
   wait_in_turn();
   const int n = blockIdx.x * kWarps + threadIdx.x / kWarp, lane = threadIdx.x % kWarp, first = blockIdx.y * kPlainRows;
   if (n >= weight.rows) return;
@@ -35,8 +36,9 @@ __global__ void multiply(WeightView weight, View x, View bias, View y, int rows)
     }
   }
   for (int r = 0; r < kPlainRows; ++r) {
-    const float sum = warp_sum(sums[r]);
-    if (r < count && lane == 0) store(y, first + r, n, bias.data ? sum + static_cast<const float*>(bias.data)[n] : sum);
+    if (r >= count) break;
+    const float sum = __fmul_rn(warp_sum(sums[r]), RowScale(scales, first + r).get());
+    if (lane == 0) store(y, first + r, n, bias.data ? sum + static_cast<const float*>(bias.data)[n] : sum);
   }
 }
 
@@ -66,7 +68,7 @@ Grid grid_of_elements(const Matmul& op) {
   return {.blocks = dim3(blocks_of_row * op.rows), .threads = kElements};
 }
 
-void run_plain(const Matmul& op, cudaStream_t stream) {
+void run_plain(const Matmul& op, const RowScales& scales, cudaStream_t stream) {
   for (const Projection& out : op.outputs) {
     if (out.weight == nullptr) break;
     const WeightView weight = view_of(*out.weight);
@@ -74,19 +76,19 @@ void run_plain(const Matmul& op, cudaStream_t stream) {
                     .threads = kWarps * kWarp};
     with_type(weight.type, [&](auto type) {
       const auto kernel = out.weight->compute == Compute::F32 ? multiply<type, false> : multiply<type, true>;
-      launch("matmul", kernel, grid, stream, weight, op.x, out.bias, out.y, op.rows);
+      launch("matmul", kernel, grid, stream, weight, op.x, scales, out.bias, out.y, op.rows);
     });
   }
 }
 
 }  // namespace
 
-void run(const Matmul& op, cudaStream_t stream, const AddNorm* add) {
+void run(const Matmul& op, cudaStream_t stream, const Norms& norms) {
   if (op.rows == 0) return;
   if (can_run_tensor(op)) {
-    run_tensor(op, add, stream);
+    run_tensor(op, norms, stream);
   } else {
-    run_plain(op, stream);
+    run_plain(op, norms.scales, stream);
   }
   const Projection& first = op.outputs[0];
   const int cols = first.weight->rows;

@@ -84,12 +84,19 @@ struct OwnRows {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       present[i] = n + 8 * i < part.weight.rows;
-      bias[i] = present[i] ? with_bias(0.0f, part.bias, n + 8 * i) : 0.0f;
+      bias[i] = present[i] ? bias_of(part, n + 8 * i) : 0.0f;
     }
   }
 };
 
-// Whole: every warp has the sums of its panel.
+// Sums times their tokens' scales; `scales` are those of the tile's tokens.
+template <int width>
+__device__ inline void scale_sums(const float* scales, Sums<width>& sums) {
+#pragma unroll
+  for (int i = 0; i < width / 2; ++i) sums[i] = __fmul_rn(sums[i], scales[token_of_sum(i)]);
+}
+
+// Whole: every warp has the sums of its panel, scaled.
 template <int width>
 __device__ inline void write_whole(const Launch& launch, const Work& work, int warp, const Sums<width>& sums) {
   const int panel = panel_of<false>(work, warp);
@@ -101,7 +108,7 @@ __device__ inline void write_whole(const Launch& launch, const Work& work, int w
 #pragma unroll
     for (int i = 0; i < width / 2; ++i) {
       const Target at(launch, part, panel, work.first_token, i);
-      if (at.present) store(part.y, at.token, at.n, with_bias(sums[i], part.bias, at.n));
+      if (at.present) store(part.y, at.token, at.n, sums[i] + bias_of(part, at.n));
     }
     return;
   }
@@ -150,7 +157,7 @@ __device__ inline void store_products(__nv_bfloat16* tile, float first, float se
   *reinterpret_cast<__nv_bfloat162*>(tile) = odd ? __floats2bfloat162_rn(got, second) : __floats2bfloat162_rn(first, got);
 }
 
-// Whole and gated: the warpgroup of the gate finishes the first half of the tokens, that of up the second, some tokens after the other.
+// Whole, scaled and gated: the warpgroup of the gate finishes the first half of the tokens, that of up the second, some tokens after the other.
 template <int width>
 __device__ inline void write_products(const Launch& launch, const Work& work, Products& shared, int warp, const Sums<width>& sums) {
   constexpr int kTokens = width / 2 < Products::kMostTokens ? width / 2 : Products::kMostTokens;
@@ -207,11 +214,12 @@ __device__ inline void write_split(const Launch& launch, const Work& work, const
   constexpr int kShare = width / 2 / ranks, kOwn = kResults<ranks>;
   if (panel >= launch.panels || (gated && warp >= 4)) return;
   const Part& part = part_of(launch, panel);
-  float before[kShare];
+  float before[kShare], scales[kShare];
 #pragma unroll
   for (int i = 0; i < kShare; ++i) {
     const Target at(launch, part, panel, work.first_token, work.rank * kShare + i);
     before[i] = !gated && at.present ? load_before(launch, at.token, at.n) : 0.0f;
+    scales[i] = at.present && launch.scales.values ? launch.scales.values[at.token] : 1.0f;
   }
 #pragma unroll
   for (int k = 0; k < kShare; ++k) {
@@ -224,7 +232,8 @@ __device__ inline void write_split(const Launch& launch, const Work& work, const
     }
     const Target at(launch, part, panel, work.first_token, i);
     if (!at.present) continue;
-    put(launch, part, at.token, at.n, gated ? gated_product(launch, sum, up, at.n) : with_bias(sum, part.bias, at.n), before[k]);
+    const float y = gated ? gated_product(launch, sum, up, scales[k], at.n) : scaled(sum, scales[k], bias_of(part, at.n));
+    put(launch, part, at.token, at.n, y, before[k]);
   }
 }
 

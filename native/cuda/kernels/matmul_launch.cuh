@@ -2,12 +2,13 @@
 // What the matmuls on tensor cores share: their order of sums, what a launch knows, and a warp's stream of packed weights.
 //
 // Order: k is cut at multiples of 256 into kRanges ranges of nearly the same length (empty ones where k is short). Each is one chain of
-// products on the tensor cores, 16 k at a time, ascending; the ranges' sums are added ascending, bias last. That depends on K alone, and an
+// products on the tensor cores, 16 k at a time, ascending; the ranges' sums are added ascending, scaled, bias last. That depends on K alone, and an
 // accumulator belongs to one token and one n: a row's bits depend neither on the other rows nor on the kernel or the instruction
 // (mma.sync and wgmma of every width give the same bits where the order of k is the same).
 #include "cuda/kernels/activations.cuh"
 #include "cuda/kernels/barrier.cuh"
 #include "cuda/kernels/gate.cuh"
+#include "cuda/kernels/row_scales.cuh"
 #include "cuda/kernels/unpack.cuh"
 #include "cuda/kernels/warp.cuh"
 #include "ops/matmul.h"
@@ -24,10 +25,14 @@ struct Part {
   int first_panel;
 };
 
-// add_norm's sum, where a matmul of one output makes it in place of y: x += scale * y.
+// add_norm's sum, where a matmul of one output makes it in place of y: x += scale * y. And its norm, where there is a y: x * weight, and sums of
+// squares for those that read it.
 struct Added {
   View x;
   float scale;
+  View y;
+  const float* weight;
+  RowScales left;
 };
 
 struct Launch {
@@ -36,6 +41,7 @@ struct Launch {
   int panels;  // of all parts; of one where gated
   int cols;
   View x;
+  RowScales scales;  // of x
   int rows;
   Activation activation;
   Added added;
@@ -64,13 +70,19 @@ __device__ inline const uint8_t* panel_data(const Launch& launch, int panel, int
   return part.weight.data + (panel - part.first_panel) * part.weight.stride;
 }
 
-__device__ inline float with_bias(float sum, const View& bias, int n) {
-  return bias.data ? sum + static_cast<const float*>(bias.data)[n] : sum;
+__device__ inline float bias_of(const Part& part, int n) {
+  return part.bias.data ? static_cast<const float*>(part.bias.data)[n] : 0.0f;
 }
 
-// activation(gate) * up, of the sums without bias.
-__device__ inline float gated_product(const Launch& launch, float gate, float up, int n) {
-  return activate_fast(launch.activation, with_bias(gate, launch.parts[0].bias, n)) * with_bias(up, launch.parts[1].bias, n);
+// y of a sum: the product is rounded, too.
+__device__ inline float scaled(float sum, float scale, float bias) {
+  return __fmul_rn(sum, scale) + bias;
+}
+
+// activation(gate) * up, of the sums.
+__device__ inline float gated_product(const Launch& launch, float gate, float up, float scale, int n) {
+  return activate_fast(launch.activation, scaled(gate, scale, bias_of(launch.parts[0], n))) *
+         scaled(up, scale, bias_of(launch.parts[1], n));
 }
 
 // What y will be added to, if to anything: asked for early, as it takes as long as a product of a chunk.
@@ -78,13 +90,13 @@ __device__ inline float load_before(const Launch& launch, int token, int n) {
   return launch.added.x.data ? row_of(launch.added.x, token)[n] : 0.0f;
 }
 
-// y to its place, or to the sum, rounded as add_norm does it: the product, then the sum.
-__device__ inline void put(const Launch& launch, const Part& part, int token, int n, float y, float before) {
-  if (launch.added.x.data) {
-    row_of(launch.added.x, token)[n] = __fadd_rn(before, __fmul_rn(y, launch.added.scale));
-  } else {
+// y to its place, or to the sum, rounded as add_norm does it: the product, then the sum. Returns what it has put.
+__device__ inline float put(const Launch& launch, const Part& part, int token, int n, float y, float before) {
+  if (!launch.added.x.data) {
     store(part.y, token, n, y);
+    return y;
   }
+  return row_of(launch.added.x, token)[n] = __fadd_rn(before, __fmul_rn(y, launch.added.scale));
 }
 
 // Chunks that a warp copies at once: a group, or half of one where that is 4 KiB already.

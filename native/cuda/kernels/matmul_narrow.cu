@@ -56,16 +56,40 @@ struct Element {
         present(column < tiles * 8 && n < part.weight.rows && token < launch.rows) {}
 };
 
-template <int tiles, bool gated>
-__device__ inline void write_out(const Launch& launch, const Part& own, const Sums<tiles> (&sums)[gated ? 2 : 1], const Element<tiles>& at,
-                                 float before) {
-  if (!at.present) return;
-  const float sum = add_ranges<tiles>(sums[0], at.row, at.column);
-  if constexpr (gated) {
-    store(own.y, at.token, at.n, gated_product(launch, sum, add_ranges<tiles>(sums[1], at.row, at.column), at.n));
-  } else {
-    put(launch, own, at.token, at.n, with_bias(sum, own.bias, at.n), before);
+// What of an add_norm's an element is made of: asked for early.
+struct Before {
+  float x = 0, weight = 0;
+
+  template <int tiles>
+  __device__ Before(const Launch& launch, const Element<tiles>& at) {
+    if (!at.present) return;
+    x = load_before(launch, at.token, at.n);
+    if (launch.added.y.data) weight = launch.added.weight[at.n];
   }
+};
+
+template <int tiles>
+__device__ inline void write_sum(const Launch& launch, const Part& own, const Sums<tiles>& sums, const Element<tiles>& at, float scale,
+                                 const Before& before) {
+  if (at.column >= tiles * 8) return;
+  float x = 0;
+  if (at.present) {
+    const float y = scaled(add_ranges<tiles>(sums, at.row, at.column), scale, bias_of(own, at.n));
+    x = put(launch, own, at.token, at.n, y, before.x);
+  }
+  if (!launch.added.y.data) return;
+  if (at.present) store(launch.added.y, at.token, at.n, __fmul_rn(x, before.weight));
+  const float squares = part_of_squares(x);
+  if (at.row == 0 && at.token < launch.rows) {
+    launch.added.left.values[at.token * parts_of(own.weight.rows) + at.n / kPartCols] = squares;
+  }
+}
+
+template <int tiles>
+__device__ inline void write_product(const Launch& launch, const Sums<tiles> (&sums)[2], const Element<tiles>& at, float scale) {
+  if (!at.present) return;
+  const float gate = add_ranges<tiles>(sums[0], at.row, at.column), up = add_ranges<tiles>(sums[1], at.row, at.column);
+  store(launch.parts[0].y, at.token, at.n, gated_product(launch, gate, up, scale, at.n));
 }
 
 // Without so many blocks a multiprocessor, registers are no limit.
@@ -76,6 +100,7 @@ template <DType type, int tiles, bool gated, class Range>
 __global__ void __launch_bounds__(kThreads*(gated ? 2 : 1), kBlocks<Range, gated>) narrow_matmul(const __grid_constant__ Launch launch) {
   extern __shared__ __align__(128) uint8_t shared[];  // a ring for each warp
   __shared__ Sums<tiles> sums[2][gated ? 2 : 1];
+  __shared__ float scales[tiles * 8];
   __shared__ uint64_t full[kRanges * (gated ? 2 : 1)][stages_in<type>(kMostRingBytes)];
   const int warp = uniform(threadIdx.x / kWarp), lane = threadIdx.x % kWarp, matrix = warp / kRanges, range = warp % kRanges;
   const int begin = range_begin(launch.cols, range), end = range_begin(launch.cols, range + 1), first_token = blockIdx.y * tiles * 8;
@@ -91,17 +116,23 @@ __global__ void __launch_bounds__(kThreads*(gated ? 2 : 1), kBlocks<Range, gated
   const uint32_t* rows[tiles];
   find_rows<tiles>(launch, first_token, lane, rows);
   wait_in_turn();
+  constexpr int kWarps = kRanges * (gated ? 2 : 1);
+  const RowScale own_scale(launch.scales, min(first_token + warp, launch.rows - 1));
   Range own_range(launch, rows, begin, end, weights);
+  if (warp < tiles * 8) scales[warp] = own_scale.get();
+  if (tiles * 8 > kWarps) scales[warp + kWarps] = RowScale(launch.scales, min(first_token + warp + kWarps, launch.rows - 1)).get();
   int turn = 0;
   for (int panel = blockIdx.x; panel < launch.panels; panel += gridDim.x, turn ^= 1) {
     const Part& part = gated ? launch.parts[0] : part_of(launch, panel);
     const Element<tiles> at(launch, part, panel, first_token);
-    const float before = at.present ? load_before(launch, at.token, at.n) : 0.0f;
+    const Before before(launch, at);
     float own[tiles][4] = {};
     own_range.multiply(lane, weights, panel + static_cast<int>(gridDim.x) >= launch.panels, own);
     put_sums<tiles>(sums[turn][matrix][range], lane, own);
     __syncthreads();  // the other turn's sums have been read before any warp comes here again
-    write_out<tiles, gated>(launch, part, sums[turn], at, before);
+    const float scale = at.present ? scales[at.column] : 1.0f;
+    if constexpr (gated) write_product<tiles>(launch, sums[turn], at, scale);
+    if constexpr (!gated) write_sum<tiles>(launch, part, sums[turn][0], at, scale, before);
   }
 }
 
@@ -112,7 +143,8 @@ bool rings_fit(int matrices, int bytes) {
   return matrices * (size_t(kRanges) * bytes + 2 * sizeof(Sums<2>)) + kMostBarrierBytes <= most_shared();
 }
 
-// Of a warp. Measured: what doesn't give each multiprocessor a block has all that it streams under way; more than needed takes L1 from x.
+// Of a warp. Measured: what doesn't give each multiprocessor a block has all that it streams under way; more than needed takes L1 from x, and room
+// from the next kernel's blocks, whose weights come meanwhile.
 int ring_bytes(DType type, bool gated, int panels) {
   constexpr int kUsual = 8 << 10;
   const int wanted = panels <= processors() ? kMostRingBytes : is_half(type) && panels <= 2 * processors() ? 12 << 10 : kUsual;
@@ -122,7 +154,9 @@ int ring_bytes(DType type, bool gated, int panels) {
 template <DType type, int tiles, bool gated, class Range>
 void launch_kernel(Launch launch, cudaStream_t stream) {
   constexpr int kMatrices = gated ? 2 : 1;
-  launch.stages = stages_in<type>(ring_bytes(type, gated, launch.panels));
+  const int range_pieces = ((groups_of(launch.cols) + kRanges - 1) / kRanges * kGroupChunks + kPiece<type> - 1) / kPiece<type>;
+  const int streamed = (launch.panels + processors() - 1) / processors() * range_pieces;
+  launch.stages = std::clamp(streamed, 2, stages_in<type>(ring_bytes(type, gated, launch.panels)));
   const size_t shared = size_t(kMatrices) * kRanges * launch.stages * kPieceBytes<type>;
   const int resident = resident_blocks(narrow_matmul<type, tiles, gated, Range>, kMatrices * kThreads, shared);
   const Grid grid{.blocks = dim3(std::min(launch.panels, resident), (launch.rows + tiles * 8 - 1) / (tiles * 8)),

@@ -29,8 +29,13 @@ inline constexpr int kPairs = is_half(type) ? 3 : 4;
 template <DType type>
 inline constexpr int kPieces = is_half(type) ? 3 : kStages<type>;
 
+// Tiles whose scales are in shared memory: x is at most kPairs pairs ahead of the products, which are two tiles where K is 256, and the sums of
+// the tile before may still be on their way out.
+constexpr int kScaleTurns = 4;
+
 template <DType type>
 struct Shared {
+  float scales[kScaleTurns][kWidth];
   uint8_t x[kPairs<type>][kPair][kTiles][kTileBytes];
   uint8_t rings[kPanels][kPieces<type> * kPieceBytes<type>];
   Products products;
@@ -58,9 +63,13 @@ struct Tiles {
 [[maybe_unused]] __device__ inline int tiles_apart() {
   return gridDim.x / kSharing;
 }
+// Which of a block's tiles it is, as far as its scales' place goes.
+[[maybe_unused]] __device__ inline int scale_turn(int tile) {
+  return tile / tiles_apart() % kScaleTurns;
+}
 
 // x of tile after tile into shared memory, a pair of chunks at a time, in whole groups (the last chunk again where one lacks some); of each
-// chunk this block's part into all blocks of the cluster.
+// chunk this block's part into all blocks of the cluster. With a tile's first pair come its scales.
 template <DType type>
 __device__ inline void bring_x(const Launch& launch, const Tiles& tiles, Shared<type>& shared) {
   constexpr int kOwn = kTiles / kSharing;
@@ -68,10 +77,11 @@ __device__ inline void bring_x(const Launch& launch, const Tiles& tiles, Shared<
   int stage = 0, parity = 1;
   for (int tile = first_tile(); tile < tiles.count; tile += tiles_apart()) {
     const int token = work_of(tiles, tile).first_token, count = min(kWidth, launch.rows - token + kTileRows - 1) / kTileRows;
-    const uint32_t own = max(min(kOwn, count - first), 0) * kTileBytes;
+    const uint32_t own = max(min(kOwn, count - first), 0) * kTileBytes, scale_bytes = launch.scales.values ? sizeof shared.scales[0] : 0;
     for (int chunk = 0; chunk < groups_of(launch.cols) * kGroupChunks; chunk += kPair) {
       wait(&shared.x_empty[stage], parity);  // at first of a phase that never was
-      expect_bytes(&shared.x_full[stage], kPair * count * kTileBytes);
+      expect_bytes(&shared.x_full[stage], kPair * count * kTileBytes + (chunk == 0 ? scale_bytes : 0));
+      if (chunk == 0 && scale_bytes > 0) copy_bulk(shared.scales[scale_turn(tile)], launch.scales.values + token, scale_bytes, &shared.x_full[stage]);
       for (int i = 0; i < kPair && own > 0; ++i) {
         const uint8_t* from = tile_address(launch.x, token, min(chunk + i, chunks - 1)) + first * kTileBytes;
         copy_bulk_to_blocks(shared.x[stage][i][first], from, own, &shared.x_full[stage], (1 << kSharing) - 1);
@@ -127,7 +137,7 @@ struct Pairs {
   }
 };
 
-// The products of this warp's panels with all tiles of tokens; `end(work, totals)` takes a tile's. A group of k is two pairs: while the tensor
+// The products of this warp's panels with all tiles of tokens; `end(tile, totals)` takes a tile's. A group of k is two pairs: while the tensor
 // cores multiply one, the other is unpacked.
 template <DType type, class Weights, class End>
 __device__ inline void multiply_tiles(const Launch& launch, const Tiles& tiles, Shared<type>& shared, Weights& weights, const End& end) {
@@ -164,7 +174,7 @@ __device__ inline void multiply_tiles(const Launch& launch, const Tiles& tiles, 
 #pragma unroll
       for (int i = 0; i < kWidth / 2; ++i) totals[i] += sums[i];
     }
-    end(work_of(tiles, tile), totals);
+    end(tile, totals);
   }
 }
 
@@ -200,7 +210,9 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_matmul(const __grid_consta
     WeightStream<type, decltype(next_panel)> weights(shared.rings[warp], shared.full[warp], kPieces<type>, 0, chunks_of(launch.cols),
                                                      next_panel);
     wait_for_kernel_before();
-    multiply_tiles<type>(launch, tiles, shared, weights, [&](const Work& work, const Sums<kWidth>& totals) {
+    multiply_tiles<type>(launch, tiles, shared, weights, [&](int ended, Sums<kWidth>& totals) {
+      const Work work = work_of(tiles, ended);
+      if (launch.scales.values) scale_sums<kWidth>(shared.scales[scale_turn(ended)], totals);
       if constexpr (gated) write_products<kWidth>(launch, work, shared.products, warp, totals);
       if constexpr (!gated) write_whole<kWidth>(launch, work, warp, totals);
     });

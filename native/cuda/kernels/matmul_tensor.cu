@@ -9,7 +9,7 @@
 namespace kvasir::cuda {
 namespace {
 
-constexpr int kNarrowRows = 16;  // up to so many tokens
+constexpr int kNarrowRows = kMostNormedRows;  // up to so many tokens
 
 void multiply(const Matmul& op, DType type, bool gated, Launch& launch, cudaStream_t stream) {
   const bool wide = has_wgmma() && op.rows > kNarrowRows && launch.cols % kTileCols == 0;
@@ -59,12 +59,20 @@ bool can_add(const Matmul& op, const AddNorm& add) {
   return can_add(op) && add.rows == op.rows && add.delta.data == op.outputs[0].y.data && !add.post_weight;
 }
 
-void run_tensor(const Matmul& op, const AddNorm* add, cudaStream_t stream) {
+bool can_norm(const Matmul& op) {
+  return op.rows <= kNarrowRows && can_add(op);
+}
+
+void run_tensor(const Matmul& op, const Norms& norms, cudaStream_t stream) {
   Launch launch{};
   launch.cols = op.outputs[0].weight->cols;
   launch.x = op.x;
   launch.rows = op.rows;
-  if (add != nullptr) launch.added = {add->x, add->delta_scale};
+  launch.scales = norms.scales;
+  if (const AddNorm* add = norms.add) {
+    launch.added = {.x = add->x, .scale = add->delta_scale, .left = norms.left};
+    if (norms.left.values != nullptr) launch.added.y = add->y, launch.added.weight = static_cast<const float*>(add->weight.data);
+  }
   if (fuses_gate(op)) return run_gated(op, launch, stream);
   bool done[std::size(kDTypes)] = {};
   for (const Projection& out : op.outputs) {

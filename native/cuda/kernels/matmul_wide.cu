@@ -154,12 +154,15 @@ __global__ void __launch_bounds__(kThreads, kBlocks<width, ranks>) wide_matmul(c
       sync_cluster();
       write_split<width, ranks, gated>(launch, work, all, warp);
       sync_cluster();  // no block leaves while another reads its sums
-    } else if constexpr (gated) {
-      write_products<width>(launch, work, *reinterpret_cast<Products*>(memory), warp, sums[0]);
-    } else if (launch.added.x.data) {
-      add_whole<width>(launch, work, warp, sums[0]);
     } else {
-      write_whole<width>(launch, work, warp, sums[0]);
+      if (launch.scales.values) scale_sums<width>(launch.scales.values + work.first_token, sums[0]);
+      if constexpr (gated) {
+        write_products<width>(launch, work, *reinterpret_cast<Products*>(memory), warp, sums[0]);
+      } else if (launch.added.x.data) {
+        add_whole<width>(launch, work, warp, sums[0]);
+      } else {
+        write_whole<width>(launch, work, warp, sums[0]);
+      }
     }
   }
 #else

@@ -12,9 +12,9 @@ function started(): { clock: StepClock; times: StepTime[] } {
 
 test("a step begins when it is submitted, or when the one before is done; between both is a gap", () => {
   const { clock, times } = started();
-  clock.done(createPlan(), 100, 110, 1);
-  clock.done(createPlan(), 105, 125, 2);
-  clock.done(createPlan(), 130, 140, 3);
+  clock.done(createPlan(), { submitted: 100, now: 110, tokens: 1, recorded: false });
+  clock.done(createPlan(), { submitted: 105, now: 125, tokens: 2, recorded: false });
+  clock.done(createPlan(), { submitted: 130, now: 140, tokens: 3, recorded: false });
   expect(times).toEqual([
     { ms: 10, gap: 0, tokens: 1 },
     { ms: 15, gap: 0, tokens: 2 },
@@ -24,8 +24,15 @@ test("a step begins when it is submitted, or when the one before is done; betwee
 
 test("a step that fails tells nothing, and the next begins after it", () => {
   const { clock, times } = started();
-  clock.done(createPlan(), 100, 110, 1);
+  clock.done(createPlan(), { submitted: 100, now: 110, tokens: 1, recorded: false });
   clock.failed(150);
-  clock.done(createPlan(), 112, 160, 1);
+  clock.done(createPlan(), { submitted: 112, now: 160, tokens: 1, recorded: false });
   expect(times.slice(1)).toEqual([{ ms: 10, gap: 0, tokens: 1 }]);
+});
+
+test("a step that was recorded tells nothing, and the next begins after it", () => {
+  const { clock, times } = started();
+  clock.done(createPlan(), { submitted: 100, now: 150, tokens: 1, recorded: true });
+  clock.done(createPlan(), { submitted: 112, now: 160, tokens: 1, recorded: false });
+  expect(times).toEqual([{ ms: 10, gap: 0, tokens: 1 }]);
 });

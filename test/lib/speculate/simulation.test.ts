@@ -128,6 +128,14 @@ test("what pays is used", () => {
   expect(gain(cpu, { prompt: 1500, rate: () => 0.75 })).toBeGreaterThan(1.1); // half of the time goes to prompts
 });
 
+test("what a device records once is not what guesses cost", () => {
+  const recording = { ...gpu, stepMs: () => 2.3, passMs: () => 0.7, recordMs: 25 };
+  for (const guessing of [1, 16]) {
+    const load = { guessing, requests: 24 * guessing, rounds: true, warmUp: 300, rate: () => 0.75 };
+    expect(gain(recording, load), `${guessing}`).toBeGreaterThan(1.25);
+  }
+});
+
 test("it comes back when a text becomes predictable, and ends when it no longer is", () => {
   const always = gain(cpu, { tokens: [2000, 2000], requests: 4, drafts: false, rate: () => 0.8 });
   const half = gain(cpu, { tokens: [2000, 2000], requests: 4, drafts: false, rate: (ms) => (Math.floor(ms / 20_000) % 2 === 0 ? 0 : 0.8) });

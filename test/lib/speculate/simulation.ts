@@ -26,6 +26,8 @@ export interface Machine {
   growth?: number;
   /** How many times as long the first steps with guesses take, whose code and memory are cold (1). */
   cold?: number;
+  /** How much longer the first step of each size takes, and the first that drafts for so many rows: a device records it (0). */
+  recordMs?: number;
 }
 
 /** Who runs, and how well their tokens are guessed. */
@@ -58,6 +60,13 @@ export function simulate(machine: Machine, load: Load, policy: Policy): { speed:
   return simulation.run();
 }
 
+interface Running {
+  plan: Plan;
+  submitted: number;
+  end: number;
+  recorded: boolean;
+}
+
 /** What every sequence goes on with. */
 const TOKEN = 7;
 
@@ -81,6 +90,7 @@ class Simulation implements Proposer {
   #tokens = 0;
   #steps = 0;
   #coldSteps = COLD_STEPS;
+  readonly #recorded = new Set<string>();
   /** When counting began. */
   #start = 0;
 
@@ -118,11 +128,11 @@ class Simulation implements Proposer {
 
   run(): { speed: number; guessed: number; steps: number } {
     this.#arriveAll();
-    let running: { plan: Plan; submitted: number; end: number } | undefined;
+    let running: Running | undefined;
     for (;;) {
       const plan = createPlan();
       const next = this.#scheduler.schedule(plan) ? this.#submit(plan) : undefined;
-      if (running !== undefined) this.#finish(running.plan, running.submitted, running.end);
+      if (running !== undefined) this.#finish(running);
       else if (next === undefined) break;
       running = next;
       if (this.#load.rounds && this.#scheduler.running.length + this.#scheduler.waiting.length === 0) this.#arriveAll();
@@ -142,7 +152,7 @@ class Simulation implements Proposer {
     this.#scheduler.add(options(this.#load.prompt, { maxTokens, speculate }));
   }
 
-  #submit(plan: Plan): { plan: Plan; submitted: number; end: number } {
+  #submit(plan: Plan): Running {
     const rows = plan.rows.slice(0, plan.rowCount);
     const drafting = rows.filter(({ drafts }) => drafts > 0).length;
     const passes = Math.max(...rows.map(({ drafts }) => drafts));
@@ -154,16 +164,25 @@ class Simulation implements Proposer {
     const cold = (isCold ? (this.#machine.cold ?? 1) : 1) * (this.#load.slowness?.(this.#now) ?? 1);
     const ms = noise * cold * (1 + context * (this.#machine.growth ?? 0)) * (this.#machine.stepMs(plan.tokenCount) + drafts);
     const submitted = this.#now;
-    this.#nativeFree = Math.max(this.#now, this.#nativeFree) + ms;
-    return { plan, submitted, end: this.#nativeFree };
+    const recordings = this.#record(plan.tokenCount, drafting);
+    this.#nativeFree = Math.max(this.#now, this.#nativeFree) + ms + recordings * (this.#machine.recordMs ?? 0);
+    return { plan, submitted, end: this.#nativeFree, recorded: this.#machine.recordMs !== undefined && recordings > 0 };
   }
 
-  #finish(plan: Plan, submitted: number, end: number): void {
+  /** How many recordings a step needs that were not made before. */
+  #record(tokens: number, drafting: number): number {
+    const before = this.#recorded.size;
+    this.#recorded.add(`${tokens} tokens`);
+    if (drafting > 0) this.#recorded.add(`drafts of ${drafting} rows`);
+    return this.#recorded.size - before;
+  }
+
+  #finish({ plan, submitted, end, recorded }: Running): void {
     this.#now = Math.max(this.#now, end);
     const rows = plan.rows.slice(0, plan.rowCount).filter(({ output }) => output === "sample");
     const counts = rows.map(({ sequence, guesses }: PlanRow) => 1 + Math.min(guesses, this.#right.get(sequence) ?? 0));
     const given = counts.reduce((sum, count) => sum + count, 0);
-    this.#clock.done(plan, submitted, this.#now, given);
+    this.#clock.done(plan, { submitted, now: this.#now, tokens: given, recorded });
     this.#now += this.#machine.gapMs;
     this.#count(rows, counts);
     for (const [b, { sequence }] of rows.entries()) {
