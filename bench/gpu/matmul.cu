@@ -1,170 +1,18 @@
 // The matmuls on the tensor cores, by themselves: npm run bench:gpu:matmul [-- check | stress | TYPE]
 //
-// check   y against float64 sums of the exact weights, and its bits for 1 to 700 tokens, wherever in the step: all packed formats, gated or not.
+// check   y against float64 sums of the exact weights, and its bits for 1 to 700 tokens, wherever in the step: all packed formats, gated or not,
+//         and with a norm between two.
 // stress  the linears of Llama-3.1-8B one after the other, thousands of times without a pause, each against its first result.
 // TYPE    microseconds of Llama-3.1-8B's linears in a type (without an argument: in each), of graphs of launches on rotated weights,
 //         medians of five; of a step, and its floor at 3.0 TB/s. After the check.
 #include <algorithm>
-#include <bit>
-#include <cmath>
 #include <cstdio>
-#include <cstring>
-#include <random>
 #include <string>
-#include <vector>
 
-#include "cuda/kernels/formats.cuh"
-#include "cuda/kernels/matmul_tensor.h"
-#include "cuda/weight.h"
-#include "measure.h"
+#include "matmul_check.cuh"
 
 namespace kvasir::cuda {
 namespace {
-
-constexpr int kMostTokens = 700;
-std::mt19937 generator(1);
-
-float uniform(float low, float high) {
-  return std::uniform_real_distribution<float>(low, high)(generator);
-}
-
-uint16_t to_bf16(float value) {
-  return static_cast<uint16_t>((std::bit_cast<uint32_t>(value) + 0x8000u) >> 16);
-}
-
-// Every E4M3 number but NaN, and a scale that makes them 1 or so.
-void fill_e4m3(uint8_t* block) {
-  const float scale = uniform(0.002f, 0.006f);
-  std::memcpy(block, &scale, 4);
-  for (int i = 4; i < info(DType::F8_E4M3).bytes; ++i) {
-    if ((block[i] & 0x7f) == 0x7f) block[i] ^= 1;
-  }
-}
-
-// A block of the file with random levels and sane scales.
-void fill_block(DType type, uint8_t* block) {
-  for (int i = 0; i < info(type).bytes; ++i) block[i] = static_cast<uint8_t>(generator());
-  const uint16_t scale = f32_to_f16(uniform(0.002f, 0.006f)), least = f32_to_f16(uniform(0, 0.01f));
-  const uint16_t half = type == DType::F16 ? f32_to_f16(uniform(-1, 1)) : to_bf16(uniform(-1, 1));
-  if (is_half(type)) std::memcpy(block, &half, 2);
-  if (type == DType::F8_E4M3) return fill_e4m3(block);
-  if (type == DType::Q4_K) std::memcpy(block + 2, &least, 2);
-  if (!is_half(type)) std::memcpy(block + (type == DType::Q6_K ? 208 : 0), &scale, 2);
-}
-
-// A matrix whose rows repeat after 1024.
-Matrix random_weight(DType type, int rows, int cols) {
-  auto weight = create_weight(type, Compute::BF16, rows, cols);
-  const int part = std::min(rows, 1024);
-  std::vector<uint8_t> file(static_cast<size_t>(part) * cols / info(type).block * info(type).bytes);
-  for (size_t at = 0; at < file.size(); at += info(type).bytes) fill_block(type, &file[at]);
-  const auto raw = upload(file);
-  for (int row = 0; row < rows; row += part) {
-    pack_rows(*weight, row, std::min(part, rows - row), static_cast<const uint8_t*>(raw->address()), nullptr);
-  }
-  check(cudaDeviceSynchronize(), "packing");
-  return weight;
-}
-
-// Rows of bfloat16 as the back end keeps them; what is padding is NaN.
-std::vector<uint16_t> to_tiles(const uint16_t* rows, int count, int cols, int stride) {
-  std::vector<uint16_t> tiles(matrix_bytes(count, stride, DType::BF16) / 2, 0x7fff);
-  for (int row = 0; row < count; ++row) {
-    for (int col = 0; col < cols; ++col) tiles[place_in_tiles(stride, row, col)] = rows[static_cast<size_t>(row) * cols + col];
-  }
-  return tiles;
-}
-
-// Of each (token, n): the sum of exact products, and the root of the sum of their squares.
-template <DType type>
-__global__ void add_exactly(WeightView weight, const __nv_bfloat16* x, double* sums, double* sizes) {
-  double sum = 0, size = 0;
-  for (int k = threadIdx.x; k < weight.cols; k += kWarp) {
-    const double term = double(element<type>(weight, blockIdx.x, k)) * double(__bfloat162float(x[int64_t(blockIdx.y) * weight.cols + k]));
-    sum += term, size += term * term;
-  }
-  for (int apart = 16; apart > 0; apart /= 2) {
-    sum += __shfl_xor_sync(0xffffffffu, sum, apart), size += __shfl_xor_sync(0xffffffffu, size, apart);
-  }
-  if (threadIdx.x > 0) return;
-  sums[int64_t(blockIdx.y) * weight.rows + blockIdx.x] = sum, sizes[int64_t(blockIdx.y) * weight.rows + blockIdx.x] = sqrt(size);
-}
-
-struct Exact {
-  std::vector<double> sums, sizes;
-};
-
-Exact exact_sums(const Weight& weight, const DeviceBuffer& x) {
-  const size_t count = static_cast<size_t>(kMostTokens) * weight.rows;
-  const DeviceBuffer sums(count * sizeof(double)), sizes(count * sizeof(double));
-  with_packed_type(weight.type, [&](auto type) {
-    add_exactly<type><<<dim3(weight.rows, kMostTokens), kWarp>>>(view_of(weight), static_cast<const __nv_bfloat16*>(x.address()),
-                                                                 static_cast<double*>(sums.address()),
-                                                                 static_cast<double*>(sizes.address()));
-  });
-  check_launch("exact sums");
-  return {download<double>(sums, count), download<double>(sizes, count)};
-}
-
-double silu(double x) {
-  return x / (1 + std::exp(-x));
-}
-
-// Whether a shape gives right values and a row the same bits in every step; says so.
-bool check_shape(DType type, int rows, int cols, bool gated, cudaStream_t stream) {
-  const Matrix weights[2] = {random_weight(type, rows, cols), random_weight(type, rows, cols)};
-  std::vector<uint16_t> x(static_cast<size_t>(kMostTokens) * cols);
-  for (uint16_t& value : x) value = to_bf16(uniform(-2, 2));
-  const auto device_x = upload(x);
-  const Exact first = exact_sums(*weights[0], *device_x), second = exact_sums(*weights[1], *device_x);
-  const int stride = static_cast<int>(stride_of(cols, DType::BF16));
-  const size_t count = static_cast<size_t>(kMostTokens) * rows;
-  const auto run = [&](int from, int tokens) {
-    const auto tiles = upload(to_tiles(&x[static_cast<size_t>(from) * cols], tokens, cols, stride));
-    const DeviceBuffer y(count * sizeof(float)), up(count * sizeof(float));
-    Matmul op{.x = {tiles->address(), DType::BF16, stride}, .rows = tokens, .outputs = {}};
-    op.outputs[0] = {weights[0].get(), {}, {y.address(), DType::F32, rows}};
-    if (gated) op.epilogue = Epilogue::Gate, op.outputs[1] = {weights[1].get(), {}, {up.address(), DType::F32, rows}};
-    run_tensor(op, {}, stream);
-    check(cudaStreamSynchronize(stream), "matmul");
-    return download<float>(y, static_cast<size_t>(tokens) * rows);
-  };
-  const std::vector<float> all = run(0, kMostTokens);
-  double worst = 0;
-  for (size_t i = 0; i < count; ++i) {
-    const double u = second.sums[i], y = gated ? silu(first.sums[i]) * u : first.sums[i];
-    const double size = gated ? second.sizes[i] * std::abs(silu(first.sums[i])) + 1.1 * first.sizes[i] * std::abs(u) : first.sizes[i];
-    worst = std::max(worst, std::isfinite(all[i]) ? std::abs(all[i] - y) / size : INFINITY);
-  }
-  int differ = 0;
-  for (int tokens : {1, 2, 7, 8, 9, 16, 17, 31, 32, 33, 64, 65, 100, 128, 129, 256, 300, 512}) {
-    const int from = static_cast<int>(generator() % (kMostTokens - tokens + 1));
-    const std::vector<float> some = run(from, tokens);
-    differ += std::memcmp(some.data(), &all[static_cast<size_t>(from) * rows], some.size() * sizeof(float)) != 0;
-  }
-  const bool right = worst < 0.03 && differ == 0;  // both roundings of a weight to bfloat16 are below 2^-8
-  std::printf("%-5s N=%-6d K=%-6d%s error %.4f of the terms' norm, %d of 18 steps differ in bits%s\n", info(type).name, rows, cols,
-              gated ? " gated" : "", worst, differ, right ? "" : "   WRONG");
-  return right;
-}
-
-constexpr DType kTypes[] = {DType::BF16, DType::F16, DType::Q8_0, DType::F8_E4M3, DType::Q4_0, DType::Q5_0, DType::Q4_K, DType::Q6_K};
-
-bool check_all(cudaStream_t stream) {
-  bool right = true;
-  for (DType type : kTypes) {
-    right &= check_shape(type, 200, 1024, false, stream);
-    right &= check_shape(type, 136, 2048, true, stream);
-  }
-  right &= check_shape(DType::Q4_K, 528, 14336, false, stream);
-  right &= check_shape(DType::Q8_0, 48, 96, false, stream);
-  right &= check_shape(DType::Q8_0, 33, 576, true, stream);
-  right &= check_shape(DType::F8_E4M3, 33, 576, true, stream);
-  right &= check_shape(DType::F8_E4M3, 528, 14336, false, stream);
-  right &= check_shape(DType::BF16, 17, 1096, false, stream);
-  right &= check_shape(DType::Q8_0, 4096, 512, true, stream);
-  return right;
-}
 
 struct Shape {
   const char* name;

@@ -7,8 +7,8 @@
 namespace kvasir::cuda {
 
 // The most that kernels take.
-inline constexpr int kMostNormCols = 16384;  // of add_norm: a block holds a row in registers
-inline constexpr int kMostHeadSize = 1024;   // of attention: a warp holds a query's sums in registers
+inline constexpr int kMostNormCols = 16384;   // of add_norm: a block holds a row in registers
+inline constexpr int kMostHeadSize = 1024;    // of attention: a warp holds a query's sums in registers
 inline constexpr int kMostScaledCols = 8192;  // of an add_norm that leaves its scales to the matmuls that read it
 inline constexpr int kMostNormedRows = 16;    // of a matmul that makes its add_norm's y
 

@@ -94,8 +94,7 @@ void Engine::wait(Event event) {
 bool Engine::draft(DraftPass& pass) {
   pass.result.reset(pass.batch.output_count(), 0);
   const StepInputs& inputs = slots_->begin_step(pass.batch);
-  const bool recorded =
-      backend_->replay(ReplayPart::kDraft + ReplayPart::kForward, inputs, [&] { drafter_->forward(inputs, cancelled_); });
+  const bool recorded = backend_->replay(ReplayPart::kDraft + ReplayPart::kForward, inputs, [&] { drafter_->forward(inputs, cancelled_); });
   return sample_outputs(*drafter_, ReplayPart::kDraft + ReplayPart::kFirstLogits, inputs, pass.result) || recorded;
 }
 

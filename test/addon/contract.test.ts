@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type NativeConfig, type NativeEngine, ROW_OUTPUT, type SlotConfig, type StepBuffers } from "../../lib/native/addon.ts";
+import { deviceAddon } from "../support/addon.ts";
 import { FakeNative } from "../support/fake-native.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { addon, results, SHAPE, slotConfig, stepBuffers, type TinyRow, tinyConfig } from "./support/tiny.mjs";
@@ -376,6 +377,22 @@ describe.each(KINDS)("%s", (name, create) => {
     expect([...step.sampled.subarray(1)]).toEqual([-5, -5]);
     expect(step.sampled[0]).toBeGreaterThanOrEqual(0);
   });
+
+  it("records nothing where it runs at once", async () => {
+    set(0);
+    expect(await engine.step(stepBuffers([prefill(0)]))).toBe(false);
+  });
+});
+
+it("tells of the first step of each size that the device has recorded it", async () => {
+  const engine = new deviceAddon.Engine(tinyConfig(join(directory, "device.bin")));
+  await engine.load(() => {});
+  const step = async (slot: number): Promise<boolean> => {
+    engine.setSlot(slot, slotConfig({ tokens: Int32Array.of(3), promptLength: 1 }));
+    return engine.step(stepBuffers([{ slot, start: 0, tokens: Int32Array.of(3), output: sample }]));
+  };
+  expect([await step(0), await step(1), await step(0)]).toEqual([true, false, false]);
+  await engine.close();
 });
 
 /** Natural logarithms of the softmax, in float64. */

@@ -2,6 +2,7 @@
 //
 // Order of a sum, of squares or for a mean: thread i sums the fours i mod kThreads, ascending, the lanes of a warp pairwise, the warps ascending; of
 // squares whose scale is left to the readers of y: row_scales.cuh.
+// Of few tokens' steps the first norm alone comes here; the others are made by matmuls (fused_ops.h).
 // Bytes: 16 * rows * cols (14 where y is bfloat16). Limited by latency for few rows, by memory for many.
 #include "cuda/kernels.h"
 #include "cuda/kernels/activations.cuh"

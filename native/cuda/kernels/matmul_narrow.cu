@@ -6,6 +6,9 @@
 // of gate and up); weights stream into shared memory by bulk copies, some 8 to 20 KiB a warp under way, panel after panel without a pause, and are
 // made bfloat16 in registers. x comes from L1 and L2 (matmul_range.cuh). For the order of sums see matmul_launch.cuh.
 //
+// Around it: the sum of the add_norm that follows and that one's y, and the scales of the norm before (row_scales.cuh); both are asked for while
+// the first weights come.
+//
 // Bytes: the weights, once for each 8 * tiles tokens; x from L2 once a panel. Operations: 2 * rows * N * K. Limited by memory at 16 and 8 bits,
 // at 4 by instructions: some 95 for 1024 weights.
 #include <algorithm>

@@ -81,7 +81,8 @@ __device__ inline void bring_x(const Launch& launch, const Tiles& tiles, Shared<
     for (int chunk = 0; chunk < groups_of(launch.cols) * kGroupChunks; chunk += kPair) {
       wait(&shared.x_empty[stage], parity);  // at first of a phase that never was
       expect_bytes(&shared.x_full[stage], kPair * count * kTileBytes + (chunk == 0 ? scale_bytes : 0));
-      if (chunk == 0 && scale_bytes > 0) copy_bulk(shared.scales[scale_turn(tile)], launch.scales.values + token, scale_bytes, &shared.x_full[stage]);
+      if (chunk == 0 && scale_bytes > 0)
+        copy_bulk(shared.scales[scale_turn(tile)], launch.scales.values + token, scale_bytes, &shared.x_full[stage]);
       for (int i = 0; i < kPair && own > 0; ++i) {
         const uint8_t* from = tile_address(launch.x, token, min(chunk + i, chunks - 1)) + first * kTileBytes;
         copy_bulk_to_blocks(shared.x[stage][i][first], from, own, &shared.x_full[stage], (1 << kSharing) - 1);
