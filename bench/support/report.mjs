@@ -60,10 +60,10 @@ export function threeDigits(value) {
   return Number(value.toPrecision(3)).toLocaleString("en-US");
 }
 
-/** What was measured: the commit that is checked out, or GITHUB_SHA where the sources were copied without their history. */
+/** What was measured: GITHUB_SHA, which says it where sources were copied without their history, or the commit that is checked out. */
 function commit() {
-  const { status, stdout } = spawnSync("git", ["rev-parse", "--short=12", "HEAD"], { cwd: import.meta.dirname, encoding: "utf8" });
-  return status === 0 ? stdout.trim() : process.env.GITHUB_SHA?.slice(0, 12);
+  const head = () => spawnSync("git", ["rev-parse", "HEAD"], { cwd: import.meta.dirname, encoding: "utf8" }).stdout?.trim();
+  return (process.env.GITHUB_SHA ?? head())?.slice(0, 12);
 }
 
 /** The machine that figures were measured on, what was measured, and when. */

@@ -213,7 +213,10 @@ export interface NativeEngine {
   load(onProgress: (done: number, total: number) => void): Promise<NativeInfo>;
   /** Gives slot `slot` to a new sequence; takes effect in order with the steps. */
   setSlot(slot: number, config: SlotConfig): void;
-  /** Runs one step. At most two may be under way. `true`: the device has recorded something for it, so that it took longer than the next of its size will. */
+  /**
+   * Runs one step. At most two may be under way. `true`: the device has recorded something for it, so that it took longer than the next of its
+   * size will.
+   */
   step(buffers: StepBuffers): Promise<boolean>;
   /** Chooses the token of the slot's `logits` row from the changed logits [V]: temperature and what follows it. One output. */
   choose(slot: number, logits: Float32Array, results: StepResults): Promise<void>;

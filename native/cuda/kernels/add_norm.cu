@@ -2,7 +2,7 @@
 //
 // Order of a sum, of squares or for a mean: thread i sums the fours i mod kThreads, ascending, the lanes of a warp pairwise, the warps ascending; of
 // squares whose scale is left to the readers of y: row_scales.cuh.
-// Of few tokens' steps the first norm alone comes here; the others are made by matmuls (fused_ops.h).
+// Of steps of few tokens the first norm and the last alone come here; the others are made by matmuls (fused_ops.h).
 // Bytes: 16 * rows * cols (14 where y is bfloat16). Limited by latency for few rows, by memory for many.
 #include "cuda/kernels.h"
 #include "cuda/kernels/activations.cuh"
@@ -79,7 +79,7 @@ __device__ inline void leave_scale(const AddNorm& op, const float4 (&own)[held],
   }
   __syncthreads();
   if (threadIdx.x >= kWarp) return;
-  const float own_scale = RowScale({.values = parts, .cols = op.cols, .epsilon = op.norm.epsilon}, 0).get();
+  const float own_scale = RowScale({.values = parts, .cols = op.cols, .epsilon = op.norm.epsilon}, 0, 1).get();
   if (threadIdx.x == 0) *scale = own_scale;
 }
 

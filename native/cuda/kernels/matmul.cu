@@ -37,7 +37,7 @@ __global__ void multiply(WeightView weight, View x, RowScales scales, View bias,
   }
   for (int r = 0; r < kPlainRows; ++r) {
     if (r >= count) break;
-    const float sum = __fmul_rn(warp_sum(sums[r]), RowScale(scales, first + r).get());
+    const float sum = __fmul_rn(warp_sum(sums[r]), RowScale(scales, first + r, rows).get());
     if (lane == 0) store(y, first + r, n, bias.data ? sum + static_cast<const float*>(bias.data)[n] : sum);
   }
 }

@@ -120,10 +120,10 @@ __global__ void __launch_bounds__(kThreads*(gated ? 2 : 1), kBlocks<Range, gated
   find_rows<tiles>(launch, first_token, lane, rows);
   wait_in_turn();
   constexpr int kWarps = kRanges * (gated ? 2 : 1);
-  const RowScale own_scale(launch.scales, min(first_token + warp, launch.rows - 1));
+  const RowScale own_scale(launch.scales, first_token + warp, launch.rows);
   Range own_range(launch, rows, begin, end, weights);
   if (warp < tiles * 8) scales[warp] = own_scale.get();
-  if (tiles * 8 > kWarps) scales[warp + kWarps] = RowScale(launch.scales, min(first_token + warp + kWarps, launch.rows - 1)).get();
+  if (tiles * 8 > kWarps) scales[warp + kWarps] = RowScale(launch.scales, first_token + warp + kWarps, launch.rows).get();
   int turn = 0;
   for (int panel = blockIdx.x; panel < launch.panels; panel += gridDim.x, turn ^= 1) {
     const Part& part = gated ? launch.parts[0] : part_of(launch, panel);
@@ -146,20 +146,27 @@ bool rings_fit(int matrices, int bytes) {
   return matrices * (size_t(kRanges) * bytes + 2 * sizeof(Sums<2>)) + kMostBarrierBytes <= most_shared();
 }
 
-// Of a warp. Measured: what doesn't give each multiprocessor a block has all that it streams under way; more than needed takes L1 from x, and room
-// from the next kernel's blocks, whose weights come meanwhile.
+// Of a warp. Measured: what doesn't give each multiprocessor a block has all that it streams under way; more than needed takes L1 from x.
 int ring_bytes(DType type, bool gated, int panels) {
   constexpr int kUsual = 8 << 10;
   const int wanted = panels <= processors() ? kMostRingBytes : is_half(type) && panels <= 2 * processors() ? 12 << 10 : kUsual;
   return !gated && is_hopper_or_later() && rings_fit(1, wanted) ? wanted : kUsual;
 }
 
+// Of a ring: no more than a warp streams, as the next kernel's blocks, whose weights come meanwhile, need room, too. Before Hopper always as many
+// as its copies are counted by.
+template <DType type>
+int stages_of(const Launch& launch, bool gated) {
+  const int wanted = stages_in<type>(ring_bytes(type, gated, launch.panels));
+  if (!is_hopper_or_later()) return wanted;
+  const int range_pieces = ((groups_of(launch.cols) + kRanges - 1) / kRanges * kGroupChunks + kPiece<type> - 1) / kPiece<type>;
+  return std::clamp((launch.panels + processors() - 1) / processors() * range_pieces, 2, wanted);
+}
+
 template <DType type, int tiles, bool gated, class Range>
 void launch_kernel(Launch launch, cudaStream_t stream) {
   constexpr int kMatrices = gated ? 2 : 1;
-  const int range_pieces = ((groups_of(launch.cols) + kRanges - 1) / kRanges * kGroupChunks + kPiece<type> - 1) / kPiece<type>;
-  const int streamed = (launch.panels + processors() - 1) / processors() * range_pieces;
-  launch.stages = std::clamp(streamed, 2, stages_in<type>(ring_bytes(type, gated, launch.panels)));
+  launch.stages = stages_of<type>(launch, gated);
   const size_t shared = size_t(kMatrices) * kRanges * launch.stages * kPieceBytes<type>;
   const int resident = resident_blocks(narrow_matmul<type, tiles, gated, Range>, kMatrices * kThreads, shared);
   const Grid grid{.blocks = dim3(std::min(launch.panels, resident), (launch.rows + tiles * 8 - 1) / (tiles * 8)),

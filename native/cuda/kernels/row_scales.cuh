@@ -33,11 +33,12 @@ __device__ inline float part_of_squares(float4 x) {
   return (squares[0] + squares[2]) + (squares[1] + squares[3]);
 }
 
-// The scale of a row, by a warp: what it takes can be asked for before it is needed.
+// The scale of a row of `rows`, by a warp: what it takes can be asked for before it is needed. 1 where nothing is left to scale, and beyond the
+// last row.
 class RowScale {
  public:
-  __device__ RowScale(const RowScales& scales, int row) : scales_(scales) {
-    if (scales.values == nullptr) return;
+  __device__ RowScale(const RowScales& scales, int row, int rows) : scales_(row < rows ? scales : RowScales{}) {
+    if (scales_.values == nullptr) return;
     if (scales.cols == 0) {
       own_[0] = scales.values[row];
       return;
@@ -50,7 +51,7 @@ class RowScale {
     }
   }
 
-  // The same in every lane; 1 where nothing is left to scale.
+  // The same in every lane.
   __device__ float get() const {
     if (scales_.values == nullptr) return 1.0f;
     if (scales_.cols == 0) return own_[0];
