@@ -145,7 +145,7 @@ inline bool check_shape(DType type, int rows, int cols, bool gated, cudaStream_t
 
 // A matmul and its add_norm, as cuda/fused_ops.cc has them run; the scales that are left in `scales`.
 inline RowScales run_normed(const Matmul& product, AddNorm norm, float* scales, cudaStream_t stream) {
-  const bool leaves = can_leave_scales(norm);
+  const bool leaves = leaves_scales(norm);
   if (leaves && can_norm(product)) {
     const RowScales left{.values = scales, .cols = norm.cols, .epsilon = norm.norm.epsilon};
     run_tensor(product, {.add = &norm, .left = left}, stream);
@@ -158,11 +158,12 @@ inline RowScales run_normed(const Matmul& product, AddNorm norm, float* scales, 
 }
 
 // A matmul, the add_norm that adds what it makes, and a matmul that reads the norm, as a step runs them: whether the result is right, and a row's
-// bits are the same in every step. `hidden` is the norm's width.
-inline bool check_norm(DType type, int hidden, cudaStream_t stream) {
-  constexpr int kRows = 96, kCols = 256;
+// bits are the same in every step. `hidden` is the norm's width, `rows` those of the last matmul, or of each of gate and up.
+inline bool check_norm(DType type, int hidden, int rows, bool gated, cudaStream_t stream) {
+  constexpr int kCols = 256;
   constexpr float kEpsilon = 1e-5f;
-  const Matrix before = random_weight(type, hidden, kCols), after = random_weight(type, kRows, hidden);
+  const Matrix before = random_weight(type, hidden, kCols), after = random_weight(type, rows, hidden),
+               up = random_weight(type, rows, hidden);
   std::vector<uint16_t> inputs(size_t(kMostTokens) * kCols);
   for (uint16_t& value : inputs) value = to_bf16(uniform(-2, 2));
   std::vector<float> residual(size_t(kMostTokens) * hidden), weight(hidden);
@@ -170,12 +171,12 @@ inline bool check_norm(DType type, int hidden, cudaStream_t stream) {
   for (float& value : weight) value = uniform(-2, 2);
   const auto device_weight = upload(weight);
   const int in_stride = static_cast<int>(stride_of(kCols, DType::BF16)), stride = static_cast<int>(stride_of(hidden, DType::BF16));
-  const DeviceBuffer scales(size_t(kMostTokens) * parts_of(hidden) * sizeof(float));
+  const DeviceBuffer scales(size_t(kMostTokens + kPromptTokens) * parts_of(hidden) * sizeof(float));
   const auto run = [&](int from, int tokens) {
     const auto tiles = upload(to_tiles(&inputs[size_t(from) * kCols], tokens, kCols, in_stride));
     const auto x = upload(std::vector<float>(&residual[size_t(from) * hidden], &residual[size_t(from + tokens) * hidden]));
     const DeviceBuffer delta(size_t(tokens) * hidden * sizeof(float)), y(matrix_bytes(tokens, hidden, DType::BF16));
-    const DeviceBuffer out(size_t(tokens) * kRows * sizeof(float));
+    const DeviceBuffer out(size_t(tokens) * rows * sizeof(float)), spare(size_t(tokens) * rows * sizeof(float));
     const View normed{y.address(), DType::BF16, stride};
     Matmul first{.x = {tiles->address(), DType::BF16, in_stride}, .rows = tokens, .outputs = {}};
     first.outputs[0] = {before.get(), {}, {delta.address(), DType::F32, hidden}};
@@ -188,10 +189,13 @@ inline bool check_norm(DType type, int hidden, cudaStream_t stream) {
                        .cols = hidden,
                        .norm = {NormKind::Rms, kEpsilon}};
     Matmul second{.x = normed, .rows = tokens, .outputs = {}};
-    second.outputs[0] = {after.get(), {}, {out.address(), DType::F32, kRows}};
+    second.outputs[0] = {after.get(), {}, {out.address(), DType::F32, rows}};
+    if (gated) second.epilogue = Epilogue::Gate, second.outputs[1] = {up.get(), {}, {spare.address(), DType::F32, rows}};
+    check(cudaMemsetAsync(scales.address(), 0xff, size_t(kMostTokens) * parts_of(hidden) * sizeof(float), stream), "poison");
+    check(cudaMemsetAsync(y.address(), 0xff, matrix_bytes(tokens, hidden, DType::BF16), stream), "poison");
     run_tensor(second, {.scales = run_normed(first, norm, static_cast<float*>(scales.address()), stream)}, stream);
     check(cudaStreamSynchronize(stream), "a norm between matmuls");
-    return download<float>(out, size_t(tokens) * kRows);
+    return download<float>(out, size_t(tokens) * rows);
   };
   const std::vector<float> all = run(0, kMostTokens);
 
@@ -207,21 +211,24 @@ inline bool check_norm(DType type, int hidden, cudaStream_t stream) {
     }
     of_rows[token] = 1 / std::sqrt(squares / hidden + kEpsilon);
   }
-  const Exact exact = exact_sums(*after, *upload(scaled));
+  const auto exact_x = upload(scaled);
+  const Exact exact = exact_sums(*after, *exact_x), exact_up = gated ? exact_sums(*up, *exact_x) : Exact{};
   double worst = 0;
   for (size_t i = 0; i < all.size(); ++i) {
-    const double scale = of_rows[i / kRows];
-    worst = std::max(worst, std::isfinite(all[i]) ? std::abs(all[i] - scale * exact.sums[i]) / (scale * exact.sizes[i]) : INFINITY);
+    const double scale = of_rows[i / size_t(rows)], sum = scale * exact.sums[i], size = scale * exact.sizes[i];
+    const double u = gated ? scale * exact_up.sums[i] : 1, u_size = gated ? scale * exact_up.sizes[i] : 0;
+    const double expected = gated ? silu(sum) * u : sum, most = gated ? u_size * std::abs(silu(sum)) + 1.1 * size * std::abs(u) : size;
+    worst = std::max(worst, std::isfinite(all[i]) ? std::abs(all[i] - expected) / most : INFINITY);
   }
   int differ = 0;
   for (int tokens : {1, 3, 8, 9, 16, 17, 33, 64, 100, 128, 300, 512}) {
     const int from = static_cast<int>(generator() % (kMostTokens - tokens + 1));
     const std::vector<float> some = run(from, tokens);
-    differ += std::memcmp(some.data(), &all[size_t(from) * kRows], some.size() * sizeof(float)) != 0;
+    differ += std::memcmp(some.data(), &all[size_t(from) * rows], some.size() * sizeof(float)) != 0;
   }
   const bool right = worst < 0.03 && differ == 0;
-  std::printf("%-5s norm of %-6d error %.4f of the terms' norm, %d of 12 steps differ in bits%s\n", info(type).name, hidden, worst, differ,
-              right ? "" : "   WRONG");
+  std::printf("%-5s norm of %-6d before N=%-6d%s error %.4f of the terms' norm, %d of 12 steps differ in bits%s\n", info(type).name, hidden,
+              rows, gated ? " gated" : "", worst, differ, right ? "" : "   WRONG");
   return right;
 }
 
@@ -233,9 +240,10 @@ inline bool check_all(cudaStream_t stream) {
   for (DType type : kTypes) {
     right &= check_shape(type, 200, 1024, false, stream);
     right &= check_shape(type, 136, 2048, true, stream);
-    right &= check_norm(type, 1024, stream);
+    right &= check_norm(type, 1024, 96, false, stream) & check_norm(type, 512, 6400, true, stream);
   }
-  for (int hidden : {16, 72, 960, 4096, 8192, 9216}) right &= check_norm(DType::BF16, hidden, stream);
+  for (int hidden : {16, 72, 960, 4096, 8192, 9216}) right &= check_norm(DType::BF16, hidden, 96, false, stream);
+  right &= check_norm(DType::Q8_0, 512, 24320, false, stream) & check_norm(DType::Q4_K, 256, 200, true, stream);
   right &= check_shape(DType::Q4_K, 528, 14336, false, stream);
   right &= check_shape(DType::Q8_0, 48, 96, false, stream);
   right &= check_shape(DType::Q8_0, 33, 576, true, stream);

@@ -62,8 +62,8 @@ export function threeDigits(value) {
 
 /** What was measured: GITHUB_SHA, which says it where sources were copied without their history, or the commit that is checked out. */
 function commit() {
-  const head = () => spawnSync("git", ["rev-parse", "HEAD"], { cwd: import.meta.dirname, encoding: "utf8" }).stdout?.trim();
-  return (process.env.GITHUB_SHA ?? head())?.slice(0, 12);
+  const head = () => spawnSync("git", ["rev-parse", "HEAD"], { cwd: import.meta.dirname, encoding: "utf8" }).stdout;
+  return (process.env.GITHUB_SHA ?? head() ?? "").slice(0, 12) || undefined;
 }
 
 /** The machine that figures were measured on, what was measured, and when. */

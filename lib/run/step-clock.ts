@@ -16,6 +16,7 @@ export interface DoneStep {
   submitted: number;
   now: number;
   tokens: number;
+  /** The device has recorded something for it. */
   recorded: boolean;
 }
 

@@ -1,4 +1,4 @@
-import { hash } from "node:crypto";
+import crypto from "node:crypto"; // whole: an older Node, which has no `hash`, is to be told so, and not to fail while it links
 import type { GroupPages } from "./groups/group.ts";
 import type { MediaSpan, Sequence, SequenceOptions } from "./sequence.ts";
 
@@ -47,7 +47,7 @@ function mediaIn(media: readonly MediaSpan[], start: number, end: number): strin
 
 /** Of data of which only the end may vary in length, so that no two lists of parts are the same bytes. One call per name: an object is slower. */
 function sha256(data: string | Uint8Array): string {
-  return hash("sha256", data, "base64url");
+  return crypto.hash("sha256", data, "base64url");
 }
 
 /** Characters of a name. */

@@ -42,7 +42,7 @@ class CudaBackend : public Backend {
   Matrix create_weight(DType type, Compute compute, int rows, int cols) override { return cuda::create_weight(type, compute, rows, cols); }
 
   std::unique_ptr<Slots> create_slots(const SlotLimits& limits) override {
-    scales_.push_back(std::make_unique<DeviceBuffer>(FusedOps::scale_floats(std::max(limits.step.tokens, kLogitRows)) * sizeof(float)));
+    reserve_scales(std::max(limits.step.tokens, kLogitRows));
     return std::make_unique<CudaSlots>(limits, stream_, kLogitRows);
   }
 
@@ -89,6 +89,13 @@ class CudaBackend : public Backend {
  private:
   static constexpr int kLogitRows = 64;
 
+  void reserve_scales(int tokens) {
+    const size_t bytes = FusedOps::scale_floats(tokens) * sizeof(float);
+    if (bytes <= scale_bytes_) return;
+    scales_.push_back(std::make_unique<DeviceBuffer>(bytes));
+    scale_bytes_ = bytes;
+  }
+
   void run_fused(const std::function<void()>& body) {
     fused_.emplace(stream_.get(), static_cast<float*>(scales_.back()->address()));
     try {
@@ -128,7 +135,8 @@ class CudaBackend : public Backend {
   std::vector<uint8_t> staged_;
   std::unique_ptr<DeviceBuffer> raw_;  // rows of the file on their way to their place
   size_t raw_bytes_ = 0;
-  std::vector<std::unique_ptr<DeviceBuffer>> scales_;  // the last is used; recorded steps may have the ones before
+  std::vector<std::unique_ptr<DeviceBuffer>> scales_;  // the last, the largest, is used; recorded steps may have the ones before
+  size_t scale_bytes_ = 0;
   std::map<Recorded, cudaGraphExec_t> graphs_;
   Stream stream_;
   std::optional<FusedOps> fused_;  // while a step's ops come

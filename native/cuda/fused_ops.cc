@@ -18,13 +18,13 @@ void FusedOps::run(const Op& op) {
 }
 
 void FusedOps::run_norm(const AddNorm& norm) {
-  const bool adds = product_ && can_add(*product_, norm), leaves = can_leave_scales(norm);
+  const bool adds = product_ && can_add(*product_, norm), leaves = leaves_scales(norm);
   AddNorm rest = norm;
   if (adds) {
     const Matmul product = *std::exchange(product_, {});
     const RowScales scales = scales_of(product);
-    // Where it has scales itself they are read while others are written: not by one kernel.
-    const bool norms = leaves && can_norm(product) && scales.values == nullptr;
+    // Not where it reads scales or the last y itself: its blocks would still read what others write.
+    const bool norms = leaves && can_norm(product) && scales.values == nullptr && product.x.data != norm.y.data;
     const RowScales left{.values = norms ? scales_ : nullptr, .cols = norm.cols, .epsilon = norm.norm.epsilon};
     cuda::run(product, stream_, {.scales = scales, .add = &norm, .left = left});
     if (norms) left_of_ = norm.y.data, left_ = left;

@@ -34,8 +34,8 @@ struct Norms {
 
 // With `scales`: those of the rows, [rows], which y is left without.
 void run(const AddNorm& op, cudaStream_t stream, float* scales = nullptr);
-// Whether that may be asked for.
-bool can_leave_scales(const AddNorm& op);
+// Whether an op of a step does so: always or never, whatever the rows. Its y of 16 bits is read by matmuls alone.
+bool leaves_scales(const AddNorm& op);
 void run(const Attention& op, cudaStream_t stream);
 void run(const Embed& op, cudaStream_t stream);
 void run(const GatherRows& op, cudaStream_t stream);

@@ -2,7 +2,7 @@
 //
 // Order of a sum, of squares or for a mean: thread i sums the fours i mod kThreads, ascending, the lanes of a warp pairwise, the warps ascending; of
 // squares whose scale is left to the readers of y: row_scales.cuh.
-// Of steps of few tokens the first norm and the last alone come here; the others are made by matmuls (fused_ops.h).
+// Of most models' steps of few tokens the first norm and the last alone come here; the others are made by matmuls (fused_ops.h).
 // Bytes: 16 * rows * cols (14 where y is bfloat16). Limited by latency for few rows, by memory for many.
 #include "cuda/kernels.h"
 #include "cuda/kernels/activations.cuh"
@@ -88,10 +88,13 @@ template <int held, bool layer>
 __device__ inline void put_norm(const AddNorm& op, int row, const float4 (&norm)[held], float4 (&own)[held], float* scales) {
   const float *weight = static_cast<const float*>(op.weight.data), *bias = static_cast<const float*>(op.bias.data);
   if (layer && weight) center(own, op.cols);
-  float squares = 0;
+  float scale = 1.0f;
+  if (weight && !scales) {
+    float squares = 0;
 #pragma unroll
-  for (int i = 0; i < held; ++i) squares = squares_of(own[i], squares);
-  const float scale = weight && !scales ? scale_of(squares, op) : 1.0f;
+    for (int i = 0; i < held; ++i) squares = squares_of(own[i], squares);
+    scale = scale_of(squares, op);
+  }
 #pragma unroll
   for (int i = 0; i < held; ++i) {
     const int four = threadIdx.x + i * kThreads;
@@ -161,7 +164,7 @@ void run_held(const AddNorm& op, cudaStream_t stream, float* scales) {
 
 }  // namespace
 
-bool can_leave_scales(const AddNorm& op) {
+bool leaves_scales(const AddNorm& op) {
   return op.norm.kind == NormKind::Rms && op.y.type == DType::BF16 && op.y && op.weight && !op.bias && op.cols <= kMostScaledCols;
 }
 

@@ -41,7 +41,7 @@ struct Launch {
   int panels;  // of all parts; of one where gated
   int cols;
   View x;
-  RowScales scales;  // of x
+  RowScales scales;  // of x; of more tokens than add_norms are made for by matmuls, never sums of squares
   int rows;
   Activation activation;
   Added added;

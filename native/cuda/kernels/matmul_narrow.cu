@@ -1,4 +1,4 @@
-// matmul of few tokens on the tensor cores, for packed weights and bfloat16 x: y[t][n] = sum_k W[n][k] x[t][k] + bias[n]
+// matmul of few tokens on the tensor cores, for packed weights and bfloat16 x: y[t][n] = scale[t] sum_k W[n][k] x[t][k] + bias[n]
 //
 //   W     panels of 16 rows (cuda/packed.cuh)      x [rows, K] bfloat16      y [rows, N]
 //
@@ -70,6 +70,8 @@ struct Before {
     if (launch.added.y.data) weight = launch.added.weight[at.n];
   }
 };
+
+static_assert(kPartCols == kPanelRows);  // a panel's rows are a part of the norm's columns
 
 template <int tiles>
 __device__ inline void write_sum(const Launch& launch, const Part& own, const Sums<tiles>& sums, const Element<tiles>& at, float scale,

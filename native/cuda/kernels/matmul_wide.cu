@@ -1,4 +1,4 @@
-// matmul of many tokens on Hopper's tensor cores, for packed weights and bfloat16 x: y[t][n] = sum_k W[n][k] x[t][k] + bias[n]
+// matmul of many tokens on Hopper's tensor cores, for packed weights and bfloat16 x: y[t][n] = scale[t] sum_k W[n][k] x[t][k] + bias[n]
 //
 //   W     panels of 16 rows (cuda/packed.cuh)      x [rows, K] bfloat16 in tiles (activations.cuh)      y [rows, N]
 //
