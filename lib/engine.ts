@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import { acceptanceOf, type Chunk, type Completion } from "./api/completion.ts";
 import type { EngineOptions } from "./api/options.ts";
 import { type CheckedParams, checkParams, type GenerateParams } from "./api/params.ts";
@@ -214,7 +215,8 @@ export class Engine {
   #readPrompt(prompt: unknown): GivenPrompt {
     this.#loop.check();
     if (typeof prompt === "string") return prompt;
-    if (typeof prompt !== "object" || prompt === null) throw invalid("prompt", prompt, "text, an array of token ids or { messages }");
+    if (typeof prompt !== "object" || prompt === null) throw invalid("prompt", prompt, PROMPTS);
+    if (ArrayBuffer.isView(prompt) && !types.isInt32Array(prompt)) throw invalid("prompt", prompt, PROMPTS);
     if (!isArray("prompt", prompt)) return renderText("prompt", prompt, this.#renderer());
     const { vocabSize, maxContext } = this.#model;
     return checkTokens("prompt", prompt, vocabSize, (count) => checkPromptLength(count, maxContext));
@@ -259,6 +261,8 @@ export class Engine {
   }
 }
 
+const PROMPTS = "text, an array or Int32Array of token ids, or { messages }";
+
 /** Outside the class: what closes an engine that was dropped must not refer to it. */
 function closerOf(loop: StepLoop, tokenizer: TextTokenizer | undefined): () => Promise<void> {
   return async () => {
@@ -269,7 +273,10 @@ function closerOf(loop: StepLoop, tokenizer: TextTokenizer | undefined): () => P
 /** Before they are read: there may be far more. */
 function checkPromptLength(count: number, maxContext: number): void {
   if (count > maxContext) {
-    throw new KvasirError("PROMPT_TOO_LONG", `the prompt has ${count} tokens; expected at most ${maxContext}, which the context holds`);
+    throw new KvasirError(
+      "PROMPT_TOO_LONG",
+      `the prompt has ${count} tokens; expected at most ${maxContext} with what is generated, which the context holds`,
+    );
   }
 }
 

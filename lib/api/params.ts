@@ -238,6 +238,7 @@ function checkSalt(salt: unknown): string {
 function checkLogprobs(logprobs: unknown): number {
   if (logprobs === undefined || logprobs === false) return -1;
   if (logprobs === true) return 0;
+  if (typeof logprobs !== "number") throw invalid("logprobs", logprobs, `true, false or a whole number from 0 to ${MAX_TOP_LOGPROBS}`);
   return checkInteger("logprobs", logprobs, 0, MAX_TOP_LOGPROBS);
 }
 

@@ -39,6 +39,7 @@ const KEYS: readonly (keyof SpeculateOptions)[] = ["lookup", "draft", "tokens"];
 
 /** The option's own copy of what the caller gave. */
 export function copySpeculate(given: SpeculateOptions): SpeculateOptions {
+  if (typeof given === "boolean") throw invalid("speculate", given, "{ lookup: true } or { draft: MODEL }");
   return checkKeys<SpeculateOptions>("speculate", given, KEYS);
 }
 
@@ -47,7 +48,8 @@ export function checkSpeculate(given: SpeculateOptions | undefined): CheckedSpec
   if (given === undefined) return undefined;
   const { lookup = false, draft, tokens } = copySpeculate(given);
   checkBoolean("speculate.lookup", lookup);
-  if (draft !== undefined) checkString("speculate.draft", draft);
+  if (draft !== undefined && checkString("speculate.draft", draft) === "")
+    throw invalid("speculate.draft", draft, "a model's path or name");
   if (!lookup && draft === undefined) throw invalid("speculate", given, "lookup: true or a draft model");
   const most = tokens === undefined ? undefined : checkInteger("speculate.tokens", tokens, 1, MOST_TOKENS);
   return { lookup, draft, draftTokens: most ?? DRAFT_TOKENS, lookupTokens: most ?? LOOKUP_TOKENS };

@@ -67,6 +67,9 @@ async function checkTemplate(engine: Engine, model: string): Promise<void> {
   }
 }
 
+/** Before a message that is typed. */
+const PROMPT = "> ";
+
 /** Reads messages and writes answers until there are no more. */
 class Dialogue {
   readonly #engine: Engine;
@@ -124,7 +127,7 @@ class Dialogue {
   async #talk(): Promise<void> {
     try {
       while (!this.#ended) {
-        const line = await this.#terminal.next(this.#reader.isOpen ? "... " : "> ");
+        const line = await this.#terminal.next(this.#reader.isOpen ? "... " : PROMPT);
         this.#interrupted = false;
         const typed = line === undefined ? this.#reader.end() : this.#reader.push(line);
         if (line === undefined) this.#ended = true;
@@ -151,7 +154,7 @@ class Dialogue {
     else {
       this.#interrupted = true;
       this.#reader.clear();
-      this.#terminal.startOver("Ctrl-C again, or Ctrl-D, ends");
+      this.#terminal.startOver("Ctrl-C again, or Ctrl-D, ends", PROMPT);
     }
   }
 

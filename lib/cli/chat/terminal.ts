@@ -1,4 +1,23 @@
 import { createInterface, type Interface } from "node:readline";
+import { Transform, type TransformCallback } from "node:stream";
+import { MAX_TEXT } from "../../check.ts";
+import { KvasirError } from "../../errors.ts";
+
+/** What comes through a pipe, up to a line that is longer than an engine takes, which ends it: some pipes have no end. */
+class BoundedLines extends Transform {
+  isTooLong = false;
+  /** Bytes of the line that has not ended. */
+  #length = 0;
+
+  override _transform(piece: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    const [first, last] = [piece.indexOf("\n"), piece.lastIndexOf("\n")];
+    this.isTooLong = this.#length + (first < 0 ? piece.length : first) > MAX_TEXT;
+    this.#length = first < 0 ? this.#length + piece.length : piece.length - 1 - last;
+    // Where it is, nothing more is taken.
+    if (this.isTooLong) this.push(null);
+    else done(null, piece);
+  }
+}
 
 /** Lines that are typed, on a terminal with a prompt and an editor, or that come from a pipe. */
 export class Terminal {
@@ -6,23 +25,27 @@ export class Terminal {
   readonly isInteractive: boolean = process.stdin.isTTY === true && process.stdout.isTTY === true;
   readonly #readline: Interface;
   readonly #lines: AsyncIterator<string>;
+  readonly #piped = new BoundedLines();
 
   /** `onInterrupt` is called for a Ctrl-C that is typed into a line. */
   constructor(onInterrupt: () => void) {
-    const output = this.isInteractive ? { output: process.stdout } : {};
-    this.#readline = createInterface({ input: process.stdin, ...output, terminal: this.isInteractive });
+    this.#readline = this.isInteractive
+      ? createInterface({ input: process.stdin, output: process.stdout, terminal: true })
+      : createInterface({ input: process.stdin.pipe(this.#piped), terminal: false });
     this.#readline.on("SIGINT", onInterrupt);
     // From now on: lines that come before anybody waits for them are kept.
     this.#lines = this.#readline[Symbol.asyncIterator]();
   }
 
-  /** The next line; `undefined` when there are no more. */
+  /** The next line; `undefined` when there are no more. Throws INVALID_ARGUMENT for one from a pipe that is longer than an engine takes. */
   async next(prompt: string): Promise<string | undefined> {
     if (this.isInteractive) {
       this.#readline.setPrompt(prompt);
       this.#readline.prompt();
     }
     const { value, done } = await this.#lines.next();
+    if (this.#piped.isTooLong && (done === true || value.length > MAX_TEXT))
+      throw new KvasirError("INVALID_ARGUMENT", `stdin has a line of more than ${MAX_TEXT} bytes, the most that is read`);
     return done === true ? undefined : value;
   }
 
@@ -39,9 +62,10 @@ export class Terminal {
     }
   }
 
-  /** Empties the line that is being typed, with a notice before the new one. */
-  startOver(notice: string): void {
+  /** Empties the line that is being typed, with a notice before the new one and its prompt. */
+  startOver(notice: string, prompt: string): void {
     if (!this.isInteractive) return;
+    this.#readline.setPrompt(prompt);
     process.stdout.write(`\n${notice}\n`);
     this.#readline.write(null, { ctrl: true, name: "e" });
     this.#readline.write(null, { ctrl: true, name: "u" });
@@ -51,5 +75,6 @@ export class Terminal {
   /** Ends the lines. */
   close(): void {
     this.#readline.close();
+    if (!this.isInteractive) process.stdin.unpipe().pause();
   }
 }

@@ -98,7 +98,10 @@ export class TokenizerClient {
     const bytes = text.length > MAX_TEXT ? text.length : Buffer.byteLength(text); // of a text that is too long in any case: at least so many
     const least = Math.ceil(bytes / this.#bytesPerToken);
     if (least > maxTokens) {
-      throw new KvasirError("PROMPT_TOO_LONG", `the prompt has ${bytes} bytes, so at least ${least} tokens; expected at most ${maxTokens}`);
+      throw new KvasirError(
+        "PROMPT_TOO_LONG",
+        `the prompt has ${bytes} bytes, so at least ${least} tokens; expected at most ${maxTokens} with what is generated`,
+      );
     }
     if (text.length > MAX_TEXT)
       throw new KvasirError("INVALID_ARGUMENT", `the text has ${text.length} characters; expected at most ${MAX_TEXT}`);

@@ -128,6 +128,15 @@ describe("kvasir chat", () => {
     expect(full.stderr).toBe("the context of 32 tokens is full: /reset begins anew\n");
   });
 
+  it("a pipe without line ends is read no further than an engine takes", async () => {
+    const talk = chat("--max-tokens", "1");
+    talk.type("Hello\n");
+    for (let i = 0; i < 8; i++) talk.type("a".repeat(2 ** 20));
+    const { code, stderr } = await talk.end({ open: true });
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/kvasir: INVALID_ARGUMENT stdin has a line of more than 4194304 bytes, the most that is read\n$/);
+  });
+
   it("a model without a template is one for run", async () => {
     const path = join(scratch, "plain.gguf");
     await writeGguf(path, ggufModel(TINY));
@@ -146,8 +155,11 @@ describe("kvasir chat", () => {
   it.skipIf(!hasScript)("on a terminal: prompts, an editor, Ctrl-C as a key and as a signal, Ctrl-D", async () => {
     const talk = new Talk("/usr/bin/script", ["-qec", `exec ${process.execPath} ${MAIN} chat --ignore-eos --seed 1`, "/dev/null"]);
     await talk.until(/tales, 1024 tokens of context.*> /s);
+    const begun = talk.stdout.length;
+    talk.type('"""\rin a block\r');
+    await talk.until(/\.\.\. .*\.\.\. /s, begun);
     talk.type("typed\u0003");
-    await talk.until(/Ctrl-C again, or Ctrl-D, ends\s.*> /s);
+    await talk.until(/Ctrl-C again, or Ctrl-D, ends\s[^.]*> /s);
     let length = talk.stdout.length;
     talk.type("Hello \\\r");
     await talk.until(/\.\.\. /, length);
