@@ -1,7 +1,7 @@
 // The matmuls on the tensor cores, by themselves: npm run bench:gpu:matmul [-- check | stress | TYPE]
 //
-// check   y against float64 sums of the exact weights, and its bits for 1 to 700 tokens, wherever in the step: all packed formats, gated or not,
-//         and with a norm between two.
+// check   y against float64 sums of the exact weights, and its bits for 1 to 700 tokens, wherever in the step: all packed formats, gated
+//         or not, and with a norm between two.
 // stress  the linears of Llama-3.1-8B one after the other, thousands of times without a pause, each against its first result.
 // TYPE    microseconds of Llama-3.1-8B's linears in a type (without an argument: in each), of graphs of launches on rotated weights,
 //         medians of five; of a step, and its floor at 3.0 TB/s. After the check.

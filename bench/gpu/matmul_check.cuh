@@ -157,8 +157,8 @@ inline RowScales run_normed(const Matmul& product, AddNorm norm, float* scales, 
   return leaves ? RowScales{.values = scales} : RowScales{};
 }
 
-// A matmul, the add_norm that adds what it makes, and a matmul that reads the norm, as a step runs them: whether the result is right, and a row's
-// bits are the same in every step. `hidden` is the norm's width, `rows` those of the last matmul, or of each of gate and up.
+// A matmul, the add_norm that adds what it makes, and a matmul that reads the norm, as a step runs them: whether the result is right, and
+// a row's bits are the same in every step. `hidden` is the norm's width, `rows` those of the last matmul, or of each of gate and up.
 inline bool check_norm(DType type, int hidden, int rows, bool gated, cudaStream_t stream) {
   constexpr int kCols = 256;
   constexpr float kEpsilon = 1e-5f;

@@ -214,8 +214,8 @@ export interface NativeEngine {
   /** Gives slot `slot` to a new sequence; takes effect in order with the steps. */
   setSlot(slot: number, config: SlotConfig): void;
   /**
-   * Runs one step. At most two may be under way. `true`: the device has recorded something for it, so that it took longer than the next of its
-   * size will.
+   * Runs one step. At most two may be under way. `true`: the device has recorded something for it, so that it took longer than the next
+   * of its size will.
    */
   step(buffers: StepBuffers): Promise<boolean>;
   /** Chooses the token of the slot's `logits` row from the changed logits [V]: temperature and what follows it. One output. */

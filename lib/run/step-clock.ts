@@ -47,7 +47,8 @@ export class StepClock {
 
   /**
    * A step that was submitted at `submitted` is done at `now`, and gave `tokens` tokens. It began then, or when the one before was done;
-   * between both is a gap. One that the device has `recorded` something for tells nobody anything: the next of its size takes a fraction of it.
+   * between both is a gap. One that the device has `recorded` something for tells nobody anything: the next of its size takes a fraction
+   * of it.
    */
   done(plan: Plan, { submitted, now, tokens, recorded }: DoneStep): void {
     const gap = Math.max(0, submitted - this.#done || 0);

@@ -89,8 +89,8 @@ void Engine::wait(Event event) {
   backend_->wait(event);
 }
 
-// Its tokens go from slot to slot: no result is waited for between the passes, nor before the step that checks them. Returns whether something
-// was recorded, as sample_outputs().
+// Its tokens go from slot to slot: no result is waited for between the passes, nor before the step that checks them. Returns whether
+// something was recorded, as sample_outputs().
 bool Engine::draft(DraftPass& pass) {
   pass.result.reset(pass.batch.output_count(), 0);
   const StepInputs& inputs = slots_->begin_step(pass.batch);

@@ -13,8 +13,8 @@
 //   weight       [cols]        of y, or none
 //   bias         [cols]        of y, or none; there is none without a weight
 //
-// In a step, delta is read by this op alone, and a y of 16 bits by matmuls alone, before the next y takes its place: a device may leave a row's
-// scale, 1 / sqrt(...), to their sums.
+// In a step, delta is read by this op alone, and a y of 16 bits by matmuls alone, before the next y takes its place: a device may leave a
+// row's scale, 1 / sqrt(...), to their sums.
 //
 // Order, CPU: squares, and where there is a mean the elements, are summed in 16 lanes (lane = i mod 16), the lanes then pairwise. A device has
 // an order of its own, which depends on cols alone.

@@ -1,7 +1,7 @@
 // add_norm: see ops/add_norm.h. One block a row, which its threads hold in registers between the passes, four elements at a time.
 //
-// Order of a sum, of squares or for a mean: thread i sums the fours i mod kThreads, ascending, the lanes of a warp pairwise, the warps ascending; of
-// squares whose scale is left to the readers of y: row_scales.cuh.
+// Order of a sum, of squares or for a mean: thread i sums the fours i mod kThreads, ascending, the lanes of a warp pairwise, the warps
+// ascending; of squares whose scale is left to the readers of y: row_scales.cuh.
 // Of most models' steps of few tokens the first norm and the last alone come here; the others are made by matmuls (fused_ops.h).
 // Bytes: 16 * rows * cols (14 where y is bfloat16). Limited by latency for few rows, by memory for many.
 #include "cuda/kernels.h"

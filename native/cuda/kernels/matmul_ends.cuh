@@ -157,7 +157,8 @@ __device__ inline void store_products(__nv_bfloat16* tile, float first, float se
   *reinterpret_cast<__nv_bfloat162*>(tile) = odd ? __floats2bfloat162_rn(got, second) : __floats2bfloat162_rn(first, got);
 }
 
-// Whole, scaled and gated: the warpgroup of the gate finishes the first half of the tokens, that of up the second, some tokens after the other.
+// Whole, scaled and gated: the warpgroup of the gate finishes the first half of the tokens, that of up the second, some tokens after the
+// other.
 template <int width>
 __device__ inline void write_products(const Launch& launch, const Work& work, Products& shared, int warp, const Sums<width>& sums) {
   constexpr int kTokens = width / 2 < Products::kMostTokens ? width / 2 : Products::kMostTokens;

@@ -2,9 +2,9 @@
 // What the matmuls on tensor cores share: their order of sums, what a launch knows, and a warp's stream of packed weights.
 //
 // Order: k is cut at multiples of 256 into kRanges ranges of nearly the same length (empty ones where k is short). Each is one chain of
-// products on the tensor cores, 16 k at a time, ascending; the ranges' sums are added ascending, then scaled, bias last. That depends on K alone,
-// and an accumulator belongs to one token and one n: a row's bits depend neither on the other rows nor on the kernel or the instruction
-// (mma.sync and wgmma of every width give the same bits where the order of k is the same).
+// products on the tensor cores, 16 k at a time, ascending; the ranges' sums are added ascending, then scaled, bias last. That depends on
+// K alone, and an accumulator belongs to one token and one n: a row's bits depend neither on the other rows nor on the kernel or the
+// instruction (mma.sync and wgmma of every width give the same bits where the order of k is the same).
 #include "cuda/kernels/activations.cuh"
 #include "cuda/kernels/barrier.cuh"
 #include "cuda/kernels/gate.cuh"
@@ -25,8 +25,8 @@ struct Part {
   int first_panel;
 };
 
-// add_norm's sum, where a matmul of one output makes it in place of y: x += scale * y. And its norm, where there is a y: x * weight, and sums of
-// squares for those that read it.
+// add_norm's sum, where a matmul of one output makes it in place of y: x += scale * y. And its norm, where there is a y: x * weight, and
+// sums of squares for those that read it.
 struct Added {
   View x;
   float scale;

@@ -6,8 +6,8 @@
 // of gate and up); weights stream into shared memory by bulk copies, some 8 to 20 KiB a warp under way, panel after panel without a pause, and are
 // made bfloat16 in registers. x comes from L1 and L2 (matmul_range.cuh). For the order of sums see matmul_launch.cuh.
 //
-// Around it: the sum of the add_norm that follows and that one's y, and the scales of the norm before (row_scales.cuh); both are asked for while
-// the first weights come.
+// Around it: the sum of the add_norm that follows and that one's y, and the scales of the norm before (row_scales.cuh); both are asked
+// for while the first weights come.
 //
 // Bytes: the weights, once for each 8 * tiles tokens; x from L2 once a panel. Operations: 2 * rows * N * K. Limited by memory at 16 and 8 bits,
 // at 4 by instructions: some 95 for 1024 weights.
@@ -155,8 +155,8 @@ int ring_bytes(DType type, bool gated, int panels) {
   return !gated && is_hopper_or_later() && rings_fit(1, wanted) ? wanted : kUsual;
 }
 
-// Of a ring: no more than a warp streams, as the next kernel's blocks, whose weights come meanwhile, need room, too. Before Hopper always as many
-// as its copies are counted by.
+// Of a ring: no more than a warp streams, as the next kernel's blocks, whose weights come meanwhile, need room, too. Before Hopper always
+// as many as its copies are counted by.
 template <DType type>
 int stages_of(const Launch& launch, bool gated) {
   const int wanted = stages_in<type>(ring_bytes(type, gated, launch.panels));

@@ -1,4 +1,6 @@
-// matmul of a prompt's tokens on Hopper's tensor cores, for packed weights and bfloat16 x: y[t][n] = scale[t] sum_k W[n][k] x[t][k] + bias[n]
+// matmul of a prompt's tokens on Hopper's tensor cores, for packed weights and bfloat16 x:
+//
+//   y[t][n] = scale[t] sum_k W[n][k] x[t][k] + bias[n]
 //
 //   W     panels of 16 rows (cuda/packed.cuh)      x [rows, K] bfloat16 in tiles (activations.cuh)      y [rows, N]
 //
@@ -29,8 +31,8 @@ inline constexpr int kPairs = is_half(type) ? 3 : 4;
 template <DType type>
 inline constexpr int kPieces = is_half(type) ? 3 : kStages<type>;
 
-// Tiles whose scales are in shared memory: x is at most kPairs pairs ahead of the products, which are two tiles where K is 256, and the sums of
-// the tile before may still be on their way out.
+// Tiles whose scales are in shared memory: x is at most kPairs pairs ahead of the products, which are two tiles where K is 256, and the
+// sums of the tile before may still be on their way out.
 constexpr int kScaleTurns = 4;
 
 template <DType type>
@@ -138,8 +140,8 @@ struct Pairs {
   }
 };
 
-// The products of this warp's panels with all tiles of tokens; `end(tile, totals)` takes a tile's. A group of k is two pairs: while the tensor
-// cores multiply one, the other is unpacked.
+// The products of this warp's panels with all tiles of tokens; `end(tile, totals)` takes a tile's. A group of k is two pairs: while the
+// tensor cores multiply one, the other is unpacked.
 template <DType type, class Weights, class End>
 __device__ inline void multiply_tiles(const Launch& launch, const Tiles& tiles, Shared<type>& shared, Weights& weights, const End& end) {
   Operands<type, Weights> operands{weights, chunks_of(launch.cols)};

@@ -5,8 +5,8 @@
 //
 // so that a row's last sum is not waited for before the next weights are multiplied.
 //
-// Order of the sum of squares: parts of 16 columns pairwise (8 apart, 4, 2, 1), then lane i of a warp adds the parts i mod 32, ascending, and
-// the lanes are added pairwise. So it does not matter whether add_norm has the row or a matmul's blocks have a panel of it each.
+// Order of the sum of squares: parts of 16 columns pairwise (8 apart, 4, 2, 1), then lane i of a warp adds the parts i mod 32, ascending,
+// and the lanes are added pairwise. So it does not matter whether add_norm has the row or a matmul's blocks have a panel of it each.
 #include "cuda/kernels.h"
 #include "cuda/kernels/warp.cuh"
 
@@ -33,8 +33,8 @@ __device__ inline float part_of_squares(float4 x) {
   return (squares[0] + squares[2]) + (squares[1] + squares[3]);
 }
 
-// The scale of a row of `rows`, by a warp: what it takes can be asked for before it is needed. 1 where nothing is left to scale, and beyond the
-// last row.
+// The scale of a row of `rows`, by a warp: what it takes can be asked for before it is needed. 1 where nothing is left to scale, and
+// beyond the last row.
 class RowScale {
  public:
   __device__ RowScale(const RowScales& scales, int row, int rows) : scales_(row < rows ? scales : RowScales{}) {
