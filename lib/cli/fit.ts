@@ -122,8 +122,7 @@ function showFit({ model, architecture, parameters, contextLength, device, load,
   const { batch, context, kvType, maxBatchTokens } = load;
   const given = Object.entries(options).map(([name, value]) => `${name}: ${JSON.stringify(value)}`);
   const requests = batch === 1 ? "one request" : `${batch} requests`;
-  const now =
-    memory.available < Math.min(bytes.total, memory.total) ? `, but ${showBytes(memory.available)} available: end other programs` : "";
+  const now = fits && memory.available < bytes.total ? `, but ${showBytes(memory.available)} available: end other programs` : "";
   return showRows([
     ["model", `${model}: ${architecture}, ${showCount(parameters)} parameters, trained for ${showCount(contextLength)} tokens`],
     ["weights", showBytes(bytes.weights)],

@@ -26,6 +26,12 @@ function kvasirFit(...args: string[]): Promise<{ code: number; stdout: string; s
 }
 
 describe("kvasir fit", () => {
+  it("advises to end other programs only where that helps", async () => {
+    const { stdout } = await kvasirFit("tales", "--device", "cpu", "--context", String(2 ** 30));
+    expect(stdout).toMatch(/TB of/);
+    expect(stdout).not.toContain("end other programs");
+  });
+
   it("says what a model takes at a context and batch", async () => {
     const args = ["tales", "--device", "cpu", "--batch", "4", "--context", "512"];
     const [plain, json, wide] = await Promise.all([
