@@ -1,4 +1,3 @@
-import { types } from "node:util";
 import { acceptanceOf, type Chunk, type Completion } from "./api/completion.ts";
 import type { EngineOptions } from "./api/options.ts";
 import { type CheckedParams, checkParams, type GenerateParams } from "./api/params.ts";
@@ -216,10 +215,10 @@ export class Engine {
     this.#loop.check();
     if (typeof prompt === "string") return prompt;
     if (typeof prompt !== "object" || prompt === null) throw invalid("prompt", prompt, PROMPTS);
-    if (ArrayBuffer.isView(prompt) && !types.isInt32Array(prompt)) throw invalid("prompt", prompt, PROMPTS);
-    if (!isArray("prompt", prompt)) return renderText("prompt", prompt, this.#renderer());
     const { vocabSize, maxContext } = this.#model;
-    return checkTokens("prompt", prompt, vocabSize, (count) => checkPromptLength(count, maxContext));
+    if (isArray("prompt", prompt)) return checkTokens("prompt", prompt, vocabSize, (count) => checkPromptLength(count, maxContext));
+    if (ArrayBuffer.isView(prompt)) throw invalid("prompt", prompt, PROMPTS);
+    return renderText("prompt", prompt, this.#renderer());
   }
 
   async #start({ params, prompt }: GivenCall, arrived: number): Promise<Request> {

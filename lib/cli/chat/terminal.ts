@@ -44,7 +44,7 @@ export class Terminal {
       this.#readline.prompt();
     }
     const { value, done } = await this.#lines.next();
-    if (this.#piped.isTooLong && (done === true || value.length > MAX_TEXT))
+    if (done === true && this.#piped.isTooLong)
       throw new KvasirError("INVALID_ARGUMENT", `stdin has a line of more than ${MAX_TEXT} bytes, the most that is read`);
     return done === true ? undefined : value;
   }
