@@ -40,7 +40,7 @@ __device__ inline float squares_of(float4 x, float sum) {
 }
 
 __device__ inline float scale_of(float squares, const AddNorm& op) {
-  return 1.0f / sqrtf(block_sum(squares) / static_cast<float>(op.cols) + op.norm.epsilon);
+  return scale_of_squares(block_sum(squares), op.cols, op.norm.epsilon);
 }
 
 // Takes the mean away; columns beyond the row's end stay 0.

@@ -14,10 +14,6 @@ namespace kvasir::cuda {
 
 inline constexpr int kMostParts = parts_of(kMostScaledCols);
 
-__device__ inline float scale_of_squares(float sum, int cols, float epsilon) {
-  return 1.0f / sqrtf(sum / static_cast<float>(cols) + epsilon);
-}
-
 // The sum of squares of a part, of which 16 neighbouring lanes have a column each; 0 beyond the row's end.
 __device__ inline float part_of_squares(float x) {
   float squares = __fmul_rn(x, x);

@@ -19,11 +19,16 @@ __device__ inline float warp_max(float x) {
   return x;
 }
 
-// 1 / sqrt(mean of squares + epsilon) of a row, by one warp: lane i sums the elements i mod 32 ascending, then the lanes pairwise.
+// 1 / sqrt(mean of squares + epsilon), of their sum over a row.
+__device__ inline float scale_of_squares(float sum, int cols, float epsilon) {
+  return 1.0f / sqrtf(sum / static_cast<float>(cols) + epsilon);
+}
+
+// The same of a row, by one warp: lane i sums the elements i mod 32 ascending, then the lanes pairwise.
 __device__ inline float norm_scale(const float* x, int cols, float epsilon) {
   float squares = 0;
   for (int i = threadIdx.x % kWarp; i < cols; i += kWarp) squares = fmaf(x[i], x[i], squares);
-  return 1.0f / sqrtf(warp_sum(squares) / static_cast<float>(cols) + epsilon);
+  return scale_of_squares(warp_sum(squares), cols, epsilon);
 }
 
 __device__ inline float* row_of(const View& view, int64_t index) {
