@@ -1,6 +1,7 @@
 // Every op against this machine's ceilings, measured in the same run: node bench/ops/run.mjs [--threads 2] [--isa avx512] [--only matmul] [--json]
 // After `npm run build`. A time is the median of five calls' fastest run. "of ceiling" is the larger of bytes by read bandwidth and
-// operations by peak (8-bit products where both sides have 8 bits, else float32 multiply-adds): which one it is says what limits the op.
+// operations by peak (of 8-bit or bfloat16 products where both sides have them, else of float32 multiply-adds): which one it is says what limits
+// the op.
 import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
@@ -34,7 +35,7 @@ function matmul(type, compute, rows, cols, count, epilogue, activation) {
     args: { x: floats(count * cols), rows: count, cols, compute, outputs, epilogue, activation },
     bytes: matrices * bytes + 4 * count * (matrices * rows + cols),
     operations: matrices * 2 * count * rows * cols,
-    int8: compute === "int8" && hasLevels(type),
+    products: compute === "int8" && hasLevels(type) ? "int8" : compute === "bf16" && type === "BF16" ? "bf16" : "f32",
   };
 }
 
@@ -172,6 +173,7 @@ function cases() {
     ...Object.keys(TENSOR_TYPES).map((type) => matmul(type, "int8", 32768, 2048, 1)),
     ...Object.keys(TENSOR_TYPES).flatMap((type) => [16, 256].map((count) => matmul(type, "int8", 4096, 2048, count))),
     ...["Q8_0", "Q4_0", "Q4_K"].flatMap((type) => [1, 256].map((count) => matmul(type, "f32", 8192, 2048, count))),
+    ...[1, 16, 256].map((count) => matmul("BF16", "bf16", 4096, 2048, count)),
     ...[1, 256].map((count) => matmul("Q8_0", "int8", 8192, 2048, count, "gate", "silu")),
     matmul("F16", "f32", 8192, 2048, 256, "activate", "gelu"),
     attention(1, 8191, 1, 32, 8, 64),
@@ -202,13 +204,18 @@ function cases() {
   return list.filter(({ name }) => name.startsWith(options.only));
 }
 
-function measure({ name, args, bytes, operations = 0, int8 = false }, ceilings) {
+/** The fastest way to multiply that this machine has for such products. */
+function peakOf(products, { fmaGops, int8Gops, amxInt8Gops, amxBf16Gops }) {
+  if (products === "int8") return Math.max(fmaGops, int8Gops, amxInt8Gops);
+  return products === "bf16" ? Math.max(fmaGops, amxBf16Gops) : fmaGops;
+}
+
+function measure({ name, args, bytes, operations = 0, products = "f32" }, ceilings) {
   const repeat = operations > 1e10 ? 2 : 20;
   const call = () => addon.op(name.split(" ")[0], { isa: options.isa, threads, repeat }, args).seconds;
   const seconds = Array.from({ length: 5 }, call).sort((a, b) => a - b)[2];
   const [GBs, Gops] = [bytes / seconds / 1e9, operations / seconds / 1e9];
-  const peak = int8 && ceilings.int8Gops > 0 ? ceilings.int8Gops : ceilings.fmaGops;
-  return { name, microseconds: seconds * 1e6, GBs, Gops, ofCeiling: Math.max(GBs / ceilings.readGBs, Gops / peak) };
+  return { name, microseconds: seconds * 1e6, GBs, Gops, ofCeiling: Math.max(GBs / ceilings.readGBs, Gops / peakOf(products, ceilings)) };
 }
 
 const ceilings = measureCeilings(threads);

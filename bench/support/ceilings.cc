@@ -1,7 +1,10 @@
-// The ceilings of this machine, in one line of JSON: what it reads from memory, and its peak of float32 multiply-adds and of 8-bit products.
+// The ceilings of this machine, in one line of JSON: what it reads from memory, and its peak of float32 multiply-adds, of 8-bit products, and
+// of AMX's products (0 where there are none).
 //   g++ -O3 -march=native -std=c++20 -pthread ceilings.cc && ./a.out THREADS
 #include <immintrin.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -71,6 +74,42 @@ double int8_gops([[maybe_unused]] int threads) {
 #endif
 }
 
+// Of AMX, with the loads that a product needs where nothing else is multiplied meanwhile: four tiles of 1 KiB for four products, from 64 KiB.
+#if defined(__AMX_INT8__) && defined(__AMX_BF16__)
+#define PRODUCTS(name) name " %%tmm6, %%tmm4, %%tmm0\n" name " %%tmm7, %%tmm4, %%tmm1\n" name " %%tmm6, %%tmm5, %%tmm2\n" name " %%tmm7, %%tmm5, %%tmm3\n"
+#define LOADS "tileloadd (%0,%1,1), %%tmm4\n tileloadd 1024(%0,%1,1), %%tmm5\n tileloadd 2048(%0,%1,1), %%tmm6\n tileloadd 3072(%0,%1,1), %%tmm7\n"
+
+// `products`(p): loads from p on and their products, each of which has `operations`.
+double amx_gops(int threads, double operations, auto products) {
+  constexpr long kRequestState = 0x1023, kTileData = 18;
+  constexpr int kPieces = 16, kTileRounds = 100'000;
+  if (syscall(SYS_arch_prctl, kRequestState, kTileData) != 0) return 0;
+  return 4 * operations * kPieces * kTileRounds * threads / 1e9 / seconds_of(threads, [=](int) {
+           struct alignas(64) Shapes {
+             uint8_t palette[16] = {1};
+             uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+             uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+           } shapes;
+           std::vector<uint8_t> memory(kPieces * 4096 + 64, 0);
+           uint8_t* first = memory.data() + 64 - reinterpret_cast<uintptr_t>(memory.data()) % 64;
+           asm volatile("ldtilecfg %0" ::"m"(shapes));
+           for (int round = 0; round < kTileRounds; ++round) {
+             for (int i = 0; i < kPieces; ++i) products(first + i * 4096);
+           }
+           asm volatile("tilerelease");
+         });
+}
+double amx_int8_gops(int threads) {
+  return amx_gops(threads, 2.0 * 16 * 16 * 64, [](const uint8_t* p) { asm volatile(LOADS PRODUCTS("tdpbssd")::"r"(p), "r"(64l) : "memory"); });
+}
+double amx_bf16_gops(int threads) {
+  return amx_gops(threads, 2.0 * 16 * 16 * 32, [](const uint8_t* p) { asm volatile(LOADS PRODUCTS("tdpbf16ps")::"r"(p), "r"(64l) : "memory"); });
+}
+#else
+double amx_int8_gops(int) { return 0; }
+double amx_bf16_gops(int) { return 0; }
+#endif
+
 double median_of_three(auto measure) {
   double values[3] = {measure(), measure(), measure()};
   std::sort(values, values + 3);
@@ -84,7 +123,21 @@ int main(int count, char** arguments) {
   auto* memory = static_cast<uint8_t*>(std::aligned_alloc(2 << 20, kBytes));
   madvise(memory, kBytes, MADV_HUGEPAGE);
   std::fill(memory, memory + kBytes, uint8_t(1));
-  std::printf("{\"readGBs\":%.1f,\"fmaGops\":%.0f,\"int8Gops\":%.0f}\n", median_of_three([&] { return read_gbs(threads, memory); }),
-              median_of_three([&] { return fma_gops(threads); }), median_of_three([&] { return int8_gops(threads); }));
+  const struct {
+    const char* name;
+    double value;
+  } ceilings[] = {
+      {"readGBs", median_of_three([&] { return read_gbs(threads, memory); })},
+      {"fmaGops", median_of_three([&] { return fma_gops(threads); })},
+      {"int8Gops", median_of_three([&] { return int8_gops(threads); })},
+      {"amxInt8Gops", median_of_three([&] { return amx_int8_gops(threads); })},
+      {"amxBf16Gops", median_of_three([&] { return amx_bf16_gops(threads); })},
+  };
+  char separator = '{';
+  for (const auto& [name, value] : ceilings) {
+    std::printf("%c\"%s\":%.*f", separator, name, value < 1000 ? 1 : 0, value);
+    separator = ',';
+  }
+  std::printf("}\n");
   std::free(memory);
 }

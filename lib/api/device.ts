@@ -92,7 +92,7 @@ function onCpu({ threads, isa = "auto" }: DeviceRequest, machine: Machine): Chos
 }
 
 function checkIsa(isa: unknown, isas: readonly Isa[]): Isa {
-  const named = checkOneOf("isa", isa, ["auto", "portable", "avx2", "avx512", "avx512_bf16"]);
+  const named = checkOneOf("isa", isa, ["auto", "portable", "avx2", "avx512", "avx512_bf16", "amx"]);
   const found = named === "auto" ? isas.at(-1) : isas.find((candidate) => candidate === named);
   if (found === undefined) {
     throw new KvasirError(

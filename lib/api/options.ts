@@ -29,10 +29,10 @@ export interface EngineOptions {
    */
   threads?: number;
   /** Instruction set (`"auto"`: the best of this processor). */
-  isa?: "auto" | "portable" | "avx2" | "avx512" | "avx512_bf16";
+  isa?: "auto" | "portable" | "avx2" | "avx512" | "avx512_bf16" | "amx";
   /**
    * Arithmetic of matrix products: `"int8"` rounds activations to 8 bits where the weights are quantized (but for F8_E4M3), `"bf16"` to bfloat16.
-   * `"auto"`: bf16 on a GPU; int8 if any weights are so quantized; bf16 if any have that type and the instruction set is `avx512_bf16`; else f32.
+   * `"auto"`: bf16 on a GPU; int8 if any weights are so quantized; bf16 if any have that type and the instruction set is `avx512_bf16` or `amx`; else f32.
    */
   compute?: "auto" | "f32" | "bf16" | "int8";
   /**
@@ -187,5 +187,5 @@ function checkCompute(compute: unknown, { tensors }: ModelSource, device: Device
   if (named !== "auto") return named;
   if (device.kind === "cuda") return "bf16";
   if (tensors.some(({ type }) => hasLevels(type))) return "int8";
-  return device.isa === "avx512_bf16" && tensors.some(({ type }) => type === "BF16") ? "bf16" : "f32";
+  return (device.isa === "avx512_bf16" || device.isa === "amx") && tensors.some(({ type }) => type === "BF16") ? "bf16" : "f32";
 }

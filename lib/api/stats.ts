@@ -35,7 +35,7 @@ export interface EngineStats {
   /** The device that runs the model. */
   device: "cpu" | "cuda";
   /** Instruction set, as chosen; of the CPU alone. */
-  isa?: "portable" | "avx2" | "avx512" | "avx512_bf16";
+  isa?: "portable" | "avx2" | "avx512" | "avx512_bf16" | "amx";
   /** Arithmetic of matrix products, as chosen. */
   compute: "f32" | "bf16" | "int8";
   /** Element type of the cache. */

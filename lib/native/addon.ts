@@ -11,7 +11,7 @@ import { hostOf, whyMissing } from "../package/missing.ts";
  */
 
 /** Instruction sets of the CPU back end, slowest first. */
-export type Isa = "portable" | "avx2" | "avx512" | "avx512_bf16";
+export type Isa = "portable" | "avx2" | "avx512" | "avx512_bf16" | "amx";
 export type Compute = "f32" | "bf16" | "int8";
 export type KvType = "f32" | "f16" | "bf16" | "fp8";
 

@@ -33,6 +33,9 @@ extern const Kernels kernels;
 namespace avx512_bf16 {
 extern const Kernels kernels;
 }
+namespace amx {
+extern const Kernels kernels;
+}
 #endif
 
 // The instruction sets that this processor and its operating system run, slowest first. [0] is portable.

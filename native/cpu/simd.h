@@ -19,7 +19,7 @@
 
 #define KVASIR_INLINE inline __attribute__((always_inline))
 
-#if defined(KVASIR_ISA_avx512) || defined(KVASIR_ISA_avx512_bf16)
+#if defined(KVASIR_ISA_avx512) || defined(KVASIR_ISA_avx512_bf16) || defined(KVASIR_ISA_amx)
 #include "cpu/simd_avx512.h"
 #elif defined(KVASIR_ISA_avx2)
 #include "cpu/simd_avx2.h"
@@ -30,6 +30,12 @@
 namespace kvasir::cpu::KVASIR_ISA {
 
 inline constexpr int kLanes = 16;
+
+#if defined(KVASIR_ISA_amx)
+inline constexpr bool kHasTiles = true;  // of amx.h
+#else
+inline constexpr bool kHasTiles = false;
+#endif
 
 template <class T>
 KVASIR_INLINE constexpr T least(T a, T b) {

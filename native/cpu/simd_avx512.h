@@ -182,6 +182,12 @@ KVASIR_INLINE u8x64 load_bytes(const uint8_t* p) {
 KVASIR_INLINE u8x64 splat_bytes(uint8_t x) {
   return {_mm512_set1_epi8(static_cast<char>(x))};
 }
+KVASIR_INLINE void store_bytes(void* p, u8x64 x) {
+  _mm512_store_si512(p, x.v);
+}
+KVASIR_INLINE u8x64 operator-(u8x64 a, u8x64 b) {
+  return {_mm512_sub_epi8(a.v, b.v)};
+}
 KVASIR_INLINE u8x64 operator&(u8x64 a, u8x64 b) {
   return {_mm512_and_si512(a.v, b.v)};
 }

@@ -54,6 +54,7 @@ const SHAPES: Record<"dense" | "quantized", [count: number, rows: number, cols: 
     [3, 33, 257],
     [9, 16, 100],
     [15, 40, 300],
+    [50, 40, 1100], // more rows than two tiles of AMX, more k than a chunk
   ],
   quantized: [
     [0, 5, 256],
@@ -62,6 +63,7 @@ const SHAPES: Record<"dense" | "quantized", [count: number, rows: number, cols: 
     [3, 17, 256],
     [9, 16, 768],
     [15, 40, 512],
+    [40, 40, 1280],
   ],
 };
 
@@ -89,6 +91,17 @@ describe.each(TYPES)("matmul %s", (type) => {
           expectSameBits(alone, all.slice(t * 80, (t + 1) * 80));
         }
       }
+    }
+  });
+});
+
+const ISAS = new Set(VARIANTS.map(({ isa }) => isa));
+
+describe.skipIf(!ISAS.has("amx")).each(TYPES)("AMX, %s", (type) => {
+  it("has the bits of AVX-512, but where bfloat16 numbers are multiplied", () => {
+    const c = makeCase(type, 45, 40, 1280, 11);
+    for (const compute of ["f32", "int8", ...(type === "BF16" ? [] : (["bf16"] as const))] as const) {
+      expectSameBits(runMatmul({ isa: "amx", threads: 1 }, compute, [c])[0]!, runMatmul({ isa: "avx512", threads: 1 }, compute, [c])[0]!);
     }
   });
 });

@@ -9,6 +9,7 @@ namespace {
 
 // Beside each, other values and their relative speeds (bench:compare -- HEAD): decode at batch 1 on two EPYC cores, 135M q8_0 (kSerialWork: tales).
 constexpr int64_t kTaskBytes = 64 << 10;    // of weights; 16, 256 KiB: 0.88, 1.04, but that leaves few tasks to many cores
+constexpr int64_t kTilePanels = 8;          // that tiles of many rows are multiplied with: so often a tile that came to L2 is used
 constexpr int64_t kSerialWork = 256 << 10;  // bytes of weights times rows, below: one thread; 2 MiB: 0.75
 
 // What is done to y of the first output. In pieces, so that one row has work for all threads, too.
@@ -31,10 +32,11 @@ struct Part {
   int64_t tasks;
 };
 
-Part make_part(const Projection& out, int threads) {
+Part make_part(const Projection& out, int rows, int threads) {
   const auto* weight = static_cast<const PackedWeight*>(out.weight);
   const int64_t panels = weight->panels(), most_panels = most<int64_t>(1, panels / (4 * threads));
-  const int64_t grain = least(most_panels, most<int64_t>(1, kTaskBytes / static_cast<int64_t>(weight->panel_bytes)));
+  const int64_t enough = kHasTiles && rows > 2 * kLanes ? kTilePanels : kTaskBytes / static_cast<int64_t>(weight->panel_bytes);
+  const int64_t grain = least(most_panels, most<int64_t>(1, enough));
   return {panel_kernel(weight->type, weight->compute), weight, grain, (panels + grain - 1) / grain};
 }
 
@@ -50,7 +52,7 @@ void run(const Matmul& op, Context context) {
   Part parts[Matmul::kMostOutputs];
   int64_t tasks = 0, work = 0;
   for (int i = 0; i < Matmul::kMostOutputs && op.outputs[i].weight; ++i) {
-    parts[i] = make_part(op.outputs[i], context.threads.count());
+    parts[i] = make_part(op.outputs[i], op.rows, context.threads.count());
     tasks += parts[i].tasks;
     work += static_cast<int64_t>(parts[i].weight->bytes) * op.rows;
   }

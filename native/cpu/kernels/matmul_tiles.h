@@ -4,9 +4,11 @@
 // dense weights: a register tile of rows times panels runs over all of k; few rows take several panels, for enough independent sums.
 // quantized, float32: a chunk of k of the panel is unpacked into an L1 tile, then multiplied with tiles of rows; partial sums wait in y.
 // quantized, int8: a tile of rows runs over the whole panel, whose levels are unpacked in registers.
+// Where there is AMX: matmul_amx.h, for int8 of many rows and for pairs.
 #include <bit>
 #include <utility>
 
+#include "cpu/kernels/matmul_amx.h"
 #include "cpu/kernels/matmul_x.h"
 #include "cpu/kernels/tiles.h"
 #include "cpu/kernels/unpack.h"
@@ -16,7 +18,6 @@ namespace kvasir::cpu::KVASIR_ISA {
 namespace {
 
 constexpr int kChunk = 256;  // k of an unpacked tile: 16 KiB, half of the smallest L1
-constexpr int kLine = 64;    // bytes of a cache line
 
 // y[row][n .. n + 16) of a register tile: the bias is added last.
 template <int R>
@@ -53,12 +54,6 @@ KVASIR_INLINE void add_part(f32x16 (&sums)[R], const uint8_t* quants, const Scal
       sums[r] = fma(scales.min[part], splat(x[r * stride].scale * static_cast<float>(minus_sum(r))), sums[r]);
     }
   }
-}
-
-// Fetches a part of the panel that is multiplied next into L2. By itself a core looks ahead by a few hundred instructions, which is nothing
-// where several rows are multiplied with each vector of weights: without, the time to read and the time to multiply add up.
-KVASIR_INLINE void prefetch(const uint8_t* place, int bytes) {
-  for (int i = 0; i < bytes; i += kLine) __builtin_prefetch(place + i, 0, 2);
 }
 
 // `next`: the panel to fetch meanwhile, if any.
@@ -202,6 +197,9 @@ void f32_panels(const Job& job, const Projection& out, const PackedWeight& weigh
 
 template <class F>
 void int8_panels(const Job& job, const Projection& out, const PackedWeight& weight, int first, int last) {
+  if constexpr (kHasTiles) {
+    if (job.tiles) return level_panels<F>(job, out, weight, first, last);
+  }
   for (int panel = first; panel < last; ++panel) {
     for_row_tiles<kTileRows>(job.rows, [&](auto R, int row) {
       const bool fetch = row == 0 && panel + 1 < weight.panels();
@@ -219,6 +217,7 @@ PanelKernel panel_kernel(DType type, Compute compute) {
     } else if constexpr (is_quantized(F::kType)) {
       return f32_panels<F>;
     } else if (takes_pairs(type, compute)) {
+      if constexpr (kHasTiles) return pair_panels<BF16>;
       return dense_panels<PairedRows>;
     } else {
       return dense_panels<DenseRowsOf<F>::template Rows>;

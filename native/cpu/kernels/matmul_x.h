@@ -11,6 +11,9 @@
 namespace kvasir::cpu::KVASIR_ISA {
 namespace {
 
+// From so many rows on, AMX multiplies levels faster than VNNI. Either way the bits are the same.
+constexpr int kTileLevelsFrom = 9;
+
 // Whether x is multiplied as pairs of bfloat16 numbers.
 bool takes_pairs(DType type, Compute compute) {
   return kHasBf16Dot && type == DType::BF16 && compute == Compute::BF16;
@@ -24,14 +27,29 @@ struct XBlock {
   int32_t minus_half_sums[2];
 };
 
+// The same of 16 rows, as AMX takes them. Sums are scaled, those of 16 k each after that of all.
+struct alignas(64) XTile {
+  int8_t levels[kLanes][quant::kBlock];
+  float scale[kLanes];
+  float minus_sums[3][kLanes];
+};
+
 struct Job {
   const float* x;        // [rows, K], rounded to bfloat16 if so asked
   int64_t stride;        // of x
-  const int32_t* pairs;  // [rows, pair_stride] two bfloat16 numbers each, the second of an odd last one 0; or null
+  const int32_t* pairs;  // [rows, pair_stride] in the order of pair_place: two bfloat16 numbers each, 0 beyond K; or null
   int64_t pair_stride;
   const XBlock* blocks;  // [rows, K / 32], or null
+  const XTile* tiles;    // [rows / 16, K / 32], or null
   int rows;
 };
+
+// Where a row's pair of the even k lies. Tiles of 16 rows of 16 pairs are in one piece each, ascending in k.
+constexpr int kPairedK = kHasTiles ? 32 : 2;  // that lie side by side
+KVASIR_INLINE int64_t pair_place(int64_t row, int64_t k, int64_t stride) {
+  if constexpr (!kHasTiles) return row * stride + k / 2;
+  return row / 16 * 16 * stride + k / 32 * 256 + row % 16 * 16 + k % 32 / 2;
+}
 
 XBlock quantize(const float* x) {
   XBlock block;
@@ -52,6 +70,13 @@ XBlock quantize(const float* x) {
   return block;
 }
 
+// Fetches a part of the panel that is multiplied next into L2. By itself a core looks ahead by a few hundred instructions, which is nothing
+// where several rows are multiplied with each vector of weights: without, the time to read and the time to multiply add up.
+KVASIR_INLINE void prefetch(const uint8_t* place, int bytes) {
+  constexpr int kLine = 64;  // bytes of a cache line
+  for (int i = 0; i < bytes; i += kLine) __builtin_prefetch(place + i, 0, 2);
+}
+
 bool any_weight(const Matmul& op, auto&& is) {
   return std::any_of(op.outputs.begin(), op.outputs.end(), [&](const Projection& out) { return out.weight && is(*out.weight); });
 }
@@ -70,20 +95,38 @@ void prepare_blocks(const Matmul& op, Context context, Job& job) {
   job.blocks = target;
 }
 
+void prepare_tiles(const Matmul& op, Context context, Job& job) {
+  const int64_t blocks = op.outputs[0].weight->cols / quant::kBlock, row_tiles = (op.rows + kLanes - 1) / kLanes;
+  XTile* target = reinterpret_cast<XTile*>(context.scratch.reserve(row_tiles * blocks * sizeof(XTile)));
+  for_x_rows(op, context, [&](int64_t row) {
+    const int64_t r = row % kLanes;
+    for (int64_t b = 0; b < blocks; ++b) {
+      const XBlock block = quantize(row_of(op.x, row) + b * quant::kBlock);
+      XTile& tile = target[row / kLanes * blocks + b];
+      std::memcpy(tile.levels[r], block.levels, sizeof(block.levels));
+      tile.scale[r] = block.scale;
+      tile.minus_sums[0][r] = block.scale * static_cast<float>(block.minus_sum);
+      for (int half = 0; half < 2; ++half) tile.minus_sums[1 + half][r] = block.scale * static_cast<float>(block.minus_half_sums[half]);
+    }
+  });
+  job.tiles = target;
+}
+
 // As float32 numbers for weights of any type, and as pairs for those that take them.
 void prepare_bf16(const Matmul& op, Context context, Job& job) {
   const int K = op.outputs[0].weight->cols;
   const bool pairs = any_weight(op, [](const Weight& weight) { return takes_pairs(weight.type, weight.compute); });
   const bool floats = any_weight(op, [](const Weight& weight) { return !takes_pairs(weight.type, weight.compute); });
-  const int64_t pair_stride = pairs ? (K + 1) / 2 : 0, stride = floats ? K : 0;
-  int32_t* paired = reinterpret_cast<int32_t*>(context.scratch.reserve(op.rows * (pair_stride + stride) * sizeof(float)));
-  float* wide = reinterpret_cast<float*>(paired) + op.rows * pair_stride;
+  const int64_t pair_stride = pairs ? (K + kPairedK - 1) / kPairedK * (kPairedK / 2) : 0, stride = floats ? K : 0;
+  const int64_t pair_rows = kHasTiles ? (op.rows + 15) / 16 * 16 : op.rows;
+  int32_t* paired = reinterpret_cast<int32_t*>(context.scratch.reserve((pair_rows * pair_stride + op.rows * stride) * sizeof(float)));
+  float* wide = reinterpret_cast<float*>(paired) + pair_rows * pair_stride;
   for_x_rows(op, context, [&](int64_t row) {
-    if (pairs) paired[(row + 1) * pair_stride - 1] = 0;
+    if (pairs) std::memset(paired + pair_place(row, (K - 1) / kPairedK * kPairedK, pair_stride), 0, kPairedK * sizeof(uint16_t));
     for_vectors(0, K, [&](int64_t k, int lanes) {
       const f32x16 x = load_lanes(row_of(op.x, row) + k, lanes);
       if (floats) store_lanes(wide + row * stride + k, bf16_rounded(x), lanes);
-      if (pairs) store_bf16_lanes(paired + row * pair_stride + k / 2, x, lanes);
+      if (pairs) store_bf16_lanes(paired + pair_place(row, k, pair_stride), x, lanes);
     });
   });
   job.pairs = paired;
@@ -100,7 +143,13 @@ Job prepare(const Matmul& op, Context context) {
   job.stride = op.x.stride;
   job.rows = op.rows;
   const bool quantized = any_weight(op, [](const Weight& weight) { return has_levels(weight.type); });
-  if (compute == Compute::INT8 && quantized) prepare_blocks(op, context, job);
+  if (compute == Compute::INT8 && quantized) {
+    if (kHasTiles && op.rows >= kTileLevelsFrom) {
+      prepare_tiles(op, context, job);
+    } else {
+      prepare_blocks(op, context, job);
+    }
+  }
   if (compute == Compute::BF16) prepare_bf16(op, context, job);
   return job;
 }
