@@ -1,9 +1,11 @@
-// Every op against this machine's ceilings, measured in the same run: node bench/ops/run.mjs [--threads 2] [--isa avx512] [--only matmul] [--json]
-// After `npm run build`. A time is the median of five calls' fastest run. "of ceiling" is the larger of bytes by read bandwidth and
-// operations by peak (8-bit products where both sides have 8 bits, else float32 multiply-adds): which one it is says what limits the op.
+// Every op against this machine's ceilings, measured in the same run:
+//   node bench/ops/run.mjs [--threads 2] [--isa avx512] [--only matmul] [--rounds 5] [--json]
+// After `npm run build`. A time is the median of the rounds' calls, of each its fastest run. "of ceiling" is the larger of bytes by read bandwidth
+// and operations by peak (8-bit products where both sides have 8 bits, else float32 multiply-adds): which one it is says what limits the op.
 import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
+import { median } from "../../dist/cli/bench.js";
 import { hasLevels, TENSOR_TYPES } from "../../dist/model/spec.js";
 import { PLAIN_SLOT, ROW_OUTPUT } from "../../dist/native/addon.js";
 import { measureCeilings } from "../support/ceilings.mjs";
@@ -16,6 +18,7 @@ const { values: options } = parseArgs({
     threads: { type: "string", default: "2" },
     isa: { type: "string", default: addon.isas().at(-1) },
     only: { type: "string", default: "" },
+    rounds: { type: "string", default: "5" },
     json: { type: "boolean", default: false },
   },
 });
@@ -205,7 +208,7 @@ function cases() {
 function measure({ name, args, bytes, operations = 0, int8 = false }, ceilings) {
   const repeat = operations > 1e10 ? 2 : 20;
   const call = () => addon.op(name.split(" ")[0], { isa: options.isa, threads, repeat }, args).seconds;
-  const seconds = Array.from({ length: 5 }, call).sort((a, b) => a - b)[2];
+  const seconds = median(Array.from({ length: Number(options.rounds) }, call));
   const [GBs, Gops] = [bytes / seconds / 1e9, operations / seconds / 1e9];
   const peak = int8 && ceilings.int8Gops > 0 ? ceilings.int8Gops : ceilings.fmaGops;
   return { name, microseconds: seconds * 1e6, GBs, Gops, ofCeiling: Math.max(GBs / ceilings.readGBs, Gops / peak) };
