@@ -1,4 +1,4 @@
-// The ceilings of this machine, in one line of JSON: what it reads from memory, and its peak of float32 multiply-adds and of 8-bit products.
+// The ceilings of this machine, in one line of JSON: what it reads from memory, and its peaks of float32 multiply-adds, bfloat16 pairs and 8-bit products.
 //   g++ -O3 -march=native -std=c++20 -pthread ceilings.cc && ./a.out THREADS
 #include <immintrin.h>
 #include <sys/mman.h>
@@ -71,6 +71,24 @@ double int8_gops([[maybe_unused]] int threads) {
 #endif
 }
 
+double bf16_gops([[maybe_unused]] int threads) {
+#if defined(__AVX512BF16__)
+  return 2.0 * 32 * kChains * kRounds * threads / 1e9 / seconds_of(threads, [](int) {
+           __m512 sums[kChains] = {};
+           __m512i ones = _mm512_set1_epi16(0x3f80);
+           asm volatile("" : "+m"(ones));
+           const __m512bh factor = reinterpret_cast<__m512bh>(ones);
+           for (int round = 0; round < kRounds; ++round) {
+#pragma GCC unroll 12
+             for (int i = 0; i < kChains; ++i) sums[i] = _mm512_dpbf16_ps(sums[i], factor, factor);
+           }
+           use(sums);
+         });
+#else
+  return 0;  // no such instruction: no ceiling
+#endif
+}
+
 double median_of_three(auto measure) {
   double values[3] = {measure(), measure(), measure()};
   std::sort(values, values + 3);
@@ -84,7 +102,10 @@ int main(int count, char** arguments) {
   auto* memory = static_cast<uint8_t*>(std::aligned_alloc(2 << 20, kBytes));
   madvise(memory, kBytes, MADV_HUGEPAGE);
   std::fill(memory, memory + kBytes, uint8_t(1));
-  std::printf("{\"readGBs\":%.1f,\"fmaGops\":%.0f,\"int8Gops\":%.0f}\n", median_of_three([&] { return read_gbs(threads, memory); }),
-              median_of_three([&] { return fma_gops(threads); }), median_of_three([&] { return int8_gops(threads); }));
+  const double read = median_of_three([&] { return read_gbs(threads, memory); });
+  const double fma = median_of_three([&] { return fma_gops(threads); });
+  const double bf16 = median_of_three([&] { return bf16_gops(threads); });
+  const double int8 = median_of_three([&] { return int8_gops(threads); });
+  std::printf("{\"readGBs\":%.1f,\"fmaGops\":%.0f,\"bf16Gops\":%.0f,\"int8Gops\":%.0f}\n", read, fma, bf16, int8);
   std::free(memory);
 }

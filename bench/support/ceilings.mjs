@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 /** What this machine can do at most, measured now: ceilings.cc is compiled for it and run.
  *
- * @returns {{ readGBs: number, fmaGops: number, int8Gops: number }} */
+ * @returns {{ readGBs: number, fmaGops: number, bf16Gops: number, int8Gops: number }} */
 export function measureCeilings(threads) {
   const folder = mkdtempSync(join(tmpdir(), "kvasir-ceilings-"));
   try {
