@@ -1,6 +1,8 @@
-// The README's figures as a chart, drawn from bench/results/: npm run bench:chart. Writes bench/figures.svg.
+// Charts of what bench/results/ has: npm run bench:chart. Writes bench/figures.svg, the README's, and bench/cpu.svg.
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { drawResults } from "./figures.mjs";
+import { drawSpeeds } from "./speeds.mjs";
 
-writeFileSync(fileURLToPath(new URL("../figures.svg", import.meta.url)), drawResults());
+for (const [name, svg] of Object.entries({ figures: drawResults(), cpu: drawSpeeds() }))
+  writeFileSync(fileURLToPath(new URL(`../${name}.svg`, import.meta.url)), svg);

@@ -1,2 +1,2 @@
 /** Panels of bars as SVG. */
-export function chart(panels: { title: string; bars: { label: string; value: number }[] }[]): string;
+export function chart(panels: { title: string; bars: { label: string; value: number; own?: boolean }[] }[]): string;

@@ -11,18 +11,21 @@ const STYLE = `text { font: 12px system-ui, sans-serif; fill: #6e7781 }
 @media (prefers-color-scheme: dark) { text { fill: #e6edf3 } }`;
 
 /**
- * Panels in two columns: `[{ title, bars: [{ label, value }] }]`. The first bar of each is highlighted, the longest of a panel fills its width.
- * All panels have room for as many bars as the fullest.
+ * Panels in two columns: `[{ title, bars: [{ label, value, own }] }]`. Bars that are `own`, or where none says so the first of each panel, are
+ * highlighted; the longest of a panel fills its width. A row has room for as many bars as its fuller panel.
  */
 export function chart(panels) {
-  const bars = Math.max(...panels.map((panel) => panel.bars.length));
-  const height = PANEL.titleHeight + bars * PANEL.barPitch + PANEL.gap;
-  const size = { width: 2 * PANEL.width + PANEL.gap, height: Math.ceil(panels.length / 2) * height };
-  const groups = panels.map((panel, i) => {
-    const place = `translate(${(i % 2) * (PANEL.width + PANEL.gap)} ${Math.floor(i / 2) * height})`;
-    return `<g transform="${place}">\n${draw(panel)}\n</g>`;
-  });
-  const attributes = `viewBox="0 0 ${size.width} ${size.height}" width="${size.width}" height="${size.height}" role="img"`;
+  const groups = [];
+  let height = 0;
+  for (let i = 0; i < panels.length; i += 2) {
+    const row = panels.slice(i, i + 2);
+    for (const [column, panel] of row.entries()) {
+      groups.push(`<g transform="translate(${column * (PANEL.width + PANEL.gap)} ${height})">\n${draw(panel)}\n</g>`);
+    }
+    height += PANEL.titleHeight + Math.max(...row.map(({ bars }) => bars.length)) * PANEL.barPitch + PANEL.gap;
+  }
+  const width = 2 * PANEL.width + PANEL.gap;
+  const attributes = `viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img"`;
   const head = `<title>${escapeText(panels.map(describe).join(". "))}</title>\n<style>${STYLE}</style>`;
   return `<svg xmlns="http://www.w3.org/2000/svg" ${attributes}>\n${head}\n${groups.join("\n")}\n</svg>\n`;
 }
@@ -30,13 +33,13 @@ export function chart(panels) {
 function draw({ title, bars }) {
   const most = Math.max(...bars.map(({ value }) => value));
   const room = PANEL.width - PANEL.labels - PANEL.values;
-  const lines = bars.flatMap(({ label, value }, i) => {
+  const lines = bars.flatMap(({ label, value, own }, i) => {
     const y = PANEL.titleHeight + i * PANEL.barPitch;
     const width = Math.max(1, Math.round((value / most) * room));
     const baseline = y + PANEL.barHeight - 4;
     return [
       `<text x="${PANEL.labels - 8}" y="${baseline}" text-anchor="end">${escapeText(label)}</text>`,
-      `<rect class="${i === 0 ? "own" : "other"}" x="${PANEL.labels}" y="${y}" width="${width}" height="${PANEL.barHeight}" rx="2"/>`,
+      `<rect class="${(own ?? i === 0) ? "own" : "other"}" x="${PANEL.labels}" y="${y}" width="${width}" height="${PANEL.barHeight}" rx="2"/>`,
       `<text x="${PANEL.labels + width + 6}" y="${baseline}">${threeDigits(value)}</text>`,
     ];
   });

@@ -10,7 +10,7 @@ import { pathToFileURL } from "node:url";
 
 const THREADS = 2;
 const CONTEXT = 1024; // tokens of a stream; of many, what they take
-const PROMPT = 16; // tokens before each of many streams
+const PROMPT = 16; // tokens before each of many streams, and of what warms up
 const MEASURED_MS = 1500;
 
 /** Each is one token, with the space before it, of the models that support/make-model.mjs makes. */
@@ -62,7 +62,7 @@ async function streams(engine, seed) {
 
 /** What was measured within {@link MEASURED_MS}, at least once, after a few tokens that warm up. */
 async function repeat(engine, run) {
-  await engine.generate(prompt(kind === "decode" ? first : PROMPT, 0), 8, () => {});
+  await engine.generate(prompt(PROMPT, 0), 8, () => {});
   const runs = [];
   const start = performance.now();
   while (runs.length === 0 || performance.now() - start < MEASURED_MS) runs.push(await run(engine, runs.length + 1));

@@ -4,7 +4,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { median } from "../../dist/cli/bench.js";
 import { Engine } from "../../dist/index.js";
 
-const prompt = (length, seed) => Int32Array.from({ length }, (_, t) => 10 + ((t * 7919 + seed * 104729) % 8000));
+export const prompt = (length, seed) => Int32Array.from({ length }, (_, t) => 10 + ((t * 7919 + seed * 104729) % 8000));
 const params = (maxTokens) => ({ maxTokens, temperature: 0, ignoreEos: true });
 
 /** Fairness: tokens of the long prompt, and of a step; and a bound that no step reaches. */

@@ -6,8 +6,9 @@ import { parseArgs } from "node:util";
 import { Engine } from "../../dist/index.js";
 import { chooseCases, OPTIONS } from "../support/cases.mjs";
 import { gpu } from "../support/gpu.mjs";
-import { makeModel, weightBytes } from "../support/make-model.mjs";
+import { makeModel } from "../support/make-model.mjs";
 import { printCase, writeResults } from "../support/report.mjs";
+import { weightBytes } from "../support/shapes.mjs";
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 const { values: options } = parseArgs({ options: OPTIONS });

@@ -1,13 +1,15 @@
-// Every op against this machine's ceilings, measured in the same run: node bench/ops/run.mjs [--threads 2] [--isa avx512] [--only matmul] [--json]
-// After `npm run build`. A time is the median of five calls' fastest run. "of ceiling" is the larger of bytes by read bandwidth and
-// operations by peak (of 8-bit or bfloat16 products where both sides have them, else of float32 multiply-adds): which one it is says what limits
-// the op.
+// Every op against this machine's ceilings, measured in the same run:
+//   node bench/ops/run.mjs [--threads 2] [--isa avx512] [--only matmul] [--rounds 5] [--json]
+// After `npm run build`. A time is the median of the rounds' calls, of each its fastest run. "of ceiling" is the larger of bytes by read bandwidth
+// and operations by peak (of 8-bit products where both sides have 8 bits, else of floats): which one it is says what limits the op.
 import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
+import { median } from "../../dist/cli/bench.js";
 import { hasLevels, TENSOR_TYPES } from "../../dist/model/spec.js";
 import { PLAIN_SLOT, ROW_OUTPUT } from "../../dist/native/addon.js";
 import { measureCeilings } from "../support/ceilings.mjs";
+import { peakGops } from "../support/peaks.mjs";
 
 // The addon of the tests: the shipped one runs no single ops.
 const addon = createRequire(import.meta.url)("../../build/Release/test/kvasir_test.node");
@@ -17,6 +19,7 @@ const { values: options } = parseArgs({
     threads: { type: "string", default: "2" },
     isa: { type: "string", default: addon.isas().at(-1) },
     only: { type: "string", default: "" },
+    rounds: { type: "string", default: "5" },
     json: { type: "boolean", default: false },
   },
 });
@@ -35,7 +38,7 @@ function matmul(type, compute, rows, cols, count, epilogue, activation) {
     args: { x: floats(count * cols), rows: count, cols, compute, outputs, epilogue, activation },
     bytes: matrices * bytes + 4 * count * (matrices * rows + cols),
     operations: matrices * 2 * count * rows * cols,
-    products: compute === "int8" && hasLevels(type) ? "int8" : compute === "bf16" && type === "BF16" ? "bf16" : "f32",
+    products: compute === "int8" && hasLevels(type) ? "int8" : "floats",
   };
 }
 
@@ -204,18 +207,12 @@ function cases() {
   return list.filter(({ name }) => name.startsWith(options.only));
 }
 
-/** The fastest way to multiply that this machine has for such products. */
-function peakOf(products, { fmaGops, int8Gops, amxInt8Gops, amxBf16Gops }) {
-  if (products === "int8") return Math.max(fmaGops, int8Gops, amxInt8Gops);
-  return products === "bf16" ? Math.max(fmaGops, amxBf16Gops) : fmaGops;
-}
-
-function measure({ name, args, bytes, operations = 0, products = "f32" }, ceilings) {
+function measure({ name, args, bytes, operations = 0, products = "floats" }, ceilings) {
   const repeat = operations > 1e10 ? 2 : 20;
   const call = () => addon.op(name.split(" ")[0], { isa: options.isa, threads, repeat }, args).seconds;
-  const seconds = Array.from({ length: 5 }, call).sort((a, b) => a - b)[2];
+  const seconds = median(Array.from({ length: Number(options.rounds) }, call));
   const [GBs, Gops] = [bytes / seconds / 1e9, operations / seconds / 1e9];
-  return { name, microseconds: seconds * 1e6, GBs, Gops, ofCeiling: Math.max(GBs / ceilings.readGBs, Gops / peakOf(products, ceilings)) };
+  return { name, microseconds: seconds * 1e6, GBs, Gops, ofCeiling: Math.max(GBs / ceilings.readGBs, Gops / peakGops(ceilings, products)) };
 }
 
 const ceilings = measureCeilings(threads);

@@ -1,5 +1,5 @@
-// The ceilings of this machine, in one line of JSON: what it reads from memory, and its peak of float32 multiply-adds, of 8-bit products, and
-// of AMX's products (0 where there are none).
+// The ceilings of this machine, in one line of JSON: what it reads from memory, and its peaks of float32 multiply-adds, bfloat16 pairs, 8-bit
+// products and AMX's products (0 where there are none).
 //   g++ -O3 -march=native -std=c++20 -pthread ceilings.cc && ./a.out THREADS
 #include <immintrin.h>
 #include <sys/mman.h>
@@ -74,6 +74,24 @@ double int8_gops([[maybe_unused]] int threads) {
 #endif
 }
 
+double bf16_gops([[maybe_unused]] int threads) {
+#if defined(__AVX512BF16__)
+  return 2.0 * 32 * kChains * kRounds * threads / 1e9 / seconds_of(threads, [](int) {
+           __m512 sums[kChains] = {};
+           __m512i ones = _mm512_set1_epi16(0x3f80);
+           asm volatile("" : "+m"(ones));
+           const __m512bh factor = reinterpret_cast<__m512bh>(ones);
+           for (int round = 0; round < kRounds; ++round) {
+#pragma GCC unroll 12
+             for (int i = 0; i < kChains; ++i) sums[i] = _mm512_dpbf16_ps(sums[i], factor, factor);
+           }
+           use(sums);
+         });
+#else
+  return 0;  // no such instruction: no ceiling
+#endif
+}
+
 // Of AMX, with the loads that a product needs where nothing else is multiplied meanwhile: four tiles of 1 KiB for four products, from 64 KiB.
 #if defined(__AMX_INT8__) && defined(__AMX_BF16__)
 #define PRODUCTS(name) name " %%tmm6, %%tmm4, %%tmm0\n" name " %%tmm7, %%tmm4, %%tmm1\n" name " %%tmm6, %%tmm5, %%tmm2\n" name " %%tmm7, %%tmm5, %%tmm3\n"
@@ -129,6 +147,7 @@ int main(int count, char** arguments) {
   } ceilings[] = {
       {"readGBs", median_of_three([&] { return read_gbs(threads, memory); })},
       {"fmaGops", median_of_three([&] { return fma_gops(threads); })},
+      {"bf16Gops", median_of_three([&] { return bf16_gops(threads); })},
       {"int8Gops", median_of_three([&] { return int8_gops(threads); })},
       {"amxInt8Gops", median_of_three([&] { return amx_int8_gops(threads); })},
       {"amxBf16Gops", median_of_three([&] { return amx_bf16_gops(threads); })},

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 /** What this machine can do at most, measured now: ceilings.cc is compiled for it and run.
  *
- * @returns {{ readGBs: number, fmaGops: number, int8Gops: number, amxInt8Gops: number, amxBf16Gops: number }} 0 where there is no such instruction */
+ * @returns {{ readGBs: number, fmaGops: number, bf16Gops: number, int8Gops: number, amxInt8Gops: number, amxBf16Gops: number }} 0: no such instruction */
 export function measureCeilings(threads) {
   const folder = mkdtempSync(join(tmpdir(), "kvasir-ceilings-"));
   try {

@@ -5,46 +5,8 @@ import { open } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { readGguf } from "../../dist/files/gguf.js";
 import { writeFp8Directory } from "./make-fp8.mjs";
+import { bytesOf, SHAPES, tensorsOf, typeOf } from "./shapes.mjs";
 
-/**
- * Shapes: SmolLM2-135M, Llama-3.2-1B and Qwen3-0.6B, all with tied embeddings, and Llama-3.1-8B, tied here, too; and Llama-3.2-1B with the
- * vocabulary of SmolLM2, which can draft for it then. Llamas, where it is not said; heads have hidden / heads dimensions, where it is not said.
- */
-export const SHAPES = {
-  "smollm2-135m": { layers: 30, hidden: 576, heads: 9, kvHeads: 3, ffn: 1536, vocab: 49152, context: 16384 },
-  "llama-3.2-1b": { layers: 16, hidden: 2048, heads: 32, kvHeads: 8, ffn: 8192, vocab: 128256, context: 8192 },
-  "llama-3.2-1b-49k": { layers: 16, hidden: 2048, heads: 32, kvHeads: 8, ffn: 8192, vocab: 49152, context: 8192 },
-  "qwen3-0.6b": {
-    architecture: "qwen3",
-    layers: 28,
-    hidden: 1024,
-    heads: 16,
-    kvHeads: 8,
-    headSize: 128,
-    ffn: 3072,
-    vocab: 151936,
-    context: 40960,
-  },
-  "llama-3.1-8b": { layers: 32, hidden: 4096, heads: 32, kvHeads: 8, ffn: 14336, vocab: 128256, context: 8192 },
-};
-
-/** Types of matrices: GGUF's number, block size, and where a block has its float16 scales, which make a standard deviation of some 0.02. */
-const TYPES_OF_WEIGHTS = {
-  q8_0: { id: 8, elements: 32, bytes: 34, scales: [[0, 0x0c6b]] }, // 2.7e-4
-  q4_0: { id: 2, elements: 32, bytes: 18, scales: [[0, 0x1c84]] }, // 4.4e-3
-  // 32 levels and mins of 6 bits each: d, dmin
-  q4_k: {
-    id: 12,
-    elements: 256,
-    bytes: 144,
-    scales: [
-      [0, 0x091f], // 1.6e-4
-      [2, 0x1031], // 5.1e-4
-    ],
-  },
-  bf16: { id: 30, elements: 1, bytes: 2, scales: [] },
-  fp8: { elements: 64, bytes: 68 }, // in memory; the embedding is in bf16
-};
 const ALIGNMENT = 32;
 
 const u32 = (value) => Buffer.from(Uint32Array.of(value).buffer);
@@ -60,15 +22,6 @@ const TYPES = {
   ints: (values) => Buffer.concat([u32(9), u32(5), u64(values.length), Buffer.from(Int32Array.from(values).buffer)]),
 };
 
-/** Bytes of the shape's matrices, all of which a decoded token reads. */
-export function weightBytes(name, type = "q8_0") {
-  const typeOf = (tensor) => TYPES_OF_WEIGHTS[type === "fp8" && tensor === "token_embd.weight" ? "bf16" : type];
-  return tensorsOf(SHAPES[name]).reduce(
-    (sum, { name: tensor, rows, cols }) => sum + (rows === 0 ? 0 : bytesOf(rows, cols, typeOf(tensor))),
-    0,
-  );
-}
-
 /** The path of the shape's file, or directory of fp8, which is made if it is not there. */
 export async function makeModel(name, type = "q8_0") {
   const folder = fileURLToPath(new URL("../../.cache/", import.meta.url));
@@ -78,7 +31,7 @@ export async function makeModel(name, type = "q8_0") {
   if (type === "fp8") {
     const patterns = { elements: randomElements(), halves: randomHalves() };
     await writeFp8Directory(`${path}.part`, SHAPES[name], tensorsOf(SHAPES[name]), patterns);
-  } else await writeModel(`${path}.part`, name, SHAPES[name], TYPES_OF_WEIGHTS[type]);
+  } else await writeModel(`${path}.part`, name, SHAPES[name], type);
   renameSync(`${path}.part`, path);
   return path;
 }
@@ -87,10 +40,12 @@ async function writeModel(path, name, shape, type) {
   const tensors = tensorsOf(shape);
   const metadata = await metadataOf(name, shape);
   let offset = 0;
-  const infos = tensors.map(({ name: tensor, rows, cols }) => {
-    const size = bytesOf(rows, cols, type);
+  const infos = tensors.map((tensor) => {
+    const { rows, cols } = tensor;
+    const size = bytesOf(tensor, type);
     const dimensions = rows === 0 ? [cols] : [cols, rows];
-    const info = [string(tensor), u32(dimensions.length), ...dimensions.map(u64), u32(rows === 0 ? 0 : type.id), u64(offset)];
+    const id = rows === 0 ? 0 : typeOf(tensor, type).id;
+    const info = [string(tensor.name), u32(dimensions.length), ...dimensions.map(u64), u32(id), u64(offset)];
     offset += size + padding(size);
     return Buffer.concat(info);
   });
@@ -98,32 +53,13 @@ async function writeModel(path, name, shape, type) {
   const header = Buffer.concat([Buffer.from("GGUF"), u32(3), u64(tensors.length), u64(entries.length), ...entries, ...infos]);
   const file = await open(path, "w");
   await file.write(Buffer.concat([header, Buffer.alloc(padding(header.length))]));
-  const pattern = type.scales.length > 0 ? randomBlocks(type) : randomHalves();
-  for (const { rows, cols } of tensors) await writeTensor(file, rows, cols, type, pattern);
+  const patterns = new Map();
+  for (const tensor of tensors) {
+    const stored = typeOf(tensor, type);
+    if (!patterns.has(stored)) patterns.set(stored, stored.scales.length > 0 ? randomBlocks(stored) : randomHalves());
+    await writeTensor(file, tensor, bytesOf(tensor, type), patterns.get(stored));
+  }
   await file.close();
-}
-
-function tensorsOf({ architecture, layers, hidden, heads, kvHeads, headSize = hidden / heads, ffn, vocab }) {
-  const [q, kv] = [headSize * heads, headSize * kvHeads];
-  const headNorms = ["attn_q_norm", "attn_k_norm"].map((name) => [name, 0, headSize]);
-  const layer = (i) =>
-    [
-      ["attn_norm", 0, hidden],
-      ["attn_q", q, hidden],
-      ["attn_k", kv, hidden],
-      ["attn_v", kv, hidden],
-      ["attn_output", hidden, q],
-      ...(architecture === "qwen3" ? headNorms : []),
-      ["ffn_norm", 0, hidden],
-      ["ffn_gate", ffn, hidden],
-      ["ffn_up", ffn, hidden],
-      ["ffn_down", hidden, ffn],
-    ].map(([name, rows, cols]) => ({ name: `blk.${i}.${name}.weight`, rows, cols }));
-  return [
-    { name: "token_embd.weight", rows: vocab, cols: hidden },
-    { name: "output_norm.weight", rows: 0, cols: hidden },
-    ...Array.from({ length: layers }, (_, i) => layer(i)).flat(),
-  ];
 }
 
 async function metadataOf(name, shape) {
@@ -159,12 +95,10 @@ async function metadataOf(name, shape) {
   ];
 }
 
-const bytesOf = (rows, cols, type) => (rows === 0 ? cols * 4 : (rows * cols * type.bytes) / type.elements);
 const padding = (bytes) => (ALIGNMENT - (bytes % ALIGNMENT)) % ALIGNMENT;
 
 /** A vector of ones, or one stretch of random blocks, again and again: its length shares no factor with rows'. */
-async function writeTensor(file, rows, cols, type, pattern) {
-  const bytes = bytesOf(rows, cols, type);
+async function writeTensor(file, { rows, cols }, bytes, pattern) {
   if (rows === 0) await file.write(Buffer.from(new Float32Array(cols).fill(1).buffer));
   for (let at = 0; rows > 0 && at < bytes; at += pattern.length) await file.write(pattern, 0, Math.min(pattern.length, bytes - at));
   await file.write(Buffer.alloc(padding(bytes)));

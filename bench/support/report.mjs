@@ -35,12 +35,16 @@ const format = (value) => (typeof value === "number" ? String(Number(value.toPre
  * the option `commit` to bench/results/NAME.json, which git keeps. `about` is the command and what was measured with it.
  */
 export function writeResults(name, { commit }, about, cases) {
-  const path = resultsPath(name, commit);
-  const previous = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")).cases : {};
   const measured = { ...machine(), ...about };
   const fresh = Object.entries(cases).map(([name, figures]) => [name, { figures, measured }]);
   const round = (_, value) => (typeof value === "number" ? Number(value.toPrecision(5)) : value);
-  writeJson(path, { cases: { ...previous, ...Object.fromEntries(fresh) } }, round);
+  writeJson(resultsPath(name, commit), { cases: { ...readResults(name, commit), ...Object.fromEntries(fresh) } }, round);
+}
+
+/** The cases of such a file, by their names; none where there is no file. */
+export function readResults(name, committed) {
+  const path = resultsPath(name, committed);
+  return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")).cases : {};
 }
 
 /** Where the results of a benchmark lie: fresh ones, or those that git keeps. */

@@ -1,35 +1,28 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
-import type { EngineOptions } from "../../lib/api/options.ts";
-import type { Isa } from "../../lib/native/addon.ts";
-import { ISAS, withEngine } from "../e2e/support/engines.ts";
-import { ARITHMETICS, expectSame, randomRequests } from "../e2e/support/same.ts";
-import { GGUF_TYPES } from "../support/reference.ts";
-import { hasShared, sharedPath } from "../support/shared.ts";
+import type { EngineOptions } from "../../../lib/api/options.ts";
+import type { Isa } from "../../../lib/native/addon.ts";
+import { ISAS, withEngine } from "../../e2e/support/engines.ts";
+import { ARITHMETICS, expectSame, randomRequests } from "../../e2e/support/same.ts";
+import { hasShared, sharedPath } from "../../support/shared.ts";
 
 /**
  * Fingerprints of the engine's bits: for each model, instruction set, arithmetic and type of cache a hash of logits, tokens and
  * log-probabilities. Whatever way a request is run (alone, batched, chunked at 7, preempted, from the prefix cache) has to give what the
- * committed hash was made of. `KVASIR_WRITE_BITS=1 npm run test:bits` writes the hashes anew: for a change that alters bits on purpose.
+ * committed hash was made of. `KVASIR_WRITE_BITS=1 npm run test:bits` writes the hashes anew: for a change that alters bits on purpose. The
+ * models are shared out among test files, which run two at a time; those that write run one after the other (vitest.bits.config.ts).
  */
-const FILE = new URL("fingerprints.json", import.meta.url);
+const FILE = new URL("../fingerprints.json", import.meta.url);
 const WRITE = process.env.KVASIR_WRITE_BITS === "1";
 
 type Fingerprints = Record<string, Record<string, string>>;
-const committed: Fingerprints = existsSync(FILE) ? JSON.parse(readFileSync(FILE, "utf8")) : {};
-const found: Fingerprints = {};
 
-/** Of each kind of attention, norm, feed-forward and residual that the ones below don't have. */
-const KINDS = ["qwen2-swa", "olmo3", "cohere2", "glm4", "phi3-longrope", "gemma2", "gpt2", "gpt-neox", "stablelm-qknorm", "ministral3"];
-const FIXTURES = ["llama", "llama-bias", "llama3-rope", "llama3-rope-v4", "llama-linear", "llama-yarn", "qwen3", "gemma3", "gemma3-vl"];
-const TYPES = GGUF_TYPES.filter((type) => type !== "MXFP4"); // which llama.cpp writes of experts alone
-const MODELS: { path: string; requests: number }[] = [
-  ...FIXTURES.flatMap((name) => [`fixtures/${name}`, `fixtures/${name}/model.gguf`]).map((path) => ({ path, requests: 12 })),
-  ...KINDS.map((name) => ({ path: `fixtures/${name}`, requests: 12 })),
-  ...TYPES.map((type) => ({ path: `quants/${type}.gguf`, requests: 12 })),
-  ...["models/tales", "models/tales/tales-q4_k_m.gguf"].map((path) => ({ path, requests: 8 })),
-].filter(({ path }) => existsSync(sharedPath(path)));
+/** A model, by its path in the reference material, and how many random requests it is asked. */
+interface Model {
+  path: string;
+  requests: number;
+}
 
 const COMPUTES = ["f32", "bf16", "int8"] as const;
 const KV_TYPES = ["f32", "f16", "bf16"] as const;
@@ -61,20 +54,35 @@ async function fingerprint(path: string, requests: number, options: EngineOption
   return hash.update(JSON.stringify(bits)).digest("hex").slice(0, 16);
 }
 
-describe.skipIf(!hasShared).each(MODELS)("$path", ({ path, requests }) => {
-  test.each(ISAS)("%s", async (isa) => {
-    const place = `${path}, ${isa}`;
-    const hashes: Record<string, string> = {};
-    for (const options of variantsOf(isa)) {
-      hashes[`${options.compute}, kv ${options.kvType}`] = await fingerprint(path, requests, { ...options, isa });
-    }
-    found[place] = hashes;
-    if (!WRITE) expect(committed[place]).toMatchObject(hashes);
-  });
-});
+/** The tests of some models. */
+export function testFingerprints(models: readonly Model[]): void {
+  const committed = readCommitted();
+  const found: Fingerprints = {};
 
-afterAll(() => {
-  if (!WRITE) return;
+  describe.skipIf(!hasShared).each(models)("$path", ({ path, requests }) => {
+    test.each(ISAS)("%s", async (isa) => {
+      const place = `${path}, ${isa}`;
+      const hashes: Record<string, string> = {};
+      for (const options of variantsOf(isa)) {
+        hashes[`${options.compute}, kv ${options.kvType}`] = await fingerprint(path, requests, { ...options, isa });
+      }
+      found[place] = hashes;
+      if (!WRITE) expect(committed[place]).toMatchObject(hashes);
+    });
+  });
+
+  afterAll(() => {
+    if (WRITE) write(found);
+  });
+}
+
+function readCommitted(): Fingerprints {
+  return existsSync(FILE) ? JSON.parse(readFileSync(FILE, "utf8")) : {};
+}
+
+/** What was found, in its place or at the end; all else stays. */
+function write(found: Fingerprints): void {
+  const committed = readCommitted();
   const hashes = Object.entries(found).map(([place, now]) => [place, { ...committed[place], ...now }]);
   writeFileSync(FILE, `${JSON.stringify({ ...committed, ...Object.fromEntries(hashes) }, undefined, 1)}\n`);
-});
+}

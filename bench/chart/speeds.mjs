@@ -1,0 +1,41 @@
+// The table of speeds as a chart.
+import { CELLS } from "../engine/cells.mjs";
+import { PEERS } from "../peers/peers.mjs";
+import { readResults } from "../support/report.mjs";
+import { chart } from "./svg.mjs";
+
+/** What of the table is drawn: a panel for each shape that has figures of it. */
+const WORKS = [
+  { title: "one stream, tokens/s", kind: "decode", batch: 1, context: 128 },
+  { title: "prompt of 512 tokens, tokens/s", kind: "prefill", prompt: 512 },
+  { title: "32 streams after 128 tokens, tokens/s", kind: "decode", batch: 32, context: 128 },
+  { title: "one stream after 8,192 tokens, tokens/s", kind: "decode", batch: 1, context: 8192 },
+];
+
+/** The chart of what git keeps of the table in bench/results/. */
+export function drawSpeeds() {
+  const cases = readResults("cpu", true);
+  const models = [...new Set(CELLS.map(({ model }) => model))];
+  const panels = models.flatMap((model) =>
+    WORKS.map(({ title, ...work }) => ({
+      title: `${model}: ${title}`,
+      bars: CELLS.filter(isOf({ model, ...work })).flatMap(barsOf(cases)),
+    })),
+  );
+  return chart(panels.filter(({ bars }) => bars.length > 0));
+}
+
+const isOf = (fields) => (cell) => Object.entries(fields).every(([key, value]) => cell[key] === value);
+
+/** kvasir's, and that of the fastest peer. */
+const barsOf = (cases) => (cell) => {
+  const speeds = cases[cell.name]?.figures.tokensPerSecond ?? {};
+  const peers = Object.keys(PEERS).map((name) => speeds[name]);
+  const bars = [
+    { label: `${cell.type} kvasir`, value: speeds.kvasir, own: true },
+    { label: `${cell.type} llama.cpp`, value: Math.max(...peers.filter(isNumber)), own: false },
+  ];
+  return bars.filter(({ value }) => Number.isFinite(value));
+};
+
+const isNumber = (value) => typeof value === "number";
