@@ -8,7 +8,7 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
-#if defined(__linux__)
+#if defined(KVASIR_AMX) && defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -56,6 +56,7 @@ bool runs_avx512_bf16() {
   return runs_avx512() && has(cpuid(7, 1).a, 1 << 5);
 }
 
+#if defined(KVASIR_AMX)
 // Of a thread's state tiles alone are saved on request: 8 KiB. The answer holds for all threads of the process.
 bool may_use_tiles() {
 #if defined(__linux__)
@@ -71,6 +72,7 @@ bool runs_amx() {
   constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kInt8 = 1u << 25;
   return runs_avx512_bf16() && has(saved_state(), 0x60000) && has(cpuid(7).d, kBf16 | kTile | kInt8) && may_use_tiles();
 }
+#endif
 
 bool is_intel() {
   return cpuid(0).b == signature_INTEL_ebx;
@@ -100,10 +102,21 @@ std::span<const Kernels* const> available_kernels() {
   // A product of pairs takes as long as a float32 multiply-add on AMD's processors, and four times as long on Intel's. By name and not by
   // a measurement, which would change results from one start to the next where it is close.
   static constexpr const Kernels* all[] = {&portable::kernels, &avx2::kernels, &avx512::kernels, &avx512_bf16::kernels};
-  static constexpr const Kernels* on_intel[] = {&portable::kernels, &avx2::kernels, &avx512_bf16::kernels, &avx512::kernels, &amx::kernels};
+  static constexpr const Kernels* on_intel[] = {
+    &portable::kernels,
+    &avx2::kernels,
+    &avx512_bf16::kernels,
+    &avx512::kernels,
+#if defined(KVASIR_AMX)
+    &amx::kernels,
+#endif
+  };
   if (!runs_avx512_bf16()) return {all, runs_avx512() ? 3u : runs_avx2() ? 2u : 1u};
   if (!is_intel()) return all;
-  return {on_intel, runs_amx() ? 5u : 4u};
+#if defined(KVASIR_AMX)
+  if (runs_amx()) return on_intel;
+#endif
+  return {on_intel, 4u};
 #else
   static constexpr const Kernels* all[] = {&portable::kernels};
   return all;

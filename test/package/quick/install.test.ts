@@ -36,7 +36,7 @@ describe("the tarball", () => {
     expected.push("CMakeLists.txt", "native/addon/addon.cc");
     expect(paths).toEqual(expect.arrayContaining(expected));
     const known =
-      /^((dist|lib|native|prebuilds|models)\/.*|bench\/(README\.md|figures\.svg)|CMakeLists\.txt|LICENSE|[A-Z]+\.md|(package|tsconfig(\.build)?)\.json)$/;
+      /^((dist|lib|native|prebuilds|models)\/.*|bench\/(README\.md|cpu\.svg|figures\.svg)|CMakeLists\.txt|LICENSE|[A-Z]+\.md|(package|tsconfig(\.build)?)\.json)$/;
     expect(paths.filter((path) => !known.test(path))).toEqual([]);
     expect(paths.filter((path) => /^dist\/.*\.js$/.test(path) && !paths.includes(path.replace(/^dist(.*)js$/, "lib$1ts")))).toEqual([]);
   });
