@@ -1,5 +1,5 @@
-// The ceilings of this machine, in one line of JSON: what it reads from memory, and its peaks of float32 multiply-adds, bfloat16 pairs, 8-bit
-// products and AMX's products (0 where there are none).
+// The ceilings of this machine, in one line of JSON: what it reads from memory, and its peaks of float32 multiply-adds, bfloat16 pairs,
+// 8-bit products and AMX's products (0 where there are none).
 //   g++ -O3 -march=native -std=c++20 -pthread ceilings.cc && ./a.out THREADS
 #include <immintrin.h>
 #include <sys/mman.h>
@@ -46,49 +46,43 @@ double read_gbs(int threads, const uint8_t* memory) {
          });
 }
 
-double fma_gops(int threads) {
-  return 2.0 * 16 * kChains * kRounds * threads / 1e9 / seconds_of(threads, [](int) {
-           Floats sums[kChains] = {}, factor = Floats{} + 0.5f;
-           asm volatile("" : "+m"(factor));
+// Of `multiply`(sum, factor), an instruction of so many operations, in chains that depend on nothing but their own sums.
+template <class Sum, class Factor>
+double chained_gops(int threads, double operations, Factor factor, auto multiply) {
+  return operations * kChains * kRounds * threads / 1e9 / seconds_of(threads, [=](int) {
+           Sum sums[kChains] = {};
+           Factor same = factor;
+           asm volatile("" : "+m"(same));
            for (int round = 0; round < kRounds; ++round) {
 #pragma GCC unroll 12
-             for (int i = 0; i < kChains; ++i) sums[i] = sums[i] * factor + factor;
+             for (int i = 0; i < kChains; ++i) multiply(sums[i], same);
            }
            use(sums);
          });
 }
 
+double fma_gops(int threads) {
+  return chained_gops<Floats>(threads, 2 * 16, Floats{} + 0.5f, [](Floats& sum, const Floats& factor) { sum = sum * factor + factor; });
+}
+
+// 0 where there is no such instruction.
 double int8_gops([[maybe_unused]] int threads) {
 #if defined(__AVX512VNNI__)
-  return 2.0 * 64 * kChains * kRounds * threads / 1e9 / seconds_of(threads, [](int) {
-           __m512i sums[kChains] = {}, factor = _mm512_set1_epi8(1);
-           asm volatile("" : "+m"(factor));
-           for (int round = 0; round < kRounds; ++round) {
-#pragma GCC unroll 12
-             for (int i = 0; i < kChains; ++i) sums[i] = _mm512_dpbusd_epi32(sums[i], factor, factor);
-           }
-           use(sums);
-         });
+  return chained_gops<__m512i>(threads, 2 * 64, _mm512_set1_epi8(1),
+                               [](__m512i& sum, const __m512i& factor) { sum = _mm512_dpbusd_epi32(sum, factor, factor); });
 #else
-  return 0;  // no such instruction: no ceiling
+  return 0;
 #endif
 }
 
 double bf16_gops([[maybe_unused]] int threads) {
 #if defined(__AVX512BF16__)
-  return 2.0 * 32 * kChains * kRounds * threads / 1e9 / seconds_of(threads, [](int) {
-           __m512 sums[kChains] = {};
-           __m512i ones = _mm512_set1_epi16(0x3f80);
-           asm volatile("" : "+m"(ones));
-           const __m512bh factor = reinterpret_cast<__m512bh>(ones);
-           for (int round = 0; round < kRounds; ++round) {
-#pragma GCC unroll 12
-             for (int i = 0; i < kChains; ++i) sums[i] = _mm512_dpbf16_ps(sums[i], factor, factor);
-           }
-           use(sums);
-         });
+  return chained_gops<__m512>(threads, 2 * 32, _mm512_set1_epi16(0x3f80), [](__m512& sum, const __m512i& ones) {
+    const __m512bh factor = reinterpret_cast<__m512bh>(ones);
+    sum = _mm512_dpbf16_ps(sum, factor, factor);
+  });
 #else
-  return 0;  // no such instruction: no ceiling
+  return 0;
 #endif
 }
 
