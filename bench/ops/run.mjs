@@ -1,7 +1,7 @@
 // Every op against this machine's ceilings, measured in the same run:
 //   node bench/ops/run.mjs [--threads 2] [--isa avx512] [--only matmul] [--rounds 5] [--json]
 // After `npm run build`. A time is the median of the rounds' calls, of each its fastest run. "of ceiling" is the larger of bytes by read bandwidth
-// and operations by peak (of 8-bit products where both sides have 8 bits, else of floats): which one it is says what limits the op.
+// and operations by peak (of 8-bit or bfloat16 products where both sides have them, else of float32's): which one it is says what limits the op.
 import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
@@ -28,6 +28,12 @@ const threads = Number(options.threads);
 const floats = (count, value = 0.5) => new Float32Array(count).fill(value);
 const ascending = (count) => Int32Array.from({ length: count }, (_, i) => i);
 
+/** The arithmetic of support/peaks.mjs that multiplies such weights. */
+function productsOf(type, compute) {
+  if (compute === "int8" && hasLevels(type)) return "int8";
+  return compute === "bf16" && type === "BF16" ? "floats" : "f32";
+}
+
 /** One matrix, or gate and up of a gated unit; or one whose result is activated. */
 function matmul(type, compute, rows, cols, count, epilogue, activation) {
   const bytes = ((rows * cols) / TENSOR_TYPES[type].block) * TENSOR_TYPES[type].bytes;
@@ -38,7 +44,7 @@ function matmul(type, compute, rows, cols, count, epilogue, activation) {
     args: { x: floats(count * cols), rows: count, cols, compute, outputs, epilogue, activation },
     bytes: matrices * bytes + 4 * count * (matrices * rows + cols),
     operations: matrices * 2 * count * rows * cols,
-    products: compute === "int8" && hasLevels(type) ? "int8" : "floats",
+    products: productsOf(type, compute),
   };
 }
 
@@ -207,7 +213,7 @@ function cases() {
   return list.filter(({ name }) => name.startsWith(options.only));
 }
 
-function measure({ name, args, bytes, operations = 0, products = "floats" }, ceilings) {
+function measure({ name, args, bytes, operations = 0, products = "f32" }, ceilings) {
   const repeat = operations > 1e10 ? 2 : 20;
   const call = () => addon.op(name.split(" ")[0], { isa: options.isa, threads, repeat }, args).seconds;
   const seconds = median(Array.from({ length: Number(options.rounds) }, call));
