@@ -1,15 +1,15 @@
 // The table of speeds as a chart.
-import { CELLS } from "../engine/cells.mjs";
+import { CELLS, LONG, matches, SHORT } from "../engine/cells.mjs";
 import { PEERS } from "../peers/peers.mjs";
 import { readResults } from "../support/report.mjs";
 import { chart } from "./svg.mjs";
 
 /** What of the table is drawn: a panel for each shape that has figures of it. */
 const WORKS = [
-  { title: "one stream, tokens/s", kind: "decode", batch: 1, context: 128 },
+  { title: "one stream, tokens/s", kind: "decode", batch: 1, context: SHORT },
   { title: "prompt of 512 tokens, tokens/s", kind: "prefill", prompt: 512 },
-  { title: "32 streams after 128 tokens, tokens/s", kind: "decode", batch: 32, context: 128 },
-  { title: "one stream after 8,192 tokens, tokens/s", kind: "decode", batch: 1, context: 8192 },
+  { title: "32 streams after 128 tokens, tokens/s", kind: "decode", batch: 32, context: SHORT },
+  { title: "one stream after 8,192 tokens, tokens/s", kind: "decode", batch: 1, context: LONG },
 ];
 
 /** The chart of what git keeps of the table in bench/results/. */
@@ -19,13 +19,11 @@ export function drawSpeeds() {
   const panels = models.flatMap((model) =>
     WORKS.map(({ title, ...work }) => ({
       title: `${model}: ${title}`,
-      bars: CELLS.filter(isOf({ model, ...work })).flatMap(barsOf(cases)),
+      bars: CELLS.filter((cell) => matches(cell, { model, ...work })).flatMap(barsOf(cases)),
     })),
   );
   return chart(panels.filter(({ bars }) => bars.length > 0));
 }
-
-const isOf = (fields) => (cell) => Object.entries(fields).every(([key, value]) => cell[key] === value);
 
 /** kvasir's, and that of the fastest peer. */
 const barsOf = (cases) => (cell) => {

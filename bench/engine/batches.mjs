@@ -1,12 +1,9 @@
 // Decode of several streams after contexts that are cached, in this process.
 import { median } from "../../dist/cli/bench.js";
 import { Engine } from "../../dist/index.js";
-import { decodeSpeed } from "../support/streams.mjs";
-import { prompt } from "./serving.mjs";
+import { decodeSpeed, params, prompt, repeat } from "../support/streams.mjs";
 
 const OWN = 16; // tokens behind a context that streams share
-const LEAST_RUNS = 3;
-const MEASURED_MS = 1500;
 
 /**
  * Tokens per second for each number of streams in `batches`, `tokens` of each stream a run. Contexts are computed once: each stream has its own, or
@@ -19,16 +16,9 @@ export async function batchSpeeds(model, threads, { context, shared, batches, to
     Int32Array.from([...common, ...prompt(shared ? OWN : context, i + 1)]),
   );
   const speeds = [];
-  await engine.generate(prompts[0], { maxTokens: 1, ignoreEos: true }); // the others find what they share in the cache
+  await engine.generate(prompts[0], params(1)); // the others find what they share in the cache
   await decodeSpeed(engine, prompts, 1); // warms up
   for (const batch of batches) speeds.push(median(await repeat(() => decodeSpeed(engine, prompts.slice(0, batch), tokens))));
   await engine.close();
-  return speeds;
-}
-
-async function repeat(run) {
-  const speeds = [];
-  const start = performance.now();
-  while (speeds.length < LEAST_RUNS || performance.now() - start < MEASURED_MS) speeds.push(await run());
   return speeds;
 }

@@ -18,7 +18,8 @@ export const LEFT_OUT = [
   { model: ["qwen3-0.6b", "llama-3.2-1b"], type: ["bf16", "q4_0", "q4_k"], engine: "@fugood/llama.node", reason: "a minute a run" },
 ];
 
-function matches(cell, { engine, reason, ...fields }) {
+/** Whether a cell has these fields, or one of several values of each. */
+export function matches(cell, { engine, reason, ...fields }) {
   return Object.entries(fields).every(([field, values]) => [values].flat().includes(cell[field]));
 }
 

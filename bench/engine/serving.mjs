@@ -3,9 +3,7 @@ import { spawn } from "node:child_process";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { median } from "../../dist/cli/bench.js";
 import { Engine } from "../../dist/index.js";
-
-export const prompt = (length, seed) => Int32Array.from({ length }, (_, t) => 10 + ((t * 7919 + seed * 104729) % 8000));
-const params = (maxTokens) => ({ maxTokens, temperature: 0, ignoreEos: true });
+import { params, prompt } from "../support/streams.mjs";
 
 /** Fairness: tokens of the long prompt, and of a step; and a bound that no step reaches. */
 const DEPTH = 8192;

@@ -1,6 +1,7 @@
 // Resident memory of this process, sent to its parent: node --expose-gc resident.mjs model PATH | cycles PATH
 import { readFileSync } from "node:fs";
 import { Engine } from "../../dist/index.js";
+import { prompt } from "../support/streams.mjs";
 
 const STREAMS = 32;
 const TOKENS = 128; // of each, after a prompt of 16
@@ -20,8 +21,9 @@ async function resident() {
 async function model(path) {
   const engine = await Engine.open(path, { ...OPTIONS, maxContext: 1024 });
   const opened = await resident();
-  const prompt = (i) => Int32Array.from({ length: 16 }, (_, t) => 10 + ((t * 7919 + i * 104729) % 8000));
-  const streams = Array.from({ length: STREAMS }, (_, i) => engine.generate(prompt(i), { maxTokens: TOKENS, ignoreEos: true, seed: i }));
+  const streams = Array.from({ length: STREAMS }, (_, i) =>
+    engine.generate(prompt(16, i), { maxTokens: TOKENS, ignoreEos: true, seed: i }),
+  );
   await Promise.all(streams);
   const streamed = await resident();
   // Pages that have been used hold prefixes now, but for each stream's last one.

@@ -11,6 +11,7 @@ import { chooseCases, OPTIONS } from "../support/cases.mjs";
 import { makeModel } from "../support/make-model.mjs";
 import { Pattern } from "../support/pattern.mjs";
 import { printCase, writeResults } from "../support/report.mjs";
+import { prompt } from "../support/streams.mjs";
 
 const { values: options } = parseArgs({
   options: { ...OPTIONS, rounds: { type: "string", default: "3" }, device: { type: "string", default: "cpu" } },
@@ -20,17 +21,15 @@ const TOKENS = 96; // of each request, after a prompt of PROMPT that is cached
 const PROMPT = 16;
 const LEAST_MS = 8000; // of rounds, for each batch
 
-const prompt = (i) => Array.from({ length: PROMPT }, (_, t) => 10 + ((t * 7919 + i * 104729) % 8000));
-
 /** All requests at once: what they got, and milliseconds. */
 async function timed(engine, batch, temperature) {
   const params = { temperature, ignoreEos: true, maxTokens: TOKENS };
-  const prompts = Array.from({ length: batch }, (_, i) => prompt(i));
+  const prompts = Array.from({ length: batch }, (_, i) => prompt(PROMPT, i));
   await Promise.all(prompts.map((ids) => engine.generate(ids, { ...params, maxTokens: 1 })));
   const start = performance.now();
   const completions = await Promise.all(prompts.map((ids, seed) => engine.generate(ids, { ...params, seed })));
   const ms = performance.now() - start;
-  return { ms, completions, wholes: completions.map(({ tokens }, i) => [...prompt(i), ...tokens]) };
+  return { ms, completions, wholes: completions.map(({ tokens }, i) => [...prompts[i], ...tokens]) };
 }
 
 /** An engine that guesses; with a rate, the guesses are replaced by those of a pattern over what is `known`. */
