@@ -1,5 +1,6 @@
 #pragma once
-// Tiles of Intel's AMX (Software Developer's Manual, volume 1, chapter 18): eight registers of up to 16 rows of 64 bytes, and their products.
+// Tiles of Intel's AMX (Software Developer's Manual, volume 1, chapter 18): eight registers of up to 16 rows of 64 bytes, and their
+// products.
 // As assembly of our own: the intrinsics of GCC 12 take literal numbers alone, and name 8 of a configuration's 64 bytes as what is read.
 #include <cstddef>
 #include <cstdint>
@@ -50,8 +51,8 @@ template <int c, int a, int b>
 KVASIR_INLINE void multiply_i8() {
   asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(c), "i"(a), "i"(b));
 }
-// c[m][n] += sum of a[m][2 k + i] * b[k][2 n + i], of bfloat16 numbers: those of i = 0 and those of i = 1 have a sum each, ascending in k, every
-// product fused; then both are added, and that to c. Subnormal numbers count as 0.
+// c[m][n] += sum of a[m][2 k + i] * b[k][2 n + i], of bfloat16 numbers: those of i = 0 and those of i = 1 have a sum each, ascending in k,
+// every product fused; then both are added, and that to c. Subnormal numbers count as 0.
 template <int c, int a, int b>
 KVASIR_INLINE void multiply_bf16() {
   asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(c), "i"(a), "i"(b));

@@ -1,6 +1,7 @@
 // What this processor is and runs.
 #include <array>
 #include <cstring>
+#include <iterator>
 
 #include "cpu/cpu_backend.h"
 #include "cpu/kernels.h"
@@ -56,23 +57,17 @@ bool runs_avx512_bf16() {
   return runs_avx512() && has(cpuid(7, 1).a, 1 << 5);
 }
 
-#if defined(KVASIR_AMX)
-// Of a thread's state tiles alone are saved on request: 8 KiB. The answer holds for all threads of the process.
-bool may_use_tiles() {
-#if defined(__linux__)
+// With tiles of int8 and of bfloat16, which the operating system saves (bits 17 and 18) for processes that ask, in 8 KiB of each thread.
+bool runs_amx() {
+#if defined(KVASIR_AMX) && defined(__linux__)
+  constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kInt8 = 1u << 25;
   constexpr long kRequestState = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM of <asm/prctl.h>, XFEATURE_XTILEDATA
-  return syscall(SYS_arch_prctl, kRequestState, kTileData) == 0;
+  return runs_avx512_bf16() && has(saved_state(), 0x60000) && has(cpuid(7).d, kBf16 | kTile | kInt8) &&
+         syscall(SYS_arch_prctl, kRequestState, kTileData) == 0;
 #else
   return false;
 #endif
 }
-
-// With tiles of int8 and of bfloat16, which the operating system saves: bits 17 and 18.
-bool runs_amx() {
-  constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kInt8 = 1u << 25;
-  return runs_avx512_bf16() && has(saved_state(), 0x60000) && has(cpuid(7).d, kBf16 | kTile | kInt8) && may_use_tiles();
-}
-#endif
 
 bool is_intel() {
   return cpuid(0).b == signature_INTEL_ebx;
@@ -113,10 +108,7 @@ std::span<const Kernels* const> available_kernels() {
   };
   if (!runs_avx512_bf16()) return {all, runs_avx512() ? 3u : runs_avx2() ? 2u : 1u};
   if (!is_intel()) return all;
-#if defined(KVASIR_AMX)
-  if (runs_amx()) return on_intel;
-#endif
-  return {on_intel, 4u};
+  return {on_intel, runs_amx() ? std::size(on_intel) : 4};
 #else
   static constexpr const Kernels* all[] = {&portable::kernels};
   return all;

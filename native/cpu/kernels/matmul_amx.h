@@ -1,11 +1,11 @@
 #pragma once
-// Panels of weights times tiles of 16 rows of x by AMX: c [16 rows, 16 outputs] += a [16, k] * b [k, 16], where b is a piece of a panel as it lies
-// in memory (quant/pack.h). Sums wait in y between chunks of k, so that a chunk of x and of some panels is read from L1 and L2.
+// Panels of weights times tiles of 16 rows of x by AMX: c [16 rows, 16 outputs] += a [16, k] * b [k, 16], where b is a piece of a panel
+// as it lies in memory (quant/pack.h). Sums wait in y between chunks of k, so that a chunk of x and of some panels is read from L1 and L2.
 //
 // bfloat16  32 k a product, of 16 cycles; the loads of its share of 2 x 2 tiles take 16 too, beside it.
-// levels    32 k a product, or 16 where these share a scale. Sums are exact, so the bits are those of VNNI. A panel's levels are made signed bytes
-//           once for all rows. Each of a product's 256 sums is scaled and added to one in a register: 3 or 4 operations of a vector for a row of x,
-//           24 to 32 cycles, which limits it.
+// levels    32 k a product, or 16 where these share a scale. Sums are exact, so the bits are those of VNNI. A panel's levels are made
+//           signed bytes once for all rows. Each of a product's 256 sums is scaled and added to one in a register: 3 or 4 operations of a
+//           vector for a row of x, 24 to 32 cycles, which limits it.
 #include <utility>
 
 #include "cpu/amx.h"
@@ -38,6 +38,8 @@ struct Place {
         rows(least(kLanes, all_rows - row)),
         width(least(kLanes, out.weight->rows - n)) {}
 
+  bool whole() const { return rows == kLanes && width == kLanes; }
+
   float* y;
   const float* bias;
   int64_t stride;
@@ -61,7 +63,7 @@ KVASIR_INLINE void store_sums(const f32x16 (&sums)[kLanes], const Place& to, boo
 
 template <int tile>
 KVASIR_INLINE void load_sums(const Place& from) {
-  if (from.rows == kLanes && from.width == kLanes) return load_tile<tile>(from.y, from.stride * sizeof(float));
+  if (from.whole()) return load_tile<tile>(from.y, from.stride * sizeof(float));
   f32x16 sums[kLanes];
   load_sums(sums, from);
   load_tile<tile>(sums, sizeof(f32x16));
@@ -69,7 +71,7 @@ KVASIR_INLINE void load_sums(const Place& from) {
 
 template <int tile>
 KVASIR_INLINE void store_sums(const Place& to, bool last) {
-  if (to.rows == kLanes && to.width == kLanes && !(last && to.bias)) return store_tile<tile>(to.y, to.stride * sizeof(float));
+  if (to.whole() && !(last && to.bias)) return store_tile<tile>(to.y, to.stride * sizeof(float));
   f32x16 sums[kLanes];
   store_tile<tile>(sums, sizeof(f32x16));
   store_sums(sums, to, last);
