@@ -32,7 +32,8 @@ export interface EngineOptions {
   isa?: "auto" | "portable" | "avx2" | "avx512" | "avx512_bf16" | "amx";
   /**
    * Arithmetic of matrix products: `"int8"` rounds activations to 8 bits where the weights are quantized (but for F8_E4M3), `"bf16"` to bfloat16.
-   * `"auto"`: bf16 on a GPU; int8 if any weights are so quantized; bf16 if any have that type and the instruction set is `avx512_bf16` or `amx`; else f32.
+   * `"auto"`: bf16 on a GPU; int8 if any weights are so quantized; bf16 if any have that type and the instruction set is `avx512_bf16` or
+   * `amx`; else f32.
    */
   compute?: "auto" | "f32" | "bf16" | "int8";
   /**

@@ -24,7 +24,7 @@ export const ENGINE_OPTIONS: OptionGroup = {
     model: MODEL,
     device: DEVICE,
     threads: { value: "N", help: "threads that compute, no more than may run at once (default: one for each core)" },
-    isa: { value: "NAME", help: "auto, portable, avx2, avx512, avx512_bf16 or amx" },
+    isa: { value: "NAME", help: "auto, portable, avx2, avx512 or avx512_bf16" },
     compute: { value: "KIND", help: "auto, f32, bf16 or int8" },
     "kv-type": KV_TYPE,
     "max-context": { value: "N", help: "tokens that a request may have (default: what the model was trained for)" },
