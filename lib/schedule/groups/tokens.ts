@@ -26,6 +26,8 @@ export abstract class TokenPages implements GroupPages {
     this.#mostPages = mostPages;
   }
 
+  abstract mayContinue(hash: string): boolean;
+
   abstract continuable(sequence: Sequence, limit: number): number;
 
   /** The first page of which the token at `position` sees something. */
