@@ -5,7 +5,7 @@ import { DEFAULT_BATCH_TOKENS, type EngineOptions } from "../api/options.ts";
 import { KV_TYPES, MAX_SLOTS, PAGE_SIZE } from "../api/pools.ts";
 import { largestFitting } from "../api/search.ts";
 import { checkInteger, checkOneOf } from "../check.ts";
-import { KvasirError } from "../errors.ts";
+import { KvasirError, show } from "../errors.ts";
 import type { ModelSource } from "../model/spec.ts";
 import { type DeviceConfig, native } from "../native/addon.ts";
 import type { Arguments } from "./arguments.ts";
@@ -114,8 +114,15 @@ function placeOf(device: string, source: ModelSource, machine: Machine): { devic
   const chosen = chooseDevice({ device }, machine, device === "auto" ? [source] : []).device;
   if (chosen.kind === "cpu") return { device: chosen, memory: { total: memoryBytes(), available: process.availableMemory() } };
   const free = machine.gpuFreeBytes(chosen.index);
-  if (free === undefined) throw new KvasirError("UNSUPPORTED_DEVICE", `device ${device} is not there; kvasir doctor tells why`);
+  if (free === undefined) {
+    throw new KvasirError("UNSUPPORTED_DEVICE", `device is ${show(device)}, which is of no use to this build; kvasir doctor tells why`);
+  }
   return { device: chosen, memory: { total: free, available: free } };
+}
+
+/** Room is not all: the files don't say how far a model goes on to make sense. */
+function beyond(contextLength: number): string {
+  return `but the context is longer than the ${showCount(contextLength)} tokens that the model was trained for: what it writes behind them may make no sense`;
 }
 
 function showFit({ model, architecture, parameters, contextLength, device, load, options, bytes, memory, fits, largest }: Fit): string {
@@ -131,6 +138,7 @@ function showFit({ model, architecture, parameters, contextLength, device, load,
     ["process", showBytes(bytes.process)],
     ["in all", `${showBytes(bytes.total)} of ${showBytes(memory.total)} on ${device}${now}`],
     ["fits", fits ? `yes; Engine.open(model, { ${given.join(", ")} }) takes it` : "no"],
+    ...(context > contextLength ? [["", beyond(contextLength)] as const] : []),
     ["largest", largest.context === 0 ? `no context for ${requests}` : `${requests} of ${showCount(largest.context)} tokens`],
     [
       "",
