@@ -1,7 +1,7 @@
 import { KvasirError, show } from "../errors.ts";
 import { checkedProduct, checkedSum } from "./checked.ts";
 import { GGML_TYPES, VALUE_BYTES, VALUE_TYPES, type ValueType } from "./gguf-types.ts";
-import { MAX_STRING, Reader } from "./reader.ts";
+import { MAX_STRING, nameOf, Reader, type What } from "./reader.ts";
 import { refuseOverlaps, type StoredTensor } from "./tensors.ts";
 
 /** A value of GGUF metadata. */
@@ -68,7 +68,7 @@ export function readGguf(path: string, arrays: ReadonlySet<string> = NONE): Prom
     const metadata = new Map<string, GgufValue>();
     const skipped = new Map<string, SkippedValue>();
     for (let i = 0; i < entryCount; i++) {
-      const key = await reader.string("a metadata key", MAX_KEY_BYTES);
+      const key = await reader.string(`key ${i} of the metadata`, MAX_KEY_BYTES);
       if (metadata.has(key) || skipped.has(key)) throw reader.invalid(`metadata key ${show(key)} stands twice`);
       const value = await readValue(reader, key, arrays.has(key));
       if (isSkipped(value)) skipped.set(key, value);
@@ -141,31 +141,35 @@ async function readArray(reader: Reader, key: string, wanted: boolean): Promise<
 }
 
 async function skipStrings(reader: Reader, key: string, count: number): Promise<void> {
-  for (let i = 0; i < count; i++) {
+  let i = 0;
+  const element = (): string => `${key}[${i}]`;
+  for (; i < count; i++) {
     // A promise for each would take longer than all else.
-    if (!reader.has(8)) await reader.need(8, key);
-    reader.skip(reader.stringLength(key), key);
+    if (!reader.has(8)) await reader.need(8, element);
+    reader.skip(reader.stringLength(element), element);
   }
 }
 
 async function readElements(reader: Reader, key: string, type: Exclude<ValueType, "array">, length: number): Promise<GgufArray> {
   const values: unknown[] = [];
   const bytes = VALUE_BYTES[type];
-  for (let i = 0; i < length; i++) {
+  let i = 0;
+  const element = (): string => `${key}[${i}]`;
+  for (; i < length; i++) {
     // A promise for each would take longer than all else.
-    if (type === "string") values.push(reader.stringAtHand(key) ?? (await reader.string(key)));
+    if (type === "string") values.push(reader.stringAtHand(element) ?? (await reader.string(element)));
     else {
-      if (!reader.has(bytes)) await reader.need(bytes, key);
-      values.push(readScalar(reader, type, key));
+      if (!reader.has(bytes)) await reader.need(bytes, element);
+      values.push(readScalar(reader, type, element));
     }
   }
   return values as GgufArray;
 }
 
-function readScalar(reader: Reader, type: ScalarType, key: string): number | boolean {
+function readScalar(reader: Reader, type: ScalarType, what: What): number | boolean {
   if (type !== "bool") return reader[type]();
   const byte = reader.u8();
-  if (byte > 1) throw reader.invalid(`${key} is the boolean ${byte}; expected 0 or 1`);
+  if (byte > 1) throw reader.invalid(`${nameOf(what)} is the boolean ${byte}; expected 0 or 1`);
   return byte === 1;
 }
 
@@ -192,7 +196,7 @@ interface DeclaredTensor {
 async function readTensors(reader: Reader, count: number): Promise<DeclaredTensor[]> {
   const tensors = new Map<string, DeclaredTensor>();
   for (let i = 0; i < count; i++) {
-    const name = await reader.string("a tensor's name", MAX_TENSOR_NAME_BYTES);
+    const name = await reader.string(`name ${i} of the tensors`, MAX_TENSOR_NAME_BYTES);
     if (tensors.has(name)) throw reader.invalid(`tensor ${show(name)} stands twice`);
     await reader.need(4, name);
     const rank = reader.u32();
