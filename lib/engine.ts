@@ -4,7 +4,7 @@ import { type CheckedParams, checkParams, type GenerateParams } from "./api/para
 import { cacheGroupsOf, MAX_SLOTS, PAGE_SIZE, pageBytes } from "./api/pools.ts";
 import type { EngineStats } from "./api/stats.ts";
 import { checkBoolean, checkKeys, checkSignal, checkTokens, invalid, isArray } from "./check.ts";
-import { KvasirError } from "./errors.ts";
+import { counted, KvasirError } from "./errors.ts";
 import { bytesOfWeights } from "./model/manifest.ts";
 import { native } from "./native/addon.ts";
 import { mostLogitRows } from "./native/batch.ts";
@@ -274,7 +274,7 @@ function checkPromptLength(count: number, maxContext: number): void {
   if (count > maxContext) {
     throw new KvasirError(
       "PROMPT_TOO_LONG",
-      `the prompt has ${count} tokens; expected at most ${maxContext} with what is generated, which the context holds`,
+      `the prompt has ${counted(count, "token")}; expected at most ${maxContext} with what is generated, which the context holds`,
     );
   }
 }

@@ -1,5 +1,5 @@
 import { checkInteger, checkOneOf, invalid } from "../check.ts";
-import { KvasirError, show } from "../errors.ts";
+import { counted, KvasirError, show } from "../errors.ts";
 import { bytesOfWeights } from "../model/manifest.ts";
 import type { ModelSource } from "../model/spec.ts";
 import type { DeviceConfig, Isa, NativeModule } from "../native/addon.ts";
@@ -57,7 +57,7 @@ export function chooseDevice(options: DeviceRequest, machine: Machine, models: r
     if (free !== undefined && free < weights + GPU_RESERVE) {
       throw new KvasirError(
         "OUT_OF_MEMORY",
-        `device cuda:${index} has ${free} bytes free; expected at least ${weights + GPU_RESERVE}: ${weights} of weights and ${GPU_RESERVE} beside them`,
+        `device cuda:${index} has ${counted(free, "byte")} free; expected at least ${weights + GPU_RESERVE}: ${weights} of weights and ${GPU_RESERVE} beside them`,
       );
     }
     return onGpu(index, free, weights);

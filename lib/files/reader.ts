@@ -1,5 +1,5 @@
 import { type FileHandle, open } from "node:fs/promises";
-import { KvasirError } from "../errors.ts";
+import { counted, KvasirError } from "../errors.ts";
 import { fileError, fileSize } from "./paths.ts";
 
 /** Bytes fetched at a time, between which the event loop runs. Chosen: the shortest records in them take some 10 ms. */
@@ -64,7 +64,7 @@ export class Reader {
   async need(bytes: number, what: What): Promise<void> {
     if (this.has(bytes)) return;
     if (bytes > this.remaining)
-      throw this.invalid(`${nameOf(what)} at byte ${this.position} takes ${bytes} bytes, but ${this.remaining} are left`);
+      throw this.invalid(`${nameOf(what)} at byte ${this.position} takes ${counted(bytes, "byte")}, but ${this.remaining} are left`);
     const start = this.position;
     if (start + bytes > this.#limit)
       throw this.invalid(`${nameOf(what)} at byte ${start} lies beyond byte ${this.#limit}; expected a shorter header`);
@@ -92,7 +92,8 @@ export class Reader {
 
   /** Moves to a place in the file, [0, size]. */
   seek(position: number): void {
-    if (!(position >= 0 && position <= this.size)) throw this.invalid(`byte ${position} lies outside the file's ${this.size} bytes`);
+    if (!(position >= 0 && position <= this.size))
+      throw this.invalid(`byte ${position} lies outside the file's ${counted(this.size, "byte")}`);
     this.#chunk = Buffer.alloc(0);
     this.#chunkStart = position;
     this.#cursor = 0;
@@ -102,7 +103,7 @@ export class Reader {
   skip(bytes: number, what: What): void {
     if (this.has(bytes)) this.#cursor += bytes;
     else if (bytes > this.remaining)
-      throw this.invalid(`${nameOf(what)} at byte ${this.position} takes ${bytes} bytes, but ${this.remaining} are left`);
+      throw this.invalid(`${nameOf(what)} at byte ${this.position} takes ${counted(bytes, "byte")}, but ${this.remaining} are left`);
     else this.seek(this.position + bytes);
   }
 
@@ -179,7 +180,8 @@ export class Reader {
   stringLength(what: What, maxBytes: number = Number.POSITIVE_INFINITY): number {
     const length = this.u64();
     const most = Math.min(maxBytes, this.remaining);
-    if (length > most) throw this.invalid(`${nameOf(what)} has ${length} bytes; expected at most ${most}, for ${this.remaining} left`);
+    if (length > most)
+      throw this.invalid(`${nameOf(what)} has ${counted(length, "byte")}; expected at most ${most}, for ${this.remaining} left`);
     return length;
   }
 
@@ -224,7 +226,7 @@ const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** A whole file of text, of `most` bytes at most. */
 export async function readText(path: string, most: number): Promise<string> {
   return Reader.with(path, async (reader) => {
-    if (reader.size > most) throw reader.invalid(`the file has ${reader.size} bytes; expected at most ${most}`);
+    if (reader.size > most) throw reader.invalid(`the file has ${counted(reader.size, "byte")}; expected at most ${most}`);
     await reader.need(reader.size, "the text");
     return decodeUtf8(reader.bytes(reader.size), () => reader.invalid("the file is not UTF-8"));
   });

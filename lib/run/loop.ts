@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import { KvasirError } from "../errors.ts";
+import { counted, KvasirError } from "../errors.ts";
 import { type NativeEngine, NOT_NUMBERS, nativeError, type StepBuffers, type StepDrafts, type StepResults } from "../native/addon.ts";
 import { createBuffers, createDrafts, createResults, pack, reserveLogits } from "../native/batch.ts";
 import { clearPlan, createPlan, type Plan } from "../schedule/plan.ts";
@@ -138,7 +138,7 @@ export class StepLoop {
       }
       this.#active = false;
       if (this.#owners.size > 0 && this.#choosing === 0)
-        throw new KvasirError("INTERNAL", `${this.#owners.size} sequences wait, and none can be planned`);
+        throw new KvasirError("INTERNAL", `${counted(this.#owners.size, "sequence")} left waiting, and none can be planned`);
     } catch (error) {
       await this.#fail(nativeError(error));
     }
