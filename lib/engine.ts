@@ -1,10 +1,10 @@
-import { acceptanceOf, type Chunk, type Completion } from "./api/completion.ts";
+import type { Chunk, Completion } from "./api/completion.ts";
 import type { EngineOptions } from "./api/options.ts";
 import { type CheckedParams, checkParams, type GenerateParams } from "./api/params.ts";
-import { cacheGroupsOf, MAX_SLOTS, PAGE_SIZE, pageBytes } from "./api/pools.ts";
+import { cacheGroupsOf, MAX_SLOTS, PAGE_SIZE } from "./api/pools.ts";
 import type { EngineStats } from "./api/stats.ts";
 import { checkBoolean, checkKeys, checkSignal, checkTokens, invalid, isArray } from "./check.ts";
-import { KvasirError } from "./errors.ts";
+import { counted, KvasirError } from "./errors.ts";
 import { bytesOfWeights } from "./model/manifest.ts";
 import { native } from "./native/addon.ts";
 import { mostLogitRows } from "./native/batch.ts";
@@ -18,6 +18,7 @@ import { PromptPace } from "./run/prompt-pace.ts";
 import { Request } from "./run/request.ts";
 import { Score } from "./run/score.ts";
 import { createSpeculation } from "./run/speculate.ts";
+import { statsOf } from "./run/stats.ts";
 import { ChunkStream } from "./run/stream.ts";
 import { encodeText, type TextTokenizer } from "./run/text.ts";
 import { Scheduler } from "./schedule/scheduler.ts";
@@ -158,35 +159,7 @@ export class Engine {
 
   /** What the engine is and does at the moment. */
   stats(): EngineStats {
-    const { source, draft, options, info } = this.#parts;
-    const { running, waiting, meanRows } = this.#loop.stats();
-    const { preemptions, prefixHits, prefixQueries, groups: pools } = this.#scheduler.stats();
-    const owned = cacheGroupsOf(source, draft);
-    const groups = pools.map((pool, g) => ({ ...pool, pageBytes: pageBytes(owned[g]!, options.kvType) }));
-    const { device, threadsRequested, compute, kvType, maxContext } = options;
-    return {
-      requestsRunning: running,
-      requestsWaiting: waiting,
-      preemptions,
-      pagesUsed: sum(groups, ({ used }) => used),
-      pagesCached: sum(groups, ({ cached }) => cached),
-      pagesTotal: sum(groups, ({ pages }) => pages),
-      groups,
-      weightBytes: info.weightBytes,
-      kvCacheBytes: info.kvCacheBytes,
-      kvCacheUsedBytes: sum(groups, (group) => group.used * group.pageBytes),
-      cacheHitRate: prefixQueries === 0 ? 0 : prefixHits / prefixQueries,
-      batchOccupancy: meanRows,
-      ...acceptanceOf(this.#speculation?.counts ?? { rows: 0, guessed: 0, right: 0 }),
-      device: device.kind,
-      ...(device.kind === "cpu" && { isa: device.isa, threads: device.threads }),
-      ...(threadsRequested !== undefined && { threadsRequested }),
-      compute,
-      kvType,
-      maxContext,
-      contextLength: source.spec.contextLength,
-      processor: info.processor,
-    };
+    return statsOf(this.#parts, this.#loop.stats(), this.#scheduler.stats(), this.#speculation?.counts);
   }
 
   /**
@@ -274,11 +247,7 @@ function checkPromptLength(count: number, maxContext: number): void {
   if (count > maxContext) {
     throw new KvasirError(
       "PROMPT_TOO_LONG",
-      `the prompt has ${count} tokens; expected at most ${maxContext} with what is generated, which the context holds`,
+      `the prompt has ${counted(count, "token")}; expected at most ${maxContext} with what is generated, which the context holds`,
     );
   }
-}
-
-function sum<T>(items: readonly T[], value: (item: T) => number): number {
-  return items.reduce((total, item) => total + value(item), 0);
 }

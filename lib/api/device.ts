@@ -1,5 +1,5 @@
 import { checkInteger, checkOneOf, invalid } from "../check.ts";
-import { KvasirError } from "../errors.ts";
+import { counted, KvasirError, show } from "../errors.ts";
 import { bytesOfWeights } from "../model/manifest.ts";
 import type { ModelSource } from "../model/spec.ts";
 import type { DeviceConfig, Isa, NativeModule } from "../native/addon.ts";
@@ -29,8 +29,8 @@ export interface ChosenDevice {
   cacheBytes: { usual: number; most: number; limit: number };
 }
 
-/** Most threads: the native side's bound. */
-const MAX_THREADS = 256;
+/** Most threads, and the largest number of a GPU: the native side's bounds. */
+const [MAX_THREADS, MAX_INDEX] = [256, 255];
 
 /** What a GPU needs beside weights and cache: its context, activations, graphs. Chosen: three times what Llama-3.1-8B takes. */
 export const GPU_RESERVE: number = 2 ** 30;
@@ -48,12 +48,16 @@ export function chooseDevice(options: DeviceRequest, machine: Machine, models: r
   if (cuda === null && device !== "auto" && device !== "cpu") throw invalid("device", device, "one of auto, cpu, cuda, cuda:N");
   const weights = models.reduce((sum, model) => sum + bytesOfWeights(model), 0);
   if (cuda !== null) {
-    const index = checkInteger("device", Number(cuda[1] ?? 0), 0, 255);
+    const index = Number(cuda[1] ?? 0);
+    if (index > MAX_INDEX) throw invalid("device", device, `one of ${deviceNames(machine)}`);
     const free = machine.gpuFreeBytes(index);
+    if (free === undefined && machine.gpuCount() > 0 && index >= machine.gpuCount()) {
+      throw new KvasirError("UNSUPPORTED_DEVICE", `device is ${show(device)}; expected one of ${deviceNames(machine)}`);
+    }
     if (free !== undefined && free < weights + GPU_RESERVE) {
       throw new KvasirError(
         "OUT_OF_MEMORY",
-        `device cuda:${index} has ${free} bytes free; expected at least ${weights + GPU_RESERVE}: ${weights} of weights and ${GPU_RESERVE} beside them`,
+        `device cuda:${index} has ${counted(free, "byte")} free; expected at least ${weights + GPU_RESERVE}: ${weights} of weights and ${GPU_RESERVE} beside them`,
       );
     }
     return onGpu(index, free, weights);
@@ -66,12 +70,17 @@ export function chooseDevice(options: DeviceRequest, machine: Machine, models: r
   return onCpu(options, machine);
 }
 
+/** What `device` may name. */
+function deviceNames(machine: Machine): string {
+  return ["cpu", ...Array.from({ length: machine.gpuCount() }, (_, index) => `cuda:${index}`)].join(", ");
+}
+
 /** Bytes of weights that `"auto"` puts on a GPU with so many free ones: beside its reserve a cache is to have as much. Below 0: none. */
 export function roomForWeights(free: number): number {
   return free - 2 * GPU_RESERVE;
 }
 
-/** Without `free` bytes there is no such GPU, which the native side says with its reason. */
+/** Without `free` bytes it is of no use to this build, or there is none at all, which the native side says with its reason. */
 function onGpu(index: number, free: number | undefined, weights: number): ChosenDevice {
   const limit = free ?? memoryBytes();
   const left = Math.max(0, Math.floor(GPU_SHARE * (limit - weights - GPU_RESERVE)));

@@ -2,7 +2,7 @@ import { memoryBytes } from "../api/memory.ts";
 import { PAGE_SIZE } from "../api/pools.ts";
 import { checkInteger } from "../check.ts";
 import type { Engine } from "../engine.ts";
-import { KvasirError } from "../errors.ts";
+import { counted, KvasirError } from "../errors.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import type { Interrupts } from "./interrupts.ts";
@@ -102,8 +102,11 @@ function checkFits(engine: Engine, one: Case): void {
   const pages = (one.batch * contextOf(one)) / PAGE_SIZE;
   const least = Math.min(...engine.stats().groups.map((group) => (group.kind === "all" ? group.pages : Number.POSITIVE_INFINITY)));
   if (pages <= least) return;
-  const size = `${one.batch} requests of ${contextOf(one)} tokens`;
-  throw new KvasirError("INVALID_ARGUMENT", `${size} are more than the cache holds; expected at most ${least * PAGE_SIZE} tokens in all`);
+  const size = `${counted(one.batch, "request")} of ${counted(contextOf(one), "token")}`;
+  throw new KvasirError(
+    "INVALID_ARGUMENT",
+    `${size} are more than the cache holds; expected at most ${counted(least * PAGE_SIZE, "token")} in all`,
+  );
 }
 
 /** Prompts of pseudorandom token ids, so that the prefix cache has none of a new one. */
@@ -186,7 +189,7 @@ export function median(values: readonly number[]): number {
 
 function head(engine: Engine, model: string): string {
   const { device, processor, threads, isa, compute, kvType } = engine.stats();
-  const how = device === "cpu" ? `${threads} threads, ${isa}` : device;
+  const how = device === "cpu" ? `${counted(threads!, "thread")}, ${isa}` : device;
   return (
     `${model} on ${processor}, ${how}, compute ${compute}, cache ${kvType}; medians of ${RUNS} runs\n\n` +
     "phase    prompt  batch  context  tokens/s\n"

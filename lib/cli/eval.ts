@@ -1,6 +1,6 @@
 import { invalid } from "../check.ts";
 import type { Engine } from "../engine.ts";
-import { KvasirError } from "../errors.ts";
+import { counted, KvasirError } from "../errors.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { readFileText } from "./input.ts";
@@ -81,7 +81,7 @@ async function windowsOf(engine: Engine, text: string): Promise<Int32Array[]> {
   if (bos !== undefined) tokens.set(body, 1);
   const windows = Array.from({ length: Math.floor(tokens.length / WINDOW) }, (_, w) => tokens.slice(w * WINDOW, (w + 1) * WINDOW));
   if (windows.length === 0) {
-    throw new KvasirError("INVALID_ARGUMENT", `the text has ${tokens.length} tokens; expected at least ${WINDOW}`);
+    throw new KvasirError("INVALID_ARGUMENT", `the text has ${counted(tokens.length, "token")}; expected at least ${WINDOW}`);
   }
   if (bos !== undefined) for (const window of windows) window[0] = bos;
   return windows;

@@ -5,13 +5,13 @@ import { DEFAULT_BATCH_TOKENS, type EngineOptions } from "../api/options.ts";
 import { KV_TYPES, MAX_SLOTS, PAGE_SIZE } from "../api/pools.ts";
 import { largestFitting } from "../api/search.ts";
 import { checkInteger, checkOneOf } from "../check.ts";
-import { KvasirError } from "../errors.ts";
+import { counted, KvasirError, show } from "../errors.ts";
 import type { ModelSource } from "../model/spec.ts";
 import { type DeviceConfig, native } from "../native/addon.ts";
 import type { Arguments } from "./arguments.ts";
 import { openCached } from "./cached.ts";
 import type { Command } from "./command.ts";
-import { showBytes, showCount, showRows } from "./format.ts";
+import { showBytes, showCounted, showRows } from "./format.ts";
 import { modelWord, PLACE_OPTIONS } from "./options.ts";
 import { withStatus } from "./status-line.ts";
 
@@ -114,29 +114,37 @@ function placeOf(device: string, source: ModelSource, machine: Machine): { devic
   const chosen = chooseDevice({ device }, machine, device === "auto" ? [source] : []).device;
   if (chosen.kind === "cpu") return { device: chosen, memory: { total: memoryBytes(), available: process.availableMemory() } };
   const free = machine.gpuFreeBytes(chosen.index);
-  if (free === undefined) throw new KvasirError("UNSUPPORTED_DEVICE", `device ${device} is not there; kvasir doctor tells why`);
+  if (free === undefined) {
+    throw new KvasirError("UNSUPPORTED_DEVICE", `device is ${show(device)}, which is of no use to this build; kvasir doctor tells why`);
+  }
   return { device: chosen, memory: { total: free, available: free } };
+}
+
+/** Room is not all: the files don't say how far a model goes on to make sense. */
+function beyond(contextLength: number): string {
+  return `but the context is longer than the ${showCounted(contextLength, "token")} that the model was trained for: what it writes behind them may make no sense`;
 }
 
 function showFit({ model, architecture, parameters, contextLength, device, load, options, bytes, memory, fits, largest }: Fit): string {
   const { batch, context, kvType, maxBatchTokens } = load;
   const given = Object.entries(options).map(([name, value]) => `${name}: ${JSON.stringify(value)}`);
-  const requests = batch === 1 ? "one request" : `${batch} requests`;
+  const requests = batch === 1 ? "one request" : counted(batch, "request");
   const now = fits && memory.available < bytes.total ? `, but ${showBytes(memory.available)} available: end other programs` : "";
   return showRows([
-    ["model", `${model}: ${architecture}, ${showCount(parameters)} parameters, trained for ${showCount(contextLength)} tokens`],
+    ["model", `${model}: ${architecture}, ${showCounted(parameters, "parameter")}, trained for ${showCounted(contextLength, "token")}`],
     ["weights", showBytes(bytes.weights)],
-    ["cache", `${showBytes(bytes.cache)} for ${requests} of ${showCount(context)} tokens, ${kvType}`],
-    ["workspace", `${showBytes(bytes.workspace)} for steps of ${showCount(maxBatchTokens)} tokens`],
+    ["cache", `${showBytes(bytes.cache)} for ${requests} of ${showCounted(context, "token")}, ${kvType}`],
+    ["workspace", `${showBytes(bytes.workspace)} for steps of ${showCounted(maxBatchTokens, "token")}`],
     ["process", showBytes(bytes.process)],
     ["in all", `${showBytes(bytes.total)} of ${showBytes(memory.total)} on ${device}${now}`],
     ["fits", fits ? `yes; Engine.open(model, { ${given.join(", ")} }) takes it` : "no"],
-    ["largest", largest.context === 0 ? `no context for ${requests}` : `${requests} of ${showCount(largest.context)} tokens`],
+    ...(context > contextLength ? [["", beyond(contextLength)] as const] : []),
+    ["largest", largest.context === 0 ? `no context for ${requests}` : `${requests} of ${showCounted(largest.context, "token")}`],
     [
       "",
       largest.batch === 0
-        ? `no request of ${showCount(context)} tokens`
-        : `${largest.batch} requests at once of ${showCount(context)} tokens`,
+        ? `no request of ${showCounted(context, "token")}`
+        : `${counted(largest.batch, "request")} at once of ${showCounted(context, "token")}`,
     ],
   ]);
 }

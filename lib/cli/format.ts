@@ -1,4 +1,6 @@
-const UNITS = ["bytes", "kB", "MB", "GB", "TB"] as const;
+import { counted } from "../errors.ts";
+
+const UNITS = ["", "kB", "MB", "GB", "TB"] as const;
 
 /** A size for people: three digits, in powers of 1000. */
 export function showBytes(bytes: number): string {
@@ -6,7 +8,12 @@ export function showBytes(bytes: number): string {
   let value = bytes;
   // 999.5 would be shown as 1000.
   for (; value >= 999.5 && unit < UNITS.length - 1; unit++) value /= 1000;
-  return `${unit === 0 ? Math.round(value) : value.toFixed(digitsAfterPoint(value))} ${UNITS[unit]}`;
+  return unit === 0 ? counted(Math.round(value), "byte") : `${value.toFixed(digitsAfterPoint(value))} ${UNITS[unit]}`;
+}
+
+/** A number of things for people: `131,072 tokens`. */
+export function showCounted(count: number, noun: string): string {
+  return counted(count, noun, showCount(count));
 }
 
 /** A number for people: `131,072`. */

@@ -1,7 +1,7 @@
 import type { Timings, Usage } from "../api/completion.ts";
 import type { GenerateParams } from "../api/params.ts";
 import type { Prompt } from "../engine.ts";
-import { KvasirError } from "../errors.ts";
+import { counted, KvasirError } from "../errors.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { readStdin } from "./input.ts";
@@ -58,7 +58,7 @@ async function writeJson({ engine }: Session, prompt: Prompt, params: GeneratePa
     for await (const { finishReason, usage, timings, ...piece } of engine.stream(prompt, params)) {
       text += piece.text;
       for (const token of piece.tokens) tokens.push(token);
-      status.show(`writing: ${tokens.length} tokens`);
+      status.show(`writing: ${counted(tokens.length, "token")}`);
       if (finishReason === undefined) continue;
       status.clear();
       process.stdout.write(`${JSON.stringify({ text, tokens, finishReason, usage, timings })}\n`);
@@ -88,9 +88,9 @@ async function stream({ engine, loadMs }: Session, prompt: Prompt, params: Gener
 /** What an answer took, in words. */
 export function figures(usage: Usage, timings: Timings): string {
   return [
-    `${usage.promptTokens} prompt tokens`,
+    counted(usage.promptTokens, "prompt token"),
     `first token after ${timings.timeToFirstTokenMs.toFixed(0)} ms`,
-    `${usage.completionTokens} tokens at ${timings.tokensPerSecond.toFixed(0)} tokens/s`,
+    `${counted(usage.completionTokens, "token")} at ${timings.tokensPerSecond.toFixed(0)} tokens/s`,
     ...(usage.draftedTokens > 0 ? [guessesOf(timings)] : []),
   ].join(", ");
 }

@@ -1,5 +1,5 @@
 import { basename, dirname, join } from "node:path";
-import { KvasirError, show } from "../errors.ts";
+import { counted, KvasirError, show } from "../errors.ts";
 import { type GgufFile, readGguf } from "./gguf.ts";
 
 /**
@@ -49,7 +49,7 @@ function partPaths(file: GgufFile): [first: string, ...others: string[]] {
   if (count <= 1) return [file.path];
   const [, name, number, total] = PART_NAME.exec(basename(file.path)) ?? [];
   if (Number(total) !== count || !(Number(number) >= 1 && Number(number) <= count))
-    throw invalid(file, `it is one of ${count} parts; expected a name like NAME-00001-of-${fiveDigits(count)}.gguf`);
+    throw invalid(file, `it is one of ${counted(count, "part")}; expected a name like NAME-00001-of-${fiveDigits(count)}.gguf`);
   const pathOf = (part: number) => join(dirname(file.path), `${name}-${fiveDigits(part + 1)}-of-${total}.gguf`);
   return [pathOf(0), ...Array.from({ length: count - 1 }, (_, index) => pathOf(index + 1))];
 }
@@ -73,7 +73,7 @@ function checkTensorCount(files: readonly [GgufFile, ...GgufFile[]]): void {
   for (const file of files) {
     const expected = splitNumber(file, "split.tensors.count") ?? found;
     if (expected !== found)
-      throw invalid(file, `split.tensors.count is ${expected}; expected ${found}, the tensors of all ${files.length} parts`);
+      throw invalid(file, `split.tensors.count is ${expected}; expected ${found}, the tensors of all ${counted(files.length, "part")}`);
   }
 }
 

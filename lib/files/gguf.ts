@@ -1,7 +1,7 @@
-import { KvasirError, show } from "../errors.ts";
+import { counted, KvasirError, show } from "../errors.ts";
 import { checkedProduct, checkedSum } from "./checked.ts";
 import { GGML_TYPES, VALUE_BYTES, VALUE_TYPES, type ValueType } from "./gguf-types.ts";
-import { MAX_STRING, Reader } from "./reader.ts";
+import { MAX_STRING, nameOf, Reader, type What } from "./reader.ts";
 import { refuseOverlaps, type StoredTensor } from "./tensors.ts";
 
 /** A value of GGUF metadata. */
@@ -68,7 +68,7 @@ export function readGguf(path: string, arrays: ReadonlySet<string> = NONE): Prom
     const metadata = new Map<string, GgufValue>();
     const skipped = new Map<string, SkippedValue>();
     for (let i = 0; i < entryCount; i++) {
-      const key = await reader.string("a metadata key", MAX_KEY_BYTES);
+      const key = await reader.string(`key ${i} of the metadata`, MAX_KEY_BYTES);
       if (metadata.has(key) || skipped.has(key)) throw reader.invalid(`metadata key ${show(key)} stands twice`);
       const value = await readValue(reader, key, arrays.has(key));
       if (isSkipped(value)) skipped.set(key, value);
@@ -96,14 +96,15 @@ async function readPreamble(reader: Reader): Promise<{ version: number; tensorCo
     throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: the file is big-endian; expected little-endian GGUF`);
   if (version !== 2 && version !== 3)
     throw new KvasirError("UNSUPPORTED_FORMAT", `${reader.path}: the GGUF version is ${version}; expected 2 or 3`);
-  const tensorCount = boundedCount(reader, reader.u64(), MAX_TENSORS, MIN_TENSOR_BYTES, "tensors");
-  const entryCount = boundedCount(reader, reader.u64(), MAX_ENTRIES, MIN_ENTRY_BYTES, "metadata entries");
+  const tensorCount = boundedCount(reader, reader.u64(), MAX_TENSORS, MIN_TENSOR_BYTES, "tensor");
+  const entryCount = boundedCount(reader, reader.u64(), MAX_ENTRIES, MIN_ENTRY_BYTES, "metadata entry");
   return { version, tensorCount, entryCount };
 }
 
 function boundedCount(reader: Reader, count: number, limit: number, minBytes: number, what: string): number {
   const most = Math.min(limit, Math.floor(reader.remaining / minBytes));
-  if (count > most) throw reader.invalid(`the file has ${count} ${what}; expected at most ${most}, for ${reader.remaining} bytes left`);
+  if (count > most)
+    throw reader.invalid(`the file has ${counted(count, what)}; expected at most ${most}, for ${counted(reader.remaining, "byte")} left`);
   return count;
 }
 
@@ -133,7 +134,10 @@ async function readArray(reader: Reader, key: string, wanted: boolean): Promise<
   const length = reader.u64();
   const fits = Math.floor(reader.remaining / VALUE_BYTES[type]);
   const most = wanted ? Math.min(MAX_ELEMENTS, fits) : fits;
-  if (length > most) throw reader.invalid(`${key} has ${length} elements; expected at most ${most}, for ${reader.remaining} bytes left`);
+  if (length > most)
+    throw reader.invalid(
+      `${key} has ${counted(length, "element")}; expected at most ${most}, for ${counted(reader.remaining, "byte")} left`,
+    );
   if (wanted || length <= SHORT_ARRAY) return readElements(reader, key, type, length);
   if (type === "string") await skipStrings(reader, key, length);
   else reader.skip(length * VALUE_BYTES[type], key);
@@ -141,31 +145,35 @@ async function readArray(reader: Reader, key: string, wanted: boolean): Promise<
 }
 
 async function skipStrings(reader: Reader, key: string, count: number): Promise<void> {
-  for (let i = 0; i < count; i++) {
+  let i = 0;
+  const element = (): string => `${key}[${i}]`;
+  for (; i < count; i++) {
     // A promise for each would take longer than all else.
-    if (!reader.has(8)) await reader.need(8, key);
-    reader.skip(reader.stringLength(key), key);
+    if (!reader.has(8)) await reader.need(8, element);
+    reader.skip(reader.stringLength(element), element);
   }
 }
 
 async function readElements(reader: Reader, key: string, type: Exclude<ValueType, "array">, length: number): Promise<GgufArray> {
   const values: unknown[] = [];
   const bytes = VALUE_BYTES[type];
-  for (let i = 0; i < length; i++) {
+  let i = 0;
+  const element = (): string => `${key}[${i}]`;
+  for (; i < length; i++) {
     // A promise for each would take longer than all else.
-    if (type === "string") values.push(reader.stringAtHand(key) ?? (await reader.string(key)));
+    if (type === "string") values.push(reader.stringAtHand(element) ?? (await reader.string(element)));
     else {
-      if (!reader.has(bytes)) await reader.need(bytes, key);
-      values.push(readScalar(reader, type, key));
+      if (!reader.has(bytes)) await reader.need(bytes, element);
+      values.push(readScalar(reader, type, element));
     }
   }
   return values as GgufArray;
 }
 
-function readScalar(reader: Reader, type: ScalarType, key: string): number | boolean {
+function readScalar(reader: Reader, type: ScalarType, what: What): number | boolean {
   if (type !== "bool") return reader[type]();
   const byte = reader.u8();
-  if (byte > 1) throw reader.invalid(`${key} is the boolean ${byte}; expected 0 or 1`);
+  if (byte > 1) throw reader.invalid(`${nameOf(what)} is the boolean ${byte}; expected 0 or 1`);
   return byte === 1;
 }
 
@@ -192,11 +200,11 @@ interface DeclaredTensor {
 async function readTensors(reader: Reader, count: number): Promise<DeclaredTensor[]> {
   const tensors = new Map<string, DeclaredTensor>();
   for (let i = 0; i < count; i++) {
-    const name = await reader.string("a tensor's name", MAX_TENSOR_NAME_BYTES);
+    const name = await reader.string(`name ${i} of the tensors`, MAX_TENSOR_NAME_BYTES);
     if (tensors.has(name)) throw reader.invalid(`tensor ${show(name)} stands twice`);
     await reader.need(4, name);
     const rank = reader.u32();
-    if (rank < 1 || rank > 4) throw reader.invalid(`tensor ${show(name)} has ${rank} dimensions; expected 1 to 4`);
+    if (rank < 1 || rank > 4) throw reader.invalid(`tensor ${show(name)} has ${counted(rank, "dimension")}; expected 1 to 4`);
     await reader.need(rank * 8 + 12, name);
     const dimensions = Array.from({ length: rank }, () => reader.u64());
     tensors.set(name, { name, dimensions, type: reader.u32(), offset: reader.u64() });
@@ -217,6 +225,6 @@ function placeTensor(reader: Reader, tensor: DeclaredTensor, dataOffset: number,
   const bytes = checkedProduct(`${reader.path}: size of ${what}`, columns / type.block, type.bytes, ...dimensions.slice(1));
   const offset = checkedSum(`${reader.path}: offset of ${what}`, dataOffset, tensor.offset);
   if (checkedSum(`${reader.path}: end of ${what}`, offset, bytes) > reader.size)
-    throw reader.invalid(`${what} takes ${bytes} bytes from ${offset} on, but the file has ${reader.size}: it was cut short`);
+    throw reader.invalid(`${what} takes ${counted(bytes, "byte")} from ${offset} on, but the file has ${reader.size}: it was cut short`);
   return { name, type: type.name, shape: dimensions.toReversed(), offset, bytes };
 }

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { isObject } from "../check.ts";
-import { KvasirError, KvasirWarning, show, type Warn } from "../errors.ts";
+import { counted, KvasirError, KvasirWarning, show, type Warn } from "../errors.ts";
 import { limitOf } from "./limits.ts";
 import { fileSizeIfPresent } from "./paths.ts";
 import { readText } from "./reader.ts";
@@ -211,7 +211,7 @@ class Parser {
     if (this.#taken > this.#memory)
       throw new KvasirError(
         "FILE_INVALID",
-        `${this.#path} has more values than ${this.#memory} bytes of memory hold, up to character ${this.#at}; expected fewer`,
+        `${this.#path} has more values than ${counted(this.#memory, "byte")} of memory hold, up to character ${this.#at}; expected fewer`,
       );
   }
 

@@ -1,5 +1,5 @@
 import { type FileHandle, open } from "node:fs/promises";
-import { KvasirError } from "../errors.ts";
+import { counted, KvasirError } from "../errors.ts";
 import { fileError, fileSize } from "./paths.ts";
 
 /** Bytes fetched at a time, between which the event loop runs. Chosen: the shortest records in them take some 10 ms. */
@@ -61,15 +61,16 @@ export class Reader {
   }
 
   /** Fetches the next `bytes` bytes; `what` names them should the file end before. */
-  async need(bytes: number, what: string): Promise<void> {
+  async need(bytes: number, what: What): Promise<void> {
     if (this.has(bytes)) return;
-    if (bytes > this.remaining) throw this.invalid(`${what} at byte ${this.position} takes ${bytes} bytes, but ${this.remaining} are left`);
+    if (bytes > this.remaining)
+      throw this.invalid(`${nameOf(what)} at byte ${this.position} takes ${counted(bytes, "byte")}, but ${this.remaining} are left`);
     const start = this.position;
     if (start + bytes > this.#limit)
-      throw this.invalid(`${what} at byte ${start} lies beyond byte ${this.#limit}; expected a shorter header`);
+      throw this.invalid(`${nameOf(what)} at byte ${start} lies beyond byte ${this.#limit}; expected a shorter header`);
     const chunk = Buffer.allocUnsafe(Math.min(Math.max(bytes, CHUNK), this.size - start));
     const length = await this.#fill(chunk, start);
-    if (length < bytes) throw this.invalid(`the file became shorter while it was read: ${what} at byte ${start}`);
+    if (length < bytes) throw this.invalid(`the file became shorter while it was read: ${nameOf(what)} at byte ${start}`);
     this.#chunk = chunk.subarray(0, length);
     this.#chunkStart = start;
     this.#cursor = 0;
@@ -91,17 +92,18 @@ export class Reader {
 
   /** Moves to a place in the file, [0, size]. */
   seek(position: number): void {
-    if (!(position >= 0 && position <= this.size)) throw this.invalid(`byte ${position} lies outside the file's ${this.size} bytes`);
+    if (!(position >= 0 && position <= this.size))
+      throw this.invalid(`byte ${position} lies outside the file's ${counted(this.size, "byte")}`);
     this.#chunk = Buffer.alloc(0);
     this.#chunkStart = position;
     this.#cursor = 0;
   }
 
   /** Passes over bytes, without fetching what lies beyond those at hand. */
-  skip(bytes: number, what: string): void {
+  skip(bytes: number, what: What): void {
     if (this.has(bytes)) this.#cursor += bytes;
     else if (bytes > this.remaining)
-      throw this.invalid(`${what} at byte ${this.position} takes ${bytes} bytes, but ${this.remaining} are left`);
+      throw this.invalid(`${nameOf(what)} at byte ${this.position} takes ${counted(bytes, "byte")}, but ${this.remaining} are left`);
     else this.seek(this.position + bytes);
   }
 
@@ -149,13 +151,13 @@ export class Reader {
   }
 
   /** A u64 length, then as many bytes of UTF-8. */
-  async string(what: string, maxBytes: number = MAX_STRING): Promise<string> {
+  async string(what: What, maxBytes: number = MAX_STRING): Promise<string> {
     if (!this.has(8)) await this.need(8, what);
     return this.text(this.stringLength(what, maxBytes), what);
   }
 
   /** The same of what is at hand; `undefined`, and nothing is taken, where that isn't all of it. */
-  stringAtHand(what: string, maxBytes: number = MAX_STRING): string | undefined {
+  stringAtHand(what: What, maxBytes: number = MAX_STRING): string | undefined {
     if (!this.has(8)) return undefined;
     const start = this.#cursor;
     const length = this.stringLength(what, maxBytes);
@@ -165,20 +167,21 @@ export class Reader {
   }
 
   /** As many bytes of UTF-8. */
-  async text(length: number, what: string): Promise<string> {
+  async text(length: number, what: What): Promise<string> {
     if (!this.has(length)) await this.need(length, what);
     return this.#decode(length, what);
   }
 
-  #decode(length: number, what: string): string {
-    return decodeUtf8(this.bytes(length), () => this.invalid(`${what} is not UTF-8`));
+  #decode(length: number, what: What): string {
+    return decodeUtf8(this.bytes(length), () => this.invalid(`${nameOf(what)} is not UTF-8`));
   }
 
   /** The length that stands before a string, bounded by what is left of the file; its 8 bytes are at hand. */
-  stringLength(what: string, maxBytes: number = Number.POSITIVE_INFINITY): number {
+  stringLength(what: What, maxBytes: number = Number.POSITIVE_INFINITY): number {
     const length = this.u64();
     const most = Math.min(maxBytes, this.remaining);
-    if (length > most) throw this.invalid(`${what} has ${length} bytes; expected at most ${most}, for ${this.remaining} left`);
+    if (length > most)
+      throw this.invalid(`${nameOf(what)} has ${counted(length, "byte")}; expected at most ${most}, for ${this.remaining} left`);
     return length;
   }
 
@@ -200,6 +203,14 @@ export class Reader {
   }
 }
 
+/** What is read, for errors: one of many has its name made for an error alone. */
+export type What = string | (() => string);
+
+/** How an error names it. */
+export function nameOf(what: What): string {
+  return typeof what === "string" ? what : what();
+}
+
 /** Bytes as text; refuses what is not UTF-8 with the error given. */
 export function decodeUtf8(bytes: Uint8Array, error: () => KvasirError): string {
   try {
@@ -215,7 +226,7 @@ const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** A whole file of text, of `most` bytes at most. */
 export async function readText(path: string, most: number): Promise<string> {
   return Reader.with(path, async (reader) => {
-    if (reader.size > most) throw reader.invalid(`the file has ${reader.size} bytes; expected at most ${most}`);
+    if (reader.size > most) throw reader.invalid(`the file has ${counted(reader.size, "byte")}; expected at most ${most}`);
     await reader.need(reader.size, "the text");
     return decodeUtf8(reader.bytes(reader.size), () => reader.invalid("the file is not UTF-8"));
   });

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { KvasirError, show, type Warn } from "../errors.ts";
+import { counted, KvasirError, show, type Warn } from "../errors.ts";
 import { checkedProduct } from "./checked.ts";
 import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject, readJson } from "./json.ts";
 import { SAFETENSORS_HEADER } from "./limits.ts";
@@ -72,7 +72,8 @@ async function readHeaderLength(reader: Reader): Promise<number> {
   await reader.need(8, "the header's length");
   const length = reader.u64();
   const most = Math.min(SAFETENSORS_HEADER.bytes, reader.remaining);
-  if (length > most) throw reader.invalid(`the header has ${length} bytes; expected at most ${most}, for ${reader.remaining} left`);
+  if (length > most)
+    throw reader.invalid(`the header has ${counted(length, "byte")}; expected at most ${most}, for ${reader.remaining} left`);
   return length;
 }
 
@@ -144,9 +145,9 @@ function readEntry(reader: Reader, name: string, entry: JsonValue, dataOffset: n
   const [begin, end] = offsets as [number, number];
   const size = checkedProduct(`${reader.path}: size of ${what} in bits`, ...shape, bits);
   if (size % 8 !== 0 || end - begin !== size / 8)
-    throw reader.invalid(`${what} has ${end - begin} bytes; expected ${size / 8} for [${shape}] of ${type}`);
+    throw reader.invalid(`${what} has ${counted(end - begin, "byte")}; expected ${size / 8} for [${shape}] of ${type}`);
   if (end > reader.size - dataOffset)
-    throw reader.invalid(`${what} ends at byte ${end} of ${reader.size - dataOffset} bytes of data: the file was cut short`);
+    throw reader.invalid(`${what} ends at byte ${end} of ${counted(reader.size - dataOffset, "byte")} of data: the file was cut short`);
   return { name, type, shape, offset: dataOffset + begin, bytes: end - begin };
 }
 
@@ -159,5 +160,5 @@ function refuseHoles(reader: Reader, tensors: readonly StoredTensor[], dataOffse
   const used = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
   const size = reader.size - dataOffset;
   if (used !== size)
-    throw reader.invalid(`the tensors take ${used} of ${size} bytes of data; expected all, without holes or trailing bytes`);
+    throw reader.invalid(`the tensors take ${used} of ${counted(size, "byte")} of data; expected all, without holes or trailing bytes`);
 }

@@ -1,4 +1,4 @@
-import { KvasirError } from "../errors.ts";
+import { counted, KvasirError } from "../errors.ts";
 import type { RepositoryCache } from "./cache.ts";
 import type { HubAnswer, HubClient } from "./client.ts";
 import type { HubFile } from "./listing.ts";
@@ -121,7 +121,7 @@ class BlobDownload {
       return new Transient(`${place} has ${path} with the ETag ${etag}; expected ${hash}, as listed`);
     const length = headers.get("content-length");
     if (status === 200 && length !== null && !headers.has("content-encoding") && Number(length) !== size)
-      return new Transient(`${place} has ${length} bytes of ${path}; expected ${size}, as listed`);
+      return new Transient(`${place} has ${counted(Number(length), "byte")} of ${path}; expected ${size}, as listed`);
     if (status === 200) return undefined;
     const range = headers.get("content-range") ?? "";
     const [, from, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(range) ?? [];

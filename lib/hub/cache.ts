@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, statfs, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import { KvasirError } from "../errors.ts";
+import { counted, KvasirError } from "../errors.ts";
 import type { SizedFile } from "./choose.ts";
 import { allocatedIn, inCache, incompletePath, sizeOf } from "./disk.ts";
 import type { HubFile } from "./listing.ts";
@@ -94,7 +94,7 @@ export class RepositoryCache {
     if (bavail * bsize >= bytes) return;
     throw new KvasirError(
       "DISK_FULL",
-      `${this.folder} needs ${bytes} bytes more, its disk has ${bavail * bsize}; free some, or set HF_HOME`,
+      `${this.folder} needs ${counted(bytes, "byte")} more, its disk has ${bavail * bsize}; free some, or set HF_HOME`,
     );
   }
 }

@@ -1,4 +1,4 @@
-import { type ErrorCode, KvasirError } from "../errors.ts";
+import { counted, type ErrorCode, KvasirError } from "../errors.ts";
 import { ggufModels, partCount } from "../files/gguf-parts.ts";
 import { type HubName, showName } from "./names.ts";
 
@@ -93,7 +93,7 @@ function bestOf<File extends SizedFile>(ggufs: readonly Gguf<File>[], name: HubN
 function partsOf<File extends SizedFile>({ path, parts }: Gguf<File>, name: HubName): File[] {
   const count = partCount(parts[0]!.path);
   if (parts.length === count) return parts;
-  throw new KvasirError("MODEL_NOT_FOUND", `${showName(name)} has ${parts.length} of the ${count} parts of ${path}`);
+  throw new KvasirError("MODEL_NOT_FOUND", `${showName(name)} has ${parts.length} of the ${counted(count, "part")} of ${path}`);
 }
 
 function mistaken(code: ErrorCode, ggufs: readonly Gguf<SizedFile>[], name: HubName, what: string): KvasirError {

@@ -1,4 +1,4 @@
-import { KvasirError, show } from "../errors.ts";
+import { counted, KvasirError, show } from "../errors.ts";
 import type { StoredTensor } from "../files/tensors.ts";
 import type { Config } from "./config.ts";
 import type { Cut } from "./kinds.ts";
@@ -127,7 +127,7 @@ export function scalesOf<Found extends StoredTensor & { file: number }>(
   const matrix = `${path}: tensor ${show(source)} is F8_E4M3`;
   const refuse = (why: string): KvasirError => new KvasirError("UNSUPPORTED_FORMAT", `${matrix}, ${why}`);
   if (scheme === undefined) throw refuse("and config.json has no quantization_config that says how it is scaled");
-  if (columns % BLOCK !== 0) throw refuse(`its rows have ${columns} columns; expected a multiple of ${BLOCK}`);
+  if (columns % BLOCK !== 0) throw refuse(`its rows have ${counted(columns, "column")}; expected a multiple of ${BLOCK}`);
   if (layout !== undefined) throw refuse("and its rows don't lie one after the other; expected F32, F16 or BF16");
   const [found, another] = [stored(`${source}_scale_inv`), stored(`${source}_scale`)].filter((each) => each !== undefined);
   if (found === undefined) throw new KvasirError("FILE_INVALID", `${matrix}; its ${source}_scale_inv or _scale is missing`);

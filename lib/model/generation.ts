@@ -1,4 +1,4 @@
-import { KvasirWarning, show, type Warn } from "../errors.ts";
+import { counted, KvasirWarning, show, type Warn } from "../errors.ts";
 import type { Config, Range } from "./config.ts";
 import type { GenerationDefaults } from "./spec.ts";
 
@@ -15,7 +15,7 @@ function tokensAt(config: Config, key: string): number[] {
   const value = config.value(key) ?? [];
   // An integer that a double doesn't hold is a bigint here, and outside any vocabulary.
   const ids = [value].flat().map((id: unknown) => (typeof id === "bigint" ? Number(id) : id));
-  if (ids.length > MAX_NAMED) throw config.invalid(key, `has ${ids.length} ids; expected at most ${MAX_NAMED}`);
+  if (ids.length > MAX_NAMED) throw config.invalid(key, `has ${counted(ids.length, "id")}; expected at most ${MAX_NAMED}`);
   const wrong = ids.find((id) => !Number.isInteger(id));
   if (wrong !== undefined) throw config.invalid(key, `has ${show(wrong)}; expected token ids`);
   return ids as number[];

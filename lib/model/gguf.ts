@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { KvasirError, show, type Warn } from "../errors.ts";
+import { counted, KvasirError, show, type Warn } from "../errors.ts";
 import type { GgufFile } from "../files/gguf.ts";
 import { readFirstPart, readGgufParts } from "../files/gguf-parts.ts";
 import { readFloats } from "../files/reader.ts";
@@ -70,7 +70,7 @@ function vocabSizeOf(files: readonly [GgufFile, ...GgufFile[]]): number {
     throw invalid(file, `tensor token_embd.weight is [${embedding.shape}]; expected [vocabulary up to ${LIMITS.vocabSize}, hidden size]`);
   const tokens = tokenCount(file);
   if (tokens !== undefined && tokens !== size)
-    throw invalid(file, `it has ${tokens} tokens; expected ${size}, the rows of token_embd.weight`);
+    throw invalid(file, `it has ${counted(tokens, "token")}; expected ${size}, the rows of token_embd.weight`);
   return size;
 }
 

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { KvasirError, type Warn } from "../errors.ts";
+import { counted, KvasirError, type Warn } from "../errors.ts";
 import { ggufModels } from "../files/gguf-parts.ts";
 import { namesIn, statIfPresent } from "../files/paths.ts";
 import { safetensorsShards } from "../files/safetensors.ts";
@@ -45,5 +45,8 @@ export async function ggufAt(path: string, file: string, isHuggingFace: (name: s
   const models = names.some(isHuggingFace) ? [] : ggufModels(names);
   if (models.length <= 1) return models[0] && join(path, models[0].parts[0]!);
   const list = models.map(({ parts }) => parts[0]).join(", ");
-  throw new KvasirError("INVALID_ARGUMENT", `${path} is a directory with ${models.length} models; expected the path of one: ${list}`);
+  throw new KvasirError(
+    "INVALID_ARGUMENT",
+    `${path} is a directory with ${counted(models.length, "model")}; expected the path of one: ${list}`,
+  );
 }

@@ -1,4 +1,4 @@
-import { KvasirError, show } from "../errors.ts";
+import { counted, KvasirError, show } from "../errors.ts";
 import { GGML_TYPES } from "../files/gguf-types.ts";
 import type { StoredTensor } from "../files/tensors.ts";
 import { type Fp8Scheme, isScale, scalesOf } from "./fp8.ts";
@@ -83,7 +83,7 @@ function refuseUnknown(
     if (isScale(name, isQuantized, (matrix) => stored.get(matrix)?.type)) continue;
     throw new KvasirError(
       "UNSUPPORTED_MODEL",
-      `${files[file]!.path}: tensor ${show(name)} has no place in ${spec.architecture} with ${spec.layers.length} layers`,
+      `${files[file]!.path}: tensor ${show(name)} has no place in ${spec.architecture} with ${counted(spec.layers.length, "layer")}`,
     );
   }
 }

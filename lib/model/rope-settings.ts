@@ -1,4 +1,4 @@
-import { show } from "../errors.ts";
+import { counted, show } from "../errors.ts";
 import { type Config, LIMITS, type Range } from "./config.ts";
 import { type RopeScaling, yarnAttentionFactor } from "./rope.ts";
 import type { DenseSizes } from "./sizes.ts";
@@ -84,7 +84,10 @@ function ropeFrom(parameters: Config | undefined, outside: RopeDefaults, config:
 function rotatedSize(config: Config, headSize: number, share: number): number {
   const size = Math.floor(headSize * share);
   if (size % 2 !== 0 || size === 0)
-    throw config.invalid("partial_rotary_factor", `is ${share}: ${size} of ${headSize} dimensions turn; expected an even number`);
+    throw config.invalid(
+      "partial_rotary_factor",
+      `is ${share}: ${size} of ${counted(headSize, "dimension")} turn; expected an even number`,
+    );
   return size;
 }
 

@@ -1,4 +1,4 @@
-import { KvasirError } from "../errors.ts";
+import { counted, KvasirError } from "../errors.ts";
 import type { RopeSpec } from "./spec.ts";
 
 /**
@@ -47,7 +47,10 @@ export interface RopeOptions {
 /** The rope that the options describe. */
 export function buildRope({ base, size, scaling, interleaved, divisors }: RopeOptions): RopeSpec {
   if (divisors !== undefined && divisors.length !== size / 2)
-    throw new KvasirError("FILE_INVALID", `rope_freqs.weight has ${divisors.length} numbers; expected ${size / 2}, half the head size`);
+    throw new KvasirError(
+      "FILE_INVALID",
+      `rope_freqs.weight has ${counted(divisors.length, "number")}; expected ${size / 2}, half the head size`,
+    );
   const plain = Float64Array.from({ length: size / 2 }, (_, i) => base ** ((-2 * i) / size) / (divisors?.[i] ?? 1));
   const frequencies = scaleFrequencies(plain, base, scaling);
   if (scaling.type !== "longrope") return { frequencies, scale: scaling.type === "yarn" ? scaling.attentionFactor : 1, interleaved };

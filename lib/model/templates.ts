@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { KvasirError, show, type Warn } from "../errors.ts";
+import { counted, KvasirError, show, type Warn } from "../errors.ts";
 import type { GgufFile } from "../files/gguf.ts";
 import { isJsonObject, type JsonObject, readJsonIfPresent } from "../files/json.ts";
 import { MAX_TEMPLATE } from "../files/limits.ts";
@@ -51,7 +51,8 @@ function namedTemplates(path: string, setting: unknown): { name: string; templat
 
 function checkLength(place: string, template: string): void {
   const { length } = template;
-  if (length > MAX_TEMPLATE) throw new KvasirError("FILE_INVALID", `${place} has ${length} characters; expected at most ${MAX_TEMPLATE}`);
+  if (length > MAX_TEMPLATE)
+    throw new KvasirError("FILE_INVALID", `${place} has ${counted(length, "character")}; expected at most ${MAX_TEMPLATE}`);
 }
 
 function isNamedTemplate(value: unknown): value is { name: string; template: string } {

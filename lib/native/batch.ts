@@ -1,4 +1,4 @@
-import { KvasirError } from "../errors.ts";
+import { counted, KvasirError } from "../errors.ts";
 import type { Plan, PlanRow } from "../schedule/plan.ts";
 import { wantsLogits } from "../schedule/sequence.ts";
 import { MAX_TOP_LOGPROBS, ROW_OUTPUT, type StepBuffers, type StepDrafts, type StepResults } from "./addon.ts";
@@ -76,7 +76,7 @@ export function reserveLogits(plan: Plan, buffers: StepBuffers, vocabSize: numbe
     buffers.logitRows[b] = wanted ? rows : -1;
     if (wanted) rows += row.outputs;
   }
-  buffers.logits = rows === 0 ? undefined : floats(rows * vocabSize, `logits of ${rows} tokens`);
+  buffers.logits = rows === 0 ? undefined : floats(rows * vocabSize, `logits of ${counted(rows, "token")}`);
 }
 
 /** A new array. Throws OUT_OF_MEMORY. */
@@ -84,7 +84,7 @@ export function floats(length: number, what: string): Float32Array {
   try {
     return new Float32Array(length);
   } catch (cause) {
-    throw new KvasirError("OUT_OF_MEMORY", `${what} need ${length * 4} bytes, which could not be had`, { cause });
+    throw new KvasirError("OUT_OF_MEMORY", `${what} need ${counted(length * 4, "byte")}, which could not be had`, { cause });
   }
 }
 

@@ -1,12 +1,14 @@
 import { setImmediate } from "node:timers/promises";
-import { KvasirError } from "../errors.ts";
+import { counted, KvasirError } from "../errors.ts";
 import { type NativeEngine, NOT_NUMBERS, nativeError, type StepBuffers, type StepDrafts, type StepResults } from "../native/addon.ts";
-import { createBuffers, createDrafts, createResults, pack, reserveLogits } from "../native/batch.ts";
+import { createBuffers, createDrafts, createResults } from "../native/batch.ts";
 import { clearPlan, createPlan, type Plan } from "../schedule/plan.ts";
-import type { PrefillLimit, Scheduler } from "../schedule/scheduler.ts";
-import { type Sequence, type SequenceOptions, wantsLogits } from "../schedule/sequence.ts";
+import type { Scheduler } from "../schedule/scheduler.ts";
+import type { Sequence, SequenceOptions } from "../schedule/sequence.ts";
+import type { PrefillLimit } from "../schedule/shares.ts";
 import { failInTurns } from "./fail-in-turns.ts";
 import { NO_NUMBERS, type Sampled, type Sampling, type SequenceOwner } from "./owner.ts";
+import { Preparation } from "./preparation.ts";
 import type { PromptPace } from "./prompt-pace.ts";
 import { StepClock, type StepObserver, tokensOf } from "./step-clock.ts";
 
@@ -42,7 +44,8 @@ export interface LoopLimits {
 export class StepLoop {
   readonly #native: NativeEngine;
   readonly #scheduler: Scheduler;
-  readonly #limits: LoopLimits;
+  readonly #preparation: Preparation;
+  readonly #vocabSize: number;
   readonly #mostPrefill: PrefillLimit;
   readonly #clock: StepClock;
   readonly #steps: [Step, Step];
@@ -62,7 +65,8 @@ export class StepLoop {
   constructor(native: NativeEngine, scheduler: Scheduler, limits: LoopLimits, pace: PromptPace, observers: readonly StepObserver[] = []) {
     this.#native = native;
     this.#scheduler = scheduler;
-    this.#limits = limits;
+    this.#preparation = new Preparation(native, scheduler, this.#owners, limits);
+    this.#vocabSize = limits.vocabSize;
     this.#mostPrefill = (running) => pace.tokensBeside(running);
     this.#clock = new StepClock([pace, ...observers]);
     const step = (): Step => ({
@@ -138,7 +142,7 @@ export class StepLoop {
       }
       this.#active = false;
       if (this.#owners.size > 0 && this.#choosing === 0)
-        throw new KvasirError("INTERNAL", `${this.#owners.size} sequences wait, and none can be planned`);
+        throw new KvasirError("INTERNAL", `${counted(this.#owners.size, "sequence")} left waiting, and none can be planned`);
     } catch (error) {
       await this.#fail(nativeError(error));
     }
@@ -149,9 +153,7 @@ export class StepLoop {
     const { plan, buffers, drafts } = step;
     do {
       if (!this.#scheduler.schedule(plan, this.#mostPrefill)) return undefined;
-      this.#giveSlots(plan);
-      this.#giveLogits(plan, buffers);
-      this.#pack(plan, buffers, drafts);
+      this.#preparation.prepare(plan, buffers, drafts);
     } while (plan.rowCount === 0); // each time, a request has failed
     step.submitted = performance.now();
     step.done = this.#native.step(buffers);
@@ -159,51 +161,6 @@ export class StepLoop {
     this.#stepCount += 1;
     this.#rowCount += plan.rowCount;
     return step;
-  }
-
-  /** Arrays that could not grow fail the requests of the step. */
-  #pack(plan: Plan, buffers: StepBuffers, drafts: StepDrafts): void {
-    try {
-      pack(plan, buffers, this.#limits.groups, drafts);
-    } catch (error) {
-      for (const { sequence } of plan.rows.slice(0, plan.rowCount)) this.#owners.get(sequence)?.fail(nativeError(error));
-      this.#dropEnded(plan);
-    }
-  }
-
-  /** Tells the native side whose slots the plan's are. Parameters that are refused fail their request. */
-  #giveSlots(plan: Plan): void {
-    for (let b = 0; b < plan.rowCount; b++) {
-      const { sequence } = plan.rows[b]!;
-      const owner = this.#owners.get(sequence);
-      if (!sequence.slotIsNew || owner === undefined) continue; // without an owner: another choice of its request was refused
-      try {
-        this.#native.setSlot(sequence.slot, owner.slotConfig(sequence));
-        sequence.slotIsNew = false;
-      } catch (error) {
-        owner.fail(nativeError(error));
-      }
-    }
-    this.#dropEnded(plan);
-  }
-
-  /** Makes room for logits. Where there is too little memory, the requests that want them fail, the last by rank first. */
-  #giveLogits(plan: Plan, buffers: StepBuffers): void {
-    for (let done = false; !done; ) {
-      try {
-        reserveLogits(plan, buffers, this.#limits.vocabSize);
-        done = true;
-      } catch (error) {
-        const last = plan.rows.slice(0, plan.rowCount).findLast(({ sequence, outputs }) => outputs > 0 && wantsLogits(sequence))!;
-        this.#owners.get(last.sequence)!.fail(error);
-        this.#dropEnded(plan);
-      }
-    }
-  }
-
-  /** Rows of sequences that ended since they were planned leave the plan. */
-  #dropEnded(plan: Plan): void {
-    for (let b = plan.rowCount - 1; b >= 0; b--) if (plan.rows[b]!.sequence.state === "finished") this.#scheduler.drop(plan, b);
   }
 
   /** Waits for a step, and hands on what it gave. */
@@ -251,7 +208,7 @@ export class StepLoop {
   }
 
   #logits({ logits, logitRows, outIndptr }: StepBuffers, b: number): Float32Array | undefined {
-    const [first, { vocabSize }] = [logitRows[b]!, this.#limits];
+    const [first, vocabSize] = [logitRows[b]!, this.#vocabSize];
     return first < 0 ? undefined : logits!.subarray(first * vocabSize, (first + outIndptr[b + 1]! - outIndptr[b]!) * vocabSize);
   }
 

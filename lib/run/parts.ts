@@ -1,7 +1,7 @@
 import type { Machine } from "../api/device.ts";
 import { type CheckedOptions, checkOptions, copyOptions, type EngineOptions, optionsBeforeOpen } from "../api/options.ts";
 import { MAX_SLOTS, PAGE_SIZE } from "../api/pools.ts";
-import { KvasirWarning, type Warn } from "../errors.ts";
+import { counted, KvasirWarning, type Warn } from "../errors.ts";
 import type { HubRequest } from "../hub/open.ts";
 import { openModel } from "../model/open.ts";
 import { ropesFor } from "../model/rope.ts";
@@ -79,7 +79,7 @@ async function checkDraftTokens(
 function warnOfUnknownTokens({ name, spec }: ModelSource, { vocabulary }: TextTokenizer, warn: Warn): void {
   const { size } = vocabulary;
   if (size <= spec.vocabSize) return;
-  const message = `the tokenizer of ${name} has ${size} ids, the model ${spec.vocabSize}: prompts with a token from ${spec.vocabSize} on are refused`;
+  const message = `the tokenizer of ${name} has ${counted(size, "id")}, the model ${spec.vocabSize}: prompts with a token from ${spec.vocabSize} on are refused`;
   warn(new KvasirWarning("KVASIR_UNKNOWN_TOKENS", message));
 }
 

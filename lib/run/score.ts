@@ -1,3 +1,4 @@
+import { counted } from "../errors.ts";
 import { PLAIN_SLOT, type SlotConfig } from "../native/addon.ts";
 import { floats } from "../native/batch.ts";
 import type { Sequence } from "../schedule/sequence.ts";
@@ -33,7 +34,7 @@ export class Score implements Scoring {
     this.#loop = loop;
     this.#vocabSize = vocabSize;
     this.#scores = { tokens, logprobs: new Float32Array(tokens.length).fill(Number.NaN) };
-    if (wantLogits) this.#scores.logits = floats(tokens.length * vocabSize, `logits of ${tokens.length} tokens`);
+    if (wantLogits) this.#scores.logits = floats(tokens.length * vocabSize, `logits of ${counted(tokens.length, "token")}`);
     const plain = { maxTokens: 0, priority: 0, cacheSalt: "", adapter: "", media: [], speculate: false };
     this.#sequence = loop.add({ prompt: tokens, output: "score", logits: wantLogits, ...plain }, this);
   }

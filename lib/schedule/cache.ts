@@ -1,7 +1,7 @@
 import { checkInteger } from "../check.ts";
 import { KvasirError } from "../errors.ts";
 import type { CacheGroupConfig, CreateGroup, GroupPages, GroupSizes } from "./groups/group.ts";
-import { longestPrefix, prefixHash } from "./prefix.ts";
+import { longestPrefix, namedPages, prefixHash } from "./prefix.ts";
 import type { Sequence } from "./sequence.ts";
 
 /** Sizes of the paged cache. */
@@ -57,17 +57,27 @@ export class PagedCache {
   }
 
   /**
-   * Names at most `most` pages more of a waiting sequence's tokens, and returns how many; once all have names, `expected` is what the cache
-   * has of them.
+   * Names a waiting sequence's pages as far as the cache may have them, and the first that it lacks: at most `most` more than have names, and
+   * returns how many. Fewer than `most` are all: `expected` is what the cache has of the sequence, unless it is known from before.
    */
   foresee(sequence: Sequence, most: number): number {
+    const before = namedPages(sequence);
+    const isNamed = this.#nameFound(sequence, before + most);
+    if (isNamed) sequence.expected ??= longestPrefix(this.#own, sequence, this.#mostKnown(sequence)) * this.#config.pageSize;
+    return namedPages(sequence) - before;
+  }
+
+  /** The name of the page that a running sequence fills next, where others may look for that. */
+  nextName(sequence: Sequence): string | undefined {
     const { pageSize, modelId } = this.#config;
-    const limit = this.#mostFound(sequence);
-    const named = Math.max(0, sequence.hashes.length - 1);
-    const end = Math.min(limit, named + most);
-    if (limit > 0) prefixHash(sequence, end, pageSize, modelId);
-    if (limit < sequence.hashes.length || limit === 0) sequence.expected = longestPrefix(this.#own, sequence, limit) * pageSize;
-    return Math.max(0, end - named);
+    const pages = sequence.offered + 1;
+    if (pages > this.#mostFound(sequence)) return sequence.hashes[pages]; // none is made for a score, nor of tokens that are not known
+    return prefixHash(sequence, pages, pageSize, modelId);
+  }
+
+  /** The sequence was looked up, and found too little room; nobody was looked up since. */
+  isRefused({ id }: Sequence): boolean {
+    return this.#refusal?.id === id;
   }
 
   /**
@@ -177,11 +187,27 @@ export class PagedCache {
     return prefixCache && options.output !== "score" ? Math.floor((length - 1) / pageSize) : 0;
   }
 
+  /** Those of them that have names. */
+  #mostKnown(sequence: Sequence): number {
+    return Math.min(this.#mostFound(sequence), namedPages(sequence));
+  }
+
   #prefixPages(sequence: Sequence): number {
+    this.#nameFound(sequence, Number.POSITIVE_INFINITY);
+    return longestPrefix(this.#own, sequence, this.#mostKnown(sequence));
+  }
+
+  /** Names pages until `most` have names, or one has that ends what the cache has of the sequence: true then, or where it has no more. */
+  #nameFound(sequence: Sequence, most: number): boolean {
     const { pageSize, modelId } = this.#config;
     const limit = this.#mostFound(sequence);
-    if (limit > 0) prefixHash(sequence, limit, pageSize, modelId);
-    return longestPrefix(this.#own, sequence, limit);
+    for (let pages = namedPages(sequence); pages < limit; pages++) {
+      const last = pages === 0 ? undefined : sequence.hashes[pages]!;
+      if (last !== undefined && !this.#own.every((group) => group.mayContinue(last))) return true;
+      if (pages >= most) return false;
+      prefixHash(sequence, pages + 1, pageSize, modelId);
+    }
+    return true;
   }
 
   /** Fewer pages came free since, or are no longer promised to others, than were lacking. */

@@ -1,3 +1,4 @@
+import { counted } from "../errors.ts";
 import { invariant } from "./pages.ts";
 import { type Queue, rank } from "./queue.ts";
 import type { Sequence } from "./sequence.ts";
@@ -35,7 +36,10 @@ function checkOrder(queue: Queue): void {
 
 function checkAsked({ id, sampling, asked, held }: Sequence): void {
   const sum = asked.reduce((total, count) => total + count, 0);
-  invariant(sampling === sum && (sum > 0 || !held), `sequence ${id} waits for ${sampling} tokens, but its rows asked for ${sum}`);
+  invariant(
+    sampling === sum && (sum > 0 || !held),
+    `sequence ${id} waits for ${counted(sampling, "token")}, but its rows asked for ${sum}`,
+  );
   invariant(
     asked.slice(0, -1).every((count) => count === 1),
     `sequence ${id} ran on after a row that asked for several tokens`,

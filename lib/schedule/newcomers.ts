@@ -1,4 +1,5 @@
 import type { CacheConfig, PagedCache } from "./cache.ts";
+import { namedPages } from "./prefix.ts";
 import { type Queue, rank } from "./queue.ts";
 import { pendingTokens, type Sequence } from "./sequence.ts";
 import { byTokensToRun, wouldRun } from "./shares.ts";
@@ -57,13 +58,12 @@ export class Newcomers {
 
   /** Who gets a slot and pages next; `undefined` where nobody would run a token in the next step. */
   choose(): Sequence | undefined {
-    this.#underWay.take(this.#running);
+    this.#underWay.take(this.#running, this.#cache);
     const chosen = this.#find();
     this.#underWay.clear();
-    if (chosen !== undefined) {
-      const named = this.#named.get(chosen.id) ?? 0; // which has been paid for
-      this.#pagesLeft -= Math.max(0, Math.ceil(chosen.length / this.#config.pageSize) - named);
-    }
+    if (chosen === undefined || !this.#isUpToDate(chosen)) return undefined;
+    const named = this.#named.get(chosen.id) ?? 0; // which has been paid for
+    this.#pagesLeft -= Math.max(0, namedPages(chosen) - named);
     return chosen;
   }
 
@@ -97,14 +97,25 @@ export class Newcomers {
     return after === undefined || after.state === "finished" || after.offered >= this.#fullPages(after.promptLength - 1);
   }
 
-  /** It is known how much the cache has of it. That takes a name for each of its pages. */
+  /** It is known how much the cache has of it, and whether somebody computes what it needs next. */
   #isForeseen(sequence: Sequence): boolean {
-    if (sequence.expected !== undefined) return true;
-    const named = this.#cache.foresee(sequence, this.#pagesLeft);
+    return (sequence.expected !== undefined && namedPages(sequence) >= this.#underWay.farthest) || this.#name(sequence);
+  }
+
+  /** What the cache got since the sequence was looked at has names, too. Of one that was refused `attach` sees to that, when there may be room. */
+  #isUpToDate(sequence: Sequence): boolean {
+    return this.#cache.isRefused(sequence) || this.#name(sequence);
+  }
+
+  /** Names its pages as far as the cache has them. False: the rest is put off. */
+  #name(sequence: Sequence): boolean {
+    const most = Math.max(0, this.#pagesLeft);
+    const named = this.#cache.foresee(sequence, most);
     this.#pagesLeft -= named;
-    this.#named.set(sequence.id, named);
-    if (sequence.expected === undefined) this.#isPutOff = true;
-    return sequence.expected !== undefined;
+    this.#named.set(sequence.id, named + (this.#named.get(sequence.id) ?? 0));
+    const isDone = sequence.expected !== undefined && named < most;
+    if (!isDone) this.#isPutOff = true;
+    return isDone;
   }
 
   #fullPages(tokens: number): number {
@@ -118,20 +129,28 @@ class UnderWay {
   readonly #owners = new Map<string, Sequence>();
   /** Where these hashes stand among those of a sequence. */
   readonly #places = new Set<number>();
+  #farthest = 0;
 
   clear(): void {
     this.#owners.clear();
     this.#places.clear();
+    this.#farthest = 0;
   }
 
-  take(running: Queue): void {
+  /** The largest of them; 0: none. */
+  get farthest(): number {
+    return this.#farthest;
+  }
+
+  take(running: Queue, cache: PagedCache): void {
     for (const sequence of running) {
       if (sequence.share === 0 || pendingTokens(sequence) <= 1) continue;
       const place = sequence.offered + 1;
-      const hash = sequence.hashes[place];
+      const hash = cache.nextName(sequence);
       if (hash === undefined || this.#owners.has(hash)) continue;
       this.#owners.set(hash, sequence);
       this.#places.add(place);
+      this.#farthest = Math.max(this.#farthest, place);
     }
   }
 

@@ -1,4 +1,4 @@
-import { KvasirError } from "../errors.ts";
+import { counted, KvasirError } from "../errors.ts";
 
 /** The pages of one sequence in one cache group: ids[i], i < count, holds tokens [(first + i) * P, (first + i + 1) * P), P the page size. */
 export class PageTable {
@@ -110,7 +110,7 @@ export class PagePool {
 
   /** A page to write. There must be one available. */
   take(): number {
-    if (this.available === 0) throw new KvasirError("INTERNAL", `all ${this.size} pages of a pool are used`);
+    if (this.available === 0) throw new KvasirError("INTERNAL", `all ${counted(this.size, "page")} of a pool are used`);
     const page = this.#freeCount > 0 ? this.#free[--this.#freeCount]! : this.#firstNew < this.size ? this.#takeNew() : this.#evict();
     this.#references[page] = 1;
     return page;

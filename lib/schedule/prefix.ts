@@ -13,7 +13,8 @@ import type { MediaSpan, Sequence, SequenceOptions } from "./sequence.ts";
  *     media            |--- picture ---|                       and of all that follow, by the chain
  *
  * The names are the same in all cache groups, so each is computed once per sequence, and the prompt's once for all choices of a request;
- * they stay right over a preemption.
+ * they stay right over a preemption. Pages that the cache may have get theirs before they are looked up, others as they are full, while
+ * later steps run.
  */
 export function prefixHash(sequence: Sequence, pages: number, pageSize: number, modelId: string): string {
   const { tokens, options } = sequence;
@@ -29,6 +30,11 @@ export function prefixHash(sequence: Sequence, pages: number, pageSize: number, 
     hashes.push(sha256(media === "" ? named : Buffer.concat([named, Buffer.from(media)])));
   }
   return hashes[pages]!;
+}
+
+/** How many pages in front have names. */
+export function namedPages({ hashes }: Sequence): number {
+  return Math.max(0, hashes.length - 1);
 }
 
 /** Those of the prompt, where a sequence of the same names has them; else the root. */

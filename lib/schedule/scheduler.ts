@@ -1,4 +1,3 @@
-import { checkInteger } from "../check.ts";
 import { type CacheConfig, PagedCache } from "./cache.ts";
 import type { CacheGroupConfig, CreateGroup } from "./groups/group.ts";
 import { createGroup } from "./groups/index.ts";
@@ -10,7 +9,8 @@ import { invariant } from "./pages.ts";
 import { addRow, clearPlan, type Plan, removeRow } from "./plan.ts";
 import { insert, type Queue, remove } from "./queue.ts";
 import { checkFits, createSequence, pendingTokens, receive, type Sequence, type SequenceOptions } from "./sequence.ts";
-import { sharePrefills } from "./shares.ts";
+import { type PrefillLimit, shareTokens } from "./shares.ts";
+import { keepsSlot, Slots } from "./slots.ts";
 import type { Speculator } from "./speculator.ts";
 
 /** Sizes that hold as long as the scheduler. */
@@ -31,9 +31,6 @@ export interface SchedulerStats {
   prefixQueries: number;
   groups: (CacheGroupConfig & { used: number; cached: number })[];
 }
-
-/** How many tokens of prompts a step may have beside those that run, newcomers among them. */
-export type PrefillLimit = (running: readonly Sequence[]) => number;
 
 /**
  * Decides which sequence runs how many tokens in the next step. Pure: no clock, no native code, nothing asynchronous.
@@ -76,7 +73,7 @@ export class Scheduler {
   readonly #waiting: Queue = [];
   readonly #running: Queue = [];
   readonly #newcomers: Newcomers;
-  readonly #freeSlots: number[];
+  readonly #slots: Slots;
   /** Room for those among whom something is shared out, empty between: a step makes no array. */
   readonly #candidates: Sequence[] = [];
   /** The latest step that was planned. */
@@ -93,7 +90,7 @@ export class Scheduler {
     this.#cache = new PagedCache(config, createPages);
     this.#newcomers = new Newcomers(this.#cache, config, this.#waiting, this.#running);
     this.#guesses = speculator && new GuessPlanner(speculator, this.#cache, config.maxBatchTokens);
-    this.#freeSlots = Array.from({ length: checkInteger("maxSlots", config.maxSlots, 1, 2 ** 20) }, (_, i) => config.maxSlots - 1 - i);
+    this.#slots = new Slots(config.maxSlots);
   }
 
   /** Sequences that wait for pages, by rank. */
@@ -171,7 +168,7 @@ export class Scheduler {
       if (sequence.state === "running") this.#cache.shrink(sequence);
       this.#speculator?.settled(sequence, guessed, to - from - 1);
     }
-    if (sequence.state === "waiting" && sequence.sampling === 0) this.#freeSlot(sequence);
+    if (sequence.state === "waiting" && sequence.sampling === 0) this.#slots.giveBack(sequence);
   }
 
   /**
@@ -206,9 +203,7 @@ export class Scheduler {
   /** Throws INTERNAL on a broken invariant. Slow: for tests, after every operation. */
   checkIntegrity(): void {
     this.#cache.check(this.#running);
-    const held = [...this.#running, ...this.#waiting].map(({ slot }) => slot).filter((slot) => slot !== -1);
-    const slots = held.concat(this.#freeSlots);
-    invariant(new Set(slots).size === this.#config.maxSlots && slots.length === this.#config.maxSlots, "a slot is lost or given twice");
+    this.#slots.check([...this.#running, ...this.#waiting]);
     checkWaiting(this.#waiting);
     checkRunning(this.#running);
   }
@@ -237,12 +232,12 @@ export class Scheduler {
 
   /** A free slot beside `kept` others, and a token for its row in every step. Waiting sequences may hold slots. */
   #hasSlot(kept: number): boolean {
-    return this.#freeSlots.length > kept && this.#running.length + kept < this.#config.maxBatchTokens;
+    return this.#slots.free > kept && this.#running.length + kept < this.#config.maxBatchTokens;
   }
 
   #planRunning(plan: Plan, guessesAreOut: boolean, mostPrefill: PrefillLimit): void {
     takeLogitTurns(this.#running, this.#config.logitRows ?? Number.POSITIVE_INFINITY, this.#candidates);
-    let { kept, tokens } = this.#shareTokens(mostPrefill); // kept for those after the current sequence
+    let { kept, tokens } = shareTokens(this.#running, this.#config.maxBatchTokens, mostPrefill, this.#candidates); // kept for those after the current sequence
     for (let i = 0; i < this.#running.length; i++) {
       const sequence = this.#running[i]!;
       kept -= sequence.share;
@@ -255,23 +250,6 @@ export class Scheduler {
       const extras = guessesAreOut || pending > 1 ? undefined : this.#guesses?.plan(plan, sequence, end, budget, this.#running.length);
       addRow(plan, sequence, end - sequence.computed, extras);
     }
-  }
-
-  /** What each running sequence has of the step's tokens, one where it decodes; returns the sum, and the most that the step has. */
-  #shareTokens(mostPrefill: PrefillLimit): { kept: number; tokens: number } {
-    const prefills = this.#candidates;
-    let decodes = 0;
-    for (const sequence of this.#running) {
-      const pending = pendingTokens(sequence);
-      sequence.share = pending === 1 ? 1 : 0;
-      decodes += sequence.share;
-      if (pending > 1) prefills.push(sequence);
-    }
-    const most = this.#config.maxBatchTokens;
-    const tokens = prefills.length > 0 ? Math.min(most, decodes + mostPrefill(this.#running)) : most;
-    const kept = decodes + sharePrefills(prefills, tokens - decodes);
-    prefills.length = 0;
-    return { kept, tokens };
   }
 
   /** Takes the pages of the sequence's tokens before `end` from the last by rank, one after the other. False when it is the last itself. */
@@ -288,7 +266,7 @@ export class Scheduler {
     remove(this.#running, sequence);
     this.#cache.offer(sequence, this.#step);
     this.#cache.release(sequence);
-    if (!keepsSlot(sequence)) this.#freeSlot(sequence);
+    if (!keepsSlot(sequence)) this.#slots.giveBack(sequence);
     sequence.state = "waiting";
     sequence.expected = undefined;
     sequence.logitRows = Number.POSITIVE_INFINITY;
@@ -301,8 +279,7 @@ export class Scheduler {
     remove(this.#waiting, sequence);
     insert(this.#running, sequence);
     sequence.state = "running";
-    sequence.slot = this.#freeSlots.pop()!;
-    sequence.slotIsNew = true;
+    this.#slots.take(sequence);
     sequence.expected = 0;
     sequence.share = pendingTokens(sequence);
     sequence.logitStep = this.#step;
@@ -316,23 +293,8 @@ export class Scheduler {
   #end(sequence: Sequence): void {
     remove(sequence.state === "running" ? this.#running : this.#waiting, sequence);
     this.#cache.release(sequence);
-    this.#freeSlot(sequence);
+    this.#slots.giveBack(sequence);
     sequence.state = "finished";
     this.#speculator?.ended(sequence);
   }
-
-  #freeSlot(sequence: Sequence): void {
-    if (sequence.slot === -1) return;
-    this.#freeSlots.push(sequence.slot);
-    sequence.slot = -1;
-    sequence.slotIsNew = false;
-  }
-}
-
-/**
- * A token that a processor has yet to choose is sampled from the state of the sequence's slot, which a preempted one therefore keeps until
- * the token settles. Any other submitted row has been there before the slot's next owner: calls run in order.
- */
-function keepsSlot({ options, sampling }: Sequence): boolean {
-  return options.output === "logits" && sampling > 0;
 }

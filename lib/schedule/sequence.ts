@@ -1,5 +1,5 @@
 import { checkInteger } from "../check.ts";
-import { KvasirError } from "../errors.ts";
+import { counted, KvasirError } from "../errors.ts";
 import { invariant, PageTable } from "./pages.ts";
 
 /**
@@ -125,7 +125,7 @@ export function checkFits({ prompt, maxTokens, output }: SequenceOptions, maxCon
   if (prompt.length > most) {
     throw new KvasirError(
       "PROMPT_TOO_LONG",
-      `the prompt has ${prompt.length} tokens; expected at most ${most}, which fit the context of ${maxContext}`,
+      `the prompt has ${counted(prompt.length, "token")}; expected at most ${most}, which fit the context of ${maxContext}`,
     );
   }
   checkInteger("maxTokens", maxTokens, sampled, sampled === 0 ? 0 : maxContext - prompt.length);
@@ -181,7 +181,7 @@ export function takeBack(sequence: Sequence): void {
 export function receive(sequence: Sequence, tokens: Int32Array, from: number, to: number): void {
   const asked = sequence.asked.shift() ?? 0;
   const count = to - from;
-  invariant(count >= 1 && count <= asked, `sequence ${sequence.id} got ${count} tokens from a row that asked for ${asked}`);
+  invariant(count >= 1 && count <= asked, `sequence ${sequence.id} got ${counted(count, "token")} from a row that asked for ${asked}`);
   reserveTokens(sequence, count);
   for (let i = from; i < to; i++) sequence.tokens[sequence.length++] = tokens[i]!;
   sequence.sampling -= asked;

@@ -1,6 +1,32 @@
 import { rank } from "./queue.ts";
 import { pendingTokens, type Sequence } from "./sequence.ts";
 
+/** How many tokens of prompts a step may have beside those that run, newcomers among them. */
+export type PrefillLimit = (running: readonly Sequence[]) => number;
+
+/**
+ * What each running sequence has of a step's tokens, of which there are `most`: one where it decodes; returns the sum, and what the step has.
+ * `prefills` is room for those that don't, empty before and after: a step makes no array.
+ */
+export function shareTokens(
+  running: readonly Sequence[],
+  most: number,
+  mostPrefill: PrefillLimit,
+  prefills: Sequence[],
+): { kept: number; tokens: number } {
+  let decodes = 0;
+  for (const sequence of running) {
+    const pending = pendingTokens(sequence);
+    sequence.share = pending === 1 ? 1 : 0;
+    decodes += sequence.share;
+    if (pending > 1) prefills.push(sequence);
+  }
+  const tokens = prefills.length > 0 ? Math.min(most, decodes + mostPrefill(running)) : most;
+  const kept = decodes + sharePrefills(prefills, tokens - decodes);
+  prefills.length = 0;
+  return { kept, tokens };
+}
+
 /**
  * How prompts share the tokens of a step: half of what decoding leaves goes to those that have the fewest tokens left, the rest to the first
  * by rank, and nobody gets what a sequence of higher priority can use. Returns how many they get in all.

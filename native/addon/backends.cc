@@ -13,7 +13,7 @@ std::unique_ptr<Backend> create_backend(const DeviceConfig& device) {
 #ifdef KVASIR_CUDA
   if (device.kind == "cuda") return cuda::create_backend(device.index);
 #endif
-  fail("UNSUPPORTED_DEVICE", "device is %s, which this build of kvasir does not have", device.kind.c_str());
+  fail("UNSUPPORTED_DEVICE", "device is %s:%d, which this build of kvasir does not have; expected cpu", device.kind.c_str(), device.index);
 }
 
 int gpu_count() {

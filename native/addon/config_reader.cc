@@ -1,7 +1,6 @@
 #include "addon/config_reader.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 namespace kvasir {
@@ -175,11 +174,6 @@ SampleParams read_sample_params(const Args& args) {
   return params;
 }
 
-DType read_kv_type(const Args& args) {
-  constexpr std::array types = {DType::F32, DType::F16, DType::BF16, DType::F8_E4M3};
-  return types[args.choice("kvType", {"f32", "f16", "bf16", "fp8"})];
-}
-
 }  // namespace
 
 Activation read_activation(const Args& args, const char* name) {
@@ -194,7 +188,7 @@ EngineConfig read_engine_config(const Args& args) {
   EngineConfig config;
   read_model(args, config);
   config.device = read_device(args.object("device"));
-  config.kv_type = read_kv_type(args);
+  config.kv_type = kCacheTypes[args.choice("kvType", {"f32", "f16", "bf16", "fp8"})];
   config.page_size = args.integer("pageSize", 16, 1024);
   for (double pages : args.numbers("pages", kMostLayers)) config.pages.push_back(to_integer("pages", pages, 1, kMostPages));
   config.max_slots = args.integer("maxSlots", 1, 65536);

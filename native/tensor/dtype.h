@@ -26,6 +26,8 @@ inline constexpr const DTypeInfo& info(DType type) {
 inline constexpr bool is_quantized(DType type) {
   return info(type).block > 1;
 }
+// What a cache's elements may be.
+inline constexpr DType kCacheTypes[] = {DType::F32, DType::F16, DType::BF16, DType::F8_E4M3};
 // Bytes of an element in a cache, which has F8_E4M3 without scales.
 inline constexpr int element_bytes(DType type) {
   return type == DType::F8_E4M3 ? 1 : info(type).bytes;

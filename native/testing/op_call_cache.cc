@@ -1,6 +1,6 @@
 // qk_rope_append and attention: ops on the paged cache.
 #include <algorithm>
-#include <array>
+#include <vector>
 
 #include "engine/batch.h"
 #include "testing/op_call_args.h"
@@ -27,8 +27,9 @@ View read_pages(const Args& args, const char* name, const char* stride_name, DTy
 // args.cache: { type, kvHeads, headSize, pageSize, k, kStride, v, vStride }; k and v are bytes.
 Cache read_cache(const Args& call_args) {
   const Args args = call_args.object("cache");
-  constexpr std::array types = {DType::F32, DType::F16, DType::BF16, DType::F8_E4M3};
-  const DType type = types[args.choice("type", {"F32", "F16", "BF16", "F8_E4M3"})];
+  std::vector<const char*> types;
+  for (DType type : kCacheTypes) types.push_back(kvasir::info(type).name);
+  const DType type = kCacheTypes[args.choice("type", types)];
   const int heads = args.integer("kvHeads", 1, 1024), D = args.integer("headSize", 1, 4096), P = args.integer("pageSize", 16, 4096);
   if (P % 16 != 0) fail("INVALID_ARGUMENT", "pageSize is %d; expected a multiple of 16", P);
   const size_t page_elements = elements({heads, D, P});

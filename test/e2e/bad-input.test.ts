@@ -145,7 +145,7 @@ const PROVOKED: Record<ErrorCode, () => Promise<unknown>> = {
   PROMPT_EMPTY: () => engine.generate([]),
   PROCESSOR_FAILED: () => engine.generate([1], { logitsProcessor: () => new Float32Array(1) }),
   OUT_OF_MEMORY: openHuge,
-  UNSUPPORTED_DEVICE: () => Engine.open(at("model"), { device: "cuda" }),
+  UNSUPPORTED_DEVICE: () => Engine.open(at("model"), { device: "cuda:99" }),
   ADDON_MISSING: loadWithoutAddon,
   CLOSED: generateAfterClose,
   INTERNAL: generateWhileStepsFail,
@@ -162,6 +162,10 @@ describe("each code of the documented list", () => {
     expect(`${error?.name} ${error?.code}: ${error?.message}`).toMatch(new RegExp(`^KvasirError ${code}: `));
     expect(held(engine)).toEqual(NOTHING);
   });
+});
+
+test("a GPU that is not there is named, and what is", async () => {
+  await expect(PROVOKED.UNSUPPORTED_DEVICE()).rejects.toThrow(/^device is "?cuda:99"?\b.*; expected .*\bcpu\b/);
 });
 
 /** Values that are never right, or only for some parameters. */

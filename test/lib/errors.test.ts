@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { show } from "../../lib/errors.ts";
+import { counted, show } from "../../lib/errors.ts";
+import { filesBelow, read } from "../support/sources.ts";
 
 const endless: unknown[] = [];
 endless.push(endless);
@@ -45,4 +46,23 @@ test("however large or strange a value is, it is short, and none of its own code
   const { proxy, revoke } = Proxy.revocable({}, {});
   revoke();
   expect(show(proxy)).toBe("<Revoked Proxy>");
+});
+
+test("one of a thing is said as one", () => {
+  expect([0, 1, 2].map((count) => counted(count, "token"))).toEqual(["0 tokens", "1 token", "2 tokens"]);
+  expect([1, 2].map((count) => counted(count, "metadata entry"))).toEqual(["1 metadata entry", "2 metadata entries"]);
+  expect(counted(4096, "token", "4,096")).toBe("4,096 tokens");
+});
+
+/** Numbers of things whose plural is written out: constants above 1 alone. */
+const WRITTEN =
+  /\$\{(?![A-Z_]+\})(?:[^{}]|\{[^}]*\})+\} (?:prompt )?(?:tokens|bytes|pages|requests|threads|messages|characters|sequences|parts|elements|columns|layers|dimensions|parameters|numbers|models|ids|lines)\b/;
+
+test("whoever says a number of things has them counted", () => {
+  const lines = filesBelow("lib", ".ts").flatMap((path) =>
+    read(path)
+      .split("\n")
+      .map((line) => `${path}: ${line.trim()}`),
+  );
+  expect(lines.filter((line) => !/: (\/?\*|\/\/)|\.toFixed\(/.test(line) && WRITTEN.test(line))).toEqual([]);
 });

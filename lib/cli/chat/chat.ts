@@ -1,7 +1,7 @@
 import type { Timings, Usage } from "../../api/completion.ts";
 import type { GenerateParams } from "../../api/params.ts";
 import type { Engine } from "../../engine.ts";
-import { type ErrorCode, KvasirError } from "../../errors.ts";
+import { counted, type ErrorCode, KvasirError } from "../../errors.ts";
 import { onAbort } from "../../run/abort.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Command } from "../command.ts";
@@ -101,7 +101,9 @@ class Dialogue {
 
   async run(model: string): Promise<void> {
     if (!this.#terminal.isInteractive) return this.#runPipe();
-    process.stdout.write(`${model}, ${this.#engine.stats().maxContext} tokens of context. /help lists what there is beside talking.\n`);
+    process.stdout.write(
+      `${model}, ${counted(this.#engine.stats().maxContext, "token")} of context. /help lists what there is beside talking.\n`,
+    );
     const giveBack = this.#interrupts.takeOver(() => this.#interrupt());
     try {
       await this.#talk();
@@ -120,7 +122,7 @@ class Dialogue {
     if (code !== undefined)
       throw new KvasirError(
         code,
-        `${this.#failures.length} of ${this.#messages} messages ${this.#failures.length === 1 ? "has" : "have"} no answer`,
+        `${this.#failures.length} of ${counted(this.#messages, "message")} ${this.#failures.length === 1 ? "has" : "have"} no answer`,
       );
   }
 
@@ -209,7 +211,7 @@ class Dialogue {
     process.stdout.write(this.#json ? `${JSON.stringify({ text, finishReason, usage, timings })}\n` : "\n");
     if (this.#stats) say(`${figures(usage, timings)}\n`);
     const { maxContext } = this.#engine.stats();
-    if (usage.totalTokens >= maxContext) say(`the context of ${maxContext} tokens is full: /reset begins anew\n`);
+    if (usage.totalTokens >= maxContext) say(`the context of ${counted(maxContext, "token")} is full: /reset begins anew\n`);
   }
 
   /** A message that can't be answered ends nothing: it is forgotten, the conversation goes on. */

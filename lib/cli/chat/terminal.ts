@@ -3,21 +3,36 @@ import { Transform, type TransformCallback } from "node:stream";
 import { MAX_TEXT } from "../../check.ts";
 import { KvasirError } from "../../errors.ts";
 
-/** What comes through a pipe, up to a line that is longer than an engine takes, which ends it: some pipes have no end. */
+/** Lines that come through a pipe, up to one that is longer than an engine takes, which ends them: some pipes have no end. */
 class BoundedLines extends Transform {
   isTooLong = false;
-  /** Bytes of the line that has not ended. */
+  /** The beginning of a line that has not ended: of one that is too long nobody gets anything. */
+  #begun: Buffer[] = [];
   #length = 0;
 
   override _transform(piece: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    const [first, last] = [piece.indexOf("\n"), piece.lastIndexOf("\n")];
+    const first = piece.findIndex(isLineEnd);
     this.isTooLong = this.#length + (first < 0 ? piece.length : first) > MAX_TEXT;
-    this.#length = first < 0 ? this.#length + piece.length : piece.length - 1 - last;
-    // Where it is, nothing more is taken.
-    if (this.isTooLong) this.push(null);
-    else done(null, piece);
+    if (this.isTooLong) {
+      this.push(null); // and nothing more is taken
+      return;
+    }
+    const end = 1 + piece.findLastIndex(isLineEnd);
+    if (end > 0) {
+      this.push(Buffer.concat([...this.#begun, piece.subarray(0, end)]));
+      [this.#begun, this.#length] = [[], 0];
+    }
+    this.#begun.push(piece.subarray(end));
+    this.#length += piece.length - end;
+    done();
+  }
+
+  override _flush(done: TransformCallback): void {
+    done(null, Buffer.concat(this.#begun));
   }
 }
+
+const isLineEnd = (byte: number): boolean => byte === 0x0a || byte === 0x0d;
 
 /** Lines that are typed, on a terminal with a prompt and an editor, or that come from a pipe. */
 export class Terminal {

@@ -1,5 +1,6 @@
 import { chooseDevice, roomForWeights } from "../../api/device.ts";
 import { checkOptions, type EngineOptions, optionsBeforeOpen } from "../../api/options.ts";
+import { counted } from "../../errors.ts";
 import type { ModelSource } from "../../model/spec.ts";
 import { type NativeModule, nativeError } from "../../native/addon.ts";
 import { nativeConfig } from "../../run/parts.ts";
@@ -80,6 +81,6 @@ export function checkDevice(module: NativeModule): Finding {
   const text =
     device.kind === "cuda"
       ? `cuda:${device.index} for weights up to ${showBytes(room)}, else the next GPU with room or the CPU`
-      : `cpu, ${device.isa}, ${device.threads} threads: ${module.gpuCount() === 0 ? "there is no GPU that this build uses" : "no GPU has room"}`;
+      : `cpu, ${device.isa}, ${counted(device.threads, "thread")}: ${module.gpuCount() === 0 ? "there is no GPU that this build uses" : "no GPU has room"}`;
   return { name: "device", state: "ok", text: `"auto" takes ${text}`, facts: { auto: device, ...(room > 0 && { weightBytes: room }) } };
 }

@@ -1,4 +1,5 @@
 import { mostThreads, type Parallelism, usualThreads } from "../../api/parallelism.ts";
+import { counted } from "../../errors.ts";
 import type { Isa, NativeModule } from "../../native/addon.ts";
 import type { Finding } from "./finding.ts";
 import type { System } from "./system.ts";
@@ -47,5 +48,5 @@ function showThreads(parallelism: Parallelism): string {
     ...(allowed < machine ? [`affinity allows ${allowed}`] : []),
     ...(quota !== undefined && most < allowed ? [`the control group ${Number(quota.toFixed(2))}`] : []),
   ];
-  return limits.length === 0 ? `${most} threads` : `${most} of ${machine} threads (${limits.join(", ")})`;
+  return limits.length === 0 ? counted(most, "thread") : `${most} of ${counted(machine, "thread")} (${limits.join(", ")})`;
 }

@@ -1,5 +1,5 @@
 import { Engine } from "../../engine.ts";
-import { type ErrorCode, KvasirError } from "../../errors.ts";
+import { counted, type ErrorCode, KvasirError } from "../../errors.ts";
 import type { Finding } from "./finding.ts";
 
 const TOKENS = 8;
@@ -18,7 +18,7 @@ export async function checkTrial(): Promise<Finding> {
     const { usage } = await engine.generate("Once upon a time", { maxTokens: TOKENS, temperature: 0, ignoreEos: true });
     const ms = Math.round(performance.now() - start);
     const { device } = engine.stats();
-    const text = `the bundled model wrote ${usage.completionTokens} tokens on ${device}, ${ms} ms with loading`;
+    const text = `the bundled model wrote ${counted(usage.completionTokens, "token")} on ${device}, ${ms} ms with loading`;
     return { name: "trial", state: "ok", text, facts: { device, tokens: usage.completionTokens, ms } };
   } catch (error) {
     if (!(error instanceof KvasirError)) throw error;

@@ -1,5 +1,5 @@
-import { show } from "../../errors.ts";
-import { oneLine, showBytes, showCount, showRows, visible } from "../format.ts";
+import { counted, show } from "../../errors.ts";
+import { oneLine, showBytes, showCount, showCounted, showRows, visible } from "../format.ts";
 import type { Inspection } from "./inspection.ts";
 import type { TypeCount } from "./stored.ts";
 import type { TokenizerFacts } from "./tokenizer.ts";
@@ -44,7 +44,7 @@ function section(title: string, lines: string): string {
 function showTokenizer({ kind, preTokenizer, vocabSize, addsBos, bos }: TokenizerFacts): string {
   const words = preTokenizer === undefined ? "" : `, pre-tokenizer ${preTokenizer}`;
   const first = bos === undefined ? "no BOS" : `${addsBos ? "adds BOS" : "BOS, not added,"} ${bos.id} ${show(bos.text)}`;
-  return `${kind}${words}, ${showCount(vocabSize)} tokens, ${first}`;
+  return `${kind}${words}, ${showCounted(vocabSize, "token")}, ${first}`;
 }
 
 function showTypes(types: readonly TypeCount[]): string {
@@ -52,7 +52,7 @@ function showTypes(types: readonly TypeCount[]): string {
     types.map(
       ({ type, tensors, parameters, bytes }): Row => [
         type,
-        `${tensors} ${tensors === 1 ? "tensor" : "tensors"}, ${showCount(parameters)} parameters, ${showBytes(bytes)}`,
+        `${counted(tensors, "tensor")}, ${showCounted(parameters, "parameter")}, ${showBytes(bytes)}`,
       ],
     ),
   );
@@ -71,11 +71,11 @@ function tensorRow({
   offset: number;
   bytes: number;
 }): Row {
-  return [name, `${type} [${shape.join(", ")}], ${bytes} bytes at ${offset}`];
+  return [name, `${type} [${shape.join(", ")}], ${counted(bytes, "byte")} at ${offset}`];
 }
 
 function firstLines(template: string): string {
   const lines = template.trimEnd().split("\n");
   const shown = lines.slice(0, TEMPLATE_LINES).map((line) => visible(line.length > 120 ? `${line.slice(0, 117)}...` : line));
-  return [...shown, ...(lines.length > shown.length ? [`... ${lines.length} lines in all`] : [])].join("\n").concat("\n");
+  return [...shown, ...(lines.length > shown.length ? [`... ${counted(lines.length, "line")} in all`] : [])].join("\n").concat("\n");
 }

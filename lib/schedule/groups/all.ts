@@ -10,6 +10,10 @@ export class AllPages extends TokenPages {
     super(config, index, pageSize, Number.POSITIVE_INFINITY);
   }
 
+  mayContinue(hash: string): boolean {
+    return this.pool.find(hash) >= 0;
+  }
+
   continuable({ hashes }: Sequence, limit: number): number {
     let pages = 0;
     while (pages < limit && this.pool.find(hashes[pages + 1]!) >= 0) pages += 1;

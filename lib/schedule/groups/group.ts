@@ -28,6 +28,8 @@ export interface GroupPages {
   readonly pool: PagePool;
   /** Tokens of the longest sequence that the pool holds alone, prompt and output. */
   readonly maxContext: number;
+  /** Whether a prefix with this page may be continued, as far as the page alone tells. */
+  mayContinue(hash: string): boolean;
   /** Pages of the longest prefix, at most `limit`, that cached pages let the sequence continue; `hashes` name them. */
   continuable(sequence: Sequence, limit: number): number;
   /** Gives a sequence without pages what continues its first `pages` pages, all of it cached. Returns the latest step that named one; 0: none. */

@@ -1,4 +1,5 @@
 import { checkInteger } from "../../check.ts";
+import { counted } from "../../errors.ts";
 import { invariant, PagePool, type PageTable } from "../pages.ts";
 import type { Sequence } from "../sequence.ts";
 import type { CacheGroupConfig, GroupPages } from "./group.ts";
@@ -25,6 +26,8 @@ export abstract class TokenPages implements GroupPages {
     this.#index = index;
     this.#mostPages = mostPages;
   }
+
+  abstract mayContinue(hash: string): boolean;
 
   abstract continuable(sequence: Sequence, limit: number): number;
 
@@ -100,7 +103,7 @@ export abstract class TokenPages implements GroupPages {
         first + count >= Math.ceil(this.#computed(sequence) / this.pageSize),
         `sequence ${sequence.id} lacks computed pages ${where}`,
       );
-      invariant(count <= this.#mostPages, `sequence ${sequence.id} holds ${count} pages ${where}, more than ${this.#mostPages}`);
+      invariant(count <= this.#mostPages, `sequence ${sequence.id} holds ${counted(count, "page")} ${where}, more than ${this.#mostPages}`);
     }
   }
 

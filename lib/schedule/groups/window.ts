@@ -21,6 +21,11 @@ export class WindowPages extends TokenPages {
     this.#window = window;
   }
 
+  /** It may be a page that the window has left behind. */
+  mayContinue(): boolean {
+    return true;
+  }
+
   /** Whatever ends after a missing page p, and before what was tried last, sees p, too: what ends before p is next. */
   continuable({ hashes }: Sequence, limit: number): number {
     let pages = limit;

@@ -14,7 +14,8 @@ export interface ChatPart {
 }
 
 /**
- * One message. Templates read further keys, such as `name`, `tool_calls` and `tool_call_id`.
+ * One message. Templates read further keys, such as `name`, `tool_calls` and `tool_call_id`. Roles and names are not blank; an empty `name`
+ * is none.
  *
  * @category Requests
  */
@@ -65,6 +66,7 @@ export function checkChat(chat: Chat): void {
   if (!Array.isArray(messages) || messages.length === 0) throw invalid("messages", messages, "an array of at least one message");
   for (const [i, message] of messages.entries()) checkMessage(message, `messages[${i}]`);
   if (tools !== undefined && tools !== null && !Array.isArray(tools)) throw invalid("tools", tools, "an array");
+  for (const [i, tool] of (tools ?? []).entries()) checkToolName(tool, `tools[${i}]`);
   if (addGenerationPrompt !== undefined && typeof addGenerationPrompt !== "boolean")
     throw invalid("addGenerationPrompt", addGenerationPrompt, "true or false");
   if (template !== undefined && typeof template !== "string") throw invalid("template", template, "the name of a template");
@@ -77,11 +79,25 @@ export function checkChat(chat: Chat): void {
 
 function checkMessage(message: unknown, path: string): void {
   if (!isObject(message)) throw invalid(path, message, "an object with a role and a content");
-  const { role, content } = message;
-  if (typeof role !== "string" || role === "") throw invalid(`${path}.role`, role, 'a string such as "user"');
+  const { role, content, name, tool_calls: calls } = message;
+  if (typeof role !== "string" || isBlank(role)) throw invalid(`${path}.role`, role, 'a string such as "user"');
+  if (name !== "" && isBlank(name)) throw invalid(`${path}.name`, name, "a name, or none");
+  if (Array.isArray(calls)) for (const [i, call] of calls.entries()) checkToolName(call, `${path}.tool_calls[${i}]`);
   if (content === undefined || content === null || typeof content === "string") return;
   if (!Array.isArray(content)) throw invalid(`${path}.content`, content, "a string or an array of parts");
   for (const [i, part] of content.entries()) checkPart(part, `${path}.content[${i}]`);
+}
+
+/** Of a tool or a call, whose name stands in it or in its function. What else it has is between caller and template. */
+function checkToolName(tool: unknown, path: string): void {
+  if (!isObject(tool)) return;
+  if (isBlank(tool.name)) throw invalid(`${path}.name`, tool.name, "the name of a tool");
+  if (isObject(tool.function)) checkToolName(tool.function, `${path}.function`);
+}
+
+/** A text without a character that anybody sees: templates would write a name that nobody has. */
+function isBlank(value: unknown): boolean {
+  return typeof value === "string" && value.trim() === "";
 }
 
 function checkPart(part: unknown, path: string): void {

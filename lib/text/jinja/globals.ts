@@ -1,3 +1,4 @@
+import { counted } from "../../errors.ts";
 import { TemplateError } from "./meter.ts";
 import { binder, integerOf, stringOf } from "./native.ts";
 import { MAX_RANGE, rangeBounds } from "./number-filters.ts";
@@ -30,7 +31,7 @@ function raise(message: string): never {
 
 function range(given: readonly Value[]): IntegerRange {
   const made = new IntegerRange(...rangeBounds(given));
-  if (made.length > MAX_RANGE) throw new TemplateError(`a range has ${made.length} numbers; expected at most ${MAX_RANGE}`);
+  if (made.length > MAX_RANGE) throw new TemplateError(`a range has ${counted(made.length, "number")}; expected at most ${MAX_RANGE}`);
   return made;
 }
 

@@ -1,3 +1,4 @@
+import { counted } from "../../errors.ts";
 import { TemplateError } from "./meter.ts";
 import { strip } from "./string-cuts.ts";
 import { ofTemplate, SPACE } from "./strings.ts";
@@ -52,7 +53,8 @@ class Lexer {
   #lineStarts = true;
 
   constructor(template: string) {
-    if (template.length > MAX_LENGTH) throw new TemplateError(`it has ${template.length} characters; expected at most ${MAX_LENGTH}`);
+    if (template.length > MAX_LENGTH)
+      throw new TemplateError(`it has ${counted(template.length, "character")}; expected at most ${MAX_LENGTH}`);
     const source = template.replace(/\r\n?/g, "\n");
     // keep_trailing_newline is false.
     this.#source = source.endsWith("\n") ? source.slice(0, -1) : source;

@@ -1,4 +1,4 @@
-import { KvasirError } from "../../errors.ts";
+import { counted, KvasirError } from "../../errors.ts";
 import { toByteLevel } from "./byte-level.ts";
 import { Component } from "./component.ts";
 import { type Pattern, patternOf } from "./patterns.ts";
@@ -51,7 +51,7 @@ function withinLimit(text: string, limit: number): string {
 
 /** The error for a text that grows beyond its limit. */
 export function tooLong(limit: number): KvasirError {
-  return new KvasirError("TOKENIZER_FAILED", `the tokenizer makes more than ${limit} characters of the text`);
+  return new KvasirError("TOKENIZER_FAILED", `the tokenizer makes more than ${counted(limit, "character")} of the text`);
 }
 
 /** Composing takes 3 bytes for 1 at most, compatibility 4 (mathematical letters, U+1D400 and up); both at once are taken as their product. */

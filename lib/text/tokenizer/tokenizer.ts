@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { MAX_TEXT } from "../../check.ts";
-import { emitWarning, KvasirError, type Warn } from "../../errors.ts";
+import { counted, emitWarning, KvasirError, type Warn } from "../../errors.ts";
 import { fileSizeIfPresent } from "../../files/paths.ts";
 import type { TokenizerSource } from "../../model/spec.ts";
 import type { OpenedTokenizer, TokenizerCall } from "../../workers/tokenizer-worker.ts";
@@ -100,11 +100,11 @@ export class TokenizerClient {
     if (least > maxTokens) {
       throw new KvasirError(
         "PROMPT_TOO_LONG",
-        `the prompt has ${bytes} bytes, so at least ${least} tokens; expected at most ${maxTokens} with what is generated`,
+        `the prompt has ${counted(bytes, "byte")}, so at least ${counted(least, "token")}; expected at most ${maxTokens} with what is generated`,
       );
     }
     if (text.length > MAX_TEXT)
-      throw new KvasirError("INVALID_ARGUMENT", `the text has ${text.length} characters; expected at most ${MAX_TEXT}`);
+      throw new KvasirError("INVALID_ARGUMENT", `the text has ${counted(text.length, "character")}; expected at most ${MAX_TEXT}`);
     const deadlineMs = DEADLINE_MS + Math.ceil(text.length / CHARACTERS_PER_MS);
     return this.#workers.call<Int32Array>(call, { long: text.length > SHORT_TEXT, deadlineMs, ...(signal !== undefined && { signal }) });
   }

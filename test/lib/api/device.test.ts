@@ -65,7 +65,20 @@ test("a GPU that was asked for is never another device: no room is said with the
   expect(() => choose({ device: "cuda:1" }, machineOf(80, 3))).toThrow(
     expect.objectContaining({ code: "OUT_OF_MEMORY", message: expect.stringContaining(`${3 * GIB} bytes free`) }),
   );
-  expect(choose({ device: "cuda:7" }, machineOf(80)).device).toEqual({ kind: "cuda", index: 7 }); // the addon says why it is not there
+});
+
+test("a GPU that is not there is named, and those that are; where there is none, or it is not for this build, the addon says why", () => {
+  for (const [device, code] of [
+    ["cuda:7", "UNSUPPORTED_DEVICE"],
+    ["cuda:999", "INVALID_ARGUMENT"],
+  ] as const) {
+    // biome-ignore format: a line
+    const message = `device is "${device}"; expected one of cpu, cuda:0, cuda:1`;
+    expect(() => choose({ device }, machineOf(80, -1))).toThrow(expect.objectContaining({ code, message }));
+  }
+  expect(choose({ device: "cuda:1" }, machineOf(80, -1)).device).toEqual({ kind: "cuda", index: 1 });
+  expect(choose({ device: "cuda:99" }, machineOf()).device).toEqual({ kind: "cuda", index: 99 });
+  expect(() => choose({ device: "cuda:999" }, machineOf())).toThrow('device is "cuda:999"; expected one of cpu');
 });
 
 test("no card is touched but those that are asked", () => {

@@ -61,6 +61,17 @@ describe("kvasir fit", () => {
     expect(JSON.parse(wide.stdout).options).toEqual({ ...options, kvType: "f32", kvCacheBytes: 2 * 12582912 });
   });
 
+  it.each([
+    [["--context", "2048"], "longer than the 1,024 tokens that the model was trained for"],
+    [["--context", "1024"], undefined],
+    [["--context", "1024", "--batch", "200"], undefined],
+  ])("of a context beyond what the model was trained for says so: %j", async (load, words) => {
+    const { code, stdout } = await kvasirFit("tales", "--device", "cpu", ...load);
+    expect([code, /^fits +yes.*$/m.test(stdout)]).toEqual([0, true]);
+    if (words === undefined) expect(stdout).not.toContain("longer than");
+    else expect(stdout).toContain(words);
+  });
+
   it("names the options of an engine that has just this cache", async () => {
     const { stdout } = await kvasirFit("tales", "--device", "cpu", "--kv-type", "f32", "--batch", "2", "--context", "256", "--json");
     const engine = await Engine.open("tales", JSON.parse(stdout).options);
@@ -116,6 +127,7 @@ describe("kvasir fit", () => {
     [2, "INVALID_ARGUMENT --batch is 0", ["tales", "--batch", "0"]],
     [2, "INVALID_ARGUMENT --context is 1.5", ["tales", "--context", "1.5"]],
     [2, 'INVALID_ARGUMENT device is "gpu"', ["tales", "--device", "gpu"]],
+    [1, 'UNSUPPORTED_DEVICE device is "cuda:99"', ["tales", "--device", "cuda:99"]],
     [1, "FILE_NOT_FOUND", [join(scratch, "absent.gguf")]],
   ])("ends with %i and one line: %s", async (code, line, args) => {
     const result = await kvasirFit(...args);

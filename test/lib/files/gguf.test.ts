@@ -107,7 +107,7 @@ test("refuses more than any model has", async () => {
   // The array's bytes are a hole in the file.
   await writeFile(path, bytes.subarray(0, bytes.indexOf("big") + 3 + 16));
   await truncate(path, 2 ** 28);
-  await expectError(readGguf(path), "FILE_INVALID", "a metadata key", `beyond byte ${2 ** 27}`, "shorter header");
+  await expectError(readGguf(path), "FILE_INVALID", "key 1 of the metadata", `beyond byte ${2 ** 27}`, "shorter header");
   await writeGguf(path, { metadata: { tokens: { type: "array", elements: "u8", value: Array(2 ** 21 + 1).fill(1) } } });
   expect((await readGguf(path)).skipped.get("tokens")).toEqual({ type: "u8", length: 2 ** 21 + 1 });
   await expectError(readGguf(path, new Set(["tokens"])), "FILE_INVALID", "tokens has 2097153 elements; expected at most 2097152");
@@ -201,6 +201,40 @@ test("refuses malformed metadata", async () => {
   bytes[bytes.indexOf(0xbf)] = 0x20;
   await writeFile(path, bytes);
   await expectError(readGguf(path), "FILE_INVALID", "a.key is not UTF-8");
+});
+
+test("what is wrong with a string, or with an array's element, is said of the key and the place", async () => {
+  const elements = ["one", "two", "\u00ff", "four"];
+  const many = Array.from({ length: 100 }, (_, i) => `${i}\u00ff`);
+  const write = async (input: GgufInput, change: (bytes: Buffer) => Buffer): Promise<void> => {
+    await writeFile(path, change(ggufBytes(input).bytes));
+  };
+  const lengthBefore = (text: string, value: bigint) => (bytes: Buffer) => {
+    bytes.writeBigUInt64LE(value, bytes.indexOf(text) - 8);
+    return bytes;
+  };
+  const broken = (text: string) => (bytes: Buffer) => {
+    bytes[bytes.indexOf(text) + Buffer.from(text).length - 1] = 0x20;
+    return bytes;
+  };
+  const cut = (text: string) => (bytes: Buffer) => bytes.subarray(0, bytes.indexOf(text) - 4);
+  const cases: [GgufInput, (bytes: Buffer) => Buffer, string][] = [
+    [{ metadata: { a: 1, "b.key": elements } }, broken("\u00ff"), "b.key[2] is not UTF-8"],
+    [{ metadata: { a: 1, "b.key": elements } }, lengthBefore("two", 2n ** 40n), "b.key[1] has 1099511627776 bytes; expected at most"],
+    [{ metadata: { a: 1, "b.key": elements } }, cut("four"), "b.key[3] at byte"],
+    [{ metadata: { a: 1, "b.key": many } }, broken("77\u00ff"), "b.key[77] is not UTF-8"],
+    [{ metadata: { a: 1, "b.key": many } }, lengthBefore("33", 2n ** 21n), "b.key[33] has 2097152 bytes; expected at most"],
+    [{ metadata: { a: 1, "b.key": { type: "array", elements: "bool", value: [1, 0, 2] } } }, (bytes) => bytes, "b.key[2] is the boolean 2"],
+    [{ metadata: { a: 1, "b.key": 1 } }, lengthBefore("b.key", 2n ** 17n), "key 1 of the metadata has 131072 bytes"],
+    [{ metadata: { a: 1, "b.k\u00ff": 1 } }, broken("b.k\u00ff"), "key 1 of the metadata is not UTF-8"],
+    [{ metadata: {}, tensors: [{ name: "v", type: "F32", shape: [7] }, { name: "w.\u00ff", type: "F32", shape: [7] }] }, broken("w.\u00ff"), "name 1 of the tensors is not UTF-8"], // biome-ignore format: a line
+  ];
+  for (const [input, change, named] of cases) {
+    await write(input, change);
+    await expectError(readGguf(path, new Set(["b.key"])), "FILE_INVALID", named);
+  }
+  await write({ metadata: { a: 1, "b.key": many } }, lengthBefore("33", 2n ** 40n));
+  await expectError(readGguf(path), "FILE_INVALID", "b.key[33] has 1099511627776 bytes"); // where they are passed over
 });
 
 test("300 mutants are read or refused", async () => {

@@ -443,7 +443,7 @@ describe("refusals", () => {
   test("tensors of wrong shapes and types, missing and unknown ones", async () => {
     await expectError(openConfig({ intermediate_size: 63 }), "FILE_INVALID", "mlp.gate_proj.weight", "[64,32]", "[63,32]");
     await expectError(openConfig({ num_hidden_layers: 3 }), "FILE_INVALID", "model.layers.2.input_layernorm.weight", "missing");
-    await expectError(openConfig({ num_hidden_layers: 1 }), "UNSUPPORTED_MODEL", "model.layers.1.", "has no place", "1 layers");
+    await expectError(openConfig({ num_hidden_layers: 1 }), "UNSUPPORTED_MODEL", "model.layers.1.", "has no place", "1 layer");
     await writeJson(join(directory, "config.json"), configOf(TINY));
     const tensors = huggingFaceTensors(TINY);
     const extra = (name: string, type: string) => [...tensors, { name, type, shape: [4], data: new Uint8Array(type === "I64" ? 32 : 16) }];

@@ -377,5 +377,5 @@ test("finish in every state, and again", () => {
     expect([sequence.state, sequence.length]).toEqual(["finished", sequence.promptLength]);
   }
   expect([scheduler.stats().running, scheduler.stats().waiting, ...used(scheduler)]).toEqual([0, 0, 0]);
-  expect(() => give(scheduler, scheduler.add(options(3)), 1)).toThrow("got 1 tokens from a row that asked for 0");
+  expect(() => give(scheduler, scheduler.add(options(3)), 1)).toThrow("got 1 token from a row that asked for 0");
 });

@@ -3,7 +3,7 @@ import type { GroupPages } from "../../../lib/schedule/groups/group.ts";
 import { createGroup } from "../../../lib/schedule/groups/index.ts";
 import { createPlan } from "../../../lib/schedule/plan.ts";
 import { Scheduler } from "../../../lib/schedule/scheduler.ts";
-import { allOf, give, options } from "./support.ts";
+import { allOf, give, options, windowOf } from "./support.ts";
 
 /** What one turn of the event loop does for long prompts, counted: times would be those of the machine. */
 
@@ -15,7 +15,7 @@ vi.mock("node:crypto", async (original) => {
     counts.hashes += 1;
     return crypto.hash(...args);
   };
-  return { ...crypto, hash };
+  return { ...crypto, hash, default: { ...crypto, hash } };
 });
 
 beforeEach(() => {
@@ -70,13 +70,45 @@ test("128 choices of 128k tokens: the prompt is named once, in pieces, and looke
   scheduler.checkIntegrity();
 });
 
-test("nothing runs while a prompt gets its names: the scheduler asks to be called again", () => {
+test.each([[[allOf(1024)]], [[windowOf(512, 512), allOf(1024)]]])(
+  "a fresh prompt runs at once, whatever its length: one page has a name",
+  (groups) => {
+    const scheduler = new Scheduler({ ...SIZES, maxContext: 8192, maxBatchTokens: 1024, groups });
+    for (const first of [0, 10_000]) {
+      counts.hashes = 0;
+      const prompt = scheduler.add(options(4096, { first, maxTokens: 1 }));
+      const plan = createPlan();
+      expect([scheduler.schedule(plan), counts.hashes]).toEqual([true, 2]); // the root, and the page that the cache lacks
+      while (prompt.computed < 4096) scheduler.schedule(plan);
+      scheduler.finish(prompt);
+      expect(counts.hashes).toBe(1 + 256); // each page once, as it is full
+    }
+  },
+);
+
+test("a prompt that waits for the one that computes its beginning is named no further than that one has come", () => {
   const scheduler = createScheduler(16_384);
-  scheduler.add(options(PROMPT, { maxTokens: 1 }));
   const plan = createPlan();
+  const first = scheduler.add(options(60_000, { maxTokens: 1 }));
+  const second = scheduler.add(options(60_001, { maxTokens: 1 }));
+  while (second.state === "waiting") {
+    counts.hashes = 0;
+    scheduler.schedule(plan);
+    expect(counts.hashes).toBeLessThanOrEqual(2 * (256 + 2)); // the pages of a step, by both
+  }
+  expect([first.computed, second.cachedTokens]).toEqual([60_000, 60_000]);
+});
+
+test("nothing runs while a cached prompt gets its names: the scheduler asks to be called again", () => {
+  const scheduler = createScheduler(16_384);
+  const plan = createPlan();
+  const before = scheduler.add(options(PROMPT, { maxTokens: 1 }));
+  while (before.computed < PROMPT) scheduler.schedule(plan);
+  scheduler.finish(before);
+  scheduler.add(options(PROMPT, { maxTokens: 1 }));
   const planned = Array.from({ length: 9 }, () => [scheduler.schedule(plan), scheduler.hasPutOff]);
   expect(planned.slice(0, 7)).toEqual(Array.from({ length: 7 }, () => [false, true]));
-  expect(planned.slice(7)).toEqual([[true, false], [true, false]]); // biome-ignore format: a line
+  expect(planned.slice(7)).toEqual([[true, false], [false, false]]); // biome-ignore format: a line
 });
 
 test("a cached prompt that waits for room is looked up again when there may be some, not in every step", () => {
@@ -130,8 +162,14 @@ test("of many that begin like a prompt which is computed each is looked at once 
 });
 
 test("a prompt is paid for once, whether it is named or looked up: as many come in as the bound of pages allows", () => {
-  const scheduler = new Scheduler({ ...SIZES, maxBatchTokens: 32_768, groups: [allOf(16_384)] });
-  for (let i = 0; i < 60; i++) scheduler.add(options(17 * 16 + 1, { first: 1000 * i }));
-  scheduler.schedule(createPlan());
-  expect([scheduler.running.length, scheduler.hasPutOff]).toEqual([56, true]); // 18 pages each, 17 of which have names
+  const scheduler = new Scheduler({ ...SIZES, maxBatchTokens: 65_536, groups: [allOf(16_384)] });
+  const plan = createPlan();
+  const addAll = () => Array.from({ length: 100 }, (_, i) => scheduler.add(options(17 * 16 + 1, { first: 1000 * i, maxTokens: 1 })));
+  const fresh = addAll();
+  scheduler.schedule(plan);
+  expect([scheduler.running.length, scheduler.hasPutOff]).toEqual([100, false]); // a page each
+  for (const sequence of fresh) scheduler.finish(sequence);
+  addAll();
+  scheduler.schedule(plan);
+  expect([scheduler.running.length, scheduler.hasPutOff]).toEqual([60, true]); // 17 pages each
 });

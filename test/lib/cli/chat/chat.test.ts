@@ -35,7 +35,7 @@ class Talk {
     );
   }
 
-  type(text: string): void {
+  type(text: string | Uint8Array): void {
     this.#child.stdin.write(text);
   }
 
@@ -136,9 +136,23 @@ describe("kvasir chat", () => {
     const talk = chat("--max-tokens", "1");
     talk.type("Hello\n");
     for (let i = 0; i < 8; i++) talk.type("a".repeat(2 ** 20));
-    const { code, stderr } = await talk.end({ open: true });
-    expect(code).toBe(2);
-    expect(stderr).toMatch(/kvasir: INVALID_ARGUMENT stdin has a line of more than 4194304 bytes, the most that is read\n$/);
+    const { code, stdout, stderr } = await talk.end({ open: true });
+    const error = "kvasir: INVALID_ARGUMENT stdin has a line of more than 4194304 bytes, the most that is read\n";
+    expect([code, stderr]).toEqual([2, error]); // nothing of the beginning of the line
+    expect(stdout.match(/\n/g)).toHaveLength(1); // and an answer to the line before
+  });
+
+  it("a pipe's lines may come in pieces, end in any way, and the last need not end", async () => {
+    const talk = chat(...GREEDY, "--json");
+    const typed = Buffer.from("One\r\nTwo\rThree ä\nFour");
+    for (const byte of typed) talk.type(Buffer.from([byte]));
+    await talk.until(/(.*\n){3}/);
+    const { code, stdout } = await talk.end();
+    const whole = chat(...GREEDY, "--json");
+    whole.type("One\nTwo\nThree ä\nFour\n");
+    const texts = (lines: string) => lines.trim().split("\n").map((line) => JSON.parse(line).text); // biome-ignore format: a line
+    expect([code, texts(stdout).length]).toEqual([0, 4]);
+    expect(texts(stdout)).toEqual(texts((await whole.end()).stdout));
   });
 
   it("a model without a template is one for run", async () => {

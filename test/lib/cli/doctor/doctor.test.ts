@@ -112,7 +112,7 @@ describe("doctor", () => {
 
   describe("a GPU", () => {
     const nvidia = { driver: "580.65", gpus: ["NVIDIA H100"] };
-    const noCuda = "device is cuda, which this build of kvasir does not have";
+    const noCuda = "device is cuda:0, which this build of kvasir does not have; expected cpu";
 
     it.each([
       ["no driver, no CUDA", {}, addonWith({}, noCuda), "ok", "no NVIDIA driver; this build has no CUDA", undefined],

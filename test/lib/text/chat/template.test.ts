@@ -78,6 +78,18 @@ describe("a chat template", () => {
     [{ messages: [] }, "messages"],
     [{ messages: [null] }, "messages[0]"],
     [{ messages: [USER.messages[0], { content: "x" }] }, "messages[1].role"],
+    [{ messages: [{ role: " \n", content: "x" }] }, 'messages[0].role is " \\n"; expected a string such as "user"'],
+    [{ messages: [{ role: "user", name: "  ", content: "x" }] }, 'messages[0].name is "  "; expected a name, or none'],
+    [
+      { messages: [USER.messages[0], { role: "assistant", tool_calls: [{ function: { name: "" } }] }] },
+      'messages[1].tool_calls[0].function.name is ""; expected the name of a tool',
+    ],
+    [
+      { messages: [USER.messages[0], { role: "assistant", tool_calls: [{ name: "f" }, { name: " " }] }] },
+      'messages[1].tool_calls[1].name is " "; expected',
+    ],
+    [{ ...USER, tools: [{ type: "function", function: { name: "  " } }] }, 'tools[0].function.name is "  "; expected the name of a tool'],
+    [{ ...USER, tools: [{ name: "f" }, { name: "" }] }, 'tools[1].name is ""; expected the name of a tool'],
     [{ messages: [{ role: "user", content: 5 }] }, "messages[0].content"],
     [{ messages: [{ role: "user", content: ["x"] }] }, "messages[0].content[0]"],
     [{ messages: [{ role: "user", content: [{ type: "text" }] }] }, "messages[0].content[0].text"],
@@ -99,6 +111,12 @@ describe("a chat template", () => {
     expect(() => textOf("x", input)).toThrow(
       expect.objectContaining({ code: "INVALID_ARGUMENT", message: expect.stringContaining(message) }),
     );
+  });
+
+  test("a message may have no name: one that is absent, null or empty", () => {
+    for (const name of [{}, { name: null }, { name: "" }]) {
+      expect(textOf("{{ messages[0].name or 'nobody' }}", { messages: [{ role: "user", content: "x", ...name }] })).toBe("nobody");
+    }
   });
 
   test("a cycle is refused", () => {
