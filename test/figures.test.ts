@@ -121,16 +121,20 @@ describe("the table of speeds", () => {
     const compared = { kvasir: 60, "node-llama-cpp": 40, "@fugood/llama.node": "not installed", ratio: 1.5 };
     const lines = speeds({
       "decode qwen3-0.6b q4_k batch 1 context 128": { figures: { tokensPerSecond: compared, GBs: 19.87, ofCeiling: 0.9935 }, measured },
-      "prefill smollm2-135m bf16 prompt 512": { figures: { tokensPerSecond: { kvasir: 1234 }, Gops: 321, ofCeiling: 0.8 }, measured },
+      "prefill smollm2-135m bf16 prompt 512": {
+        figures: { tokensPerSecond: { kvasir: 1234 }, Gops: 321, ofCeiling: 0.8 },
+        measured: { ...measured, ceilings: { readGBs: 25, int8Gops: 0 } },
+      },
       "fairness smollm2-135m q8_0": { figures: {}, measured: {} },
     }).split("\n");
-    expect(lines.slice(0, 7)).toEqual([
+    expect(lines.slice(0, 8)).toEqual([
       "| shape | weights | work | tokens/s | GB/s | Gop/s | of the ceiling | node-llama-cpp | @fugood/llama.node | to the best of these |",
       "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
       "| smollm2-135m | bf16 | prompt of 512 | 1,230 |  | 321 | 80 % |  |  |  |",
       "| qwen3-0.6b | q4_k | 1 stream after 128 | 60 | 19.9 |  | 99 % | 40 | not installed | 1.5 |",
       "",
-      "- a processor, 2 threads, 2026-01-02, commit abc; ceilings: readGBs 20",
+      "- a processor, 2 threads, 2026-01-02, commit abc",
+      "- ceilings, measured before and after each group of cells: readGBs 20 to 25",
       "- left out: model llama-3.2-1b, context 8192: its context is 8,192 tokens, prompt and output",
     ]);
     expect(lines.at(-1)).toBe(`- not measured: ${CELLS.length - 2} of ${CELLS.length} cells`);

@@ -5,7 +5,6 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { chooseCases, OPTIONS } from "../support/cases.mjs";
-import { measureCeilings } from "../support/ceilings.mjs";
 import { makeModel } from "../support/make-model.mjs";
 import { printCase, readResults, writeResults } from "../support/report.mjs";
 import { CELLS, isCompared } from "./cells.mjs";
@@ -52,15 +51,14 @@ const barsOf = (cell) => (cell.kind === "decode" && isCompared(cell) ? { "tokens
 async function measure() {
   warnOfMissing();
   const chosen = chooseCases([...CELLS.map(({ name }) => name), ...Object.keys(CASES)], options.only);
-  const ceilings = measureCeilings(THREADS);
-  const about = { command: "npm run bench:cpu", threads: THREADS, ceilings };
-  const keep = (name, figures, bars) => {
+  const about = { command: "npm run bench:cpu", threads: THREADS };
+  const keep = (name, figures, bars, ceilings) => {
     printCase(name, figures, bars);
-    writeResults("cpu", options, about, { [name]: figures }); // kept, whatever the next one does
+    writeResults("cpu", options, { ...about, ...(ceilings && { ceilings }) }, { [name]: figures }); // kept, whatever the next one does
   };
   for (const cells of groupsOf(CELLS.filter(({ name }) => chosen.includes(name)))) {
-    const figures = await measureGroup(cells, THREADS, rounds, ceilings);
-    for (const [i, cell] of cells.entries()) keep(cell.name, figures[i], barsOf(cell));
+    const { ceilings, figures } = await measureGroup(cells, THREADS, rounds);
+    for (const [i, cell] of cells.entries()) keep(cell.name, figures[i], barsOf(cell), ceilings);
   }
   for (const name of chosen.filter((name) => name in CASES)) keep(name, await CASES[name].run(), CASES[name].bars);
 }

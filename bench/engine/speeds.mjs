@@ -1,4 +1,5 @@
 // Measures the cells of the table of speeds.
+import { measureCeilings } from "../support/ceilings.mjs";
 import { makeModel } from "../support/make-model.mjs";
 import { batchSpeeds } from "./batches.mjs";
 import { boundOf, isCompared, isMeasuredBy, LONG, SHORT } from "./cells.mjs";
@@ -17,11 +18,14 @@ export function groupsOf(cells) {
   return [...groups.values()];
 }
 
-/** The figures of a group's cells. */
-export async function measureGroup(cells, threads, rounds, ceilings) {
+/** The figures of a group's cells, and the ceilings around them, the higher ones of before and after: a shared host gives now more, now less. */
+export async function measureGroup(cells, threads, rounds) {
   const path = await makeModel(cells[0].model, cells[0].type);
+  const before = measureCeilings(threads);
   const speeds = isCompared(cells[0]) ? compareSpeeds(path, cells, rounds) : await ownSpeeds(path, cells, threads);
-  return cells.map((cell, i) => ({ tokensPerSecond: speeds[i], ...boundOf(cell, speeds[i].kvasir, ceilings) }));
+  const after = measureCeilings(threads);
+  const ceilings = Object.fromEntries(Object.entries(before).map(([name, value]) => [name, Math.max(value, after[name])]));
+  return { ceilings, figures: cells.map((cell, i) => ({ tokensPerSecond: speeds[i], ...boundOf(cell, speeds[i].kvasir, ceilings) })) };
 }
 
 function compareSpeeds(path, cells, rounds) {

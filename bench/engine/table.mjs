@@ -12,7 +12,12 @@ export function table(cases) {
   const rows = measured.map((cell) => rowOf(cell, cases[cell.name].figures));
   const lines = [HEAD, ALIGNMENTS, ...rows].map((cells) => `| ${cells.join(" | ")} |`);
   const origins = new Set(measured.map(({ name }) => originOf(cases[name].measured)));
-  const notes = [...origins, ...LEFT_OUT.map(reasonOf), ...missing(CELLS.length - measured.length)];
+  const notes = [
+    ...origins,
+    ...rangesOf(measured.map(({ name }) => cases[name].measured.ceilings)),
+    ...LEFT_OUT.map(reasonOf),
+    ...missing(CELLS.length - measured.length),
+  ];
   return [...lines, "", ...notes.map((note) => `- ${note}`)].join("\n");
 }
 
@@ -27,9 +32,17 @@ function workOf({ kind, batch, context, prompt }) {
   return `${batch} ${batch === 1 ? "stream" : "streams"} after ${context}`;
 }
 
-function originOf({ processor, threads, date, commit, ceilings }) {
-  const limits = Object.entries(ceilings).filter(([, value]) => value > 0);
-  return `${processor}, ${threads} threads, ${date}, commit ${commit}; ceilings: ${limits.map(([name, value]) => `${name} ${value}`).join(", ")}`;
+function originOf({ processor, threads, date, commit }) {
+  return `${processor}, ${threads} threads, ${date}, commit ${commit}`;
+}
+
+/** The ceilings around the cells, from the least to the most. */
+function rangesOf(ceilings) {
+  const ranges = Object.keys(ceilings[0] ?? {})
+    .map((name) => ({ name, values: ceilings.map((each) => each[name]) }))
+    .filter(({ values }) => Math.max(...values) > 0)
+    .map(({ name, values }) => `${name} ${Math.min(...values)} to ${Math.max(...values)}`);
+  return ranges.length === 0 ? [] : [`ceilings, measured before and after each group of cells: ${ranges.join(", ")}`];
 }
 
 function reasonOf({ engine, reason, ...fields }) {
