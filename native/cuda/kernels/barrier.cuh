@@ -124,6 +124,13 @@ __device__ inline void wait_for_copies() {
   __syncwarp();
 }
 
+// What another block's thread has written there, and all that it had written before.
+__device__ inline uint32_t load_acquired(const uint32_t* place) {
+  uint32_t value;
+  asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(place) : "memory");
+  return value;
+}
+
 // All threads of a cluster.
 __device__ inline void sync_cluster() {
 #if __CUDA_ARCH__ >= 900

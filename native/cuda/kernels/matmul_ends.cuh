@@ -5,10 +5,9 @@
 
 namespace kvasir::cuda {
 
-inline constexpr int kGroupThreads = 128;                          // of a warpgroup
-inline constexpr int kConsumers = 2;                               // warpgroups
-inline constexpr int kThreads = (kConsumers + 1) * kGroupThreads;  // and one of which a warp brings x
-inline constexpr int kPanels = kConsumers * 4;                     // of a block
+inline constexpr int kGroupThreads = 128;       // of a warpgroup
+inline constexpr int kConsumers = 2;            // warpgroups that multiply
+inline constexpr int kPanels = kConsumers * 4;  // of a block
 
 // Where a block works.
 struct Work {
@@ -27,14 +26,11 @@ __device__ inline int panel_of(const Work& work, int warp) {
 // Operand A of a chunk: its four steps.
 using Chunk = uint32_t[4][4];
 
-// The next chunk of the warp's stream.
-template <DType type, class Weights>
-__device__ inline void take_chunk(Weights& weights, const uint8_t*& piece, int chunk, int end, int lane, Chunk& a) {
-  const int in_piece = chunk % kPiece<type>;
-  if (in_piece == 0) piece = weights.take();
+// That of a chunk of a piece.
+template <DType type>
+__device__ inline void load_operand(const uint8_t* piece, int in_piece, int lane, Chunk& a) {
   Raw<type> raw;
   load_chunk(piece, in_piece, lane, raw);
-  if (in_piece + 1 == kPiece<type> || chunk + 1 == end) weights.release();
   unpack<type>(raw, 0, a[0], a[1]);
   unpack<type>(raw, 1, a[2], a[3]);
 }
@@ -46,10 +42,6 @@ __device__ inline uint64_t operand_of_tiles(const uint8_t* tiles, int step) {
 
 template <int width>
 using Sums = float[width / 2];  // of rows g and g + 8: [4 i ..] of the tokens 8 i + 2 t, 8 i + 2 t + 1
-
-// How many sums a block has of each element: one, or one of each of its ranges.
-template <int ranks>
-inline constexpr int kResults = ranks == 1 ? 1 : kRanges / ranks;
 
 // Sum i of this lane is of row g or g + 8 of the panel, and of this token of the tile.
 __device__ inline int row_of_sum(int i) {
@@ -204,37 +196,6 @@ __device__ inline void write_products(const Launch& launch, const Work& work, Pr
     const int count = has_panels ? min(kTokens, launch.rows - first + kTileRows - 1) / kTileRows : 0;
     auto* to = reinterpret_cast<uint4*>(tile_address(y, first, work.row_tile));
     for (int i = thread; i < count * (kTileBytes / 16); i += kGroupThreads) to[i] = reinterpret_cast<const uint4*>(tiles)[i];
-  }
-}
-
-// The cluster's blocks each add their share of all ranges' sums, ascending.
-template <int width, int ranks, bool gated>
-__device__ inline void write_split(const Launch& launch, const Work& work, const float (*sums)[width / 2][kConsumers * kGroupThreads],
-                                   int warp) {
-  const int panel = panel_of<gated>(work, warp), thread = threadIdx.x;
-  constexpr int kShare = width / 2 / ranks, kOwn = kResults<ranks>;
-  if (panel >= launch.panels || (gated && warp >= 4)) return;
-  const Part& part = part_of(launch, panel);
-  float before[kShare], scales[kShare];
-#pragma unroll
-  for (int i = 0; i < kShare; ++i) {
-    const Target at(launch, part, panel, work.first_token, work.rank * kShare + i);
-    before[i] = !gated && at.present ? load_before(launch, at.token, at.n) : 0.0f;
-    scales[i] = at.present && launch.scales.values ? launch.scales.values[at.token] : 1.0f;
-  }
-#pragma unroll
-  for (int k = 0; k < kShare; ++k) {
-    const int i = work.rank * kShare + k;
-    float sum = 0, up = 0;
-    for (int range = 0; range < kRanges; ++range) {
-      const float(&own)[kConsumers * kGroupThreads] = sums[range % kOwn][i];
-      sum += load_from_block(&own[thread], range / kOwn);
-      if (gated) up += load_from_block(&own[thread + kGroupThreads], range / kOwn);
-    }
-    const Target at(launch, part, panel, work.first_token, i);
-    if (!at.present) continue;
-    const float y = gated ? gated_product(launch, sum, up, scales[k], at.n) : scaled(sum, scales[k], bias_of(part, at.n));
-    put(launch, part, at.token, at.n, y, before[k]);
   }
 }
 

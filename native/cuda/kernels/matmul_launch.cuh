@@ -45,7 +45,9 @@ struct Launch {
   int rows;
   Activation activation;
   Added added;
-  int stages;
+  Workspace workspace;
+  int stages;  // of a warp's ring of weights: matmul_narrow.cu
+  int ranks;   // blocks that share a tile: matmul_wide.cu
 };
 
 __host__ __device__ constexpr int groups_of(int cols) {
@@ -102,8 +104,8 @@ __device__ inline float put(const Launch& launch, const Part& part, int token, i
 // Chunks that a warp copies at once: a group, or half of one where that is 4 KiB already.
 template <DType type>
 inline constexpr int kPiece = is_half(type) ? kGroupChunks / 2 : kGroupChunks;
-template <DType type>
-inline constexpr int kPieceBytes = kPiece<type>* chunk_bytes(type) + packed_sizes(type).supers;
+template <DType type, int chunks = kPiece<type>>
+inline constexpr int kPieceBytes = chunks* chunk_bytes(type) + packed_sizes(type).supers;
 // Pieces that a warp has in shared memory or on their way there, of so many bytes.
 template <DType type>
 __host__ __device__ constexpr int stages_in(int bytes) {
@@ -114,62 +116,77 @@ inline constexpr int kStages = stages_in<type>(8 * 1024);
 template <DType type>
 inline constexpr int kRingBytes = kStages<type>* kPieceBytes<type>;
 
-// The chunks [begin, end) of one panel after another, a piece at a time, in the order in which a warp multiplies them. Lane 0 starts the copies
-// (before Hopper all lanes copy).
-template <DType type, class NextPanel>
+// The chunks [begin, end) of one panel after another, a piece of some at a time, in the order in which a warp multiplies them. An elected lane starts
+// the copies (before Hopper all lanes copy). Where shared memory lies is told in numbers that the compiler can't make again: it would ask the
+// hardware for them each time, which takes longer than the copy's beginning.
+template <DType type, int piece, class NextPanel>
 class WeightStream {
  public:
   // `next_panel()` gives the packed bytes of the warp's next panel, or null. `ring` and `full` are the warp's own, of `stages` pieces.
   __device__ WeightStream(uint8_t* ring, uint64_t* full, int stages, int begin, int end, NextPanel next_panel)
-      : ring_(ring), full_(full), stages_(stages), begin_(begin), count_(end - begin), next_panel_(next_panel) {
+      : ring_(ring),
+        ring_address_(shared_address(ring)),
+        full_(shared_address(full)),
+        stages_(stages),
+        begin_(begin),
+        count_(end - begin),
+        next_panel_(next_panel) {
+    asm volatile("" : "+r"(ring_address_), "+r"(full_));
     if (count_ == 0) return;
-    if (threadIdx.x % kWarp == 0) {
-      for (int stage = 0; stage < stages; ++stage) init_barrier(&full_[stage], 1);
+    if (elect()) {
+      for (int stage = 0; stage < stages; ++stage) init_barrier(&full[stage], 1);
       fence_shared_for_async();
     }
     __syncwarp();
+#pragma unroll 1
     for (int stage = 0; stage < stages; ++stage) fetch(stage);
   }
 
-  // The next piece, when it has come.
+  // The next piece, when it has come; one more may be taken before the one before is released (before Hopper: not).
   __device__ const uint8_t* take() {
 #if __CUDA_ARCH__ >= 900
-    wait(&full_[stage_], phase_);
+    wait_at(full_ + taken_ * sizeof(uint64_t), phase_);
 #else
     wait_for_copies<kStages<type> - 1>();
 #endif
-    return ring_ + stage_ * kPieceBytes<type>;
+    const uint8_t* taken = ring_ + taken_ * kBytes;
+    if (++taken_ == stages_) taken_ = 0, phase_ ^= 1;
+    return taken;
   }
-  // All lanes have read it: its place is for the one that follows those under way.
+  // All lanes have in registers what they need of the piece that was taken first, which its products tell: its place is for the one that follows
+  // those under way.
   __device__ void release() {
     __syncwarp();
-    fetch(stage_);
-    if (++stage_ == stages_) stage_ = 0, phase_ ^= 1;
+    fetch(released_);
+    if (++released_ == stages_) released_ = 0;
   }
 
  private:
+  static constexpr int kBytes = kPieceBytes<type, piece>;
+
   __device__ void fetch(int stage) {
     if (left_ == 0) {
       const uint8_t* panel = next_panel_();
-      if (panel != nullptr) from_ = panel + int64_t(begin_ / kPiece<type>) * kPieceBytes<type>, left_ = count_;
+      if (panel != nullptr) from_ = panel + int64_t(begin_ / piece) * kBytes, left_ = count_;
     }
-    const int chunks = min(kPiece<type>, left_), bytes = chunks > 0 ? chunks * chunk_bytes(type) + packed_sizes(type).supers : 0;
-    uint8_t* to = ring_ + stage * kPieceBytes<type>;
+    const int chunks = min(piece, left_), bytes = chunks > 0 ? chunks * chunk_bytes(type) + packed_sizes(type).supers : 0;
 #if __CUDA_ARCH__ >= 900
-    if (bytes > 0 && threadIdx.x % kWarp == 0) {
-      expect_bytes(&full_[stage], bytes);
-      copy_bulk(to, from_, bytes, &full_[stage]);
+    if (bytes > 0 && elect()) {
+      const uint32_t barrier = full_ + stage * sizeof(uint64_t);
+      expect_bytes_at(barrier, bytes);
+      copy_bulk_at(ring_address_ + stage * kBytes, from_, bytes, barrier);
     }
 #else
-    copy_by_warp(to, from_, bytes);  // a group even where there is nothing left, so that as many are under way
+    copy_by_warp(ring_ + stage * kBytes, from_, bytes);  // a group even where there is nothing left, so that as many are under way
 #endif
-    left_ -= chunks, from_ += kPieceBytes<type>;
+    left_ -= chunks, from_ += kBytes;
   }
 
   uint8_t* ring_;
-  uint64_t* full_;
+  uint32_t ring_address_, full_;
   const int stages_, begin_, count_;
-  int left_ = 0, stage_ = 0, phase_ = 0;  // left: chunks of the panel that have not been asked for
+  int left_ = 0;                              // chunks of the panel that have not been asked for
+  int taken_ = 0, phase_ = 0, released_ = 0;  // the next stages to be
   const uint8_t* from_ = nullptr;
   NextPanel next_panel_;
 };

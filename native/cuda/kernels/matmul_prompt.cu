@@ -19,7 +19,8 @@
 namespace kvasir::cuda {
 namespace {
 
-constexpr int kWidth = kPromptTokens;  // of a tile
+constexpr int kThreads = (kConsumers + 1) * kGroupThreads;  // and a warpgroup of which a warp brings x
+constexpr int kWidth = kPromptTokens;                       // of a tile
 static_assert(kPanels == kPromptPanels);
 constexpr int kTiles = kWidth / kTileRows;
 constexpr int kPair = 2;     // chunks that are multiplied at once
@@ -104,13 +105,18 @@ struct Operands {
   __device__ void take(int first_chunk, Chunk (&a)[kPair]) {
 #pragma unroll
     for (int i = 0; i < kPair; ++i) {
-      const int chunk = first_chunk + i;
+      const int chunk = first_chunk + i, in_piece = chunk % kPiece<type>;
       if (chunk < chunks) {
-        take_chunk<type>(weights, piece, chunk, chunks, threadIdx.x % kWarp, a[i]);
+        if (in_piece == 0) piece = weights.take();
+        load_operand<type>(piece, in_piece, threadIdx.x % kWarp, a[i]);
       } else {
         for (int j = 0; j < 16; ++j) a[i][j / 4][j % 4] = 0;
       }
     }
+  }
+  // The pair from this chunk on is being multiplied.
+  __device__ void release(int first_chunk) {
+    if ((first_chunk + kPair) % kPiece<type> == 0 && first_chunk / kPiece<type> * kPiece<type> < chunks) weights.release();
   }
 };
 
@@ -160,11 +166,13 @@ __device__ inline void multiply_tiles(const Launch& launch, const Tiles& tiles, 
 #pragma unroll 1
       for (int group = begin; group < range_end; ++group) {
         x.multiply(first, sums, group > begin);
+        operands.release(group * kGroupChunks);
         wgmma_wait<1>();
         hold(second[0]), hold(second[1]);
         if (group > begin) x.release(1);
         operands.take(group * kGroupChunks + kPair, second);
         x.multiply(second, sums, true);
+        operands.release(group * kGroupChunks + kPair);
         wgmma_wait<1>();
         hold(first[0]), hold(first[1]);
         x.release(1);
@@ -210,8 +218,8 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_matmul(const __grid_consta
       tile += tiles_apart();
       return panel_data<gated>(launch, min(panel, launch.panels - 1), warp / 4);  // beyond the last: its products are not written
     };
-    WeightStream<type, decltype(next_panel)> weights(shared.rings[warp], shared.full[warp], kPieces<type>, 0, chunks_of(launch.cols),
-                                                     next_panel);
+    WeightStream<type, kPiece<type>, decltype(next_panel)> weights(shared.rings[warp], shared.full[warp], kPieces<type>, 0,
+                                                                   chunks_of(launch.cols), next_panel);
     wait_for_kernel_before();
     multiply_tiles<type>(launch, tiles, shared, weights, [&](int ended, Sums<kWidth>& totals) {
       const Work work = work_of(tiles, ended);

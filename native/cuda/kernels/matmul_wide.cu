@@ -3,15 +3,16 @@
 //   W     panels of 16 rows (cuda/packed.cuh)      x [rows, K] bfloat16 in tiles (activations.cuh)      y [rows, N]
 //
 // wgmma m64nNk16: a block has 128 rows of weights (two warpgroups of 64; of gate and up where gated) and up to `width` tokens. A warp streams
-// its panel into shared memory and makes operand A of it in registers; one more warp has tiles of x copied, 64 k at a time. Per 64 k a block
-// reads 128 * width bytes of x and 8 chunks of weights for 16384 * width operations.
+// its panel into shared memory and makes operand A of it in registers, a chunk of 64 k while the tensor cores multiply the one before; the
+// first warp has x copied, too. Per chunk a block reads 128 * width bytes of x and 8 chunks of weights for 16384 * width operations.
 //
-// A cluster of `ranks` blocks shares out the ranges of k, so that few tokens have all multiprocessors: each block sums its own ranges, then all
-// add all ranges' sums through each other's shared memory. Of one rank, a block keeps a total in registers. The order of sums is the same:
-// see matmul_launch.cuh.
+// Where there are fewer tiles than multiprocessors have room for, `ranks` blocks share a tile, each with some of its ranges of k. They put
+// each range's sums into the launch's workspace (which stays in L2), wait for each other, and each adds its share of all ranges' sums,
+// ascending. Clusters that add through each other's shared memory were slower: of 32 clusters of eight blocks an H200 holds 30 at once.
 //
-// Bytes: the weights once for each `width` tokens. Operations: 2 * rows * N * K. Limited by memory up to some 64 tokens; more, where tiles of 128
-// by 128 keep all multiprocessors busy, are matmul_prompt.cu's.
+// Bytes: the weights once for each `width` tokens; split, 16 * N * width of sums to and from L2. Operations: 2 * rows * N * K. Limited by
+// memory at 16 bits; at 4 by instructions, 130 for 1024 weights, of which 90 unpack. Of more tokens, where tiles of 128 by 128 keep all
+// multiprocessors busy: matmul_prompt.cu.
 #include "cuda/kernels/formats.cuh"
 #include "cuda/kernels/launch.h"
 #include "cuda/kernels/matmul_ends.cuh"
@@ -20,149 +21,289 @@
 namespace kvasir::cuda {
 namespace {
 
-// Stages of x, 64 k each.
-template <int width>
-inline constexpr int kSteps = width == 32 ? 8 : 4;
+constexpr int kThreads = kConsumers * kGroupThreads;
+constexpr int kStagesOfX = kGroupChunks;  // a chunk each
 
-template <DType type, int width>
+// Chunks that a warp copies at once: half as many as elsewhere, as x takes its part of shared memory.
+template <DType type>
+inline constexpr int kWidePiece = is_half(type)     ? 1
+                                  : has_bytes(type) ? 2
+                                                    : kGroupChunks;
+// Whether a block's totals are in shared memory, for want of registers.
+template <int width, bool split>
+inline constexpr bool kTotalsAside = width > 32 && !split;
+
+template <DType type, int width, bool split>
 struct Shared {
-  uint8_t x[kSteps<width>][width / kTileRows][kTileBytes];  // after the products, sums of the block
-  uint8_t rings[kPanels][kRingBytes<type>];
-  uint64_t full[kPanels][kStages<type>];
-  uint64_t x_full[kSteps<width>], x_empty[kSteps<width>];
+  static constexpr size_t kTotals = kTotalsAside<width, split> ? width / 2 * kThreads : 0;  // floats
+  static constexpr size_t kFixed = kStagesOfX * width / kTileRows * kTileBytes + kTotals * sizeof(float);
+  static constexpr size_t kPieceSize = kPieceBytes<type, kWidePiece<type>>, kMostRing = 16 << 10;
+  // Blocks of a multiprocessor.
+  static constexpr int kBlocks = kFixed + kPanels * 2 * kPieceSize <= 112 << 10 ? 2 : 1;
+  static constexpr size_t kRoom = ((224 << 10) / kBlocks - kFixed) / kPanels;
+  static constexpr int kPieces = static_cast<int>((kRoom < kMostRing ? kRoom : kMostRing) / kPieceSize);
+  static_assert(kPieces >= 2);
+
+  uint8_t x[kStagesOfX][width / kTileRows][kTileBytes];
+  uint8_t rings[kPanels][kPieces * kPieceSize];
+  float4 totals[kTotals > 0 ? kTotals / 4 : 1];
+  uint64_t full[kPanels][kPieces];
+  uint64_t x_full[kStagesOfX], x_empty[kStagesOfX];
 };
 
-template <int width, int ranks>
-__device__ inline Work work_of_block() {
-  if (ranks == 1) return {static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.x) * width, 0, 0, kRanges};
-  const int rank = blockIdx.x % ranks, range = rank * (kRanges / ranks);
-  return {static_cast<int>(blockIdx.x) / ranks, static_cast<int>(blockIdx.y) * width, rank, range, range + kRanges / ranks};
+__device__ inline Work work_of_block(const Launch& launch, int width) {
+  const int tile = static_cast<int>(blockIdx.x) / launch.ranks, rank = static_cast<int>(blockIdx.x) % launch.ranks;
+  return {tile, static_cast<int>(blockIdx.y) * width, rank, kRanges * rank / launch.ranks, kRanges * (rank + 1) / launch.ranks};
 }
 
-// Step after step of x into shared memory.
-template <DType type, int width>
-__device__ inline void bring_x(const Launch& launch, const Work& work, Shared<type, width>& shared) {
-  if (threadIdx.x % kGroupThreads != 0) return;
-  const uint32_t bytes = min(width, launch.rows - work.first_token + kTileRows - 1) / kTileRows * kTileBytes;
-  const int begin = range_begin(launch.cols, work.range), end = range_begin(launch.cols, work.end_range);
-  for (int chunk = begin; chunk < end; ++chunk) {
-    const int turn = chunk - begin, stage = turn % kSteps<width>;
-    if (turn >= kSteps<width>) wait(&shared.x_empty[stage], (turn / kSteps<width> - 1) % 2);
-    expect_bytes(&shared.x_full[stage], bytes);
-    copy_bulk(shared.x[stage], tile_address(launch.x, work.first_token, chunk), bytes, &shared.x_full[stage]);
+// Stages of x: an elected lane of the first warp has the next one copied when all warps have released its place.
+template <class Shared>
+class StagesOfX {
+ public:
+  __device__ StagesOfX(const Launch& launch, const Work& work, int width, int chunk, int end, Shared& shared)
+      : shared_(shared),
+        operand_(operand_of_tiles(shared.x[0][0], 0)),
+        from_(tile_address(launch.x, work.first_token, 0)),
+        bytes_(min(width, launch.rows - work.first_token + kTileRows - 1) / kTileRows * kTileBytes),
+        brings_(threadIdx.x < kWarp),
+        chunk_(chunk),
+        last_(chunks_of(launch.cols) - 1),
+        end_(end) {
+    for (int stage = 0; stage < kStagesOfX; ++stage) bring();
   }
-}
 
-// Keeps the sums of a block's range: added to the total, or as they are.
-template <int ranks, int count>
-__device__ inline void add_range(const float (&sums)[count], int range, float (&results)[kResults<ranks>][count]) {
-#pragma unroll
-  for (int i = 0; i < count; ++i) {
-    if (ranks == 1) results[0][i] += sums[i];
-    if (ranks > 1 && range == 0) results[0][i] = sums[i];
-    if (ranks > 1 && range > 0) results[kResults<ranks> - 1][i] = sums[i];
+  // Stage i of the group, when it has come.
+  __device__ void take(int i) { wait(&shared_.x_full[i], group_parity_); }
+  __device__ void next_group() { group_parity_ ^= 1; }
+  __device__ uint64_t operand(int i, int step) const { return operand_at(operand_, i * sizeof shared_.x[0] + step * 2 * kCoreBytes); }
+  // The warp's products with stage i are done.
+  __device__ void release(int i) {
+    if (threadIdx.x % kWarp == 0) arrive(&shared_.x_empty[i]);
+    bring();
   }
-}
 
-// The products of this warp's panel with the block's tokens: the total over the block's ranges, or where others have ranges, too, the sums of each.
-// While the tensor cores multiply a chunk, the next one is made ready. Without a panel the warp multiplies with zeros: all warps of a
-// warpgroup run each wgmma.
-template <DType type, int width, int ranks, class Weights>
-__device__ inline void multiply_ranges(const Launch& launch, const Work& work, Shared<type, width>& shared, Weights& weights, bool present,
-                                       Sums<width> (&results)[kResults<ranks>]) {
-  const int lane = threadIdx.x % kWarp, begin = range_begin(launch.cols, work.range), end = range_begin(launch.cols, work.end_range);
-  constexpr int kTurns = kSteps<width>;
-  int range = work.range - 1, range_end = begin;
-  Sums<width> own;
-  Sums<width>& sums = ranks == kRanges ? results[0] : own;  // of one range there is nothing to add
-  Chunk a, next = {};
-  const uint8_t* piece = nullptr;
-  if (present && begin < end) take_chunk<type>(weights, piece, begin, end, lane, next);
-#pragma unroll
-  for (int i = 0; i < kResults<ranks> * width / 2; ++i) results[i / (width / 2)][i % (width / 2)] = 0;
-#pragma unroll 1
-  for (int chunk = begin, turn = 0; chunk < end; ++chunk, ++turn) {
-    const bool first = chunk == range_end;  // of its range
-    while (chunk == range_end) range_end = range_begin(launch.cols, ++range + 1);
-#pragma unroll
-    for (int i = 0; i < 16; ++i) a[i / 4][i % 4] = next[i / 4][i % 4];
-    const int stage = turn % kTurns;
-    wait(&shared.x_full[stage], turn / kTurns % 2);
-    wgmma_fence();
-#pragma unroll
-    for (int step = 0; step < 4; ++step) {
-      wgmma(__nv_bfloat16(), sums, a[step], operand_of_tiles(shared.x[stage][0], step), !first || step > 0);
+ private:
+  // The next stage; at first of phases that never were. Groups are whole: the last chunk again where one lacks some.
+  __device__ void bring() {
+    if (!brings_ || chunk_ >= end_) return;
+    if (elect()) {
+      wait(&shared_.x_empty[stage_], parity_);
+      expect_bytes(&shared_.x_full[stage_], bytes_);
+      copy_bulk(shared_.x[stage_], from_ + int64_t(min(chunk_, last_)) * (kBlockTiles * kTileBytes), bytes_, &shared_.x_full[stage_]);
     }
-    wgmma_commit();
-    if (present && chunk + 1 < end) take_chunk<type>(weights, piece, chunk + 1, end, lane, next);
+    ++chunk_;
+    if (++stage_ == kStagesOfX) stage_ = 0, parity_ ^= 1;
+  }
+
+  Shared& shared_;
+  const uint64_t operand_;
+  const uint8_t* from_;
+  const uint32_t bytes_;
+  const bool brings_;
+  int chunk_, stage_ = 0, parity_ = 1;  // of the next to be brought
+  const int last_, end_;
+  int group_parity_ = 0;
+};
+
+// The products of this warp's panel with the block's tokens; `keep(range, sums)` takes each range's. While the tensor cores multiply a chunk, the
+// next one is made ready: of two operands A one is theirs. All warps of a warpgroup run each wgmma, those without a panel, too.
+template <DType type, int width, class Weights, class X, class Keep>
+__device__ inline void multiply_ranges(const Launch& launch, const Work& work, int chunks_end, Weights& weights, X& x, const Keep& keep) {
+  const int lane = threadIdx.x % kWarp, groups = groups_of(launch.cols);
+  Chunk a[2];
+  const uint8_t* piece = nullptr;
+  const auto make_ready = [&](int in_group, int chunk, Chunk& operand) {
+    if (chunk < chunks_end) {
+      if (in_group % kWidePiece<type> == 0) piece = weights.take();
+      load_operand<type>(piece, in_group % kWidePiece<type>, lane, operand);
+    } else {
+#pragma unroll
+      for (int i = 0; i < 16; ++i) operand[i / 4][i % 4] = 0;
+    }
+  };
+  make_ready(0, range_begin(launch.cols, work.range), a[0]);
+  for (int range = work.range; range < work.end_range; ++range) {
+    const int begin = groups * range / kRanges, end = groups * (range + 1) / kRanges;
+    if (begin == end) {
+      keep(range, Sums<width>{});
+      continue;
+    }
+    Sums<width> sums;
+#pragma unroll 1
+    for (int group = begin; group < end; ++group) {
+#pragma unroll
+      for (int i = 0; i < kGroupChunks; ++i) {
+        x.take(i);
+        wgmma_fence();
+#pragma unroll
+        for (int step = 0; step < 4; ++step) {
+          wgmma(__nv_bfloat16(), sums, a[i % 2][step], x.operand(i, step), i > 0 || step > 0 || group > begin);
+        }
+        wgmma_commit();
+        if (i % kWidePiece<type> == kWidePiece<type> - 1) weights.release();  // its last chunk is in registers: it is being multiplied
+        wgmma_wait<1>();
+        hold(a[(i + 1) % 2]);
+        if (i > 0 || group > begin) x.release((i + kGroupChunks - 1) % kGroupChunks);
+        make_ready((i + 1) % kGroupChunks, group * kGroupChunks + i + 1, a[(i + 1) % 2]);
+      }
+      x.next_group();
+    }
     wgmma_wait<0>();
-    hold(a);
-    if (lane == 0) arrive(&shared.x_empty[stage]);
-    if (chunk + 1 < range_end) continue;
-    hold(sums);
-    if (ranks < kRanges) add_range<ranks>(sums, range - work.range, results);
+    hold(sums), hold(a[0]), hold(a[1]);
+    x.release(kGroupChunks - 1);
+    keep(range, sums);
   }
 }
 
-// Blocks of a multiprocessor, as registers allow.
-template <int width, int ranks>
-inline constexpr int kBlocks = width == 32 || (width == 64 && ranks == kRanges) ? 2 : 1;
+// Where a lane has its sums of a range of a panel in the workspace, [width / 8][lane]; `panel` is the number among all tiles'.
+template <int width>
+__device__ inline float4* place_of_range(const Workspace& workspace, int panel, int range) {
+  return workspace.sums + (int64_t(panel) * kRanges + range) * (width / 8 * kWarp) + threadIdx.x % kWarp;
+}
 
-template <DType type, int width, int ranks, bool gated>
-__global__ void __launch_bounds__(kThreads, kBlocks<width, ranks>) wide_matmul(const __grid_constant__ Launch launch) {
+template <int width>
+__device__ inline void put_range(float4* to, const Sums<width>& sums) {
+#pragma unroll
+  for (int i = 0; i < width / 8; ++i) __stcg(to + i * kWarp, make_float4(sums[4 * i], sums[4 * i + 1], sums[4 * i + 2], sums[4 * i + 3]));
+}
+
+// Four sums of all ranges, added ascending.
+template <int width>
+__device__ inline float4 add_ranges(const Workspace& workspace, int panel, int i) {
+  float4 own[kRanges], total = {};
+#pragma unroll
+  for (int range = 0; range < kRanges; ++range) own[range] = __ldcg(place_of_range<width>(workspace, panel, range) + i * kWarp);
+#pragma unroll
+  for (const float4& sum : own) total.x += sum.x, total.y += sum.y, total.z += sum.z, total.w += sum.w;
+  return total;
+}
+
+// Leaves what this warp has put to so many that share its panel, and waits until all have. A tile's blocks follow one another, and blocks start in
+// the order of their numbers: those that wait don't keep the others from starting, whatever else runs.
+__device__ inline void meet(uint32_t* arrived, uint32_t warps) {
+  __syncwarp();
+  if (threadIdx.x % kWarp == 0) {
+    __threadfence();
+    atomicAdd(arrived, 1);
+    while (load_acquired(arrived) < warps) {
+    }
+  }
+  __syncwarp();
+}
+// Every one of them; the last one leaves zero for the next launch.
+__device__ inline void part(uint32_t* arrived, uint32_t warps) {
+  if (threadIdx.x % kWarp == 0 && atomicAdd(arrived, 1) + 1 == 2 * warps) *arrived = 0;
+}
+
+// This warp's share, the i-th of `warps`, of the end of a panel, or of one of gate and the one of up after it in the workspace.
+template <int width, bool gated>
+__device__ inline void write_share(const Launch& launch, const Work& work, int panel, int own, int first, int warps) {
+  const Part& part = gated ? launch.parts[0] : part_of(launch, panel);
+#pragma unroll 2
+  for (int i = first; i < width / 8; i += warps) {
+    float before[4], scales[4];
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      const Target at(launch, part, panel, work.first_token, 4 * i + k);
+      before[k] = !gated && at.present ? load_before(launch, at.token, at.n) : 0.0f;
+      scales[k] = at.present && launch.scales.values ? launch.scales.values[at.token] : 1.0f;
+    }
+    const float4 all = add_ranges<width>(launch.workspace, own, i),
+                 up_all = gated ? add_ranges<width>(launch.workspace, own + 1, i) : float4{};
+    const float sums[4] = {all.x, all.y, all.z, all.w}, up[4] = {up_all.x, up_all.y, up_all.z, up_all.w};
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      const Target at(launch, part, panel, work.first_token, 4 * i + k);
+      if (!at.present) continue;
+      const float y = gated ? gated_product(launch, sums[k], up[k], scales[k], at.n) : scaled(sums[k], scales[k], bias_of(part, at.n));
+      put(launch, part, at.token, at.n, y, before[k]);
+    }
+  }
+}
+
+// A tile whose ranges other blocks have, too.
+template <DType type, int width, bool gated, class Weights, class X>
+__device__ inline void multiply_split(const Launch& launch, const Work& work, int warp, int chunks_end, Weights& weights, X& x) {
+  constexpr int kMatrices = gated ? 2 : 1, kOwnPanels = kPanels / kMatrices;
+  const int tile = static_cast<int>(blockIdx.y * gridDim.x) / launch.ranks + work.row_tile, panel = panel_of<gated>(work, warp);
+  const int own = tile * kOwnPanels + warp % kOwnPanels, matrix = warp / kOwnPanels, warps = launch.ranks * kMatrices;
+  const bool present = panel < launch.panels;
+  multiply_ranges<type, width>(launch, work, chunks_end, weights, x, [&](int range, const Sums<width>& sums) {
+    if (present) put_range<width>(place_of_range<width>(launch.workspace, own * kMatrices + matrix, range), sums);
+  });
+  if (!present) return;
+  uint32_t* arrived = &launch.workspace.arrived[own];
+  meet(arrived, warps);
+  write_share<width, gated>(launch, work, panel, own * kMatrices, work.rank * kMatrices + matrix, warps);
+  part(arrived, warps);
+}
+
+// The totals of a tile of which this block has all ranges.
+template <DType type, int width, class Weights, class X>
+__device__ inline void add_whole_tile(const Launch& launch, const Work& work, int chunks_end, float4* aside, Weights& weights, X& x,
+                                      Sums<width>& totals) {
+  if constexpr (kTotalsAside<width, false>) {
+    multiply_ranges<type, width>(launch, work, chunks_end, weights, x, [&](int range, const Sums<width>& sums) {
+#pragma unroll
+      for (int i = 0; i < width / 8; ++i) {
+        const float4 own = range == 0 ? float4{} : aside[i * kThreads];
+        aside[i * kThreads] = {own.x + sums[4 * i], own.y + sums[4 * i + 1], own.z + sums[4 * i + 2], own.w + sums[4 * i + 3]};
+      }
+    });
+#pragma unroll
+    for (int i = 0; i < width / 8; ++i) {
+      const float4 own = aside[i * kThreads];
+      totals[4 * i] = own.x, totals[4 * i + 1] = own.y, totals[4 * i + 2] = own.z, totals[4 * i + 3] = own.w;
+    }
+  } else {
+    for (float& total : totals) total = 0;
+    multiply_ranges<type, width>(launch, work, chunks_end, weights, x, [&](int, const Sums<width>& sums) {
+#pragma unroll
+      for (int i = 0; i < width / 2; ++i) totals[i] += sums[i];
+    });
+  }
+}
+
+template <DType type, int width, bool split, bool gated>
+__global__ void __launch_bounds__(kThreads, (Shared<type, width, split>::kBlocks)) wide_matmul(const __grid_constant__ Launch launch) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  using Memory = Shared<type, width, split>;
   extern __shared__ __align__(1024) uint8_t memory[];
-  auto& shared = *reinterpret_cast<Shared<type, width>*>(memory);
-  const Work work = work_of_block<width, ranks>();
-  const int warp = static_cast<int>(threadIdx.x) / kWarp, panel = panel_of<gated>(work, warp);
+  auto& shared = *reinterpret_cast<Memory*>(memory);
+  const Work work = work_of_block(launch, width);
+  const int warp = uniform(static_cast<int>(threadIdx.x) / kWarp), panel = min(panel_of<gated>(work, warp), launch.panels - 1);
+  const int begin = range_begin(launch.cols, work.range), end = range_begin(launch.cols, work.end_range);
   if (threadIdx.x == 0) {
-    for (int stage = 0; stage < kSteps<width>; ++stage) {
+    for (int stage = 0; stage < kStagesOfX; ++stage) {
       init_barrier(&shared.x_full[stage], 1);
       init_barrier(&shared.x_empty[stage], kPanels);
     }
     fence_shared_for_async();
   }
+  bool left = true;
+  const auto next_panel = [&]() -> const uint8_t* {  // beyond the last that one again: its products are nobody's
+    const uint8_t* data = left ? panel_data<gated>(launch, panel, warp / 4) : nullptr;
+    left = false;
+    return data;
+  };
+  WeightStream<type, kWidePiece<type>, decltype(next_panel)> weights(shared.rings[warp], shared.full[warp], Memory::kPieces, begin, end,
+                                                                     next_panel);
   __syncthreads();
-  let_next_kernel_start();
-  if (warp >= kPanels) {
-    leave_registers<kBlocks<width, ranks> == 1 ? 40 : 32>();
-    wait_for_kernel_before();
-    bring_x<type, width>(launch, work, shared);
-    if (ranks > 1) sync_cluster(), sync_cluster();
+  wait_in_turn();
+  const int groups_end = groups_of(launch.cols) * work.end_range / kRanges;
+  StagesOfX<Memory> x(launch, work, width, begin, groups_end * kGroupChunks, shared);
+  if constexpr (split) {
+    multiply_split<type, width, gated>(launch, work, warp, end, weights, x);
   } else {
-    take_registers<kBlocks<width, ranks> == 1 ? 232 : 104>();
-    bool left = panel < launch.panels;
-    const auto next_panel = [&]() -> const uint8_t* {
-      if (!left) return nullptr;
-      left = false;
-      return panel_data<gated>(launch, panel, warp / 4);
-    };
-    WeightStream<type, decltype(next_panel)> weights(shared.rings[warp], shared.full[warp], kStages<type>,
-                                                     range_begin(launch.cols, work.range), range_begin(launch.cols, work.end_range),
-                                                     next_panel);
-    wait_for_kernel_before();
-    Sums<width> sums[kResults<ranks>];
-    multiply_ranges<type, width, ranks>(launch, work, shared, weights, panel < launch.panels, sums);
-    if constexpr (ranks > 1) {
-      auto* all = reinterpret_cast<float(*)[width / 2][kConsumers * kGroupThreads]>(memory);
-      static_assert(sizeof *all * kResults<ranks> <= sizeof shared.x + sizeof shared.rings);
-      sync_consumers();  // no one reads x or weights any more
-#pragma unroll
-      for (int i = 0; i < kResults<ranks> * width / 2; ++i) {
-        all[i / (width / 2)][i % (width / 2)][threadIdx.x] = sums[i / (width / 2)][i % (width / 2)];
-      }
-      sync_cluster();
-      write_split<width, ranks, gated>(launch, work, all, warp);
-      sync_cluster();  // no block leaves while another reads its sums
+    Sums<width> totals;
+    add_whole_tile<type, width>(launch, work, end, shared.totals + threadIdx.x, weights, x, totals);
+    if (launch.scales.values) scale_sums<width>(launch.scales.values + work.first_token, totals);
+    if constexpr (gated) {
+      write_products<width>(launch, work, *reinterpret_cast<Products*>(memory), warp, totals);
+    } else if (launch.added.x.data) {
+      add_whole<width>(launch, work, warp, totals);
     } else {
-      if (launch.scales.values) scale_sums<width>(launch.scales.values + work.first_token, sums[0]);
-      if constexpr (gated) {
-        write_products<width>(launch, work, *reinterpret_cast<Products*>(memory), warp, sums[0]);
-      } else if (launch.added.x.data) {
-        add_whole<width>(launch, work, warp, sums[0]);
-      } else {
-        write_whole<width>(launch, work, warp, sums[0]);
-      }
+      write_whole<width>(launch, work, warp, totals);
     }
   }
 #else
@@ -170,32 +311,41 @@ __global__ void __launch_bounds__(kThreads, kBlocks<width, ranks>) wide_matmul(c
 #endif
 }
 
-template <DType type, int width, int ranks, bool gated>
-void launch_kernel(const Launch& launch, int row_tiles, int token_tiles, cudaStream_t stream) {
-  const Grid grid{.blocks = ranks == 1 ? dim3(token_tiles, row_tiles) : dim3(row_tiles * ranks, token_tiles),
-                  .threads = kThreads,
-                  .shared = sizeof(Shared<type, width>),
-                  .cluster = ranks};
-  cuda::launch("matmul of many tokens", wide_matmul<type, width, ranks, gated>, grid, stream, launch);
+struct TilesOf {
+  int rows, tokens;
+};
+
+// How many blocks share a tile: as many as all fit on the multiprocessors at once.
+template <DType type, int width>
+int ranks_of(const Launch& launch, const TilesOf& tiles) {
+  const int count = tiles.rows * tiles.tokens, most = Shared<type, width, true>::kBlocks * processors();
+  if (launch.workspace.sums == nullptr || count * width > Workspace::kMostTokens) return 1;
+  int ranks = 1;
+  while (ranks < kRanges && count * ranks * 2 <= most) ranks *= 2;
+  return ranks;
 }
 
-// As few ranks as give every multiprocessor a block, or two where they fit.
+template <DType type, int width, bool split, bool gated>
+void launch_kernel(const Launch& launch, const TilesOf& tiles, cudaStream_t stream) {
+  const Grid grid{
+      .blocks = dim3(tiles.rows * launch.ranks, tiles.tokens), .threads = kThreads, .shared = sizeof(Shared<type, width, split>)};
+  cuda::launch("matmul of many tokens", wide_matmul<type, width, split, gated>, grid, stream, launch);
+}
+
+template <DType type, int width, bool gated>
+void launch_width(Launch launch, cudaStream_t stream) {
+  const int panels = gated ? kPanels / 2 : kPanels;
+  const TilesOf tiles{(launch.panels + panels - 1) / panels, (launch.rows + width - 1) / width};
+  launch.ranks = ranks_of<type, width>(launch, tiles);
+  if (launch.ranks > 1) return launch_kernel<type, width, true, gated>(launch, tiles, stream);
+  launch_kernel<type, width, false, gated>(launch, tiles, stream);
+}
+
 template <DType type, bool gated>
-void launch_width(const Launch& launch, cudaStream_t stream) {
-  const int width = launch.rows <= 32 ? 32 : launch.rows <= 64 ? 64 : 128, panels_of_block = gated ? kPanels / 2 : kPanels;
-  const int row_tiles = (launch.panels + panels_of_block - 1) / panels_of_block, token_tiles = (launch.rows + width - 1) / width;
-  const int blocks = row_tiles * token_tiles;
-  constexpr int kTwoEach = 190;
-  if (width == 32) {
-    if (blocks >= kTwoEach) return launch_kernel<type, 32, 1, gated>(launch, row_tiles, token_tiles, stream);
-    if (4 * blocks >= kTwoEach) return launch_kernel<type, 32, 4, gated>(launch, row_tiles, token_tiles, stream);
-    return launch_kernel<type, 32, 8, gated>(launch, row_tiles, token_tiles, stream);
-  }
-  if (width == 64) {
-    if (blocks >= kTwoEach) return launch_kernel<type, 64, 1, gated>(launch, row_tiles, token_tiles, stream);
-    return launch_kernel<type, 64, 8, gated>(launch, row_tiles, token_tiles, stream);
-  }
-  launch_kernel<type, 128, 8, gated>(launch, row_tiles, token_tiles, stream);
+void choose_width(const Launch& launch, cudaStream_t stream) {
+  if (launch.rows <= 32) return launch_width<type, 32, gated>(launch, stream);
+  if (launch.rows <= 64) return launch_width<type, 64, gated>(launch, stream);
+  launch_width<type, 128, gated>(launch, stream);
 }
 
 }  // namespace
@@ -203,8 +353,8 @@ void launch_width(const Launch& launch, cudaStream_t stream) {
 void multiply_wide(DType type, bool gated, const Launch& launch, cudaStream_t stream) {
   if (is_prompt(launch.rows, launch.panels, gated)) return multiply_prompt(type, gated, launch, stream);
   with_packed_type(type, [&](auto constant) {
-    if (gated) return launch_width<constant, true>(launch, stream);
-    launch_width<constant, false>(launch, stream);
+    if (gated) return choose_width<constant, true>(launch, stream);
+    choose_width<constant, false>(launch, stream);
   });
 }
 
