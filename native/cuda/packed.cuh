@@ -15,7 +15,8 @@
 //   Q6_K         + 256      two words of a lane: bits 4, 5 of its level at bit 2 * register + 8 * (s mod 2) + 16 * half of word s / 2
 //   Q8_0        1024        8 bytes a step (value + 128), that of (register, half) at byte 2 * register + half; steps 2 b, 2 b + 1 together
 //   F8_E4M3     1024        the same, of the elements' bits
-//   BF16, F16   2048        16 bytes a step, register after register
+//   BF16, F16   2048        512 bytes a step: of each register the 4 bytes of lane after lane, 8 x 8 matrices of which wgmma reads operand A as
+//                           it lies (matmul_prompt_gate_bf16.cu)
 //   scales                  for each block of 32 (Q6_K: 16) a pair for the rows g, g + 8: float16; Q4_K 2 x (scale, min); Q6_K int8;
 //                           F8_E4M3 for the chunk's 64, float32
 //   supers                  of a group: Q4_K (d, dmin), Q6_K d, float16, for each of 16 rows
@@ -120,7 +121,7 @@ __device__ float packed_element(const uint8_t* panel, int r, int k) {
   const uint32_t* words = reinterpret_cast<const uint32_t*>(chunk);
   const int pair = (r % 8) * 2 + r / 8, block = k % kChunk / 32;
   if constexpr (is_half(type)) {
-    const uint16_t bits = reinterpret_cast<const uint16_t*>(chunk + at.step * 512 + at.lane * 16)[at.reg * 2 + at.half];
+    const uint16_t bits = reinterpret_cast<const uint16_t*>(chunk + at.step * 512 + at.reg * 128 + at.lane * 4)[at.half];
     return type == DType::F16 ? half_bits(bits) : __uint_as_float(static_cast<uint32_t>(bits) << 16);
   } else if constexpr (has_bytes(type)) {
     const int byte = chunk[at.step / 2 * 512 + at.lane * 16 + at.step % 2 * 8 + at.reg * 2 + at.half];

@@ -81,7 +81,7 @@ __global__ void pack(FileRows rows, uint8_t* panels, int64_t stride) {
         if constexpr (is_half(type)) {
           const int row = panel * kPanelRows + lane / 4 + reg % 2 * 8, k = chunk * kChunk + k_of(lane, step, reg / 2 * 2 + half);
           const bool inside = row < rows.count && k < rows.cols;
-          reinterpret_cast<uint16_t*>(to + step * 512 + lane * 16)[reg * 2 + half] =
+          reinterpret_cast<uint16_t*>(to + step * 512 + reg * 128 + lane * 4)[half] =
               inside ? reinterpret_cast<const uint16_t*>(rows.data + row * rows.stride)[k] : 0;
         } else {
           const int level = level_of<type>(rows, panel, chunk, lane, step, reg, half);

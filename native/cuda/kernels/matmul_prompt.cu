@@ -247,6 +247,7 @@ void launch_kernel(const Launch& launch, cudaStream_t stream) {
 }  // namespace
 
 void multiply_prompt(DType type, bool gated, const Launch& launch, cudaStream_t stream) {
+  if (gated && type == DType::BF16 && gains_by_clusters(launch)) return multiply_prompt_gate_bf16(launch, stream);
   with_packed_type(type, [&](auto constant) {
     if (gated) return launch_kernel<constant, true>(launch, stream);
     launch_kernel<constant, false>(launch, stream);

@@ -26,6 +26,9 @@ inline bool is_prompt(int rows, int panels, bool gated) {
   return rows > 64 && tiles >= 100;
 }
 void multiply_prompt(DType type, bool gated, const Launch& launch, cudaStream_t stream);
+// Gate and up in bfloat16 through clusters of four blocks, if it takes fewer rounds of tiles than it gains in each.
+bool gains_by_clusters(const Launch& launch);
+void multiply_prompt_gate_bf16(const Launch& launch, cudaStream_t stream);
 
 template <class Function>
 void with_packed_type(DType type, const Function& f) {

@@ -42,7 +42,8 @@ __device__ inline void mma(__nv_fp8_e4m3, float (&c)[4], const uint32_t (&a)[4],
   mma(__half(), c, a, b0, b1);
 }
 
-// Four 8 x 8 matrices of 16 bits from shared memory, each as a half of operand B: lane l has the address of row l mod 8 of matrix l / 8.
+// Four 8 x 8 matrices of 16 bits from shared memory, each as a half of operand B or a quarter of operand A: lane l has the address of row
+// l mod 8 of matrix l / 8.
 __device__ inline uint4 load_matrices(const void* row) {
   uint4 cores;
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"

@@ -26,7 +26,10 @@ __device__ inline void load_chunk(const uint8_t* group, int chunk, int lane, Raw
                 *supers = group + kGroupChunks * chunk_bytes(type);
   const int g = lane / 4, t = lane % 4;
 #pragma unroll
-  for (int i = 0; i < Raw<type>::kLoads; ++i) raw.quants[i] = reinterpret_cast<const uint4*>(at)[i * 32 + lane];
+  for (int i = 0; i < Raw<type>::kLoads; ++i) {
+    const auto* own = reinterpret_cast<const uint4*>(at) + i * 32 + lane;
+    raw.quants[i] = is_half(type) ? load_matrices(own) : *own;
+  }
   if constexpr (type == DType::Q5_0) raw.high[0] = reinterpret_cast<const uint32_t*>(at + 512)[lane];
   if constexpr (type == DType::Q6_K) {
     const uint2 high = reinterpret_cast<const uint2*>(at + 512)[lane];

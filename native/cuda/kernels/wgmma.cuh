@@ -58,7 +58,7 @@ __device__ inline void leave_registers() {
 }
 
 // wgmma(element, c, a, b, add) for N = 32, 64, 80, 96 and 128, of which c has half; the element says which 16 bits the operands are.
-// Without `add`, c is overwritten. Operand A is in registers, or for N = 64 in shared memory, in the order of operand B. Macros, as a string
+// Without `add`, c is overwritten. Operand A is in registers, or for N = 64 and 128 in shared memory, in the order of operand B. Macros, as a string
 // of asm can be put together in no other way.
 #define KVASIR_SUMS(i) \
   "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3]), "+f"(c[i + 4]), "+f"(c[i + 5]), "+f"(c[i + 6]), "+f"(c[i + 7])
@@ -105,6 +105,11 @@ __device__ inline void leave_registers() {
   __device__ inline void wgmma(Element, float(&c)[32], uint64_t a, uint64_t b, bool add) {             \
     asm volatile(KVASIR_WGMMA("64", type, KVASIR_NAMES_32, "%32", "%33", "%34", "0, 0")                \
                  : KVASIR_SUMS_32                                                                      \
+                 : "l"(a), "l"(b), "r"(static_cast<int>(add)));                                        \
+  }                                                                                                    \
+  __device__ inline void wgmma(Element, float(&c)[64], uint64_t a, uint64_t b, bool add) {             \
+    asm volatile(KVASIR_WGMMA("128", type, KVASIR_NAMES_64, "%64", "%65", "%66", "0, 0")               \
+                 : KVASIR_SUMS_64                                                                      \
                  : "l"(a), "l"(b), "r"(static_cast<int>(add)));                                        \
   }
 
