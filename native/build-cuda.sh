@@ -4,4 +4,4 @@
 set -e
 list=
 for architecture in "$@"; do list="$list${list:+;}$architecture-real"; done
-npx cmake-js build --log-level error --parallel 2 --CDKVASIR_CUDA=ON ${list:+"--CDCMAKE_CUDA_ARCHITECTURES=$list"}
+npx cmake-js build --log-level error --parallel "$(getconf _NPROCESSORS_ONLN)" --CDKVASIR_CUDA=ON ${list:+"--CDCMAKE_CUDA_ARCHITECTURES=$list"}

@@ -124,10 +124,7 @@ __device__ inline void multiply_ranges(const Launch& launch, const Work& work, i
   make_ready(0, range_begin(launch.cols, work.range), a[0]);
   for (int range = work.range; range < work.end_range; ++range) {
     const int begin = groups * range / kRanges, end = groups * (range + 1) / kRanges;
-    if (begin == end) {
-      keep(range, Sums<width>{});
-      continue;
-    }
+    if (begin == end) continue;  // of a short K
     Sums<width> sums;
 #pragma unroll 1
     for (int group = begin; group < end; ++group) {
@@ -169,10 +166,13 @@ __device__ inline void put_range(float4* to, const Sums<width>& sums) {
 
 // Four sums of all ranges, added ascending.
 template <int width>
-__device__ inline float4 add_ranges(const Workspace& workspace, int panel, int i) {
+__device__ inline float4 add_ranges(const Workspace& workspace, int groups, int panel, int i) {
   float4 own[kRanges], total = {};
 #pragma unroll
-  for (int range = 0; range < kRanges; ++range) own[range] = __ldcg(place_of_range<width>(workspace, panel, range) + i * kWarp);
+  for (int range = 0; range < kRanges; ++range) {
+    const bool is_empty = groups * range / kRanges == groups * (range + 1) / kRanges;
+    own[range] = is_empty ? float4{} : __ldcg(place_of_range<width>(workspace, panel, range) + i * kWarp);
+  }
 #pragma unroll
   for (const float4& sum : own) total.x += sum.x, total.y += sum.y, total.z += sum.z, total.w += sum.w;
   return total;
@@ -199,6 +199,7 @@ __device__ inline void part(uint32_t* arrived, uint32_t warps) {
 template <int width, bool gated>
 __device__ inline void write_share(const Launch& launch, const Work& work, int panel, int own, int first, int warps) {
   const Part& part = gated ? launch.parts[0] : part_of(launch, panel);
+  const int groups = groups_of(launch.cols);
 #pragma unroll 2
   for (int i = first; i < width / 8; i += warps) {
     float before[4], scales[4];
@@ -208,8 +209,8 @@ __device__ inline void write_share(const Launch& launch, const Work& work, int p
       before[k] = !gated && at.present ? load_before(launch, at.token, at.n) : 0.0f;
       scales[k] = at.present && launch.scales.values ? launch.scales.values[at.token] : 1.0f;
     }
-    const float4 all = add_ranges<width>(launch.workspace, own, i),
-                 up_all = gated ? add_ranges<width>(launch.workspace, own + 1, i) : float4{};
+    const float4 all = add_ranges<width>(launch.workspace, groups, own, i),
+                 up_all = gated ? add_ranges<width>(launch.workspace, groups, own + 1, i) : float4{};
     const float sums[4] = {all.x, all.y, all.z, all.w}, up[4] = {up_all.x, up_all.y, up_all.z, up_all.w};
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
@@ -243,10 +244,12 @@ template <DType type, int width, class Weights, class X>
 __device__ inline void add_whole_tile(const Launch& launch, const Work& work, int chunks_end, float4* aside, Weights& weights, X& x,
                                       Sums<width>& totals) {
   if constexpr (kTotalsAside<width, false>) {
-    multiply_ranges<type, width>(launch, work, chunks_end, weights, x, [&](int range, const Sums<width>& sums) {
+#pragma unroll
+    for (int i = 0; i < width / 8; ++i) aside[i * kThreads] = {};
+    multiply_ranges<type, width>(launch, work, chunks_end, weights, x, [&](int, const Sums<width>& sums) {
 #pragma unroll
       for (int i = 0; i < width / 8; ++i) {
-        const float4 own = range == 0 ? float4{} : aside[i * kThreads];
+        const float4 own = aside[i * kThreads];
         aside[i * kThreads] = {own.x + sums[4 * i], own.y + sums[4 * i + 1], own.z + sums[4 * i + 2], own.w + sums[4 * i + 3]};
       }
     });
@@ -315,13 +318,13 @@ struct TilesOf {
   int rows, tokens;
 };
 
-// How many blocks share a tile: as many as all fit on the multiprocessors at once.
+// How many blocks share a tile: as many as all fit on the multiprocessors at once, and have something to do.
 template <DType type, int width>
 int ranks_of(const Launch& launch, const TilesOf& tiles) {
   const int count = tiles.rows * tiles.tokens, most = Shared<type, width, true>::kBlocks * processors();
   if (launch.workspace.sums == nullptr || count * width > Workspace::kMostTokens) return 1;
   int ranks = 1;
-  while (ranks < kRanges && count * ranks * 2 <= most) ranks *= 2;
+  while (ranks * 2 <= std::min(kRanges, groups_of(launch.cols)) && count * ranks * 2 <= most) ranks *= 2;
   return ranks;
 }
 
