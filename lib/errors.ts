@@ -132,7 +132,7 @@ export const emitWarning: Warn = (warning) => process.emitWarning(warning);
 
 /** A number of things in a message: `1 token`, `2 tokens`; `shown` is the number as it should stand there. */
 export function counted(count: number, noun: string, shown: string = String(count)): string {
-  return `${shown} ${count === 1 ? noun : `${noun.replace(/y$/, "ie")}s`}`;
+  return `${shown} ${count === 1 ? noun : `${noun.replace(/([^aeiou])y$/, "$1ie")}s`}`;
 }
 
 /** Characters of a value in a message. */

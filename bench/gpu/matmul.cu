@@ -38,7 +38,7 @@ double time_shape(const Shape& shape, const std::vector<Matrix>& weights, int to
           weights[i % copies * shape.matrices + m].get(), {}, {y.address(), shape.matrices == 2 ? DType::BF16 : DType::F32, shape.rows}};
     }
     if (shape.matrices == 2) op.epilogue = Epilogue::Gate;
-    run_tensor(op, {}, the_workspace(), stream);
+    run_tensor(op, {}, the_split_sums(), stream);
   };
   return time_launches(launch, launches, stream);
 }
@@ -111,7 +111,7 @@ bool stress(DType type, int tokens, int steps, cudaStream_t stream) {
     for (int m = 0; m < linear.shape.matrices; ++m)
       op.outputs[m] = {linear.weights[m].get(), {}, {linear.y.address(), of_y, linear.shape.rows}};
     if (linear.shape.matrices == 2) op.epilogue = Epilogue::Gate;
-    run_tensor(op, {}, the_workspace(), stream);
+    run_tensor(op, {}, the_split_sums(), stream);
   };
   for (int step = 0; step < steps; ++step) {
     for (const auto& linear : linears) check(cudaMemsetAsync(linear->y.address(), 0xff, linear->bytes, stream), "poison");
@@ -151,7 +151,7 @@ int benchmark(const std::string& what) {
     if (!check_all(stream)) return 1;
   }
   if (what == "check") return 0;
-  the_workspace();
+  the_split_sums();
   if (what.empty() || what == "gemm") {
     for (int tokens : {2048, 4096, 8192}) time_gemm(tokens, stream);
   }

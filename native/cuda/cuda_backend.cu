@@ -43,7 +43,7 @@ class CudaBackend : public Backend {
 
   std::unique_ptr<Slots> create_slots(const SlotLimits& limits) override {
     reserve_scales(std::max(limits.step.tokens, kLogitRows));
-    if (!workspace_) workspace_ = std::make_unique<DeviceBuffer>(Workspace::kBytes);
+    if (!split_) split_ = std::make_unique<DeviceBuffer>(SplitSums::kBytes);
     return std::make_unique<CudaSlots>(limits, stream_, kLogitRows);
   }
 
@@ -98,7 +98,7 @@ class CudaBackend : public Backend {
   }
 
   void run_fused(const std::function<void()>& body) {
-    fused_.emplace(stream_.get(), static_cast<float*>(scales_.back()->address()), Workspace(workspace_->address()));
+    fused_.emplace(stream_.get(), static_cast<float*>(scales_.back()->address()), SplitSums(split_->address()));
     try {
       body();
       fused_->finish();
@@ -138,7 +138,7 @@ class CudaBackend : public Backend {
   size_t raw_bytes_ = 0;
   std::vector<std::unique_ptr<DeviceBuffer>> scales_;  // the last, the largest, is used; recorded steps may have the ones before
   size_t scale_bytes_ = 0;
-  std::unique_ptr<DeviceBuffer> workspace_;
+  std::unique_ptr<DeviceBuffer> split_;
   std::map<Recorded, cudaGraphExec_t> graphs_;
   Stream stream_;
   std::optional<FusedOps> fused_;  // while a step's ops come

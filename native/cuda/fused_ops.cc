@@ -26,7 +26,7 @@ void FusedOps::run_norm(const AddNorm& norm) {
     // Not where it reads scales or the last y itself: its blocks would still read what others write.
     const bool norms = leaves && can_norm(product) && scales.values == nullptr && product.x.data != norm.y.data;
     const RowScales left{.values = norms ? scales_ : nullptr, .cols = norm.cols, .epsilon = norm.norm.epsilon};
-    cuda::run(product, stream_, {.scales = scales, .add = &norm, .left = left}, workspace_);
+    cuda::run(product, stream_, {.scales = scales, .add = &norm, .left = left}, split_);
     if (norms) left_of_ = norm.y.data, left_ = left;
     if (norms || !norm.y) return;
     rest.delta = {};
@@ -44,12 +44,12 @@ void FusedOps::run_matmul(const Matmul& product) {
   if (can_add(product)) {
     product_ = product;
   } else {
-    cuda::run(product, stream_, {.scales = scales_of(product)}, workspace_);
+    cuda::run(product, stream_, {.scales = scales_of(product)}, split_);
   }
 }
 
 void FusedOps::finish() {
-  if (const auto product = std::exchange(product_, {})) cuda::run(*product, stream_, {.scales = scales_of(*product)}, workspace_);
+  if (const auto product = std::exchange(product_, {})) cuda::run(*product, stream_, {.scales = scales_of(*product)}, split_);
 }
 
 }  // namespace kvasir::cuda

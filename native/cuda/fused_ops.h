@@ -15,7 +15,7 @@ namespace kvasir::cuda {
 class FusedOps {
  public:
   // `scales`: scale_floats() of the most tokens.
-  FusedOps(cudaStream_t stream, float* scales, const Workspace& workspace) : stream_(stream), scales_(scales), workspace_(workspace) {}
+  FusedOps(cudaStream_t stream, float* scales, const SplitSums& split) : stream_(stream), scales_(scales), split_(split) {}
   static size_t scale_floats(int tokens);
 
   // Now, or with the next one.
@@ -31,7 +31,7 @@ class FusedOps {
 
   cudaStream_t stream_;
   float* scales_;
-  Workspace workspace_;
+  SplitSums split_;
   std::optional<Matmul> product_;  // waits for the add_norm that adds it
   const void* left_of_ = nullptr;  // the y whose scales were left last
   RowScales left_;

@@ -32,19 +32,20 @@ struct Norms {
   RowScales left = {};           // with values: its y, too, but for these
 };
 
-// Where blocks that share a matmul's k leave their sums for each other (kernels/matmul_wide.cu). A stream's own: its launches are one after
+// Where blocks that share a matmul's k leave their sums for each other (kernels/matmul_split.cuh). A stream's own: its launches are one after
 // the other.
-struct Workspace {
-  static constexpr int kMostTokens = 8192;  // of all tiles of 128 rows: eight ranges' sums of each in float32 are 32 MiB
+struct SplitSums {
+  static constexpr int kMostTileTokens = 8192;  // of all tiles of 128 rows: eight ranges' sums of each in float32 are 32 MiB
   static constexpr int kMostPanels = 2048;
-  static constexpr size_t kSumBytes = size_t(kMostTokens) * 128 * 8 * sizeof(float), kBytes = kSumBytes + kMostPanels * sizeof(uint32_t);
+  static constexpr size_t kSumBytes = size_t(kMostTileTokens) * 128 * 8 * sizeof(float),
+                          kBytes = kSumBytes + kMostPanels * sizeof(uint32_t);
 
   float4* sums = nullptr;       // none: nothing is shared
   uint32_t* arrived = nullptr;  // of each panel, how many warps have left sums; 0 between launches
 
-  Workspace() = default;
+  SplitSums() = default;
   // In kBytes of zeros.
-  explicit Workspace(void* place)
+  explicit SplitSums(void* place)
       : sums(static_cast<float4*>(place)), arrived(reinterpret_cast<uint32_t*>(static_cast<uint8_t*>(place) + kSumBytes)) {}
 };
 
@@ -55,7 +56,7 @@ bool leaves_scales(const AddNorm& op);
 void run(const Attention& op, cudaStream_t stream);
 void run(const Embed& op, cudaStream_t stream);
 void run(const GatherRows& op, cudaStream_t stream);
-void run(const Matmul& op, cudaStream_t stream, const Norms& norms = {}, const Workspace& workspace = {});
+void run(const Matmul& op, cudaStream_t stream, const Norms& norms = {}, const SplitSums& split = {});
 // Whether a matmul may be asked to add, of which add_norm, and to make that one's y.
 bool can_add(const Matmul& op);
 bool can_add(const Matmul& op, const AddNorm& add);

@@ -1,6 +1,6 @@
 #pragma once
 // How the CUDA back end keeps a matrix [N, K]: repacked at load (on the device) so that a lane's share of a tile of 16 rows and 64 k comes
-// in whole 16-byte loads, in the order in which the tensor cores' operand A wants it.
+// in whole 16-byte loads (of 16 bits by ldmatrix), in the order in which the tensor cores' operand A wants it.
 //
 // Panels of 16 rows, each K / 64 chunks (rounded up; what is beyond N or K is zero). Four chunks (256 k) and their super-scales are a group,
 // whose bytes lie together; the last group of a panel may have fewer chunks. In a chunk, lane

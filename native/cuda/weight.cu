@@ -106,7 +106,7 @@ __global__ void pack(FileRows rows, uint8_t* panels, int64_t stride) {
   if (chunk % kGroupChunks == 0) pack_supers<type>(rows, panel, chunk / kGroupChunks, lane, group + kGroupChunks * chunk_bytes(type));
 }
 
-constexpr int kMostRows = 65535 * 64;  // tiles of 64 rows along a grid's y (matmul_wide.cu)
+constexpr int kMostRows = 65535 * 64;  // far above any model's, and below what the kernels' grids and 32-bit numbers of rows hold
 
 }  // namespace
 

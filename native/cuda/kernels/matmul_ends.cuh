@@ -1,5 +1,5 @@
 #pragma once
-// What cuda/kernels/matmul_wide.cu and matmul_prompt.cu share: operands, and how a block ends: what of the sums is whose, and where they go.
+// What the matmuls by wgmma share (matmul_wide.cu, matmul_prompt*.cu): operands, and how a block ends: what of the sums is whose, and where they go.
 #include "cuda/kernels/matmul_launch.cuh"
 #include "cuda/kernels/wgmma.cuh"
 

@@ -45,7 +45,7 @@ struct Launch {
   int rows;
   Activation activation;
   Added added;
-  Workspace workspace;
+  SplitSums split;
   int stages;  // of a warp's ring of weights: matmul_narrow.cu
   int ranks;   // blocks that share a tile: matmul_wide.cu
 };
@@ -122,8 +122,10 @@ inline constexpr int kRingBytes = kStages<type>* kPieceBytes<type>;
 template <DType type, int piece, class NextPanel>
 class WeightStream {
  public:
-  // `next_panel()` gives the packed bytes of the warp's next panel, or null. `ring` and `full` are the warp's own, of `stages` pieces.
-  __device__ WeightStream(uint8_t* ring, uint64_t* full, int stages, int begin, int end, NextPanel next_panel)
+  // `next_panel()` gives the packed bytes of the warp's next panel, or null; `first` those of one before. `ring` and `full` are the warp's own,
+  // of `stages` pieces.
+  __device__ WeightStream(uint8_t* ring, uint64_t* full, int stages, int begin, int end, NextPanel next_panel,
+                          const uint8_t* first = nullptr)
       : ring_(ring),
         ring_address_(shared_address(ring)),
         full_(shared_address(full)),
@@ -133,6 +135,7 @@ class WeightStream {
         next_panel_(next_panel) {
     asm volatile("" : "+r"(ring_address_), "+r"(full_));
     if (count_ == 0) return;
+    if (first != nullptr) start(first);
     if (elect()) {
       for (int stage = 0; stage < stages; ++stage) init_barrier(&full[stage], 1);
       fence_shared_for_async();
@@ -164,10 +167,14 @@ class WeightStream {
  private:
   static constexpr int kBytes = kPieceBytes<type, piece>;
 
+  __device__ void start(const uint8_t* panel) {
+    from_ = panel + int64_t(begin_ / piece) * kBytes, left_ = count_;
+  }
+
   __device__ void fetch(int stage) {
     if (left_ == 0) {
       const uint8_t* panel = next_panel_();
-      if (panel != nullptr) from_ = panel + int64_t(begin_ / piece) * kBytes, left_ = count_;
+      if (panel != nullptr) start(panel);
     }
     const int chunks = min(piece, left_), bytes = chunks > 0 ? chunks * chunk_bytes(type) + packed_sizes(type).supers : 0;
 #if __CUDA_ARCH__ >= 900

@@ -257,7 +257,7 @@ int most_clusters() {
 bool gains_by_clusters(const Launch& launch) {
   const int rounds = (Tiles(launch).count - 1) / most_clusters() + 1;
   const int tiles = ((launch.panels - 1) / kPairs + 1) * ((launch.rows - 1) / kTokens + 1), others = (tiles - 1) / processors() + 1;
-  return 20 * rounds < 23 * others;
+  return 20 * rounds < 23 * others;  // measured: a round takes 20 / 23 of the other kernel's
 }
 
 void multiply_prompt_gate_bf16(const Launch& launch, cudaStream_t stream) {

@@ -63,13 +63,13 @@ bool can_norm(const Matmul& op) {
   return op.rows <= kNarrowRows && can_add(op);
 }
 
-void run_tensor(const Matmul& op, const Norms& norms, const Workspace& workspace, cudaStream_t stream) {
+void run_tensor(const Matmul& op, const Norms& norms, const SplitSums& split, cudaStream_t stream) {
   Launch launch{};
   launch.cols = op.outputs[0].weight->cols;
   launch.x = op.x;
   launch.rows = op.rows;
   launch.scales = norms.scales;
-  launch.workspace = workspace;
+  launch.split = split;
   if (const AddNorm* add = norms.add) {
     launch.added = {.x = add->x, .scale = add->delta_scale, .left = norms.left};
     if (norms.left.values != nullptr) launch.added.y = add->y, launch.added.weight = static_cast<const float*>(add->weight.data);

@@ -7,15 +7,16 @@
 // first warp has x copied, too. Per chunk a block reads 128 * width bytes of x and 8 chunks of weights for 16384 * width operations.
 //
 // Where there are fewer tiles than multiprocessors have room for, `ranks` blocks share a tile, each with some of its ranges of k. They put
-// each range's sums into the launch's workspace (which stays in L2), wait for each other, and each adds its share of all ranges' sums,
+// each range's sums into memory that stays in L2, wait for each other, and each adds its share of all ranges' sums,
 // ascending. Clusters that add through each other's shared memory were slower: of 32 clusters of eight blocks an H200 holds 30 at once.
 //
-// Bytes: the weights once for each `width` tokens; split, 16 * N * width of sums to and from L2. Operations: 2 * rows * N * K. Limited by
-// memory at 16 bits; at 4 by instructions, 130 for 1024 weights, of which 90 unpack. Of more tokens, where tiles of 128 by 128 keep all
+// Bytes: the weights once for each `width` tokens; split, 32 * N * width of sums to L2 and back. Operations: 2 * rows * N * K. Limited by
+// memory at 16 bits; at 4 by instructions, 167 for 1024 weights, of which 92 unpack. Of more tokens, where tiles of 128 by 128 keep all
 // multiprocessors busy: matmul_prompt.cu.
 #include "cuda/kernels/formats.cuh"
 #include "cuda/kernels/launch.h"
 #include "cuda/kernels/matmul_ends.cuh"
+#include "cuda/kernels/matmul_split.cuh"
 #include "cuda/kernels/matmul_tensor.h"
 
 namespace kvasir::cuda {
@@ -152,76 +153,6 @@ __device__ inline void multiply_ranges(const Launch& launch, const Work& work, i
   }
 }
 
-// Where a lane has its sums of a range of a panel in the workspace, [width / 8][lane]; `panel` is the number among all tiles'.
-template <int width>
-__device__ inline float4* place_of_range(const Workspace& workspace, int panel, int range) {
-  return workspace.sums + (int64_t(panel) * kRanges + range) * (width / 8 * kWarp) + threadIdx.x % kWarp;
-}
-
-template <int width>
-__device__ inline void put_range(float4* to, const Sums<width>& sums) {
-#pragma unroll
-  for (int i = 0; i < width / 8; ++i) __stcg(to + i * kWarp, make_float4(sums[4 * i], sums[4 * i + 1], sums[4 * i + 2], sums[4 * i + 3]));
-}
-
-// Four sums of all ranges, added ascending.
-template <int width>
-__device__ inline float4 add_ranges(const Workspace& workspace, int groups, int panel, int i) {
-  float4 own[kRanges], total = {};
-#pragma unroll
-  for (int range = 0; range < kRanges; ++range) {
-    const bool is_empty = groups * range / kRanges == groups * (range + 1) / kRanges;
-    own[range] = is_empty ? float4{} : __ldcg(place_of_range<width>(workspace, panel, range) + i * kWarp);
-  }
-#pragma unroll
-  for (const float4& sum : own) total.x += sum.x, total.y += sum.y, total.z += sum.z, total.w += sum.w;
-  return total;
-}
-
-// Leaves what this warp has put to so many that share its panel, and waits until all have. A tile's blocks follow one another, and blocks start in
-// the order of their numbers: those that wait don't keep the others from starting, whatever else runs.
-__device__ inline void meet(uint32_t* arrived, uint32_t warps) {
-  __syncwarp();
-  if (threadIdx.x % kWarp == 0) {
-    __threadfence();
-    atomicAdd(arrived, 1);
-    while (load_acquired(arrived) < warps) {
-    }
-  }
-  __syncwarp();
-}
-// Every one of them; the last one leaves zero for the next launch.
-__device__ inline void part(uint32_t* arrived, uint32_t warps) {
-  if (threadIdx.x % kWarp == 0 && atomicAdd(arrived, 1) + 1 == 2 * warps) *arrived = 0;
-}
-
-// This warp's share, the i-th of `warps`, of the end of a panel, or of one of gate and the one of up after it in the workspace.
-template <int width, bool gated>
-__device__ inline void write_share(const Launch& launch, const Work& work, int panel, int own, int first, int warps) {
-  const Part& part = gated ? launch.parts[0] : part_of(launch, panel);
-  const int groups = groups_of(launch.cols);
-#pragma unroll 2
-  for (int i = first; i < width / 8; i += warps) {
-    float before[4], scales[4];
-#pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      const Target at(launch, part, panel, work.first_token, 4 * i + k);
-      before[k] = !gated && at.present ? load_before(launch, at.token, at.n) : 0.0f;
-      scales[k] = at.present && launch.scales.values ? launch.scales.values[at.token] : 1.0f;
-    }
-    const float4 all = add_ranges<width>(launch.workspace, groups, own, i),
-                 up_all = gated ? add_ranges<width>(launch.workspace, groups, own + 1, i) : float4{};
-    const float sums[4] = {all.x, all.y, all.z, all.w}, up[4] = {up_all.x, up_all.y, up_all.z, up_all.w};
-#pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      const Target at(launch, part, panel, work.first_token, 4 * i + k);
-      if (!at.present) continue;
-      const float y = gated ? gated_product(launch, sums[k], up[k], scales[k], at.n) : scaled(sums[k], scales[k], bias_of(part, at.n));
-      put(launch, part, at.token, at.n, y, before[k]);
-    }
-  }
-}
-
 // A tile whose ranges other blocks have, too.
 template <DType type, int width, bool gated, class Weights, class X>
 __device__ inline void multiply_split(const Launch& launch, const Work& work, int warp, int chunks_end, Weights& weights, X& x) {
@@ -230,13 +161,13 @@ __device__ inline void multiply_split(const Launch& launch, const Work& work, in
   const int own = tile * kOwnPanels + warp % kOwnPanels, matrix = warp / kOwnPanels, warps = launch.ranks * kMatrices;
   const bool present = panel < launch.panels;
   multiply_ranges<type, width>(launch, work, chunks_end, weights, x, [&](int range, const Sums<width>& sums) {
-    if (present) put_range<width>(place_of_range<width>(launch.workspace, own * kMatrices + matrix, range), sums);
+    if (present) put_range<width>(place_of_range<width>(launch.split, own * kMatrices + matrix, range), sums);
   });
   if (!present) return;
-  uint32_t* arrived = &launch.workspace.arrived[own];
+  uint32_t* arrived = &launch.split.arrived[own];
   meet(arrived, warps);
   write_share<width, gated>(launch, work, panel, own * kMatrices, work.rank * kMatrices + matrix, warps);
-  part(arrived, warps);
+  leave(arrived, warps);
 }
 
 // The totals of a tile of which this block has all ranges.
@@ -283,14 +214,10 @@ __global__ void __launch_bounds__(kThreads, (Shared<type, width, split>::kBlocks
     }
     fence_shared_for_async();
   }
-  bool left = true;
-  const auto next_panel = [&]() -> const uint8_t* {  // beyond the last that one again: its products are nobody's
-    const uint8_t* data = left ? panel_data<gated>(launch, panel, warp / 4) : nullptr;
-    left = false;
-    return data;
-  };
-  WeightStream<type, kWidePiece<type>, decltype(next_panel)> weights(shared.rings[warp], shared.full[warp], Memory::kPieces, begin, end,
-                                                                     next_panel);
+  const auto no_other = []() -> const uint8_t* { return nullptr; };
+  // Beyond the last panel that one again: its products are nobody's.
+  WeightStream<type, kWidePiece<type>, decltype(no_other)> weights(shared.rings[warp], shared.full[warp], Memory::kPieces, begin, end,
+                                                                   no_other, panel_data<gated>(launch, panel, warp / 4));
   __syncthreads();
   wait_in_turn();
   const int groups_end = groups_of(launch.cols) * work.end_range / kRanges;
@@ -321,8 +248,9 @@ struct TilesOf {
 // How many blocks share a tile: as many as all fit on the multiprocessors at once, and have something to do.
 template <DType type, int width>
 int ranks_of(const Launch& launch, const TilesOf& tiles) {
+  static_assert(SplitSums::kMostPanels * 32 == SplitSums::kMostTileTokens * kPanels);  // tiles of 32 tokens have the most panels
   const int count = tiles.rows * tiles.tokens, most = Shared<type, width, true>::kBlocks * processors();
-  if (launch.workspace.sums == nullptr || count * width > Workspace::kMostTokens) return 1;
+  if (launch.split.sums == nullptr || count * width > SplitSums::kMostTileTokens) return 1;
   int ranks = 1;
   while (ranks * 2 <= std::min(kRanges, groups_of(launch.cols)) && count * ranks * 2 <= most) ranks *= 2;
   return ranks;

@@ -12,10 +12,9 @@
 
 namespace kvasir::cuda {
 
-// Operand B without swizzle: bytes from a core matrix to the next one along k, and to the next one along the tokens.
-__device__ inline uint64_t describe_operand(const void* start, uint32_t along_k, uint32_t along_tokens) {
-  return (shared_address(start) & 0x3ffffu) >> 4 | static_cast<uint64_t>(along_k >> 4) << 16 |
-         static_cast<uint64_t>(along_tokens >> 4) << 32;
+// An operand without swizzle: bytes from a core matrix to the next one along k, and to the next one along its rows (of B: tokens).
+__device__ inline uint64_t describe_operand(const void* start, uint32_t along_k, uint32_t along_rows) {
+  return (shared_address(start) & 0x3ffffu) >> 4 | static_cast<uint64_t>(along_k >> 4) << 16 | static_cast<uint64_t>(along_rows >> 4) << 32;
 }
 
 // The operand that begins so many bytes after another.
