@@ -116,10 +116,10 @@ inline constexpr int kStages = stages_in<type>(8 * 1024);
 template <DType type>
 inline constexpr int kRingBytes = kStages<type>* kPieceBytes<type>;
 
-// The chunks [begin, end) of one panel after another, a piece of some at a time, in the order in which a warp multiplies them. An elected lane starts
-// the copies (before Hopper all lanes copy). Where shared memory lies is told in numbers that the compiler can't make again: it would ask the
-// hardware for them each time, which takes longer than the copy's beginning.
-template <DType type, int piece, class NextPanel>
+// The chunks [begin, end) of one panel after another, a piece of some at a time, in the order in which a warp multiplies them. An elected lane
+// starts the copies (before Hopper all lanes copy). `held`: where shared memory lies is told in numbers that the compiler can't make again; it
+// would ask the hardware for them each time, which takes longer than the copy's beginning. Tiles of prompts have no registers for them.
+template <DType type, int piece, bool held, class NextPanel>
 class WeightStream {
  public:
   // `next_panel()` gives the packed bytes of the warp's next panel, or null; `first` those of one before. `ring` and `full` are the warp's own,
@@ -133,7 +133,7 @@ class WeightStream {
         begin_(begin),
         count_(end - begin),
         next_panel_(next_panel) {
-    asm volatile("" : "+r"(ring_address_), "+r"(full_));
+    if (held) asm volatile("" : "+r"(ring_address_), "+r"(full_));
     if (count_ == 0) return;
     if (first != nullptr) start(first);
     if (elect()) {
@@ -145,23 +145,21 @@ class WeightStream {
     for (int stage = 0; stage < stages; ++stage) fetch(stage);
   }
 
-  // The next piece, when it has come; one more may be taken before the one before is released (before Hopper: not).
+  // The next piece, when it has come; the one before has been released.
   __device__ const uint8_t* take() {
 #if __CUDA_ARCH__ >= 900
-    wait_at(full_ + taken_ * sizeof(uint64_t), phase_);
+    wait_at(full_ + stage_ * sizeof(uint64_t), phase_);
 #else
     wait_for_copies<kStages<type> - 1>();
 #endif
-    const uint8_t* taken = ring_ + taken_ * kBytes;
-    if (++taken_ == stages_) taken_ = 0, phase_ ^= 1;
-    return taken;
+    return ring_ + stage_ * kBytes;
   }
-  // All lanes have in registers what they need of the piece that was taken first, which its products tell: its place is for the one that follows
+  // All lanes have in registers what they need of the piece, which its products tell: its place is for the one that follows
   // those under way.
   __device__ void release() {
     __syncwarp();
-    fetch(released_);
-    if (++released_ == stages_) released_ = 0;
+    fetch(stage_);
+    if (++stage_ == stages_) stage_ = 0, phase_ ^= 1;
   }
 
  private:
@@ -192,8 +190,7 @@ class WeightStream {
   uint8_t* ring_;
   uint32_t ring_address_, full_;
   const int stages_, begin_, count_;
-  int left_ = 0;                              // chunks of the panel that have not been asked for
-  int taken_ = 0, phase_ = 0, released_ = 0;  // the next stages to be
+  int left_ = 0, stage_ = 0, phase_ = 0;  // left: chunks of the panel that have not been asked for
   const uint8_t* from_ = nullptr;
   NextPanel next_panel_;
 };

@@ -218,8 +218,8 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_matmul(const __grid_consta
       tile += tiles_apart();
       return panel_data<gated>(launch, min(panel, launch.panels - 1), warp / 4);  // beyond the last: its products are not written
     };
-    WeightStream<type, kPiece<type>, decltype(next_panel)> weights(shared.rings[warp], shared.full[warp], kPieces<type>, 0,
-                                                                   chunks_of(launch.cols), next_panel);
+    WeightStream<type, kPiece<type>, false, decltype(next_panel)> weights(shared.rings[warp], shared.full[warp], kPieces<type>, 0,
+                                                                          chunks_of(launch.cols), next_panel);
     wait_for_kernel_before();
     multiply_tiles<type>(launch, tiles, shared, weights, [&](int ended, Sums<kWidth>& totals) {
       const Work work = work_of(tiles, ended);

@@ -73,7 +73,7 @@ class AnyRange {
  public:
   static constexpr bool kWhole = false;
   template <class NextPanel>
-  using Stream = WeightStream<type, kPiece<type>, NextPanel>;
+  using Stream = WeightStream<type, kPiece<type>, true, NextPanel>;
 
   template <class Stream>
   __device__ AnyRange(const Launch& launch, const uint32_t* const (&rows)[tiles], int begin, int end, Stream&)

@@ -4,9 +4,9 @@
 
 namespace kvasir::cuda {
 
-// Where a lane has its sums of a range of a panel in memory, [width / 8][lane]; `panel` is the number among all tiles'.
 static_assert(SplitSums::kSumBytes == size_t(SplitSums::kMostTileTokens) * kPanels * kPanelRows * kRanges * sizeof(float));
 
+// Where a lane has its sums of a range of a panel in memory, [width / 8][lane]; `panel` is the number among all tiles'.
 template <int width>
 __device__ inline float4* place_of_range(const SplitSums& split, int panel, int range) {
   return split.sums + (int64_t(panel) * kRanges + range) * (width / 8 * kWarp) + threadIdx.x % kWarp;

@@ -216,8 +216,8 @@ __global__ void __launch_bounds__(kThreads, (Shared<type, width, split>::kBlocks
   }
   const auto no_other = []() -> const uint8_t* { return nullptr; };
   // Beyond the last panel that one again: its products are nobody's.
-  WeightStream<type, kWidePiece<type>, decltype(no_other)> weights(shared.rings[warp], shared.full[warp], Memory::kPieces, begin, end,
-                                                                   no_other, panel_data<gated>(launch, panel, warp / 4));
+  WeightStream<type, kWidePiece<type>, true, decltype(no_other)> weights(shared.rings[warp], shared.full[warp], Memory::kPieces, begin, end,
+                                                                         no_other, panel_data<gated>(launch, panel, warp / 4));
   __syncthreads();
   wait_in_turn();
   const int groups_end = groups_of(launch.cols) * work.end_range / kRanges;
