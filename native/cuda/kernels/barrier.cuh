@@ -53,6 +53,24 @@ __device__ inline void arrive(uint64_t* barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
 }
 
+// Writes of this thread to shared memory, before what the tensor cores or a copy read there.
+__device__ inline void fence_shared_for_async() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
+}
+
+// Those of stages that bulk copies fill and so many arrivals empty, by the block's first thread; seen by all after their next barrier.
+template <int stages>
+__device__ inline void init_stages(uint64_t (&full)[stages], uint64_t (&empty)[stages], int arrivals) {
+  if (threadIdx.x > 0) return;
+  for (int stage = 0; stage < stages; ++stage) {
+    init_barrier(&full[stage], 1);
+    init_barrier(&empty[stage], arrivals);
+  }
+  fence_shared_for_async();
+}
+
 // Until the phase of this parity is complete.
 __device__ inline void wait_at(uint32_t barrier, int parity) {
 #if __CUDA_ARCH__ >= 900
@@ -69,13 +87,6 @@ __device__ inline void wait_at(uint32_t barrier, int parity) {
 }
 __device__ inline void wait(uint64_t* barrier, int parity) {
   wait_at(shared_address(barrier), parity);
-}
-
-// Writes of this thread to shared memory, before what the tensor cores or a copy read there.
-__device__ inline void fence_shared_for_async() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-#endif
 }
 
 // Arrives, and the barrier's phase lasts until so many bytes of copies have come, too.

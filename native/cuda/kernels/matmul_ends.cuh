@@ -9,6 +9,19 @@ inline constexpr int kGroupThreads = 128;       // of a warpgroup
 inline constexpr int kConsumers = 2;            // warpgroups that multiply
 inline constexpr int kPanels = kConsumers * 4;  // of a block
 
+// Of a block for prompts: a warp of one more warpgroup brings what is multiplied.
+inline constexpr int kPromptThreads = (kConsumers + 1) * kGroupThreads;
+
+// Blocks that stay: the first tile of a block's cluster, of so many blocks, and from each to its next one.
+template <int blocks>
+__device__ inline int first_tile() {
+  return blockIdx.x / blocks;
+}
+template <int blocks>
+__device__ inline int tiles_apart() {
+  return gridDim.x / blocks;
+}
+
 // Where a block works.
 struct Work {
   int row_tile;

@@ -54,9 +54,12 @@ __host__ __device__ constexpr int groups_of(int cols) {
   return (cols + kGroup - 1) / kGroup;
 }
 
-// The first chunk of a range.
+// The first group of a range, of so many groups, and the first chunk.
+__device__ inline int first_group(int groups, int range) {
+  return groups * range / kRanges;
+}
 __device__ inline int range_begin(int cols, int range) {
-  return min(groups_of(cols) * range / kRanges * kGroupChunks, chunks_of(cols));
+  return min(first_group(groups_of(cols), range) * kGroupChunks, chunks_of(cols));
 }
 
 __device__ inline const Part& part_of(const Launch& launch, int panel) {

@@ -19,8 +19,7 @@
 namespace kvasir::cuda {
 namespace {
 
-constexpr int kThreads = (kConsumers + 1) * kGroupThreads;  // and a warpgroup of which a warp brings x
-constexpr int kWidth = kPromptTokens;                       // of a tile
+constexpr int kWidth = kPromptTokens;  // of a tile
 static_assert(kPanels == kPromptPanels);
 constexpr int kTiles = kWidth / kTileRows;
 constexpr int kPair = 2;     // chunks that are multiplied at once
@@ -60,15 +59,9 @@ struct Tiles {
   const int rank = blockIdx.x % kSharing;
   return {tile / tiles.of_tokens * kSharing + rank, tile % tiles.of_tokens * kWidth, rank, 0, kRanges};
 }
-[[maybe_unused]] __device__ inline int first_tile() {
-  return blockIdx.x / kSharing;
-}
-[[maybe_unused]] __device__ inline int tiles_apart() {
-  return gridDim.x / kSharing;
-}
 // Which of a block's tiles it is, as far as its scales' place goes.
 [[maybe_unused]] __device__ inline int scale_turn(int tile) {
-  return tile / tiles_apart() % kScaleTurns;
+  return tile / tiles_apart<kSharing>() % kScaleTurns;
 }
 
 // x of tile after tile into shared memory, a pair of chunks at a time, in whole groups (the last chunk again where one lacks some); of each
@@ -78,7 +71,7 @@ __device__ inline void bring_x(const Launch& launch, const Tiles& tiles, Shared<
   constexpr int kOwn = kTiles / kSharing;
   const int chunks = chunks_of(launch.cols), first = static_cast<int>(blockIdx.x) % kSharing * kOwn;
   int stage = 0, parity = 1;
-  for (int tile = first_tile(); tile < tiles.count; tile += tiles_apart()) {
+  for (int tile = first_tile<kSharing>(); tile < tiles.count; tile += tiles_apart<kSharing>()) {
     const int token = work_of(tiles, tile).first_token, count = min(kWidth, launch.rows - token + kTileRows - 1) / kTileRows;
     const uint32_t own = max(min(kOwn, count - first), 0) * kTileBytes, scale_bytes = launch.scales.values ? sizeof shared.scales[0] : 0;
     for (int chunk = 0; chunk < groups_of(launch.cols) * kGroupChunks; chunk += kPair) {
@@ -154,14 +147,14 @@ __device__ inline void multiply_tiles(const Launch& launch, const Tiles& tiles, 
   Pairs<type> x{shared};
   Chunk first[kPair], second[kPair];
   const int groups = groups_of(launch.cols);
-  if (first_tile() < tiles.count) operands.take(0, first);
-  for (int tile = first_tile(); tile < tiles.count; tile += tiles_apart()) {
+  if (first_tile<kSharing>() < tiles.count) operands.take(0, first);
+  for (int tile = first_tile<kSharing>(); tile < tiles.count; tile += tiles_apart<kSharing>()) {
     Sums<kWidth> sums, totals;
 #pragma unroll
     for (float& total : totals) total = 0;
 #pragma unroll 1
     for (int range = 0; range < kRanges; ++range) {
-      const int begin = groups * range / kRanges, range_end = groups * (range + 1) / kRanges;
+      const int begin = first_group(groups, range), range_end = first_group(groups, range + 1);
       if (begin == range_end) continue;
 #pragma unroll 1
       for (int group = begin; group < range_end; ++group) {
@@ -177,7 +170,7 @@ __device__ inline void multiply_tiles(const Launch& launch, const Tiles& tiles, 
         hold(first[0]), hold(first[1]);
         x.release(1);
         const bool last = group + 1 == groups;
-        if (!last || tile + tiles_apart() < tiles.count) operands.take(last ? 0 : (group + 1) * kGroupChunks, first);
+        if (!last || tile + tiles_apart<kSharing>() < tiles.count) operands.take(last ? 0 : (group + 1) * kGroupChunks, first);
       }
       wgmma_wait<0>();
       hold(sums), hold(second[0]), hold(second[1]);
@@ -190,19 +183,13 @@ __device__ inline void multiply_tiles(const Launch& launch, const Tiles& tiles, 
 }
 
 template <DType type, bool gated>
-__global__ void __launch_bounds__(kThreads, 1) prompt_matmul(const __grid_constant__ Launch launch) {
+__global__ void __launch_bounds__(kPromptThreads, 1) prompt_matmul(const __grid_constant__ Launch launch) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   extern __shared__ __align__(1024) uint8_t memory[];
   auto& shared = *reinterpret_cast<Shared<type>*>(memory);
   const Tiles tiles(launch, gated);
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  if (threadIdx.x == 0) {
-    for (int stage = 0; stage < kPairs<type>; ++stage) {
-      init_barrier(&shared.x_full[stage], 1);
-      init_barrier(&shared.x_empty[stage], kPanels * kSharing);
-    }
-    fence_shared_for_async();
-  }
+  init_stages(shared.x_full, shared.x_empty, kPanels * kSharing);
   sync_cluster();
   let_next_kernel_start();
   if (warp >= kPanels) {
@@ -211,11 +198,11 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_matmul(const __grid_consta
     if (threadIdx.x % kGroupThreads == 0) bring_x<type>(launch, tiles, shared);
   } else {
     take_registers<232>();
-    int tile = first_tile();
+    int tile = first_tile<kSharing>();
     const auto next_panel = [&]() -> const uint8_t* {
       if (tile >= tiles.count) return nullptr;
       const int panel = panel_of<gated>(work_of(tiles, tile), warp);
-      tile += tiles_apart();
+      tile += tiles_apart<kSharing>();
       return panel_data<gated>(launch, min(panel, launch.panels - 1), warp / 4);  // beyond the last: its products are not written
     };
     WeightStream<type, kPiece<type>, false, decltype(next_panel)> weights(shared.rings[warp], shared.full[warp], kPieces<type>, 0,
@@ -237,7 +224,7 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_matmul(const __grid_consta
 template <DType type, bool gated>
 void launch_kernel(const Launch& launch, cudaStream_t stream) {
   constexpr const char* kName = "matmul of a prompt";
-  Grid grid{.blocks = {}, .threads = kThreads, .shared = sizeof(Shared<type>), .cluster = kSharing};
+  Grid grid{.blocks = {}, .threads = kPromptThreads, .shared = sizeof(Shared<type>), .cluster = kSharing};
   static OfDevice resident;
   const int clusters = resident.get([&] { return resident_clusters(kName, prompt_matmul<type, gated>, grid); });
   grid.blocks = dim3(std::min(clusters, Tiles(launch, gated).count) * kSharing);

@@ -23,7 +23,6 @@ namespace kvasir::cuda {
 namespace {
 
 constexpr const char* kName = "gate and up of a prompt in bf16";
-constexpr int kThreads = (kConsumers + 1) * kGroupThreads;  // and a warpgroup of which a warp brings both operands
 constexpr int kTokens = kPromptTokens, kTokenTiles = kTokens / kTileRows;
 constexpr int kPairs = kPanels / 2;  // of panels, gate and up
 constexpr int kSide = 2, kCluster = kSide * kSide;
@@ -57,12 +56,6 @@ struct Tiles {
             kRanges};
   }
 };
-[[maybe_unused]] __device__ inline int first_tile() {
-  return static_cast<int>(blockIdx.x) / kCluster;
-}
-[[maybe_unused]] __device__ inline int tiles_apart() {
-  return static_cast<int>(gridDim.x) / kCluster;
-}
 
 // Tiles of 8 tokens that are there.
 __device__ inline int tiles_of_tokens(const Launch& launch, const Work& work) {
@@ -83,7 +76,7 @@ __device__ inline void bring(const Launch& launch, const Tiles& tiles, Shared& s
   constexpr int kOwnPanels = kPanels / kSide, kOwnTokenTiles = kTokenTiles / kSide;
   const int lane = threadIdx.x % kWarp, chunks = chunks_of(launch.cols);
   int stage = 0, parity = 1, turn = 0;
-  for (int tile = first_tile(); tile < tiles.count; tile += tiles_apart(), turn = (turn + 1) % kScaleTurns) {
+  for (int tile = first_tile<kCluster>(); tile < tiles.count; tile += tiles_apart<kCluster>(), turn = (turn + 1) % kScaleTurns) {
     const Work work = tiles.work(tile);
     const int count = tiles_of_tokens(launch, work);
     const uint32_t scale_bytes = launch.scales.values && count > 0 ? sizeof shared.scales[0] : 0;
@@ -207,19 +200,13 @@ __device__ inline void write_gated(const Launch& launch, const Work& work, Share
   }
 }
 
-__global__ void __launch_bounds__(kThreads, 1) prompt_gate_bf16(const __grid_constant__ Launch launch) {
+__global__ void __launch_bounds__(kPromptThreads, 1) prompt_gate_bf16(const __grid_constant__ Launch launch) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   extern __shared__ __align__(1024) uint8_t memory[];
   auto& shared = *reinterpret_cast<Shared*>(memory);
   const Tiles tiles(launch);
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  if (threadIdx.x == 0) {
-    for (int stage = 0; stage < kStages; ++stage) {
-      init_barrier(&shared.full[stage], 1);
-      init_barrier(&shared.empty[stage], kPanels * kMates);
-    }
-    fence_shared_for_async();
-  }
+  init_stages(shared.full, shared.empty, kPanels * kMates);
   sync_cluster();
   wait_in_turn();
   if (warp >= kPanels) {
@@ -229,7 +216,7 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_gate_bf16(const __grid_con
     take_registers<232>();
     Stages stages(shared, static_cast<int>(blockIdx.x) % kCluster, warp / 4);
     int turn = 0;
-    for (int tile = first_tile(); tile < tiles.count; tile += tiles_apart(), turn = (turn + 1) % kScaleTurns) {
+    for (int tile = first_tile<kCluster>(); tile < tiles.count; tile += tiles_apart<kCluster>(), turn = (turn + 1) % kScaleTurns) {
       Sums<kTokens> totals;
       multiply_tile(launch.cols, stages, totals);
       if (launch.scales.values) scale_sums<kTokens>(shared.scales[turn], totals);
@@ -243,7 +230,7 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_gate_bf16(const __grid_con
 }
 
 Grid grid_of_cluster() {
-  return {.blocks = {}, .threads = kThreads, .shared = sizeof(Shared), .cluster = kCluster};
+  return {.blocks = {}, .threads = kPromptThreads, .shared = sizeof(Shared), .cluster = kCluster};
 }
 
 // Clusters that run at once.

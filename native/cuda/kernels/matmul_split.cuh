@@ -24,7 +24,7 @@ __device__ inline float4 add_ranges(const SplitSums& split, int groups, int pane
   float4 own[kRanges], total = {};
 #pragma unroll
   for (int range = 0; range < kRanges; ++range) {
-    const bool is_empty = groups * range / kRanges == groups * (range + 1) / kRanges;
+    const bool is_empty = first_group(groups, range) == first_group(groups, range + 1);
     own[range] = is_empty ? float4{} : __ldcg(place_of_range<width>(split, panel, range) + i * kWarp);
   }
 #pragma unroll

@@ -124,7 +124,7 @@ __device__ inline void multiply_ranges(const Launch& launch, const Work& work, i
   };
   make_ready(0, range_begin(launch.cols, work.range), a[0]);
   for (int range = work.range; range < work.end_range; ++range) {
-    const int begin = groups * range / kRanges, end = groups * (range + 1) / kRanges;
+    const int begin = first_group(groups, range), end = first_group(groups, range + 1);
     if (begin == end) continue;  // of a short K
     Sums<width> sums;
 #pragma unroll 1
@@ -207,20 +207,14 @@ __global__ void __launch_bounds__(kThreads, (Shared<type, width, split>::kBlocks
   const Work work = work_of_block(launch, width);
   const int warp = uniform(static_cast<int>(threadIdx.x) / kWarp), panel = min(panel_of<gated>(work, warp), launch.panels - 1);
   const int begin = range_begin(launch.cols, work.range), end = range_begin(launch.cols, work.end_range);
-  if (threadIdx.x == 0) {
-    for (int stage = 0; stage < kStagesOfX; ++stage) {
-      init_barrier(&shared.x_full[stage], 1);
-      init_barrier(&shared.x_empty[stage], kPanels);
-    }
-    fence_shared_for_async();
-  }
+  init_stages(shared.x_full, shared.x_empty, kPanels);
   const auto no_other = []() -> const uint8_t* { return nullptr; };
   // Beyond the last panel that one again: its products are nobody's.
   WeightStream<type, kWidePiece<type>, true, decltype(no_other)> weights(shared.rings[warp], shared.full[warp], Memory::kPieces, begin, end,
                                                                          no_other, panel_data<gated>(launch, panel, warp / 4));
   __syncthreads();
   wait_in_turn();
-  const int groups_end = groups_of(launch.cols) * work.end_range / kRanges;
+  const int groups_end = first_group(groups_of(launch.cols), work.end_range);
   StagesOfX<Memory> x(launch, work, width, begin, groups_end * kGroupChunks, shared);
   if constexpr (split) {
     multiply_split<type, width, gated>(launch, work, warp, end, weights, x);
