@@ -28,7 +28,7 @@ export interface EngineOptions {
    * Threads that compute (one for each core, at most 64). No more than run at once, by affinity and control groups: `stats()` says how many.
    */
   threads?: number;
-  /** Instruction set (`"auto"`: the best of this processor). `"amx"` is in no published binary yet. */
+  /** Instruction set (`"auto"`: the best of this processor). */
   isa?: "auto" | "portable" | "avx2" | "avx512" | "avx512_bf16" | "amx";
   /**
    * Arithmetic of matrix products: `"int8"` rounds activations to 8 bits where the weights are quantized (but for F8_E4M3), `"bf16"` to bfloat16.

@@ -1,7 +1,6 @@
 // What this processor is and runs.
 #include <array>
 #include <cstring>
-#include <iterator>
 
 #include "cpu/cpu_backend.h"
 #include "cpu/kernels.h"
@@ -9,7 +8,7 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
-#if defined(KVASIR_AMX) && defined(__linux__)
+#if defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -59,7 +58,7 @@ bool runs_avx512_bf16() {
 
 // With tiles of int8 and of bfloat16, which the operating system saves (bits 17 and 18) for processes that ask, in 8 KiB of each thread.
 bool runs_amx() {
-#if defined(KVASIR_AMX) && defined(__linux__)
+#if defined(__linux__)
   constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kInt8 = 1u << 25;
   constexpr long kRequestState = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM of <asm/prctl.h>, XFEATURE_XTILEDATA
   return runs_avx512_bf16() && has(saved_state(), 0x60000) && has(cpuid(7).d, kBf16 | kTile | kInt8) &&
@@ -97,18 +96,10 @@ std::span<const Kernels* const> available_kernels() {
   // A product of pairs takes as long as a float32 multiply-add on AMD's processors, and four times as long on Intel's. By name and not by
   // a measurement, which would change results from one start to the next where it is close.
   static constexpr const Kernels* all[] = {&portable::kernels, &avx2::kernels, &avx512::kernels, &avx512_bf16::kernels};
-  static constexpr const Kernels* on_intel[] = {
-    &portable::kernels,
-    &avx2::kernels,
-    &avx512_bf16::kernels,
-    &avx512::kernels,
-#if defined(KVASIR_AMX)
-    &amx::kernels,
-#endif
-  };
+  static constexpr const Kernels* on_intel[] = {&portable::kernels, &avx2::kernels, &avx512_bf16::kernels, &avx512::kernels, &amx::kernels};
   if (!runs_avx512_bf16()) return {all, runs_avx512() ? 3u : runs_avx2() ? 2u : 1u};
   if (!is_intel()) return all;
-  return {on_intel, runs_amx() ? std::size(on_intel) : 4};
+  return {on_intel, runs_amx() ? 5u : 4u};
 #else
   static constexpr const Kernels* all[] = {&portable::kernels};
   return all;

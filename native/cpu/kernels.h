@@ -33,11 +33,9 @@ extern const Kernels kernels;
 namespace avx512_bf16 {
 extern const Kernels kernels;
 }
-#if defined(KVASIR_AMX)
 namespace amx {
 extern const Kernels kernels;
 }
-#endif
 #endif
 
 // The instruction sets that this processor and its operating system run, slowest first. [0] is portable.

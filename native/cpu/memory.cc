@@ -13,6 +13,13 @@ namespace {
 constexpr size_t kHugePage = size_t(2) << 20;
 constexpr size_t kChunk = size_t(64) << 20;  // of an arena; what is never touched of it costs nothing
 
+// The sanitizer doesn't know where a mapping ends, nor what assembly reads: there, memory that nobody may touch lies behind small ones.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr size_t kGuard = 4096;
+#else
+constexpr size_t kGuard = 0;
+#endif
+
 constexpr size_t round_up(size_t bytes, size_t unit) {
   return (bytes + unit - 1) / unit * unit;
 }
@@ -23,13 +30,17 @@ class MappedBuffer : public Buffer {
     // A mapping is aligned to 4 KiB only: one huge page more leaves room to align it.
     const bool huge = bytes >= kHugePage;
     if (bytes > SIZE_MAX / 2) fail("OUT_OF_MEMORY", "%zu bytes of memory are more than an address space", bytes);
-    length_ = huge ? round_up(bytes, kHugePage) + kHugePage : std::max<size_t>(bytes, 1);
+    length_ = huge ? round_up(bytes, kHugePage) + kHugePage : round_up(std::max<size_t>(bytes, 1), 4096) + kGuard;
     mapping_ = ::mmap(nullptr, length_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapping_ == MAP_FAILED) fail("OUT_OF_MEMORY", "%zu bytes of memory could not be had: %s", bytes, std::strerror(errno));
     data_ = mapping_;
     if (huge) {
       data_ = reinterpret_cast<void*>(round_up(reinterpret_cast<size_t>(mapping_), kHugePage));
       ::madvise(data_, length_ - kHugePage, MADV_HUGEPAGE);  // advice: slower without, not wrong
+    } else if (kGuard > 0) {
+      uint8_t* guard = static_cast<uint8_t*>(mapping_) + length_ - kGuard;
+      ::mprotect(guard, kGuard, PROT_NONE);
+      data_ = guard - round_up(bytes, 64);
     }
   }
   ~MappedBuffer() override { ::munmap(mapping_, length_); }

@@ -10,7 +10,7 @@ const FEATURES: Readonly<Record<Isa, readonly string[]>> = {
   avx2: ["avx", "avx2", "fma", "f16c", "bmi1", "bmi2", "movbe", "abm"],
   avx512: ["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni"],
   avx512_bf16: ["avx512_bf16"],
-  amx: [], // in no published binary yet
+  amx: ["amx_tile", "amx_int8", "amx_bf16"],
 };
 
 /** Which instruction sets the processor runs, and which is used. */

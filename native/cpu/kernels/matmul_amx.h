@@ -136,7 +136,7 @@ void pair_panels(const Job& job, const Projection& out, const PackedWeight& weig
       for (; panel + 2 <= last; panel += 2) multiply_pairs<2, 2>(job, out, weight, chunk, row, panel);
       if (panel < last) multiply_pairs<2, 1>(job, out, weight, chunk, row, panel);
     }
-    if (row == job.rows) continue;
+    if (row >= job.rows) continue;
     int panel = first;
     for (; panel + 4 <= last; panel += 4) multiply_pairs<1, 4>(job, out, weight, chunk, row, panel);
     for (; panel < last; ++panel) multiply_pairs<1, 1>(job, out, weight, chunk, row, panel);
