@@ -152,20 +152,6 @@ inline bool check_shape(DType type, int rows, int cols, bool gated, cudaStream_t
   return right;
 }
 
-// A matmul and its add_norm, as cuda/fused_ops.cc has them run; the scales that are left in `scales`.
-inline RowScales run_normed(const Matmul& product, AddNorm norm, float* scales, cudaStream_t stream) {
-  const bool leaves = leaves_scales(norm);
-  if (leaves && can_norm(product)) {
-    const RowScales left{.values = scales, .cols = norm.cols, .epsilon = norm.norm.epsilon};
-    run_tensor(product, {.add = &norm, .left = left}, the_split_sums(), stream);
-    return left;
-  }
-  run_tensor(product, {.add = can_add(product) ? &norm : nullptr}, the_split_sums(), stream);
-  if (can_add(product)) norm.delta = {};
-  run(norm, stream, leaves ? scales : nullptr);
-  return leaves ? RowScales{.values = scales} : RowScales{};
-}
-
 // A matmul, the add_norm that adds what it makes, and a matmul that reads the norm, as a step runs them: whether the result is right, and
 // a row's bits are the same in every step. `hidden` is the norm's width, `rows` those of the last matmul, or of each of gate and up.
 inline bool check_norm(DType type, int hidden, int rows, bool gated, cudaStream_t stream) {
@@ -180,7 +166,7 @@ inline bool check_norm(DType type, int hidden, int rows, bool gated, cudaStream_
   for (float& value : weight) value = uniform(-2, 2);
   const auto device_weight = upload(weight);
   const int in_stride = static_cast<int>(stride_of(kCols, DType::BF16)), stride = static_cast<int>(stride_of(hidden, DType::BF16));
-  const DeviceBuffer scales(size_t(kMostTokens + kPromptTokens) * parts_of(hidden) * sizeof(float));
+  const DeviceBuffer scales(floats_of_scales(kMostTokens, hidden) * sizeof(float));
   const auto run = [&](int from, int tokens) {
     const auto tiles = upload(to_tiles(&inputs[size_t(from) * kCols], tokens, kCols, in_stride));
     const auto x = upload(std::vector<float>(&residual[size_t(from) * hidden], &residual[size_t(from + tokens) * hidden]));
@@ -200,9 +186,10 @@ inline bool check_norm(DType type, int hidden, int rows, bool gated, cudaStream_
     Matmul second{.x = normed, .rows = tokens, .outputs = {}};
     second.outputs[0] = {after.get(), {}, {out.address(), DType::F32, rows}};
     if (gated) second.epilogue = Epilogue::Gate, second.outputs[1] = {up.get(), {}, {spare.address(), DType::F32, rows}};
-    check(cudaMemsetAsync(scales.address(), 0xff, size_t(kMostTokens) * parts_of(hidden) * sizeof(float), stream), "poison");
+    check(cudaMemsetAsync(scales.address(), 0xff, floats_of_scales(kMostTokens, hidden) * sizeof(float), stream), "poison");
     check(cudaMemsetAsync(y.address(), 0xff, matrix_bytes(tokens, hidden, DType::BF16), stream), "poison");
-    run_tensor(second, {.scales = run_normed(first, norm, static_cast<float*>(scales.address()), stream)}, the_split_sums(), stream);
+    const RowScales left = cuda::run(first, norm, stream, {}, static_cast<float*>(scales.address()), the_split_sums());
+    run_tensor(second, {.scales = left}, the_split_sums(), stream);
     check(cudaStreamSynchronize(stream), "a norm between matmuls");
     return download<float>(out, size_t(tokens) * rows);
   };
@@ -260,7 +247,8 @@ inline bool check_all(cudaStream_t stream) {
     right &= check_shape(type, 136, 2048, true, stream);
     right &= check_norm(type, 1024, 96, false, stream) & check_norm(type, 512, 6400, true, stream);
   }
-  for (int hidden : {16, 72, 960, 4096, 8192, 9216}) right &= check_norm(DType::BF16, hidden, 96, false, stream);
+  for (int hidden : {16, 72, 960, 4096, 4104, 8192, 9216}) right &= check_norm(DType::BF16, hidden, 96, false, stream);
+  for (DType type : {DType::F8_E4M3, DType::Q4_K, DType::Q6_K}) right &= check_norm(type, 4096, 96, false, stream);  // by tiles of prompts
   right &= check_norm(DType::Q8_0, 512, 24320, false, stream) & check_norm(DType::Q4_K, 256, 200, true, stream);
   right &= check_shape(DType::Q4_K, 528, 14336, false, stream);
   right &= check_shape(DType::Q8_0, 48, 96, false, stream);

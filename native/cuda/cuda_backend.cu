@@ -91,7 +91,7 @@ class CudaBackend : public Backend {
   static constexpr int kLogitRows = 64;
 
   void reserve_scales(int tokens) {
-    const size_t bytes = FusedOps::scale_floats(tokens) * sizeof(float);
+    const size_t bytes = floats_of_scales(tokens, kMostScaledCols) * sizeof(float);
     if (bytes <= scale_bytes_) return;
     scales_.push_back(std::make_unique<DeviceBuffer>(bytes));
     scale_bytes_ = bytes;

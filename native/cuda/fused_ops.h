@@ -3,9 +3,9 @@
 //
 //   - a matmul makes the sum of the add_norm that follows it, so that what is added is never written by itself (nothing but its add_norm
 //     reads it)
-//   - an add_norm leaves its rows' scales to the matmuls that read y (kernels/row_scales.cuh); for few tokens y is then made by the matmul
-//     before, too, and no kernel of the norm's own waits for memory. Which add_norm does so is a matter of what it is, never of the tokens'
-//     number: the bits of a row are the same in every step
+//   - an add_norm leaves its rows' scales to the matmuls that read y (kernels/row_scales.cuh); y is then made by the matmul before, too, where
+//     its kernel can (few tokens, and prompts), and no kernel of the norm's own waits for memory. Which add_norm does so is a matter of what it
+//     is, never of the tokens' number: the bits of a row are the same in every step
 #include <optional>
 
 #include "cuda/kernels.h"
@@ -14,9 +14,8 @@ namespace kvasir::cuda {
 
 class FusedOps {
  public:
-  // `scales`: scale_floats() of the most tokens.
+  // `scales`: floats_of_scales() of the most tokens and columns.
   FusedOps(cudaStream_t stream, float* scales, const SplitSums& split) : stream_(stream), scales_(scales), split_(split) {}
-  static size_t scale_floats(int tokens);
 
   // Now, or with the next one.
   void run(const Op& op);

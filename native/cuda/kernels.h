@@ -10,12 +10,18 @@ namespace kvasir::cuda {
 inline constexpr int kMostNormCols = 16384;   // of add_norm: a block holds a row in registers
 inline constexpr int kMostHeadSize = 1024;    // of attention: a warp holds a query's sums in registers
 inline constexpr int kMostScaledCols = 8192;  // of an add_norm that leaves its scales to the matmuls that read it
-inline constexpr int kMostNormedRows = 16;    // of a matmul that makes its add_norm's y
+inline constexpr int kFewRows = 16;           // of a matmul for few tokens, which reads sums of squares itself
 
 // Columns whose squares are summed together, and how many such parts a row has.
 inline constexpr int kPartCols = 16;
 __host__ __device__ constexpr int parts_of(int cols) {
   return (cols + kPartCols - 1) / kPartCols;
+}
+
+// Of sums of squares, of the scales behind them, and of a tile of those beyond the last row: a tile's are read together.
+constexpr size_t floats_of_scales(int rows, int cols) {
+  constexpr int kTile = 128;
+  return size_t(rows) * parts_of(cols) + (rows + 2 * kTile - 1) / kTile * kTile;
 }
 
 // Scales of the rows of a matmul's x, which its sums are multiplied by (cuda/kernels/row_scales.cuh).
@@ -51,16 +57,19 @@ struct SplitSums {
 
 // With `scales`: those of the rows, [rows], which y is left without.
 void run(const AddNorm& op, cudaStream_t stream, float* scales = nullptr);
+// The scales of so many rows of sums of squares, behind which they come to lie.
+RowScales finish(const RowScales& squares, int rows, cudaStream_t stream);
 // Whether an op of a step does so: always or never, whatever the rows. Its y of 16 bits is read by matmuls alone.
 bool leaves_scales(const AddNorm& op);
 void run(const Attention& op, cudaStream_t stream);
 void run(const Embed& op, cudaStream_t stream);
 void run(const GatherRows& op, cudaStream_t stream);
 void run(const Matmul& op, cudaStream_t stream, const Norms& norms = {}, const SplitSums& split = {});
-// Whether a matmul may be asked to add, of which add_norm, and to make that one's y.
+// Whether a matmul may make the sum of an add_norm that follows it.
 bool can_add(const Matmul& op);
-bool can_add(const Matmul& op, const AddNorm& add);
-bool can_norm(const Matmul& op);
+// Such a matmul, and whatever add_norm follows it; `scales` are those of the matmul's x. Gives the scales that the norm leaves: they lie in `left`,
+// floats_of_scales() of its rows and columns.
+RowScales run(const Matmul& op, const AddNorm& norm, cudaStream_t stream, const RowScales& scales, float* left, const SplitSums& split);
 void run(const QkRopeAppend& op, cudaStream_t stream);
 void run(const ScaleLogits& op, cudaStream_t stream);
 

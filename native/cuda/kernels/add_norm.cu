@@ -59,6 +59,11 @@ __device__ inline void center(float4 (&x)[held], int cols) {
 __device__ inline void store_four(const View& view, int row, int four, int cols, float4 x) {
   const int col = 4 * four;
   if (col + 3 < cols) {
+    float* place = row_of(view, row) + col;
+    if (view.type == DType::F32 && reinterpret_cast<uintptr_t>(place) % 16 == 0) {
+      *reinterpret_cast<float4*>(place) = x;
+      return;
+    }
     store_pair(view, row, col, x.x, x.y);
     store_pair(view, row, col + 2, x.z, x.w);
     return;
@@ -144,6 +149,15 @@ __global__ void __launch_bounds__(kThreads) add_norm(AddNorm op, float* scales) 
   if (op.y.data) put_norm<held, layer>(op, row, norm, own, scales);
 }
 
+// A warp a row.
+__global__ void finish_scales(RowScales squares, int rows, float* scales) {
+  wait_in_turn();
+  const int row = (blockIdx.x * kThreads + threadIdx.x) / kWarp;
+  if (row >= rows) return;
+  const float scale = RowScale(squares, row, rows).get();
+  if (threadIdx.x % kWarp == 0) scales[row] = scale;
+}
+
 template <bool layer>
 void run_held(const AddNorm& op, cudaStream_t stream, float* scales) {
   const int held = (op.cols + 4 * kThreads - 1) / (4 * kThreads);
@@ -166,6 +180,15 @@ void run_held(const AddNorm& op, cudaStream_t stream, float* scales) {
 
 bool leaves_scales(const AddNorm& op) {
   return op.norm.kind == NormKind::Rms && op.y.type == DType::BF16 && op.y && op.weight && !op.bias && op.cols <= kMostScaledCols;
+}
+
+RowScales finish(const RowScales& squares, int rows, cudaStream_t stream) {
+  constexpr int kAligned = 4;  // floats, as scales are copied
+  constexpr int kRows = kThreads / kWarp;
+  const size_t count = size_t(rows) * parts_of(squares.cols);
+  float* scales = squares.values + (count + kAligned - 1) / kAligned * kAligned;
+  launch("scales", finish_scales, {.blocks = dim3((rows + kRows - 1) / kRows), .threads = kThreads}, stream, squares, rows, scales);
+  return {.values = scales};
 }
 
 void run(const AddNorm& op, cudaStream_t stream, float* scales) {

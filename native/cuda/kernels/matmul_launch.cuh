@@ -95,13 +95,18 @@ __device__ inline float load_before(const Launch& launch, int token, int n) {
   return launch.added.x.data ? row_of(launch.added.x, token)[n] : 0.0f;
 }
 
-// y to its place, or to the sum, rounded as add_norm does it: the product, then the sum. Returns what it has put.
+// x and what is added to it, rounded as add_norm does it: the product, then the sum.
+__device__ inline float sum_of(float x, float y, float scale) {
+  return __fadd_rn(x, __fmul_rn(y, scale));
+}
+
+// y to its place, or to the sum. Returns what it has put.
 __device__ inline float put(const Launch& launch, const Part& part, int token, int n, float y, float before) {
   if (!launch.added.x.data) {
     store(part.y, token, n, y);
     return y;
   }
-  return row_of(launch.added.x, token)[n] = __fadd_rn(before, __fmul_rn(y, launch.added.scale));
+  return row_of(launch.added.x, token)[n] = sum_of(before, y, launch.added.scale);
 }
 
 // Chunks that a warp copies at once: a group, or half of one where that is 4 KiB already.

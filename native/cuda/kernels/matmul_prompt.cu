@@ -40,7 +40,10 @@ struct Shared {
   float scales[kScaleTurns][kWidth];
   uint8_t x[kPairs<type>][kPair][kTiles][kTileBytes];
   uint8_t rings[kPanels][kPieces<type> * kPieceBytes<type>];
-  Products products;
+  union {
+    Products products;
+    RowsOfSums rows[kPanels];
+  };
   uint64_t full[kPanels][kPieces<type>];
   uint64_t x_full[kPairs<type>], x_empty[kPairs<type>];
 };
@@ -145,13 +148,13 @@ template <DType type, class Weights, class End>
 __device__ inline void multiply_tiles(const Launch& launch, const Tiles& tiles, Shared<type>& shared, Weights& weights, const End& end) {
   Operands<type, Weights> operands{weights, chunks_of(launch.cols)};
   Pairs<type> x{shared};
-  Chunk first[kPair], second[kPair];
+  Chunk first[kPair];
   const int groups = groups_of(launch.cols);
   if (first_tile<kSharing>() < tiles.count) operands.take(0, first);
   for (int tile = first_tile<kSharing>(); tile < tiles.count; tile += tiles_apart<kSharing>()) {
-    Sums<kWidth> sums, totals;
-#pragma unroll
-    for (float& total : totals) total = 0;
+    // Zeros, though no product reads them: what nothing defines has registers everywhere, at the tile's end, too.
+    Sums<kWidth> sums = {}, totals = {};
+    Chunk second[kPair] = {};
 #pragma unroll 1
     for (int range = 0; range < kRanges; ++range) {
       const int begin = first_group(groups, range), range_end = first_group(groups, range + 1);
@@ -212,7 +215,13 @@ __global__ void __launch_bounds__(kPromptThreads, 1) prompt_matmul(const __grid_
       const Work work = work_of(tiles, ended);
       if (launch.scales.values) scale_sums<kWidth>(shared.scales[scale_turn(ended)], totals);
       if constexpr (gated) write_products<kWidth>(launch, work, shared.products, warp, totals);
-      if constexpr (!gated) write_whole<kWidth>(launch, work, warp, totals);
+      if constexpr (!gated) {
+        if (launch.added.x.data) {
+          add_by_rows<kWidth>(launch, work, shared.rows[warp], warp, totals);
+        } else {
+          write_whole<kWidth>(launch, work, warp, totals);
+        }
+      }
     });
   }
   sync_cluster();  // no block leaves while another copies into it or arrives there

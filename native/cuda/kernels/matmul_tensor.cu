@@ -9,11 +9,25 @@
 namespace kvasir::cuda {
 namespace {
 
-constexpr int kNarrowRows = kMostNormedRows;  // up to so many tokens
+bool is_wide(const Matmul& op) {
+  return has_wgmma() && op.rows > kFewRows && op.outputs[0].weight->cols % kTileCols == 0;
+}
 
 void multiply(const Matmul& op, DType type, bool gated, Launch& launch, cudaStream_t stream) {
-  const bool wide = has_wgmma() && op.rows > kNarrowRows && launch.cols % kTileCols == 0;
-  (wide ? multiply_wide : multiply_narrow)(type, gated, launch, stream);
+  (is_wide(op) ? multiply_wide : multiply_narrow)(type, gated, launch, stream);
+}
+
+bool is_by_prompts(const Matmul& op) {
+  return is_wide(op) && is_prompt(op.rows, panels_of(op.outputs[0].weight->rows), false);
+}
+
+// Whether an op that can add does so for this add_norm; and whether its kernel may make the norm's y, too.
+bool adds_for(const Matmul& op, const AddNorm& norm) {
+  const bool in_fours = norm.cols % kPanelRows == 0 && norm.x.stride % 4 == 0;  // as add_by_rows takes them
+  return norm.rows == op.rows && norm.delta.data == op.outputs[0].y.data && !norm.post_weight && (in_fours || !is_by_prompts(op));
+}
+bool can_norm(const Matmul& op) {
+  return op.rows <= kFewRows || is_by_prompts(op);
 }
 
 // Gate and up: their panels are run together.
@@ -51,16 +65,22 @@ bool fuses_gate(const Matmul& op) {
 }
 
 bool can_add(const Matmul& op) {
-  return !is_prompt(op.rows, panels_of(op.outputs[0].weight->rows), false) && op.outputs[1].weight == nullptr &&
-         op.epilogue == Epilogue::None && op.outputs[0].y.type == DType::F32 && can_run_tensor(op);
+  return op.outputs[1].weight == nullptr && op.epilogue == Epilogue::None && op.outputs[0].y.type == DType::F32 && can_run_tensor(op);
 }
 
-bool can_add(const Matmul& op, const AddNorm& add) {
-  return can_add(op) && add.rows == op.rows && add.delta.data == op.outputs[0].y.data && !add.post_weight;
-}
-
-bool can_norm(const Matmul& op) {
-  return op.rows <= kNarrowRows && can_add(op);
+RowScales run(const Matmul& op, const AddNorm& norm, cudaStream_t stream, const RowScales& scales, float* left, const SplitSums& split) {
+  const bool leaves = leaves_scales(norm), adds = adds_for(op, norm);
+  // Not where it reads scales or the last y itself: its blocks would still read what others write.
+  if (leaves && adds && can_norm(op) && scales.values == nullptr && op.x.data != norm.y.data) {
+    const RowScales squares{.values = left, .cols = norm.cols, .epsilon = norm.norm.epsilon};
+    run_tensor(op, {.add = &norm, .left = squares}, split, stream);
+    return op.rows <= kFewRows ? squares : finish(squares, op.rows, stream);
+  }
+  run_tensor(op, {.scales = scales, .add = adds ? &norm : nullptr}, split, stream);
+  AddNorm rest = norm;
+  if (adds) rest.delta = {};
+  if (rest.delta || rest.y) run(rest, stream, leaves ? left : nullptr);
+  return {.values = leaves ? left : nullptr};
 }
 
 void run_tensor(const Matmul& op, const Norms& norms, const SplitSums& split, cudaStream_t stream) {
