@@ -61,6 +61,18 @@ function makeCase(shape: CacheShape, queryHeads: number, window: number, rows: P
   return { shape, rows, queryHeads, window, step, keys, values, cache, q, scale: 1 / Math.sqrt(shape.headSize), softcap: 0 };
 }
 
+/** The same with a beginning that all rows share: the first pages, whose keys are the first row's. */
+function sharing(c: Case, pages: number): Case {
+  const { pageSize } = c.shape;
+  const { kvIndptr, kvPages } = c.step;
+  const shared = kvPages.slice(0, pages);
+  const common = (rows: Float32Array[][]) =>
+    rows.map((row) => row.map((own, position) => (position < pages * pageSize ? rows[0]![position]! : own)));
+  const step = { ...c.step, kvPages: kvPages.slice() };
+  for (const first of kvIndptr.subarray(0, c.rows.length)) step.kvPages.set(shared, first);
+  return { ...c, step, keys: common(c.keys), values: common(c.values) };
+}
+
 function reference(c: Case): Float64Array {
   const { headSize: D, kvHeads, type } = c.shape;
   const out = new Float64Array(c.q.length);
@@ -192,6 +204,34 @@ describe.each([0.5, 5, 50])("attention with scores capped at %d", (softcap) => {
       }
     },
   );
+});
+
+/** Of several tasks, on two threads, and of one, which ends within a page: at least the first two tiles of 64 keys are shared. */
+const SHARING: PagedRow[] = [193, 200, 150, 330, 160].flatMap((start) => [1, 1, 4, 9].map((count) => ({ start, count })));
+
+describe.each([
+  ["F16", 9, 3, 64, 16, 0],
+  ["F32", 2, 2, 80, 48, 0],
+  ["BF16", 8, 1, 34, 16, 0],
+  ["F16", 6, 2, 16, 16, 100],
+] satisfies typeof CASES)("attention of rows that share pages, %s, %d heads over %d of %d, pages of %d, window %d", (...shape) => {
+  const [type, queryHeads, kvHeads, headSize, pageSize, window] = shape;
+  const all = makeCase({ type, kvHeads, headSize, pageSize }, queryHeads, 0, SHARING, headSize);
+  const c = { ...sharing(all, 144 / pageSize), window };
+
+  it("is within rounding of float64, and has the bits of each row alone", () => {
+    const expected = reference(c);
+    for (const variant of VARIANTS) expectClose(run(variant, c), expected, () => 3e-6);
+    for (const { isa } of VARIANTS.filter(({ threads }) => threads === 1)) {
+      for (const threads of [1, 2]) {
+        const together = run({ isa, threads }, c);
+        for (const [b, { count }] of SHARING.entries()) {
+          const { first, change } = part(c, b, 0, count);
+          expectSameBits(run({ isa, threads: 1 }, c, change), together.slice(first, first + change.q.length));
+        }
+      }
+    }
+  });
 });
 
 describe("attention", () => {

@@ -1,7 +1,8 @@
 // attention: see ops/attention.h.
 //
-// A task is one kv head and up to kQueries of its queries: consecutive tokens of a row times the query heads of the group, so that each key
-// and value that is loaded serves them all. Keys come in tiles of 64; a tile's scores, softmax and values are done for up to eight
+// A task is one kv head and up to kQueries of its queries: consecutive tokens times the query heads of the group, so that each key and value
+// that is loaded serves them all. The tokens are of one row, or of rows whose contexts begin with the same pages: where several streams share a
+// prompt, its keys are read once for all of them. Keys come in tiles of 64; a tile's scores, softmax and values are done for up to eight
 // queries at a time. A query's sums run over exactly the keys that it sees, in ascending order, whatever stands beside it.
 #include "ops/attention.h"
 
@@ -19,6 +20,7 @@ constexpr int kKeys = 64;                   // of a tile; tiles start at multipl
 constexpr int kGroups = kKeys / kLanes;     // 16 keys of one page each
 constexpr int kQueries = 64;                // of a task, or one token's group if that is larger; 16: the same speed in prefill of 135M
 constexpr int kColdRows = 4;                // up to so many query rows at once, keys come from memory rather than from cache
+constexpr int kTasksOfThread = 4;           // at least, where rows are joined
 constexpr int64_t kSerialWork = 128 << 10;  // multiply-adds, below: one thread; 4 Mi: 0.95 of the speed in decode of tales at batch 8
 constexpr float kMinusInfinity = -__builtin_inff();
 
@@ -32,14 +34,12 @@ struct State {
 
 // What one worker takes at a time.
 struct Queries {
-  int row;
+  int row;  // and those before end_row
+  int end_row;
   int kv_head;
   int first_token;  // within the step
-  int position;     // of first_token
   int count;        // M: query m is token first_token + m / group, head kv_head * group + m % group
   int group;
-  int first_key;  // the keys that any query sees
-  int last_key;
 };
 
 // Where the keys and values of a tile's groups of 16 lie; only groups that some query sees are set.
@@ -47,6 +47,8 @@ template <class E>
 struct TileKeys {
   const typename E::Element* k[kGroups];
   const typename E::Element* v[kGroups];
+
+  bool operator==(const TileKeys&) const = default;
 };
 
 // The keys of a tile that query m sees: [first, last) from the tile's start, empty if first >= last.
@@ -61,53 +63,103 @@ KVASIR_INLINE int first_seen(const Attention& op, int position) {
 }
 
 KVASIR_INLINE KeyRange range_of(const Attention& op, const Queries& queries, int m, int tile_start) {
-  const int position = queries.position + m / queries.group;
+  const int position = op.step->positions[queries.first_token + m / queries.group];
   const KeyRange range{most(0, first_seen(op, position) - tile_start), least(kKeys, position + 1 - tile_start)};
   return range.first < range.last ? range : KeyRange{0, 0};
 }
 
+// The first query of a row; of the row after the last one: their number.
+KVASIR_INLINE int query_of(const Attention& op, const Queries& queries, int row) {
+  const int64_t m = int64_t(op.step->q_indptr[row] - queries.first_token) * queries.group;
+  return static_cast<int>(least<int64_t>(queries.count, most<int64_t>(0, m)));
+}
+
+// The keys that any query sees, of one of the rows.
+KeyRange keys_of(const Attention& op, const Queries& queries, int row) {
+  const int32_t* positions = op.step->positions + queries.first_token;
+  const int first = query_of(op, queries, row) / queries.group, last = query_of(op, queries, row + 1) / queries.group;
+  return first < last ? KeyRange{first_seen(op, positions[first]), positions[last - 1] + 1} : KeyRange{0, 0};
+}
+
 template <class E>
-TileKeys<E> tile_keys(const Attention& op, const Queries& queries, int tile_start) {
+TileKeys<E> tile_keys(const Attention& op, const Queries& queries, int row, int tile_start) {
   using Element = const typename E::Element;
   const KvLayer& cache = op.cache;
   const PageTables& tables = op.step->tables[op.group];
-  const int64_t D = cache.head_size, P = cache.page_size;
+  const int64_t D = cache.head_size, P = cache.page_size, head = queries.kv_head * D * P;
+  const KeyRange seen = keys_of(op, queries, row);
+  const int32_t* page = tables.pages + tables.indptr[row] - tables.first[row] + tile_start / cache.page_size;
+  int in_page = tile_start % cache.page_size;  // a division is as slow as many keys
   TileKeys<E> keys{};
   for (int group = 0; group < kGroups; ++group) {
     const int key = tile_start + group * kLanes;
-    if (key + kLanes <= queries.first_key || key >= queries.last_key) continue;
-    const int64_t page = page_of(tables, queries.row, key, P), head = queries.kv_head * D * P;
-    keys.k[group] = static_cast<Element*>(cache.k.data) + page * cache.k.stride + head + key % P;
-    keys.v[group] = static_cast<Element*>(cache.v.data) + page * cache.v.stride + head + key % P * D;
+    if (key + kLanes > seen.first && key < seen.last) {
+      keys.k[group] = static_cast<Element*>(cache.k.data) + *page * cache.k.stride + head + in_page;
+      keys.v[group] = static_cast<Element*>(cache.v.data) + *page * cache.v.stride + head + in_page * D;
+    }
+    in_page += kLanes;
+    if (in_page == cache.page_size) in_page = 0, ++page;
   }
   return keys;
 }
 
-// scores[r][key] of the groups [first, last), capped, -infinity for keys that query r does not see.
-template <class E, int R>
-void score(const Attention& op, const float* q, const TileKeys<E>& keys, const KeyRange (&ranges)[R], KeyRange groups,
-           float (*scores)[kKeys]) {
-  const int D = op.cache.head_size, P = op.cache.page_size;
-  for (int group = groups.first; group < groups.last; ++group) {
-    f32x16 sums[R];
-    for (int r = 0; r < R; ++r) sums[r] = zeros();
-    const typename E::Element *k = keys.k[group], *v = keys.v[group], *next = group + 1 < groups.last ? keys.k[group + 1] : k;
-    for (int d = 0; d < D; ++d, k += P) {
-      // Decode meets each key once, cold: its value and the next group's keys are on their way while it is multiplied.
+// How many vectors of keys, or of a value, R queries take at once: enough chains of sums that none waits for itself.
+template <int R>
+inline constexpr int kAtOnce = 4 * R <= kTileRows ? 4
+                               : R <= 2           ? 2
+                                                  : 1;
+
+// scores[r][key] of G groups of keys from `first` on, capped, -infinity for keys that query r does not see.
+template <class E, int R, int G>
+void score_groups(const Attention& op, const float* q, const TileKeys<E>& keys, const TileKeys<E>& next, const KeyRange (&ranges)[R],
+                  int first, float (*scores)[kKeys]) {
+  const int64_t D = op.cache.head_size, P = op.cache.page_size;
+  f32x16 sums[R][G];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int g = 0; g < G; ++g) sums[r][g] = zeros();
+  }
+  const typename E::Element* later[G];
+#pragma GCC unroll 8
+  for (int g = 0; g < G; ++g) later[g] = first + G + g < kGroups ? keys.k[first + G + g] : next.k[first + G + g - kGroups];
+  for (int64_t d = 0; d < D; ++d) {
+    f32x16 key[G];
+#pragma GCC unroll 8
+    for (int g = 0; g < G; ++g) {
+      // Decode meets each key once, cold: its value and later keys are on their way while it is multiplied.
       if constexpr (R <= kColdRows) {
-        __builtin_prefetch(v + d * kLanes);
-        __builtin_prefetch(next + d * P);
+        __builtin_prefetch(keys.v[first + g] + d * kLanes);
+        __builtin_prefetch(later[g] + d * P);
       }
-      const f32x16 key = E::load16(k);
-      for (int r = 0; r < R; ++r) sums[r] = fma(splat(q[r * D + d]), key, sums[r]);
+      key[g] = E::load16(keys.k[first + g] + d * P);
     }
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      if (op.softcap > 0) sums[r] = soft_cap(sums[r], op.softcap);
-      const int first = least(kLanes, most(0, ranges[r].first - group * kLanes)),
-                last = least(kLanes, most(0, ranges[r].last - group * kLanes));
-      store(scores[r] + group * kLanes, select_range(first, most(first, last), sums[r], splat(kMinusInfinity)));
+#pragma GCC unroll 8
+      for (int g = 0; g < G; ++g) sums[r][g] = fma(splat(q[r * D + d]), key[g], sums[r][g]);
     }
   }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int g = 0; g < G; ++g) {
+      const int key = (first + g) * kLanes;
+      if (op.softcap > 0) sums[r][g] = soft_cap(sums[r][g], op.softcap);
+      const int begin = least(kLanes, most(0, ranges[r].first - key)), end = least(kLanes, most(0, ranges[r].last - key));
+      store(scores[r] + key, select_range(begin, most(begin, end), sums[r][g], splat(kMinusInfinity)));
+    }
+  }
+}
+
+// The same of the groups [first, last).
+template <class E, int R>
+void score(const Attention& op, const float* q, const TileKeys<E>& keys, const TileKeys<E>& next, const KeyRange (&ranges)[R],
+           KeyRange groups, float (*scores)[kKeys]) {
+  constexpr int G = kAtOnce<R>;
+  int group = groups.first;
+  for (; group + G <= groups.last; group += G) score_groups<E, R, G>(op, q, keys, next, ranges, group, scores);
+  for (; group < groups.last; ++group) score_groups<E, R, 1>(op, q, keys, next, ranges, group, scores);
 }
 
 // Scores become exp(score - largest); returns in `rescale` what earlier sums are to be multiplied with.
@@ -134,37 +186,61 @@ void soften(const State& state, int m, const KeyRange (&ranges)[R], KeyRange gro
   }
 }
 
+// The same of G vectors of values from element d on; of one alone `lanes` may be fewer than 16.
+template <class E, int R, int G>
+KVASIR_INLINE void add_vectors(float* sums, const TileKeys<E>& keys, int D, int64_t d, int lanes, const KeyRange (&ranges)[R],
+                               KeyRange shared, const float (*weights)[kKeys], const float* rescale) {
+  const auto value = [&](int key, int g) {
+    return load_elements<E>(keys.v[key / kLanes] + key % kLanes * int64_t(D) + d + g * kLanes, lanes);
+  };
+  f32x16 total[R][G];
+  const auto add = [&](int r, int first, int last) {
+    for (int key = first; key < last; ++key) {
+#pragma GCC unroll 8
+      for (int g = 0; g < G; ++g) total[r][g] = fma(splat(weights[r][key]), value(key, g), total[r][g]);
+    }
+  };
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int g = 0; g < G; ++g) total[r][g] = load_lanes(sums + r * D + d + g * kLanes, lanes) * splat(rescale[r]);
+    add(r, ranges[r].first, shared.first < shared.last ? shared.first : ranges[r].last);
+  }
+  for (int key = shared.first; key < shared.last; ++key) {
+    f32x16 v[G];
+#pragma GCC unroll 8
+    for (int g = 0; g < G; ++g) v[g] = value(key, g);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+      for (int g = 0; g < G; ++g) total[r][g] = fma(splat(weights[r][key]), v[g], total[r][g]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    if (shared.first < shared.last) add(r, shared.last, ranges[r].last);
+#pragma GCC unroll 8
+    for (int g = 0; g < G; ++g) store_lanes(sums + r * D + d + g * kLanes, total[r][g], lanes);
+  }
+}
+
 // sums[r][d] = sums[r][d] * rescale[r] + sum of weight[r][key] * v[key][d] over the keys that query r sees, ascending.
 template <class E, int R>
 void add_values(float* sums, const TileKeys<E>& keys, int D, const KeyRange (&ranges)[R], const float (*weights)[kKeys],
                 const float* rescale) {
+  constexpr int G = kAtOnce<R>;
   KeyRange shared{0, kKeys};  // the keys that all R see
   for (int r = 0; r < R; ++r) shared = {most(shared.first, ranges[r].first), least(shared.last, ranges[r].last)};
   if (shared.first > shared.last) shared.first = shared.last = 0;
-  for_vectors(0, D, [&](int64_t d, int lanes) {
-    const auto value = [&](int key) { return load_elements<E>(keys.v[key / kLanes] + key % kLanes * int64_t(D) + d, lanes); };
-    f32x16 total[R];
-    for (int r = 0; r < R; ++r) {
-      total[r] = load_lanes(sums + r * D + d, lanes) * splat(rescale[r]);
-      const int last = shared.first < shared.last ? shared.first : ranges[r].last;
-      for (int key = ranges[r].first; key < last; ++key) total[r] = fma(splat(weights[r][key]), value(key), total[r]);
-    }
-    for (int key = shared.first; key < shared.last; ++key) {
-      const f32x16 v = value(key);
-      for (int r = 0; r < R; ++r) total[r] = fma(splat(weights[r][key]), v, total[r]);
-    }
-    for (int r = 0; r < R; ++r) {
-      if (shared.first < shared.last) {
-        for (int key = shared.last; key < ranges[r].last; ++key) total[r] = fma(splat(weights[r][key]), value(key), total[r]);
-      }
-      store_lanes(sums + r * D + d, total[r], lanes);
-    }
-  });
+  int64_t d = 0;
+  for (; d + G * kLanes <= D; d += G * kLanes) add_vectors<E, R, G>(sums, keys, D, d, kLanes, ranges, shared, weights, rescale);
+  for_vectors(d, D, [&](int64_t at, int lanes) { add_vectors<E, R, 1>(sums, keys, D, at, lanes, ranges, shared, weights, rescale); });
 }
 
 // Queries [m, m + R) over one tile of keys.
 template <class E, int R>
-void attend_tile(const Attention& op, const Queries& queries, const State& state, const TileKeys<E>& keys, int tile_start, int m) {
+void attend_tile(const Attention& op, const Queries& queries, const State& state, const TileKeys<E>& keys, const TileKeys<E>& next,
+                 int tile_start, int m) {
   const int D = op.cache.head_size;
   alignas(64) float scores[R][kKeys];
   alignas(64) float rescale[kLanes] = {};
@@ -175,7 +251,7 @@ void attend_tile(const Attention& op, const Queries& queries, const State& state
   }
   if (seen.first >= seen.last) return;
   const KeyRange groups{seen.first / kLanes, (seen.last + kLanes - 1) / kLanes};
-  score<E, R>(op, state.q + int64_t(m) * D, keys, ranges, groups, scores);
+  score<E, R>(op, state.q + int64_t(m) * D, keys, next, ranges, groups, scores);
   soften<R>(state, m, ranges, groups, scores, rescale);
   add_values<E, R>(state.sums + int64_t(m) * D, keys, D, ranges, scores, rescale);
 }
@@ -212,36 +288,69 @@ void finish(const Attention& op, const Queries& queries, const State& state) {
 template <class E>
 void attend(const Attention& op, const Queries& queries, const State& state) {
   begin(op, queries, state);
-  for (int start = queries.first_key / kKeys * kKeys; start < queries.last_key; start += kKeys) {
-    const TileKeys<E> keys = tile_keys<E>(op, queries, start);
-    for_row_tiles<kTileRows>(queries.count, [&](auto R, int m) { attend_tile<E, R()>(op, queries, state, keys, start, m); });
+  KeyRange seen = keys_of(op, queries, queries.row);
+  for (int row = queries.row + 1; row < queries.end_row; ++row) {
+    const KeyRange keys = keys_of(op, queries, row);
+    seen = {least(seen.first, keys.first), most(seen.last, keys.last)};
+  }
+  int start = seen.first / kKeys * kKeys;
+  for (TileKeys<E> of_first = tile_keys<E>(op, queries, queries.row, start); start < seen.last; start += kKeys) {
+    TileKeys<E> keys = of_first;
+    for (int row = queries.row; row < queries.end_row;) {
+      const int first = query_of(op, queries, row);
+      const TileKeys<E> shared = keys, next = tile_keys<E>(op, queries, row, start + kKeys);
+      if (row == queries.row) of_first = next;
+      while (++row < queries.end_row && (keys = tile_keys<E>(op, queries, row, start)) == shared) {
+      }
+      for_row_tiles<kTileRows>(query_of(op, queries, row) - first,
+                               [&](auto R, int m) { attend_tile<E, R()>(op, queries, state, shared, next, start, first + m); });
+    }
   }
   finish(op, queries, state);
 }
 
-int tokens_per_task(const Attention& op) {
-  return most(1, kQueries / (op.query_heads / op.cache.kv_heads));
-}
-
-int tokens_of_row(const StepInputs& step, int row) {
-  return step.q_indptr[row + 1] - step.q_indptr[row];
-}
-
-int tasks_of_row(const StepInputs& step, int row, int tokens) {
-  return (tokens_of_row(step, row) + tokens - 1) / tokens;
-}
-
-// Those of task `index` in a row-by-row numbering, kv heads innermost; a row's last tokens, which see most keys, come first.
-Queries find_queries(const Attention& op, int64_t index) {
+// Whether the first key that both rows see is the same.
+bool share_keys(const Attention& op, int a, int b) {
   const StepInputs& step = *op.step;
-  const int heads = op.cache.kv_heads, tokens = tokens_per_task(op), kv_head = static_cast<int>(index % heads);
-  int64_t tile = index / heads;
-  int row = 0;
-  for (; tile >= tasks_of_row(step, row, tokens); ++row) tile -= tasks_of_row(step, row, tokens);
-  const int first = (tasks_of_row(step, row, tokens) - 1 - static_cast<int>(tile)) * tokens;
-  const int count = least(tokens, tokens_of_row(step, row) - first);
-  const int position = step.starts[row] + first, group = op.query_heads / heads;
-  return {row, kv_head, step.q_indptr[row] + first, position, count * group, group, first_seen(op, position), position + count};
+  const int key = most(first_seen(op, step.starts[a]), first_seen(op, step.starts[b]));
+  if (key > least(step.starts[a], step.starts[b])) return false;
+  const PageTables& tables = step.tables[op.group];
+  return page_of(tables, a, key, op.cache.page_size) == page_of(tables, b, key, op.cache.page_size);
+}
+
+// Rows that share keys, and into how many tasks of each kv head their tokens are cut.
+struct Rows {
+  int first, end;
+  int tokens;  // of a task
+  int tasks;
+};
+
+Rows rows_from(const Attention& op, int first, int threads) {
+  const int32_t* tokens = op.step->q_indptr;
+  const int heads = op.cache.kv_heads, group = op.query_heads / heads;
+  int end = first + 1;
+  while (end < op.step->rows && tokens[end] > tokens[end - 1] && tokens[end + 1] > tokens[end] && share_keys(op, first, end)) ++end;
+  const int count = tokens[end] - tokens[first];
+  // One after the other is slower than at the same time, and fewer queries than a tile's take as long.
+  const int each = most(count * heads / (kTasksOfThread * threads), kTileRows / group);
+  const int of_task = most(1, least(each, kQueries / group));
+  return {first, end, of_task, (count + of_task - 1) / of_task};
+}
+
+// Those of a task in a numbering of rows that share keys, their kv heads, and tasks of each: its keys stay in a cache that threads share. Last
+// tokens, which see most keys, come first.
+Queries find_queries(const Attention& op, int64_t task, int threads) {
+  const int32_t* tokens = op.step->q_indptr;
+  const int heads = op.cache.kv_heads, group = op.query_heads / heads;
+  Rows rows = rows_from(op, 0, threads);
+  for (; task >= int64_t(rows.tasks) * heads; rows = rows_from(op, rows.end, threads)) task -= int64_t(rows.tasks) * heads;
+  const int first = tokens[rows.first] + (rows.tasks - 1 - static_cast<int>(task % rows.tasks)) * rows.tokens;
+  const int end = least(first + rows.tokens, tokens[rows.end]);
+  int row = rows.first;
+  while (tokens[row + 1] <= first) ++row;
+  int end_row = row + 1;
+  while (tokens[end_row] < end) ++end_row;
+  return {row, end_row, static_cast<int>(task / rows.tasks), first, (end - first) * group, group};
 }
 
 // Scratch of one worker, in floats, rounded to cache lines.
@@ -260,14 +369,20 @@ State state_at(const Attention& op, float* memory) {
 void run(const Attention& op, Context context) {
   const auto kernel = with_element(op.cache.k.type, [](auto element) { return &attend<decltype(element)>; });
   const int64_t floats = state_floats(op);
-  float* memory = reinterpret_cast<float*>(context.scratch.reserve(context.threads.count() * floats * sizeof(float)));
+  const int threads = context.threads.count();
+  float* memory = reinterpret_cast<float*>(context.scratch.reserve(threads * floats * sizeof(float)));
   int64_t tasks = 0, work = 0;
-  for (int row = 0; row < op.step->rows; ++row) {
-    const int64_t count = tokens_of_row(*op.step, row);
-    tasks += tasks_of_row(*op.step, row, tokens_per_task(op)) * int64_t(op.cache.kv_heads);
-    work += 2 * count * (op.step->starts[row] + count) * op.query_heads * op.cache.head_size;
+  for (int row = 0; row < op.step->rows;) {
+    const Rows rows = rows_from(op, row, threads);
+    for (; row < rows.end; ++row) {
+      const int64_t count = op.step->q_indptr[row + 1] - op.step->q_indptr[row];
+      work += 2 * count * (op.step->starts[row] + count) * op.query_heads * op.cache.head_size;
+    }
+    tasks += int64_t(rows.tasks) * op.cache.kv_heads;
   }
-  const auto attend_task = [&](int64_t task, int worker) { kernel(op, find_queries(op, task), state_at(op, memory + worker * floats)); };
+  const auto attend_task = [&](int64_t task, int worker) {
+    kernel(op, find_queries(op, task, threads), state_at(op, memory + worker * floats));
+  };
   if (work >= kSerialWork) return context.threads.parallel(tasks, attend_task);
   for (int64_t task = 0; task < tasks; ++task) attend_task(task, 0);
 }
