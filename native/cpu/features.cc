@@ -96,6 +96,10 @@ std::span<const Kernels* const> available_kernels() {
   // A product of pairs takes as long as a float32 multiply-add on AMD's processors, and four times as long on Intel's. By name and not by
   // a measurement, which would change results from one start to the next where it is close.
   static constexpr const Kernels* all[] = {&portable::kernels, &avx2::kernels, &avx512::kernels, &avx512_bf16::kernels};
+#if defined(KVASIR_EMULATED_TILES)
+  static constexpr const Kernels* emulated[] = {&portable::kernels, &avx2::kernels, &amx::kernels, &avx512::kernels, &avx512_bf16::kernels};
+  if (runs_avx512_bf16()) return emulated;
+#endif
   static constexpr const Kernels* on_intel[] = {&portable::kernels, &avx2::kernels, &avx512_bf16::kernels, &avx512::kernels, &amx::kernels};
   if (!runs_avx512_bf16()) return {all, runs_avx512() ? 3u : runs_avx2() ? 2u : 1u};
   if (!is_intel()) return all;

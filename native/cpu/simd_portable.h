@@ -86,11 +86,14 @@ KVASIR_INLINE f32x16 max(f32x16 a, f32x16 b) {
 KVASIR_INLINE i32x16 splat_i32(int32_t x) {
   return each<i32x16>([=](int) { return i32x4{x, x, x, x}; });
 }
+// Modulo 2^32, as the instructions are.
 KVASIR_INLINE i32x16 operator+(i32x16 a, i32x16 b) {
-  return each<i32x16>([&](int i) { return a.part[i] + b.part[i]; });
+  return each<i32x16>(
+      [&](int i) { return reinterpret_cast<i32x4>(reinterpret_cast<u32x4>(a.part[i]) + reinterpret_cast<u32x4>(b.part[i])); });
 }
 KVASIR_INLINE i32x16 operator-(i32x16 a, i32x16 b) {
-  return each<i32x16>([&](int i) { return a.part[i] - b.part[i]; });
+  return each<i32x16>(
+      [&](int i) { return reinterpret_cast<i32x4>(reinterpret_cast<u32x4>(a.part[i]) - reinterpret_cast<u32x4>(b.part[i])); });
 }
 KVASIR_INLINE i32x16 operator&(i32x16 a, i32x16 b) {
   return each<i32x16>([&](int i) { return a.part[i] & b.part[i]; });
