@@ -96,7 +96,7 @@ std::span<const Kernels* const> available_kernels() {
   // A product of pairs takes as long as a float32 multiply-add on AMD's processors, and four times as long on Intel's. By name and not by
   // a measurement, which would change results from one start to the next where it is close.
   static constexpr const Kernels* all[] = {&portable::kernels, &avx2::kernels, &avx512::kernels, &avx512_bf16::kernels};
-#if defined(KVASIR_EMULATED_TILES)
+#if defined(KVASIR_SANITIZE)  // tiles are emulated on every processor (cpu/amx.h), where nothing should choose them by itself
   static constexpr const Kernels* emulated[] = {&portable::kernels, &avx2::kernels, &amx::kernels, &avx512::kernels, &avx512_bf16::kernels};
   if (runs_avx512_bf16()) return emulated;
 #endif

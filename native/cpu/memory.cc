@@ -13,8 +13,9 @@ namespace {
 constexpr size_t kHugePage = size_t(2) << 20;
 constexpr size_t kChunk = size_t(64) << 20;  // of an arena; what is never touched of it costs nothing
 
-// The sanitizer doesn't know where a mapping ends, nor what assembly reads: there, memory that nobody may touch lies behind small ones.
-#if defined(__SANITIZE_ADDRESS__)
+// Behind small mappings: no one may touch it. The sanitizer doesn't know where a mapping ends. Up to 63 bytes before it, for alignment, are
+// not watched.
+#if defined(KVASIR_SANITIZE)
 constexpr size_t kGuard = 4096;
 #else
 constexpr size_t kGuard = 0;
@@ -39,7 +40,7 @@ class MappedBuffer : public Buffer {
       ::madvise(data_, length_ - kHugePage, MADV_HUGEPAGE);  // advice: slower without, not wrong
     } else if (kGuard > 0) {
       uint8_t* guard = static_cast<uint8_t*>(mapping_) + length_ - kGuard;
-      ::mprotect(guard, kGuard, PROT_NONE);
+      if (::mprotect(guard, kGuard, PROT_NONE) != 0) fail("OUT_OF_MEMORY", "a guard could not be had: %s", std::strerror(errno));
       data_ = guard - round_up(bytes, 64);
     }
   }

@@ -3,9 +3,9 @@
 //
 //   - a matmul makes the sum of the add_norm that follows it, so that what is added is never written by itself (nothing but its add_norm
 //     reads it)
-//   - an add_norm leaves its rows' scales to the matmuls that read y (kernels/row_scales.cuh); y is then made by the matmul before, too, where
-//     its kernel can (few tokens, and prompts), and no kernel of the norm's own waits for memory. Which add_norm does so is a matter of what it
-//     is, never of the tokens' number: the bits of a row are the same in every step
+//   - an add_norm leaves its rows' scales to the matmuls that read y (kernels/row_scales.cuh); y is then made by the matmul before, too,
+//     where its kernel can (few tokens, and prompts), and no kernel of the norm's own waits for memory. Which add_norm leaves them is a
+//     matter of what it is, never of the tokens' number: the bits of a row are the same in every step
 #include <optional>
 
 #include "cuda/kernels.h"

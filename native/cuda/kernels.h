@@ -18,7 +18,7 @@ __host__ __device__ constexpr int parts_of(int cols) {
   return (cols + kPartCols - 1) / kPartCols;
 }
 
-// Of sums of squares, of the scales behind them, and of a tile of those beyond the last row: a tile's are read together.
+// Room for sums of squares and the scales behind them: these are aligned, and a tile's are read together, those beyond the last row, too.
 constexpr size_t floats_of_scales(int rows, int cols) {
   constexpr int kTile = 128;
   return size_t(rows) * parts_of(cols) + (rows + 2 * kTile - 1) / kTile * kTile;
@@ -38,8 +38,8 @@ struct Norms {
   RowScales left = {};           // with values: its y, too, but for these
 };
 
-// Where blocks that share a matmul's k leave their sums for each other (kernels/matmul_split.cuh). A stream's own: its launches are one after
-// the other.
+// Where blocks that share a matmul's k leave their sums for each other (kernels/matmul_split.cuh). A stream's own: its launches are one
+// after the other.
 struct SplitSums {
   static constexpr int kMostTileTokens = 8192;  // of all tiles of 128 rows: eight ranges' sums of each in float32 are 32 MiB
   static constexpr int kMostPanels = 2048;
@@ -58,7 +58,7 @@ struct SplitSums {
 // With `scales`: those of the rows, [rows], which y is left without.
 void run(const AddNorm& op, cudaStream_t stream, float* scales = nullptr);
 // The scales of so many rows of sums of squares, behind which they come to lie.
-RowScales finish(const RowScales& squares, int rows, cudaStream_t stream);
+RowScales finish_scales(const RowScales& squares, int rows, cudaStream_t stream);
 // Whether an op of a step does so: always or never, whatever the rows. Its y of 16 bits is read by matmuls alone.
 bool leaves_scales(const AddNorm& op);
 void run(const Attention& op, cudaStream_t stream);
@@ -67,8 +67,8 @@ void run(const GatherRows& op, cudaStream_t stream);
 void run(const Matmul& op, cudaStream_t stream, const Norms& norms = {}, const SplitSums& split = {});
 // Whether a matmul may make the sum of an add_norm that follows it.
 bool can_add(const Matmul& op);
-// Such a matmul, and whatever add_norm follows it; `scales` are those of the matmul's x. Gives the scales that the norm leaves: they lie in `left`,
-// floats_of_scales() of its rows and columns.
+// Such a matmul, and whatever add_norm follows it; `scales` are those of the matmul's x. Gives the scales that the norm leaves: they lie in
+// `left`, floats_of_scales() of its rows and columns.
 RowScales run(const Matmul& op, const AddNorm& norm, cudaStream_t stream, const RowScales& scales, float* left, const SplitSums& split);
 void run(const QkRopeAppend& op, cudaStream_t stream);
 void run(const ScaleLogits& op, cudaStream_t stream);

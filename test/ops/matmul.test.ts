@@ -54,6 +54,8 @@ const SHAPES: Record<"dense" | "quantized", [count: number, rows: number, cols: 
     [3, 33, 257],
     [9, 16, 100],
     [15, 40, 300],
+    [17, 40, 100], // a tile of AMX and a row
+    [31, 33, 64],
     [50, 40, 1100], // more rows than two tiles of AMX, more k than a chunk
   ],
   quantized: [

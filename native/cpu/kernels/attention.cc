@@ -1,13 +1,13 @@
 // attention: see ops/attention.h.
 //
-// A task is one kv head and up to kQueries of its queries: consecutive tokens times the query heads of the group, so that each key and value
-// that is loaded serves them all. The tokens are of one row, or of rows whose contexts begin with the same pages: where several streams share a
-// prompt, its keys are read once for all of them. Keys come in tiles of 64; a tile's scores, softmax and values are done for up to eight
-// queries at a time. A query's sums run over exactly the keys that it sees, in ascending order, whatever stands beside it.
+// A task (attention_tasks.h) is one kv head and some of its queries, so that each key and value that is loaded serves them all. Keys come
+// in tiles of 64; a tile's scores, softmax and values are done for up to eight queries at a time. A query's sums run over exactly the keys
+// that it sees, in ascending order, whatever stands beside it.
 #include "ops/attention.h"
 
 #include "cpu/kernels.h"
 #include "cpu/kernels/activation.h"
+#include "cpu/kernels/attention_tasks.h"
 #include "cpu/kernels/kv.h"
 #include "cpu/kernels/rows.h"
 #include "cpu/kernels/tiles.h"
@@ -18,9 +18,7 @@ namespace {
 
 constexpr int kKeys = 64;                   // of a tile; tiles start at multiples of it
 constexpr int kGroups = kKeys / kLanes;     // 16 keys of one page each
-constexpr int kQueries = 64;                // of a task, or one token's group if that is larger; 16: the same speed in prefill of 135M
 constexpr int kColdRows = 4;                // up to so many query rows at once, keys come from memory rather than from cache
-constexpr int kTasksOfThread = 4;           // at least, where rows are joined
 constexpr int64_t kSerialWork = 128 << 10;  // multiply-adds, below: one thread; 4 Mi: 0.95 of the speed in decode of tales at batch 8
 constexpr float kMinusInfinity = -__builtin_inff();
 
@@ -32,16 +30,6 @@ struct State {
   float* weights;  // [M] sum of exp(score - largest)
 };
 
-// What one worker takes at a time.
-struct Queries {
-  int row;  // and those before end_row
-  int end_row;
-  int kv_head;
-  int first_token;  // within the step
-  int count;        // M: query m is token first_token + m / group, head kv_head * group + m % group
-  int group;
-};
-
 // Where the keys and values of a tile's groups of 16 lie; only groups that some query sees are set.
 template <class E>
 struct TileKeys {
@@ -51,17 +39,13 @@ struct TileKeys {
   bool operator==(const TileKeys&) const = default;
 };
 
-// The keys of a tile that query m sees: [first, last) from the tile's start, empty if first >= last.
+// [first, last); empty if first >= last.
 struct KeyRange {
   int first;
   int last;
 };
 
-// The first key that a query sees.
-KVASIR_INLINE int first_seen(const Attention& op, int position) {
-  return op.window > 0 ? most(0, position - op.window + 1) : 0;
-}
-
+// The keys of a tile that query m sees, from the tile's start.
 KVASIR_INLINE KeyRange range_of(const Attention& op, const Queries& queries, int m, int tile_start) {
   const int position = op.step->positions[queries.first_token + m / queries.group];
   const KeyRange range{most(0, first_seen(op, position) - tile_start), least(kKeys, position + 1 - tile_start)};
@@ -74,7 +58,7 @@ KVASIR_INLINE int query_of(const Attention& op, const Queries& queries, int row)
   return static_cast<int>(least<int64_t>(queries.count, most<int64_t>(0, m)));
 }
 
-// The keys that any query sees, of one of the rows.
+// The positions of the keys that any query sees, of one of the rows.
 KeyRange keys_of(const Attention& op, const Queries& queries, int row) {
   const int32_t* positions = op.step->positions + queries.first_token;
   const int first = query_of(op, queries, row) / queries.group, last = query_of(op, queries, row + 1) / queries.group;
@@ -122,7 +106,10 @@ void score_groups(const Attention& op, const float* q, const TileKeys<E>& keys, 
   }
   const typename E::Element* later[G];
 #pragma GCC unroll 8
-  for (int g = 0; g < G; ++g) later[g] = first + G + g < kGroups ? keys.k[first + G + g] : next.k[first + G + g - kGroups];
+  for (int g = 0; g < G; ++g) {
+    later[g] = first + G + g < kGroups ? keys.k[first + G + g] : next.k[first + G + g - kGroups];
+    if (later[g] == nullptr) later[g] = keys.k[first + g];
+  }
   for (int64_t d = 0; d < D; ++d) {
     f32x16 key[G];
 #pragma GCC unroll 8
@@ -186,7 +173,8 @@ void soften(const State& state, int m, const KeyRange (&ranges)[R], KeyRange gro
   }
 }
 
-// The same of G vectors of values from element d on; of one alone `lanes` may be fewer than 16.
+// sums[r][d] = sums[r][d] * rescale[r] + sum of weight[r][key] * v[key][d] over the keys that query r sees, ascending; of G vectors from
+// element d on, or of the first `lanes` of one.
 template <class E, int R, int G>
 KVASIR_INLINE void add_vectors(float* sums, const TileKeys<E>& keys, int D, int64_t d, int lanes, const KeyRange (&ranges)[R],
                                KeyRange shared, const float (*weights)[kKeys], const float* rescale) {
@@ -224,7 +212,7 @@ KVASIR_INLINE void add_vectors(float* sums, const TileKeys<E>& keys, int D, int6
   }
 }
 
-// sums[r][d] = sums[r][d] * rescale[r] + sum of weight[r][key] * v[key][d] over the keys that query r sees, ascending.
+// The same of all elements.
 template <class E, int R>
 void add_values(float* sums, const TileKeys<E>& keys, int D, const KeyRange (&ranges)[R], const float (*weights)[kKeys],
                 const float* rescale) {
@@ -309,50 +297,6 @@ void attend(const Attention& op, const Queries& queries, const State& state) {
   finish(op, queries, state);
 }
 
-// Whether the first key that both rows see is the same.
-bool share_keys(const Attention& op, int a, int b) {
-  const StepInputs& step = *op.step;
-  const int key = most(first_seen(op, step.starts[a]), first_seen(op, step.starts[b]));
-  if (key > least(step.starts[a], step.starts[b])) return false;
-  const PageTables& tables = step.tables[op.group];
-  return page_of(tables, a, key, op.cache.page_size) == page_of(tables, b, key, op.cache.page_size);
-}
-
-// Rows that share keys, and into how many tasks of each kv head their tokens are cut.
-struct Rows {
-  int first, end;
-  int tokens;  // of a task
-  int tasks;
-};
-
-Rows rows_from(const Attention& op, int first, int threads) {
-  const int32_t* tokens = op.step->q_indptr;
-  const int heads = op.cache.kv_heads, group = op.query_heads / heads;
-  int end = first + 1;
-  while (end < op.step->rows && tokens[end] > tokens[end - 1] && tokens[end + 1] > tokens[end] && share_keys(op, first, end)) ++end;
-  const int count = tokens[end] - tokens[first];
-  // One after the other is slower than at the same time, and fewer queries than a tile's take as long.
-  const int each = most(count * heads / (kTasksOfThread * threads), kTileRows / group);
-  const int of_task = most(1, least(each, kQueries / group));
-  return {first, end, of_task, (count + of_task - 1) / of_task};
-}
-
-// Those of a task in a numbering of rows that share keys, their kv heads, and tasks of each: its keys stay in a cache that threads share. Last
-// tokens, which see most keys, come first.
-Queries find_queries(const Attention& op, int64_t task, int threads) {
-  const int32_t* tokens = op.step->q_indptr;
-  const int heads = op.cache.kv_heads, group = op.query_heads / heads;
-  Rows rows = rows_from(op, 0, threads);
-  for (; task >= int64_t(rows.tasks) * heads; rows = rows_from(op, rows.end, threads)) task -= int64_t(rows.tasks) * heads;
-  const int first = tokens[rows.first] + (rows.tasks - 1 - static_cast<int>(task % rows.tasks)) * rows.tokens;
-  const int end = least(first + rows.tokens, tokens[rows.end]);
-  int row = rows.first;
-  while (tokens[row + 1] <= first) ++row;
-  int end_row = row + 1;
-  while (tokens[end_row] < end) ++end_row;
-  return {row, end_row, static_cast<int>(task / rows.tasks), first, (end - first) * group, group};
-}
-
 // Scratch of one worker, in floats, rounded to cache lines.
 int64_t state_floats(const Attention& op) {
   const int64_t M = most(kQueries, op.query_heads / op.cache.kv_heads);
@@ -370,21 +314,17 @@ void run(const Attention& op, Context context) {
   const auto kernel = with_element(op.cache.k.type, [](auto element) { return &attend<decltype(element)>; });
   const int64_t floats = state_floats(op);
   const int threads = context.threads.count();
-  float* memory = reinterpret_cast<float*>(context.scratch.reserve(threads * floats * sizeof(float)));
-  int64_t tasks = 0, work = 0;
-  for (int row = 0; row < op.step->rows;) {
-    const Rows rows = rows_from(op, row, threads);
-    for (; row < rows.end; ++row) {
-      const int64_t count = op.step->q_indptr[row + 1] - op.step->q_indptr[row];
-      work += 2 * count * (op.step->starts[row] + count) * op.query_heads * op.cache.head_size;
-    }
-    tasks += int64_t(rows.tasks) * op.cache.kv_heads;
+  uint8_t* scratch = context.scratch.reserve(threads * floats * sizeof(float) + op.step->rows * sizeof(Rows));
+  float* states = reinterpret_cast<float*>(scratch);
+  const Tasks tasks(op, threads, reinterpret_cast<Rows*>(states + threads * floats));
+  int64_t work = 0;
+  for (int row = 0; row < op.step->rows; ++row) {
+    const int64_t count = op.step->q_indptr[row + 1] - op.step->q_indptr[row];
+    work += 2 * count * (op.step->starts[row] + count) * op.query_heads * op.cache.head_size;
   }
-  const auto attend_task = [&](int64_t task, int worker) {
-    kernel(op, find_queries(op, task, threads), state_at(op, memory + worker * floats));
-  };
-  if (work >= kSerialWork) return context.threads.parallel(tasks, attend_task);
-  for (int64_t task = 0; task < tasks; ++task) attend_task(task, 0);
+  const auto attend_task = [&](int64_t task, int worker) { kernel(op, tasks.queries(task), state_at(op, states + worker * floats)); };
+  if (work >= kSerialWork) return context.threads.parallel(tasks.count(), attend_task);
+  for (int64_t task = 0; task < tasks.count(); ++task) attend_task(task, 0);
 }
 
 }  // namespace kvasir::cpu::KVASIR_ISA

@@ -2,7 +2,8 @@
 //
 // Order of a sum, of squares or for a mean: thread i sums the fours i mod kThreads, ascending, the lanes of a warp pairwise, the warps
 // ascending; of squares whose scale is left to the readers of y: row_scales.cuh.
-// Of most models' steps of few tokens the first norm and the last alone come here; the others are made by matmuls (fused_ops.h).
+// Of most models' steps of few tokens and of prompts the first norm and the last alone come here; the others are made by matmuls
+// (fused_ops.h), for prompts all but the scales of their sums of squares (add_squares).
 // Bytes: 16 * rows * cols (14 where y is bfloat16). Limited by latency for few rows, by memory for many.
 #include "cuda/kernels.h"
 #include "cuda/kernels/activations.cuh"
@@ -150,7 +151,7 @@ __global__ void __launch_bounds__(kThreads) add_norm(AddNorm op, float* scales) 
 }
 
 // A warp a row.
-__global__ void finish_scales(RowScales squares, int rows, float* scales) {
+__global__ void add_squares(RowScales squares, int rows, float* scales) {
   wait_in_turn();
   const int row = (blockIdx.x * kThreads + threadIdx.x) / kWarp;
   if (row >= rows) return;
@@ -182,12 +183,12 @@ bool leaves_scales(const AddNorm& op) {
   return op.norm.kind == NormKind::Rms && op.y.type == DType::BF16 && op.y && op.weight && !op.bias && op.cols <= kMostScaledCols;
 }
 
-RowScales finish(const RowScales& squares, int rows, cudaStream_t stream) {
+RowScales finish_scales(const RowScales& squares, int rows, cudaStream_t stream) {
   constexpr int kAligned = 4;  // floats, as scales are copied
   constexpr int kRows = kThreads / kWarp;
   const size_t count = size_t(rows) * parts_of(squares.cols);
   float* scales = squares.values + (count + kAligned - 1) / kAligned * kAligned;
-  launch("scales", finish_scales, {.blocks = dim3((rows + kRows - 1) / kRows), .threads = kThreads}, stream, squares, rows, scales);
+  launch("scales", add_squares, {.blocks = dim3((rows + kRows - 1) / kRows), .threads = kThreads}, stream, squares, rows, scales);
   return {.values = scales};
 }
 

@@ -1,5 +1,8 @@
 #pragma once
-// What the matmuls by wgmma share (matmul_wide.cu, matmul_prompt*.cu): operands, and how a block ends: what of the sums is whose, and where they go.
+// What the matmuls by wgmma share (matmul_wide.cu, matmul_prompt*.cu): operands, and how a block ends: what of the sums is whose, and where
+// they go.
+#include <type_traits>
+
 #include "cuda/kernels/matmul_launch.cuh"
 #include "cuda/kernels/wgmma.cuh"
 
@@ -151,8 +154,8 @@ __device__ inline void add_whole(const Launch& launch, const Work& work, int war
 // A warp's sums of some tokens on their way to lanes that have four columns of a token each; four more numbers a row keep banks apart.
 using RowsOfSums = float[32][kPanelRows + 4];
 
-// The same, and the norm's y and sums of squares if the launch asks for them, through shared memory: what is added to and what is written are
-// whole sectors then. Of whole panels, in rows of whole fours.
+// The same, and the norm's y and sums of squares if the launch asks for them, through shared memory: what is added to and what is written
+// are whole sectors then. Of whole panels, in rows of whole fours.
 template <int width>
 __device__ inline void add_by_rows(const Launch& launch, const Work& work, RowsOfSums& rows, int warp, const Sums<width>& sums) {
   constexpr int kTokens = std::extent_v<RowsOfSums>, kTiles = kTokens / kTileRows;
@@ -198,7 +201,8 @@ struct Products {
   uint8_t tiles[kConsumers][kMostTokens / kTileRows][kTileBytes];
 };
 
-// Values of row n and of the tokens 2 t and 2 t + 1 into a tile; lanes whose rows are neighbours exchange one of them, so that each stores a pair.
+// Values of row n and of the tokens 2 t and 2 t + 1 into a tile; lanes whose rows are neighbours exchange one of them, so that each stores
+// a pair.
 __device__ inline void store_products(__nv_bfloat16* tile, float first, float second) {
   const bool odd = threadIdx.x % 8 >= 4;
   const float got = __shfl_xor_sync(0xffffffffu, odd ? first : second, 4);

@@ -41,7 +41,7 @@ struct Launch {
   int panels;  // of all parts; of one where gated
   int cols;
   View x;
-  RowScales scales;  // of x; of more tokens than add_norms are made for by matmuls, never sums of squares
+  RowScales scales;  // of x; of more than kFewRows tokens never sums of squares
   int rows;
   Activation activation;
   Added added;
@@ -124,14 +124,15 @@ inline constexpr int kStages = stages_in<type>(8 * 1024);
 template <DType type>
 inline constexpr int kRingBytes = kStages<type>* kPieceBytes<type>;
 
-// The chunks [begin, end) of one panel after another, a piece of some at a time, in the order in which a warp multiplies them. An elected lane
-// starts the copies (before Hopper all lanes copy). `held`: where shared memory lies is told in numbers that the compiler can't make again; it
-// would ask the hardware for them each time, which takes longer than the copy's beginning. Tiles of prompts have no registers for them.
+// The chunks [begin, end) of one panel after another, a piece of some at a time, in the order in which a warp multiplies them. An elected
+// lane starts the copies (before Hopper all lanes copy). `held`: where shared memory lies is told in numbers that the compiler can't make
+// again; it would ask the hardware for them each time, which takes longer than the copy's beginning. Tiles of prompts have no registers for
+// them.
 template <DType type, int piece, bool held, class NextPanel>
 class WeightStream {
  public:
-  // `next_panel()` gives the packed bytes of the warp's next panel, or null; `first` those of one before. `ring` and `full` are the warp's own,
-  // of `stages` pieces.
+  // `next_panel()` gives the packed bytes of the warp's next panel, or null; `first` those of one before. `ring` and `full` are the warp's
+  // own, of `stages` pieces.
   __device__ WeightStream(uint8_t* ring, uint64_t* full, int stages, int begin, int end, NextPanel next_panel,
                           const uint8_t* first = nullptr)
       : ring_(ring),

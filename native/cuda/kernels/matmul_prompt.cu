@@ -1,16 +1,19 @@
 // matmul of a prompt's tokens on Hopper's tensor cores, for packed weights and bfloat16 x:
 //
-//   y[t][n] = scale[t] sum_k W[n][k] x[t][k] + bias[n]
+//   y[t][n] = scale[t] sum_k W[n][k] x[t][k] + bias[n]       or the sum and the norm of the add_norm that follows, but for its scale:
+//   r[t][n] += s y[t][n],  x'[t][n] = r[t][n] w[n],  squares of r (row_scales.cuh)
 //
 //   W     panels of 16 rows (cuda/packed.cuh)      x [rows, K] bfloat16 in tiles (activations.cuh)      y [rows, N]
 //
-// As matmul_wide.cu, for so many tokens that every multiprocessor has tiles of 128 rows by 128 tokens to itself: blocks stay and go from tile to
-// tile, so that weights and x of the next one are on their way while this one's sums are written. A cluster's blocks have the same tokens and
-// rows of their own; each copies its part of x into all of them. k goes by groups of 256, in two pairs of chunks: while one is multiplied (2 x 512
-// cycles of the tensor cores for both warpgroups), the other is unpacked, and the tensor cores always have the next one before they end.
+// As matmul_wide.cu, for so many tokens that every multiprocessor has tiles of 128 rows by 128 tokens to itself: blocks stay and go from
+// tile to tile, so that weights and x of the next one are on their way while this one's sums are written. A cluster's blocks have the same
+// tokens and rows of their own; each copies its part of x into all of them. k goes by groups of 256, in two pairs of chunks: while one is
+// multiplied (2 x 512 cycles of the tensor cores for both warpgroups), the other is unpacked, and the tensor cores always have the next one
+// before they end.
 //
-// Bytes: per 128 k a block reads 16 chunks of weights and 32 KiB / kSharing of x for 4.2 million operations. Limited, of bf16, by shared memory (160
-// bytes a cycle if the tensor cores never waited; it gives 128); of quantized weights by unpacking, some 130 to 150 instructions of a warp a chunk.
+// Bytes: an end reads and writes r and writes x', 10 a number, beside no products; per 128 k a block reads 16 chunks of weights and 32 KiB
+// / kSharing of x for 4.2 million operations. Limited, of bf16, by shared memory (160 bytes a cycle if the tensor cores never waited; it
+// gives 128); of quantized weights by unpacking, some 130 to 150 instructions of a warp a chunk.
 #include "cuda/kernels/formats.cuh"
 #include "cuda/kernels/launch.h"
 #include "cuda/kernels/matmul_ends.cuh"

@@ -69,12 +69,13 @@ bool can_add(const Matmul& op) {
 }
 
 RowScales run(const Matmul& op, const AddNorm& norm, cudaStream_t stream, const RowScales& scales, float* left, const SplitSums& split) {
+  if (op.rows == 0) return {};
   const bool leaves = leaves_scales(norm), adds = adds_for(op, norm);
   // Not where it reads scales or the last y itself: its blocks would still read what others write.
   if (leaves && adds && can_norm(op) && scales.values == nullptr && op.x.data != norm.y.data) {
     const RowScales squares{.values = left, .cols = norm.cols, .epsilon = norm.norm.epsilon};
     run_tensor(op, {.add = &norm, .left = squares}, split, stream);
-    return op.rows <= kFewRows ? squares : finish(squares, op.rows, stream);
+    return op.rows <= kFewRows ? squares : finish_scales(squares, op.rows, stream);
   }
   run_tensor(op, {.scales = scales, .add = adds ? &norm : nullptr}, split, stream);
   AddNorm rest = norm;
