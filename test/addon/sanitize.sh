@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The addon under sanitizers, with its own tests: `test/addon/sanitize.sh [address|thread] [vitest arguments]`. Not part of `npm test`: the
-# build takes minutes. Leaks are left out: at process.exit() Node itself gives back nothing.
+# The addon under sanitizers, with its own tests: `test/addon/sanitize.sh [address|thread|tiles] [vitest arguments]`. Not part of `npm test`:
+# the build takes minutes. Leaks are left out: at process.exit() Node itself gives back nothing. `tiles` has no sanitizer but what builds for
+# them have besides: AMX's instructions emulated (on processors with AVX-512 BF16), and guards behind small mappings.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 kind=${1:-address}
@@ -27,8 +28,12 @@ case $kind in
     echo "race:v8::platform::" >"$out/suppressions"
     export TSAN_OPTIONS=exitcode=0:report_signal_unsafe=0:log_path=$out/report:suppressions=$out/suppressions
     ;;
+  tiles)
+    export CXXFLAGS="-DKVASIR_SANITIZE ${CXXFLAGS-}"
+    libraries=""
+    ;;
   *)
-    echo "usage: test/addon/sanitize.sh [address|thread] [vitest arguments]" >&2
+    echo "usage: test/addon/sanitize.sh [address|thread|tiles] [vitest arguments]" >&2
     exit 2
     ;;
 esac
