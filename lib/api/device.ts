@@ -106,7 +106,7 @@ function checkIsa(isa: unknown, isas: readonly Isa[]): Isa {
   if (found === undefined) {
     throw new KvasirError(
       "UNSUPPORTED_DEVICE",
-      `isa is "${named}", which this processor and build do not run; expected one of ${isas.join(", ")}`,
+      `isa is "${named}", which this processor does not run; expected one of ${isas.join(", ")}`,
     );
   }
   return found;

@@ -173,31 +173,33 @@ void soften(const State& state, int m, const KeyRange (&ranges)[R], KeyRange gro
   }
 }
 
-// sums[r][d] = sums[r][d] * rescale[r] + sum of weight[r][key] * v[key][d] over the keys that query r sees, ascending; of G vectors from
-// element d on, or of the first `lanes` of one.
-template <class E, int R, int G>
-KVASIR_INLINE void add_vectors(float* sums, const TileKeys<E>& keys, int D, int64_t d, int lanes, const KeyRange (&ranges)[R],
-                               KeyRange shared, const float (*weights)[kKeys], const float* rescale) {
-  const auto value = [&](int key, int g) {
-    return load_elements<E>(keys.v[key / kLanes] + key % kLanes * int64_t(D) + d + g * kLanes, lanes);
-  };
-  f32x16 total[R][G];
-  const auto add = [&](int r, int first, int last) {
-    for (int key = first; key < last; ++key) {
-#pragma GCC unroll 8
-      for (int g = 0; g < G; ++g) total[r][g] = fma(splat(weights[r][key]), value(key, g), total[r][g]);
+// sums[d] = sums[d] * rescale + sum of weights[key] * v[key][d] over the keys [first, last), ascending.
+template <class E>
+__attribute__((noinline)) void add_keys(float* sums, const TileKeys<E>& keys, int D, KeyRange range, const float* weights, float rescale) {
+  for_vectors(0, D, [&](int64_t d, int lanes) {
+    f32x16 total = load_lanes(sums + d, lanes) * splat(rescale);
+    for (int key = range.first; key < range.last; ++key) {
+      const f32x16 v = load_elements<E>(keys.v[key / kLanes] + key % kLanes * int64_t(D) + d, lanes);
+      total = fma(splat(weights[key]), v, total);
     }
-  };
+    store_lanes(sums + d, total, lanes);
+  });
+}
+
+// The same of R queries, and of G vectors from element d on, or of the first `lanes` of one.
+template <class E, int R, int G>
+KVASIR_INLINE void add_vectors(float* sums, const TileKeys<E>& keys, int D, int64_t d, int lanes, KeyRange range,
+                               const float (*weights)[kKeys], const float* rescale) {
+  f32x16 total[R][G];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
     for (int g = 0; g < G; ++g) total[r][g] = load_lanes(sums + r * D + d + g * kLanes, lanes) * splat(rescale[r]);
-    add(r, ranges[r].first, shared.first < shared.last ? shared.first : ranges[r].last);
   }
-  for (int key = shared.first; key < shared.last; ++key) {
+  for (int key = range.first; key < range.last; ++key) {
     f32x16 v[G];
 #pragma GCC unroll 8
-    for (int g = 0; g < G; ++g) v[g] = value(key, g);
+    for (int g = 0; g < G; ++g) v[g] = load_elements<E>(keys.v[key / kLanes] + key % kLanes * int64_t(D) + d + g * kLanes, lanes);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
@@ -206,23 +208,33 @@ KVASIR_INLINE void add_vectors(float* sums, const TileKeys<E>& keys, int D, int6
   }
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
-    if (shared.first < shared.last) add(r, shared.last, ranges[r].last);
 #pragma GCC unroll 8
     for (int g = 0; g < G; ++g) store_lanes(sums + r * D + d + g * kLanes, total[r][g], lanes);
   }
 }
 
-// The same of all elements.
+// The same of all elements, over the keys that each query sees: those before and behind what all see by themselves.
 template <class E, int R>
 void add_values(float* sums, const TileKeys<E>& keys, int D, const KeyRange (&ranges)[R], const float (*weights)[kKeys],
-                const float* rescale) {
+                float (&rescale)[kLanes]) {
   constexpr int G = kAtOnce<R>;
-  KeyRange shared{0, kKeys};  // the keys that all R see
+  KeyRange shared{0, kKeys};
   for (int r = 0; r < R; ++r) shared = {most(shared.first, ranges[r].first), least(shared.last, ranges[r].last)};
-  if (shared.first > shared.last) shared.first = shared.last = 0;
+  if (shared.first >= shared.last) {
+    for (int r = 0; r < R; ++r) add_keys<E>(sums + r * D, keys, D, ranges[r], weights[r], rescale[r]);
+    return;
+  }
+  for (int r = 0; r < R; ++r) {
+    if (ranges[r].first == shared.first) continue;
+    add_keys<E>(sums + r * D, keys, D, {ranges[r].first, shared.first}, weights[r], rescale[r]);
+    rescale[r] = 1;
+  }
   int64_t d = 0;
-  for (; d + G * kLanes <= D; d += G * kLanes) add_vectors<E, R, G>(sums, keys, D, d, kLanes, ranges, shared, weights, rescale);
-  for_vectors(d, D, [&](int64_t at, int lanes) { add_vectors<E, R, 1>(sums, keys, D, at, lanes, ranges, shared, weights, rescale); });
+  for (; d + G * kLanes <= D; d += G * kLanes) add_vectors<E, R, G>(sums, keys, D, d, kLanes, shared, weights, rescale);
+  for_vectors(d, D, [&](int64_t at, int lanes) { add_vectors<E, R, 1>(sums, keys, D, at, lanes, shared, weights, rescale); });
+  for (int r = 0; r < R; ++r) {
+    if (shared.last < ranges[r].last) add_keys<E>(sums + r * D, keys, D, {shared.last, ranges[r].last}, weights[r], 1);
+  }
 }
 
 // Queries [m, m + R) over one tile of keys.

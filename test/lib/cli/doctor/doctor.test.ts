@@ -92,7 +92,7 @@ describe("doctor", () => {
     const portable = await finding("processor", { processor, loadAddon: addonWith({ isas: () => ["portable"] }) });
     expect(portable).toMatchObject({ state: "warning", cure: expect.stringContaining("AVX2"), facts: { used: "portable" } });
     expect(portable.text).toBe(
-      "Old, 4 threads; uses portable: it lacks avx2, avx512f, avx512bw, avx512cd, avx512dq, avx512vl, avx512_vnni, avx512_bf16",
+      "Old, 4 threads; uses portable: it lacks avx2, avx512f, avx512bw, avx512cd, avx512dq, avx512vl, avx512_vnni, avx512_bf16, amx_tile, amx_int8, amx_bf16",
     );
     const avx2 = { ...processor, flags: new Set([...flags, "avx2", "avx512f"]) };
     const wide = await finding("processor", { processor: avx2, loadAddon: addonWith({ isas: () => ["portable", "avx2"] }) });
