@@ -104,10 +104,7 @@ function checkIsa(isa: unknown, isas: readonly Isa[]): Isa {
   const named = checkOneOf("isa", isa, ["auto", "portable", "avx2", "avx512", "avx512_bf16", "amx"]);
   const found = named === "auto" ? isas.at(-1) : isas.find((candidate) => candidate === named);
   if (found === undefined) {
-    throw new KvasirError(
-      "UNSUPPORTED_DEVICE",
-      `isa is "${named}", which this processor does not run; expected one of ${isas.join(", ")}`,
-    );
+    throw new KvasirError("UNSUPPORTED_DEVICE", `isa is "${named}", which this processor does not run; expected one of ${isas.join(", ")}`);
   }
   return found;
 }
