@@ -14,7 +14,7 @@ __device__ inline float activate(Activation activation, float x) {
 // The same by the special function units, right to some 2^-19: for what is rounded to bfloat16.
 __device__ inline float activate_fast(Activation activation, float x) {
   if (activation == Activation::Gelu) return 0.5f * x * erfcf(-0.70710678f * x);
-  const float u = activation == Activation::Silu ? x : 1.5957691216057308f * fmaf(x * x * x, 0.044715f, x);
+  const float cubic = 1.5957691216057308f * fmaf(x * x * x, 0.044715f, x), u = activation == Activation::Silu ? x : cubic;
   return __fdividef(x, 1.0f + __expf(-u));
 }
 

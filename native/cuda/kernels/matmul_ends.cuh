@@ -1,8 +1,6 @@
 #pragma once
-// What the matmuls by wgmma share (matmul_wide.cu, matmul_prompt*.cu): operands, and how a block ends: what of the sums is whose, and where
+// What the matmuls by wgmma share (matmul_wide.cu, matmul_prompt.cu): operands, and how a block ends: what of the sums is whose, and where
 // they go.
-#include <type_traits>
-
 #include "cuda/kernels/matmul_launch.cuh"
 #include "cuda/kernels/wgmma.cuh"
 
@@ -11,19 +9,6 @@ namespace kvasir::cuda {
 inline constexpr int kGroupThreads = 128;       // of a warpgroup
 inline constexpr int kConsumers = 2;            // warpgroups that multiply
 inline constexpr int kPanels = kConsumers * 4;  // of a block
-
-// Of a block for prompts: a warp of one more warpgroup brings what is multiplied.
-inline constexpr int kPromptThreads = (kConsumers + 1) * kGroupThreads;
-
-// Blocks that stay: the first tile of a block's cluster, of so many blocks, and from each to its next one.
-template <int blocks>
-__device__ inline int first_tile() {
-  return blockIdx.x / blocks;
-}
-template <int blocks>
-__device__ inline int tiles_apart() {
-  return gridDim.x / blocks;
-}
 
 // Where a block works.
 struct Work {
@@ -148,49 +133,6 @@ __device__ inline void add_whole(const Launch& launch, const Work& work, int war
     };
     each([&](float& x, int token, int half, float) { x = load_before(launch, token, own.n + 8 * half); });
     each([&](float& x, int token, int half, float y) { put(launch, part, token, own.n + 8 * half, y, x); });
-  }
-}
-
-// A warp's sums of some tokens on their way to lanes that have four columns of a token each; four more numbers a row keep banks apart.
-using RowsOfSums = float[32][kPanelRows + 4];
-
-// The same, and the norm's y and sums of squares if the launch asks for them, through shared memory: what is added to and what is written
-// are whole sectors then. Of whole panels, in rows of whole fours.
-template <int width>
-__device__ inline void add_by_rows(const Launch& launch, const Work& work, RowsOfSums& rows, int warp, const Sums<width>& sums) {
-  constexpr int kTokens = std::extent_v<RowsOfSums>, kTiles = kTokens / kTileRows;
-  const int panel = panel_of<false>(work, warp);
-  if (panel >= launch.panels) return;
-  const Added& to = launch.added;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp, n = panel * kPanelRows + lane % 4 * 4, parts = parts_of(to.left.cols);
-  const auto of_columns = [&](const void* values) {
-    return values ? *reinterpret_cast<const float4*>(static_cast<const float*>(values) + n) : float4{};
-  };
-  const float4 bias = of_columns(launch.parts[0].bias.data), weight = of_columns(to.weight);
-#pragma unroll
-  for (int first = 0; first < width; first += kTokens) {
-    const int token = work.first_token + first + lane / 4;  // and each eighth from it on
-    const auto place = [&](int i) { return reinterpret_cast<float4*>(row_of(to.x, token + i * kTileRows) + n); };
-    float4 x[kTiles];
-#pragma unroll
-    for (int i = 0; i < kTiles; ++i) x[i] = token + i * kTileRows < launch.rows ? *place(i) : float4{};
-    __syncwarp();  // all have read what was here before
-#pragma unroll
-    for (int i = 0; i < kTokens / 2; ++i) rows[token_of_sum(i)][row_of_sum(i)] = sums[first / 2 + i];
-    __syncwarp();
-#pragma unroll
-    for (int i = 0; i < kTiles; ++i) {
-      const float4 own = *reinterpret_cast<const float4*>(&rows[lane / 4 + i * kTileRows][lane % 4 * 4]);
-      x[i] = {sum_of(x[i].x, own.x + bias.x, to.scale), sum_of(x[i].y, own.y + bias.y, to.scale), sum_of(x[i].z, own.z + bias.z, to.scale),
-              sum_of(x[i].w, own.w + bias.w, to.scale)};
-      const float squares = part_of_squares(x[i]);
-      if (token + i * kTileRows >= launch.rows) continue;
-      *place(i) = x[i];
-      if (!to.y.data) continue;
-      if (lane % 4 == 0) to.left.values[int64_t(token + i * kTileRows) * parts + panel] = squares;
-      store_pair(to.y, token + i * kTileRows, n, __fmul_rn(x[i].x, weight.x), __fmul_rn(x[i].y, weight.y));
-      store_pair(to.y, token + i * kTileRows, n + 2, __fmul_rn(x[i].z, weight.z), __fmul_rn(x[i].w, weight.w));
-    }
   }
 }
 

@@ -5,7 +5,7 @@
 //
 //   W     panels of 16 rows (cuda/packed.cuh)      x [rows, K] bfloat16 in tiles (activations.cuh)      y [rows, N]
 //
-// As matmul_wide.cu, for so many tokens that every multiprocessor has tiles of 128 rows by 128 tokens to itself: blocks stay and go from
+// Of bfloat16: matmul_prompt_bf16.cu. As matmul_wide.cu, for so many tokens that every multiprocessor has tiles of 128 rows by 128 tokens to itself: blocks stay and go from
 // tile to tile, so that weights and x of the next one are on their way while this one's sums are written. A cluster's blocks have the same
 // tokens and rows of their own; each copies its part of x into all of them. k goes by groups of 256, in two pairs of chunks: while one is
 // multiplied (2 x 512 cycles of the tensor cores for both warpgroups), the other is unpacked, and the tensor cores always have the next one
@@ -16,13 +16,14 @@
 // gives 128); of quantized weights by unpacking, some 130 to 150 instructions of a warp a chunk.
 #include "cuda/kernels/formats.cuh"
 #include "cuda/kernels/launch.h"
-#include "cuda/kernels/matmul_ends.cuh"
+#include "cuda/kernels/matmul_prompt_ends.cuh"
 #include "cuda/kernels/matmul_tensor.h"
 
 namespace kvasir::cuda {
 namespace {
 
-constexpr int kWidth = kPromptTokens;  // of a tile
+constexpr int kThreads = (kConsumers + 1) * kGroupThreads;  // a warp of the last warpgroup brings x
+constexpr int kWidth = kPromptTokens;                       // of a tile
 static_assert(kPanels == kPromptPanels);
 constexpr int kTiles = kWidth / kTileRows;
 constexpr int kPair = 2;     // chunks that are multiplied at once
@@ -43,10 +44,7 @@ struct Shared {
   float scales[kScaleTurns][kWidth];
   uint8_t x[kPairs<type>][kPair][kTiles][kTileBytes];
   uint8_t rings[kPanels][kPieces<type> * kPieceBytes<type>];
-  union {
-    Products products;
-    RowsOfSums rows[kPanels];
-  };
+  RowsOfSums rows;
   uint64_t full[kPanels][kPieces<type>];
   uint64_t x_full[kPairs<type>], x_empty[kPairs<type>];
 };
@@ -60,6 +58,13 @@ struct Tiles {
     count = (launch.panels + panels - 1) / panels * of_tokens;
   }
 };
+// The first tile of this block's cluster, and from each to its next one.
+[[maybe_unused]] __device__ inline int first_tile() {
+  return blockIdx.x / kSharing;
+}
+[[maybe_unused]] __device__ inline int tiles_apart() {
+  return gridDim.x / kSharing;
+}
 // Where this block works; tokens after tokens with the same weights.
 [[maybe_unused]] __device__ inline Work work_of(const Tiles& tiles, int tile) {
   const int rank = blockIdx.x % kSharing;
@@ -67,28 +72,33 @@ struct Tiles {
 }
 // Which of a block's tiles it is, as far as its scales' place goes.
 [[maybe_unused]] __device__ inline int scale_turn(int tile) {
-  return tile / tiles_apart<kSharing>() % kScaleTurns;
+  return tile / tiles_apart() % kScaleTurns;
 }
 
 // x of tile after tile into shared memory, a pair of chunks at a time, in whole groups (the last chunk again where one lacks some); of each
-// chunk this block's part into all blocks of the cluster. With a tile's first pair come its scales.
+// chunk this block's part into all blocks of the cluster. With a tile's first pair come its scales. By a warp.
 template <DType type>
 __device__ inline void bring_x(const Launch& launch, const Tiles& tiles, Shared<type>& shared) {
   constexpr int kOwn = kTiles / kSharing;
   const int chunks = chunks_of(launch.cols), first = static_cast<int>(blockIdx.x) % kSharing * kOwn;
   int stage = 0, parity = 1;
-  for (int tile = first_tile<kSharing>(); tile < tiles.count; tile += tiles_apart<kSharing>()) {
-    const int token = work_of(tiles, tile).first_token, count = min(kWidth, launch.rows - token + kTileRows - 1) / kTileRows;
+  for (int tile = first_tile(); tile < tiles.count; tile += tiles_apart()) {
+    const Work work = work_of(tiles, tile);
+    const int token = work.first_token, count = min(kWidth, launch.rows - token + kTileRows - 1) / kTileRows;
     const uint32_t own = max(min(kOwn, count - first), 0) * kTileBytes, scale_bytes = launch.scales.values ? sizeof shared.scales[0] : 0;
     for (int chunk = 0; chunk < groups_of(launch.cols) * kGroupChunks; chunk += kPair) {
       wait(&shared.x_empty[stage], parity);  // at first of a phase that never was
-      expect_bytes(&shared.x_full[stage], kPair * count * kTileBytes + (chunk == 0 ? scale_bytes : 0));
-      if (chunk == 0 && scale_bytes > 0)
-        copy_bulk(shared.scales[scale_turn(tile)], launch.scales.values + token, scale_bytes, &shared.x_full[stage]);
-      for (int i = 0; i < kPair && own > 0; ++i) {
-        const uint8_t* from = tile_address(launch.x, token, min(chunk + i, chunks - 1)) + first * kTileBytes;
-        copy_bulk_to_blocks(shared.x[stage][i][first], from, own, &shared.x_full[stage], (1 << kSharing) - 1);
+      if (elect()) {
+        expect_bytes(&shared.x_full[stage], kPair * count * kTileBytes + (chunk == 0 ? scale_bytes : 0));
+        if (chunk == 0 && scale_bytes > 0)
+          copy_bulk(shared.scales[scale_turn(tile)], launch.scales.values + token, scale_bytes, &shared.x_full[stage]);
+        for (int i = 0; i < kPair && own > 0; ++i) {
+          const uint8_t* from = tile_address(launch.x, token, min(chunk + i, chunks - 1)) + first * kTileBytes;
+          copy_bulk_to_blocks(shared.x[stage][i][first], from, own, &shared.x_full[stage], (1 << kSharing) - 1);
+        }
       }
+      __syncwarp();
+      bring_residual<kWidth>(launch, work, chunk / kPair);
       if (++stage == kPairs<type>) stage = 0, parity ^= 1;
     }
   }
@@ -153,8 +163,8 @@ __device__ inline void multiply_tiles(const Launch& launch, const Tiles& tiles, 
   Pairs<type> x{shared};
   Chunk first[kPair];
   const int groups = groups_of(launch.cols);
-  if (first_tile<kSharing>() < tiles.count) operands.take(0, first);
-  for (int tile = first_tile<kSharing>(); tile < tiles.count; tile += tiles_apart<kSharing>()) {
+  if (first_tile() < tiles.count) operands.take(0, first);
+  for (int tile = first_tile(); tile < tiles.count; tile += tiles_apart()) {
     // Zeros, though no product reads them: what nothing defines has registers everywhere, at the tile's end, too.
     Sums<kWidth> sums = {}, totals = {};
     Chunk second[kPair] = {};
@@ -176,7 +186,7 @@ __device__ inline void multiply_tiles(const Launch& launch, const Tiles& tiles, 
         hold(first[0]), hold(first[1]);
         x.release(1);
         const bool last = group + 1 == groups;
-        if (!last || tile + tiles_apart<kSharing>() < tiles.count) operands.take(last ? 0 : (group + 1) * kGroupChunks, first);
+        if (!last || tile + tiles_apart() < tiles.count) operands.take(last ? 0 : (group + 1) * kGroupChunks, first);
       }
       wgmma_wait<0>();
       hold(sums), hold(second[0]), hold(second[1]);
@@ -189,42 +199,35 @@ __device__ inline void multiply_tiles(const Launch& launch, const Tiles& tiles, 
 }
 
 template <DType type, bool gated>
-__global__ void __launch_bounds__(kPromptThreads, 1) prompt_matmul(const __grid_constant__ Launch launch) {
+__global__ void __launch_bounds__(kThreads, 1) prompt_matmul(const __grid_constant__ Launch launch) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   extern __shared__ __align__(1024) uint8_t memory[];
   auto& shared = *reinterpret_cast<Shared<type>*>(memory);
   const Tiles tiles(launch, gated);
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  init_stages(shared.x_full, shared.x_empty, kPanels * kSharing);
+  init_stages(shared.x_full, 1, shared.x_empty, kPanels * kSharing);
   sync_cluster();
   let_next_kernel_start();
   if (warp >= kPanels) {
     leave_registers<40>();
     wait_for_kernel_before();
-    if (threadIdx.x % kGroupThreads == 0) bring_x<type>(launch, tiles, shared);
+    if (warp == kPanels) bring_x<type>(launch, tiles, shared);
   } else {
     take_registers<232>();
-    int tile = first_tile<kSharing>();
+    int tile = first_tile();
     const auto next_panel = [&]() -> const uint8_t* {
       if (tile >= tiles.count) return nullptr;
       const int panel = panel_of<gated>(work_of(tiles, tile), warp);
-      tile += tiles_apart<kSharing>();
+      tile += tiles_apart();
       return panel_data<gated>(launch, min(panel, launch.panels - 1), warp / 4);  // beyond the last: its products are not written
     };
     WeightStream<type, kPiece<type>, false, decltype(next_panel)> weights(shared.rings[warp], shared.full[warp], kPieces<type>, 0,
                                                                           chunks_of(launch.cols), next_panel);
     wait_for_kernel_before();
     multiply_tiles<type>(launch, tiles, shared, weights, [&](int ended, Sums<kWidth>& totals) {
-      const Work work = work_of(tiles, ended);
-      if (launch.scales.values) scale_sums<kWidth>(shared.scales[scale_turn(ended)], totals);
-      if constexpr (gated) write_products<kWidth>(launch, work, shared.products, warp, totals);
-      if constexpr (!gated) {
-        if (launch.added.x.data) {
-          add_by_rows<kWidth>(launch, work, shared.rows[warp], warp, totals);
-        } else {
-          write_whole<kWidth>(launch, work, warp, totals);
-        }
-      }
+      using End = std::conditional_t<gated, GatedEnd, ColumnsEnd<false>>;
+      const float* scales = launch.scales.values ? shared.scales[scale_turn(ended)] : nullptr;
+      end_tile<End, kWidth>(launch, work_of(tiles, ended), warp * kPanelRows + row_of_sum(0), 8, shared.rows, totals, scales);
     });
   }
   sync_cluster();  // no block leaves while another copies into it or arrives there
@@ -236,7 +239,7 @@ __global__ void __launch_bounds__(kPromptThreads, 1) prompt_matmul(const __grid_
 template <DType type, bool gated>
 void launch_kernel(const Launch& launch, cudaStream_t stream) {
   constexpr const char* kName = "matmul of a prompt";
-  Grid grid{.blocks = {}, .threads = kPromptThreads, .shared = sizeof(Shared<type>), .cluster = kSharing};
+  Grid grid{.blocks = {}, .threads = kThreads, .shared = sizeof(Shared<type>), .cluster = kSharing};
   static OfDevice resident;
   const int clusters = resident.get([&] { return resident_clusters(kName, prompt_matmul<type, gated>, grid); });
   grid.blocks = dim3(std::min(clusters, Tiles(launch, gated).count) * kSharing);
@@ -246,7 +249,7 @@ void launch_kernel(const Launch& launch, cudaStream_t stream) {
 }  // namespace
 
 void multiply_prompt(DType type, bool gated, const Launch& launch, cudaStream_t stream) {
-  if (gated && type == DType::BF16 && gains_by_clusters(launch)) return multiply_prompt_gate_bf16(launch, stream);
+  if (type == DType::BF16 && multiply_prompt_bf16(gated, launch, stream)) return;
   with_packed_type(type, [&](auto constant) {
     if (gated) return launch_kernel<constant, true>(launch, stream);
     launch_kernel<constant, false>(launch, stream);

@@ -18,12 +18,12 @@ void multiply(const Matmul& op, DType type, bool gated, Launch& launch, cudaStre
 }
 
 bool is_by_prompts(const Matmul& op) {
-  return is_wide(op) && is_prompt(op.rows, panels_of(op.outputs[0].weight->rows), false);
+  return is_wide(op) && is_prompt(op.rows, panels_of(op.outputs[0].weight->rows), op.outputs[0].weight->cols, false);
 }
 
 // Whether an op that can add does so for this add_norm; and whether its kernel may make the norm's y, too.
 bool adds_for(const Matmul& op, const AddNorm& norm) {
-  const bool in_fours = norm.cols % kPanelRows == 0 && norm.x.stride % 4 == 0;  // as add_by_rows takes them
+  const bool in_fours = norm.cols % kPanelRows == 0 && norm.x.stride % 4 == 0;  // as the ends of prompts' tiles take them
   return norm.rows == op.rows && norm.delta.data == op.outputs[0].y.data && !norm.post_weight && (in_fours || !is_by_prompts(op));
 }
 bool can_norm(const Matmul& op) {

@@ -18,17 +18,15 @@ bool gate_fits(DType type);
 void multiply_narrow(DType type, bool gated, const Launch& launch, cudaStream_t stream);
 // wgmma: Hopper, K in whole chunks.
 void multiply_wide(DType type, bool gated, const Launch& launch, cudaStream_t stream);
-// The same, for tiles of 128 tokens and 128 rows, if they keep all multiprocessors busy; multiply_wide hands them on.
-inline constexpr int kPromptTokens = 128, kPromptPanels = 8;
-inline bool is_prompt(int rows, int panels, bool gated) {
+// The same, for tiles of 128 rows and 128 tokens or more, if they keep all multiprocessors busy; multiply_wide hands them on.
+inline constexpr int kPromptTokens = 128, kPromptPanels = 8, kPromptCols = 512;
+inline bool is_prompt(int rows, int panels, int cols, bool gated) {
   const int panels_of_tile = gated ? kPromptPanels / 2 : kPromptPanels;
   const int tiles = (panels + panels_of_tile - 1) / panels_of_tile * ((rows + kPromptTokens - 1) / kPromptTokens);
-  return rows > 64 && tiles >= 100;
+  return rows > 64 && tiles >= 100 && cols >= kPromptCols;
 }
 void multiply_prompt(DType type, bool gated, const Launch& launch, cudaStream_t stream);
-// Gate and up in bfloat16 through clusters of four blocks, if it takes fewer rounds of tiles than it gains in each.
-bool gains_by_clusters(const Launch& launch);
-void multiply_prompt_gate_bf16(const Launch& launch, cudaStream_t stream);
+bool multiply_prompt_bf16(bool gated, const Launch& launch, cudaStream_t stream);
 
 template <class Function>
 void with_packed_type(DType type, const Function& f) {

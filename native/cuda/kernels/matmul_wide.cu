@@ -207,7 +207,7 @@ __global__ void __launch_bounds__(kThreads, (Shared<type, width, split>::kBlocks
   const Work work = work_of_block(launch, width);
   const int warp = uniform(static_cast<int>(threadIdx.x) / kWarp), panel = min(panel_of<gated>(work, warp), launch.panels - 1);
   const int begin = range_begin(launch.cols, work.range), end = range_begin(launch.cols, work.end_range);
-  init_stages(shared.x_full, shared.x_empty, kPanels);
+  init_stages(shared.x_full, 1, shared.x_empty, kPanels);
   const auto no_other = []() -> const uint8_t* { return nullptr; };
   // Beyond the last panel that one again: its products are nobody's.
   WeightStream<type, kWidePiece<type>, true, decltype(no_other)> weights(shared.rings[warp], shared.full[warp], Memory::kPieces, begin, end,
@@ -276,7 +276,7 @@ void choose_width(const Launch& launch, cudaStream_t stream) {
 }  // namespace
 
 void multiply_wide(DType type, bool gated, const Launch& launch, cudaStream_t stream) {
-  if (is_prompt(launch.rows, launch.panels, gated)) return multiply_prompt(type, gated, launch, stream);
+  if (is_prompt(launch.rows, launch.panels, launch.cols, gated)) return multiply_prompt(type, gated, launch, stream);
   with_packed_type(type, [&](auto constant) {
     if (gated) return choose_width<constant, true>(launch, stream);
     choose_width<constant, false>(launch, stream);

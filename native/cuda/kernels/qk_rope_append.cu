@@ -1,6 +1,7 @@
-// qk_rope_append: see ops/qk_rope_append.h. One warp a head of a token: q heads, then k heads, then v heads.
+// qk_rope_append: see ops/qk_rope_append.h. A warp has a head of a token, of prompts some: q heads, then k heads, then v heads.
 // Order of a norm: lane i sums the squares of the dimensions i mod 32, ascending, then the lanes pairwise. Limited by latency: what depends
-// on the step's inputs alone is done before the kernel before has ended, and the rest in shared memory, so that a warp waits for memory once.
+// on the step's inputs alone is done before the kernel before has ended, and the rest in shared memory, so that a warp waits for memory once. Of
+// prompts by instructions, most of them sines, which a token's heads share.
 #include "cuda/kernels.h"
 #include "cuda/kernels/barrier.cuh"
 #include "cuda/kernels/kv.cuh"
@@ -11,6 +12,7 @@ namespace kvasir::cuda {
 namespace {
 
 constexpr int kWarps = 4;
+constexpr int kManyTokens = 256, kManyHeads = 4;  // of so many tokens: heads of a warp
 
 __device__ void center_head(float* head, int size) {
   float sum = 0;
@@ -101,34 +103,37 @@ struct Head {
 
 template <class Element>
 __global__ void qk_rope_append(const __grid_constant__ QkRopeAppend op, const int32_t* row_of_token, const int32_t* positions,
-                               PageTables tables, int tokens) {
+                               PageTables tables, int tokens, int heads_of_warp) {
   extern __shared__ float shared[];  // of each warp its head, and the weight of its norm
   let_next_kernel_start();
-  const int heads = op.query_heads + 2 * op.cache.kv_heads, D = op.cache.head_size;
+  const int heads = op.query_heads + 2 * op.cache.kv_heads, warps = (heads - 1) / heads_of_warp + 1, D = op.cache.head_size;
   const int64_t number = int64_t(blockIdx.x) * kWarps + threadIdx.x / kWarp;
-  const int token = static_cast<int>(number / heads);
+  const int token = static_cast<int>(number / warps), first = static_cast<int>(number % warps) * heads_of_warp;
   const int row = token < tokens ? row_of_token[token] : -1;
   if (row < 0) return wait_for_kernel_before();  // padding
-  const Head head(op, static_cast<int>(number % heads));
   const int position = positions[token];
   const int64_t page = page_of(tables, row, position, op.cache.page_size);
   float *own = shared + threadIdx.x / kWarp * 2 * D, *weight = own + D;
-  const bool normed = head.norm != nullptr && head.norm->data != nullptr;
-  if (normed) copy_head(row_of(*head.norm, head.index), weight, D);
   Rotations early;
   prepare(op.rope, position, early);
-  wait_for_kernel_before();
-  float* values = row_of(head.values, token) + int64_t(head.index) * D;
-  copy_head(values, own, D);
-  if (normed) norm_head(own, weight, D, op.norm);
-  if (head.norm != nullptr) rotate_head(own, op.rope, position, early);
-  if (&head.values == &op.q) {
-    grow_head(own, op.query_growth, position, D);
-    copy_head(own, values, D);
-  } else if (&head.values == &op.k) {
-    append_head(own, head_of<Element>(op.cache.k, op.cache, page, head.index), op.cache, position, key_place);
-  } else {
-    append_head(own, head_of<Element>(op.cache.v, op.cache, page, head.index), op.cache, position, value_place);
+  for (int i = first; i < min(first + heads_of_warp, heads); ++i) {
+    const Head head(op, i);
+    const bool normed = head.norm != nullptr && head.norm->data != nullptr;
+    if (normed) copy_head(row_of(*head.norm, head.index), weight, D);
+    if (i == first) wait_for_kernel_before();
+    float* values = row_of(head.values, token) + int64_t(head.index) * D;
+    copy_head(values, own, D);
+    if (normed) norm_head(own, weight, D, op.norm);
+    if (head.norm != nullptr) rotate_head(own, op.rope, position, early);
+    if (&head.values == &op.q) {
+      grow_head(own, op.query_growth, position, D);
+      copy_head(own, values, D);
+    } else if (&head.values == &op.k) {
+      append_head(own, head_of<Element>(op.cache.k, op.cache, page, head.index), op.cache, position, key_place);
+    } else {
+      append_head(own, head_of<Element>(op.cache.v, op.cache, page, head.index), op.cache, position, value_place);
+    }
+    __syncwarp();  // all have read what the next head takes the place of
   }
 }
 
@@ -136,14 +141,15 @@ __global__ void qk_rope_append(const __grid_constant__ QkRopeAppend op, const in
 
 void run(const QkRopeAppend& op, cudaStream_t stream) {
   const StepInputs& step = *op.step;
-  const int64_t heads = int64_t(step.tokens) * (op.query_heads + 2 * op.cache.kv_heads);
-  if (heads == 0) return;
-  const Grid grid{.blocks = dim3(static_cast<unsigned>((heads + kWarps - 1) / kWarps)),
+  if (step.tokens == 0) return;
+  const int heads = op.query_heads + 2 * op.cache.kv_heads, heads_of_warp = step.tokens >= kManyTokens ? kManyHeads : 1;
+  const int64_t warps = int64_t(step.tokens) * ((heads - 1) / heads_of_warp + 1);
+  const Grid grid{.blocks = dim3(static_cast<unsigned>((warps + kWarps - 1) / kWarps)),
                   .threads = kWarps * kWarp,
                   .shared = kWarps * 2 * op.cache.head_size * sizeof(float)};
   with_element(op.cache.k.type, [&](auto element) {
     launch("qk_rope_append", qk_rope_append<decltype(element)>, grid, stream, op, step.row_of_token, step.positions, step.tables[op.group],
-           step.tokens);
+           step.tokens, heads_of_warp);
   });
 }
 

@@ -56,8 +56,8 @@ __device__ inline void leave_registers() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count));
 }
 
-// wgmma(element, c, a, b, add) for N = 32, 64, 80, 96 and 128, of which c has half; the element says which 16 bits the operands are.
-// Without `add`, c is overwritten. Operand A is in registers, or for N = 64 and 128 in shared memory, in the order of operand B. Macros, as a string
+// wgmma(element, c, a, b, add) for N = 32, 64, 80, 96, 128 and 192, of which c has half; the element says which 16 bits the operands are.
+// Without `add`, c is overwritten. Operand A is in registers (not for N = 192), or for N = 64, 128 and 192 in shared memory, in the order of operand B. Macros, as a string
 // of asm can be put together in no other way.
 #define KVASIR_SUMS(i) \
   "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3]), "+f"(c[i + 4]), "+f"(c[i + 5]), "+f"(c[i + 6]), "+f"(c[i + 7])
@@ -66,11 +66,14 @@ __device__ inline void leave_registers() {
 #define KVASIR_SUMS_40 KVASIR_SUMS_32, KVASIR_SUMS(32)
 #define KVASIR_SUMS_48 KVASIR_SUMS_40, KVASIR_SUMS(40)
 #define KVASIR_SUMS_64 KVASIR_SUMS_48, KVASIR_SUMS(48), KVASIR_SUMS(56)
+#define KVASIR_SUMS_96 KVASIR_SUMS_64, KVASIR_SUMS(64), KVASIR_SUMS(72), KVASIR_SUMS(80), KVASIR_SUMS(88)
 #define KVASIR_NAMES_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
 #define KVASIR_NAMES_32 KVASIR_NAMES_16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define KVASIR_NAMES_40 KVASIR_NAMES_32 ", %32, %33, %34, %35, %36, %37, %38, %39"
 #define KVASIR_NAMES_48 KVASIR_NAMES_40 ", %40, %41, %42, %43, %44, %45, %46, %47"
 #define KVASIR_NAMES_64 KVASIR_NAMES_48 ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define KVASIR_NAMES_80 KVASIR_NAMES_64 ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"
+#define KVASIR_NAMES_96 KVASIR_NAMES_80 ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
 #define KVASIR_WGMMA(n, type, names, a, b, add, orders) \
   "{\n.reg .pred p;\nsetp.ne.b32 p, " add               \
   ", 0;\n"                                              \
@@ -110,6 +113,11 @@ __device__ inline void leave_registers() {
     asm volatile(KVASIR_WGMMA("128", type, KVASIR_NAMES_64, "%64", "%65", "%66", "0, 0")               \
                  : KVASIR_SUMS_64                                                                      \
                  : "l"(a), "l"(b), "r"(static_cast<int>(add)));                                        \
+  }                                                                                                    \
+  __device__ inline void wgmma(Element, float(&c)[96], uint64_t a, uint64_t b, bool add) {             \
+    asm volatile(KVASIR_WGMMA("192", type, KVASIR_NAMES_96, "%96", "%97", "%98", "0, 0")               \
+                 : KVASIR_SUMS_96                                                                      \
+                 : "l"(a), "l"(b), "r"(static_cast<int>(add)));                                        \
   }
 
 KVASIR_DEFINE_WGMMA(__nv_bfloat16, "bf16")
@@ -117,11 +125,14 @@ KVASIR_DEFINE_WGMMA(__half, "f16")
 
 #undef KVASIR_DEFINE_WGMMA
 #undef KVASIR_WGMMA
+#undef KVASIR_NAMES_96
+#undef KVASIR_NAMES_80
 #undef KVASIR_NAMES_64
 #undef KVASIR_NAMES_48
 #undef KVASIR_NAMES_40
 #undef KVASIR_NAMES_32
 #undef KVASIR_NAMES_16
+#undef KVASIR_SUMS_96
 #undef KVASIR_SUMS_64
 #undef KVASIR_SUMS_48
 #undef KVASIR_SUMS_40

@@ -1,0 +1,235 @@
+#pragma once
+// How a tile of 128 rows of a prompt's matmul ends (matmul_prompt*.cu): its sums go through shared memory, some tokens at a time, to lanes that
+// have neighbours in memory. Of gate and up the first 64 rows are gate's. Only what has to name registers is unrolled: an end that is written
+// out has more instructions than caches hold, and each branch in it keeps what follows from beginning. `scales` are those of a tile's tokens,
+// or none.
+#include "cuda/kernels/matmul_ends.cuh"
+
+namespace kvasir::cuda {
+
+inline constexpr int kTileOfRows = kPanels * kPanelRows;
+// Tokens whose sums are on their way at once; four more numbers a token keep banks apart.
+inline constexpr int kEndTokens = 32;
+using RowsOfSums = float[kEndTokens][kTileOfRows + 4];
+
+// The thread's number, as if it were not known before: what follows from it would take registers from the products all the time.
+__device__ inline int thread_at_end() {
+  int thread = static_cast<int>(threadIdx.x);
+  asm volatile("" : "+r"(thread));
+  return thread;
+}
+
+// Has what a tile of so many tokens is added to brought to L2, 32 lines for each chunk of k: by a warp that has little else to do.
+template <int width>
+__device__ inline void bring_residual(const Launch& launch, const Work& work, int chunk) {
+  constexpr int kLine = 128 / sizeof(float), kLines = kTileOfRows / kLine;  // of a token
+  const int line = chunk * kWarp + static_cast<int>(threadIdx.x) % kWarp, token = work.first_token + line / kLines;
+  const int n = work.row_tile * kTileOfRows + line % kLines * kLine;
+  if (!launch.added.x.data || line >= width * kLines || token >= launch.rows || n >= launch.parts[0].weight.rows) return;
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(row_of(launch.added.x, token) + n));
+}
+
+// Some tokens of y of gate and up, activation(gate) * up: 16 bytes of a tile for each thread, whose columns are pairs that are eight apart.
+class GatedEnd {
+ public:
+  __device__ GatedEnd(const Launch& launch, const Work& work, int thread)
+      : launch_(launch), work_(work), core_(thread / kTileRows % 8), in_tiles_(thread / (8 * kTileRows)), row_(thread % kTileRows) {}
+
+  __device__ void begin(int) {}
+  __device__ void put(int first, const RowsOfSums& rows, const float* scales) const {
+    if (launch_.activation == Activation::Gelu) return put_as(Activation::Gelu, first, rows, scales);
+    put_as(launch_.activation == Activation::Silu ? Activation::Silu : Activation::GeluTanh, first, rows, scales);
+  }
+
+ private:
+  static constexpr int kPairs = 4;
+
+  __device__ void put_as(Activation activation, int first, const RowsOfSums& rows, const float* scales) const {
+    const View& y = launch_.parts[0].y;
+    const int own = in_tiles_ * kTileRows + row_, token = work_.first_token + first + own, col = core_ / 4 * 32 + core_ % 4 * 2;
+    const int n = work_.row_tile * kTileCols + col, count = launch_.parts[0].weight.rows - n;
+    const float scale = scales ? scales[first + own] : 1.0f;
+    float2 gate[kPairs], up[kPairs];
+#pragma unroll
+    for (int i = 0; i < kPairs; ++i) {
+      gate[i] = scaled_pair(rows[own][col + 8 * i], scale, launch_.parts[0], n + 8 * i, count - 8 * i);
+      up[i] = scaled_pair(rows[own][kTileCols + col + 8 * i], scale, launch_.parts[1], n + 8 * i, count - 8 * i);
+    }
+    uint32_t pairs[kPairs];
+#pragma unroll
+    for (int i = 0; i < kPairs; ++i) {
+      gate[i].x = activate_fast(activation, gate[i].x) * up[i].x, gate[i].y = activate_fast(activation, gate[i].y) * up[i].y;
+      pairs[i] = pack(__nv_bfloat16(), count > 8 * i ? gate[i].x : 0.0f, count > 8 * i + 1 ? gate[i].y : 0.0f);
+    }
+    if (work_.row_tile * (kPanels / 2) >= launch_.panels) return;  // so of a cluster's last blocks
+    if (y.type == DType::BF16) {
+      if (token >= (launch_.rows + kTileRows - 1) / kTileRows * kTileRows) return;
+      auto* tile = reinterpret_cast<uint4*>(tile_address(y, token, work_.row_tile));
+      tile[core_ * kTileRows + row_] = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
+    } else if (token < launch_.rows) {
+      float* to = static_cast<float*>(y.data) + token * y.stride + n;
+#pragma unroll
+      for (int i = 0; i < kPairs; ++i) {
+        if (count > 8 * i) to[8 * i] = gate[i].x;
+        if (count > 8 * i + 1) to[8 * i + 1] = gate[i].y;
+      }
+    }
+  }
+
+  __device__ static float2 scaled_pair(const float& sums, float scale, const Part& part, int n, int count) {
+    const float2 pair = reinterpret_cast<const float2&>(sums);
+    float2 bias{};
+    if (part.bias.data) bias = {count > 0 ? bias_of(part, n) : 0.0f, count > 1 ? bias_of(part, n + 1) : 0.0f};
+    return {scaled(pair.x, scale, bias.x), scaled(pair.y, scale, bias.y)};
+  }
+
+  const Launch& launch_;
+  const Work work_;
+  const int core_, in_tiles_, row_;
+};
+
+// Four columns of some tokens: to y with their bias, or added to the residual, with the norm's y and sums of squares if the launch asks for them.
+// The lanes of a warp have all columns of a token.
+template <bool early>
+class ColumnsEnd {
+ public:
+  __device__ ColumnsEnd(const Launch& launch, const Work& work, int thread)
+      : launch_(launch), work_(work), added_(launch.added), thread_(thread) {
+    const int panel = work.row_tile * kPanels + thread % kWarp / 4;
+    const Part& part = part_of(launch, min(panel, launch.panels - 1));
+    y_ = part.y, panel_ = panel - part.first_panel, n_ = panel_ * kPanelRows + thread % 4 * 4;
+    count_ = panel < launch.panels ? max(0, min(4, part.weight.rows - n_)) : 0;
+    in_fours_ = count_ == 4 && y_.type == DType::F32 && y_.stride % 4 == 0 && reinterpret_cast<uintptr_t>(y_.data) % 16 == 0;
+    bias_ = of_columns(static_cast<const float*>(part.bias.data));
+  }
+
+  // Asks for what the tokens from `first` on are added to.
+  __device__ void begin(int first) {
+    if (!early || !added_.x.data) return;
+#pragma unroll
+    for (int i = 0; i < kOwnTokens; ++i) before_[i] = before(token_of(first, i));
+  }
+
+  __device__ void put(int first, const RowsOfSums& rows, const float* scales) const {
+#pragma unroll(early ? kOwnTokens / kAtOnce : 1)
+    for (int i = 0; i < kOwnTokens; i += kAtOnce) {
+      put_some(first, i, rows, scales);
+      asm volatile("" ::: "memory");  // not the next ones before: registers
+    }
+  }
+
+ private:
+  static constexpr int kOwnTokens = kEndTokens / kPanels, kAtOnce = 2;
+
+  __device__ float4 before(int token) const {
+    return has(token) ? *place(added_.x, token) : float4{};
+  }
+  __device__ int token_in_turn(int i) const {
+    return thread_ / kWarp * kOwnTokens + i;
+  }
+  __device__ int token_of(int first, int i) const {
+    return work_.first_token + first + token_in_turn(i);
+  }
+
+  __device__ void put_some(int first, int some, const RowsOfSums& rows, const float* scales) const {
+    const int own = token_in_turn(some), token = token_of(first, some);
+    float4 y[kAtOnce], x[kAtOnce];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      if (added_.x.data) x[i] = early ? before_[some + i] : before(token + i);
+      y[i] = *reinterpret_cast<const float4*>(&rows[own + i][thread_ % kWarp * 4]);
+      const float scale = scales ? scales[first + own + i] : 1.0f;
+      y[i] = {scaled(y[i].x, scale, bias_.x), scaled(y[i].y, scale, bias_.y), scaled(y[i].z, scale, bias_.z),
+              scaled(y[i].w, scale, bias_.w)};
+    }
+    if (added_.x.data) return add(token, y, x);
+    if (in_fours_) {
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        if (has(token + i)) *place(y_, token + i) = y[i];
+      }
+    } else {
+      store_singly(token, y);
+    }
+  }
+
+  __device__ float4 of_columns(const float* values) const {
+    if (values == nullptr) return {};
+    const auto at = [&](int i) { return i < count_ ? values[n_ + i] : 0.0f; };
+    return {at(0), at(1), at(2), at(3)};
+  }
+
+  __device__ bool has(int token) const {
+    return count_ > 0 && token < launch_.rows;
+  }
+  __device__ float4* place(const View& view, int token) const {
+    return reinterpret_cast<float4*>(static_cast<float*>(view.data) + token * view.stride + n_);
+  }
+
+  __device__ void store_singly(int token, const float4 (&y)[kAtOnce]) const {
+#pragma unroll 1
+    for (int col = 0; col < count_; ++col) {
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        const float value = col == 0 ? y[i].x : col == 1 ? y[i].y : col == 2 ? y[i].z : y[i].w;
+        if (has(token + i)) store(y_, token + i, n_ + col, value);
+      }
+    }
+  }
+
+  // x: what y is added to.
+  __device__ void add(int token, const float4 (&y)[kAtOnce], float4 (&x)[kAtOnce]) const {
+    float squares[kAtOnce];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      x[i] = {sum_of(x[i].x, y[i].x, added_.scale), sum_of(x[i].y, y[i].y, added_.scale), sum_of(x[i].z, y[i].z, added_.scale),
+              sum_of(x[i].w, y[i].w, added_.scale)};
+      squares[i] = part_of_squares(x[i]);
+    }
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      if (has(token + i)) *place(added_.x, token + i) = x[i];
+    }
+    if (!added_.y.data || count_ == 0) return;
+    const float4 weight = *reinterpret_cast<const float4*>(added_.weight + n_);
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      if (!has(token + i)) continue;
+      if (thread_ % 4 == 0) added_.left.values[int64_t(token + i) * parts_of(added_.left.cols) + panel_] = squares[i];
+      store_pair(added_.y, token + i, n_, __fmul_rn(x[i].x, weight.x), __fmul_rn(x[i].y, weight.y));
+      store_pair(added_.y, token + i, n_ + 2, __fmul_rn(x[i].z, weight.z), __fmul_rn(x[i].w, weight.w));
+    }
+  }
+
+  const Launch& launch_;
+  const Work work_;
+  const Added& added_;
+  const int thread_;
+  View y_;
+  int panel_, n_, count_;
+  bool in_fours_;
+  float4 bias_, before_[early ? kOwnTokens : 1];
+};
+
+// All tokens of a tile. `row` is what row of the tile a lane's first two sums of each four have, and the other two so many rows on.
+template <class End, int width>
+__device__ inline void end_tile(const Launch& launch, const Work& work, int row, int apart, RowsOfSums& rows, const Sums<width>& sums,
+                                const float* scales) {
+  const int thread = thread_at_end(), token = thread % 4 * 2;
+  End end(launch, work, thread);
+#pragma unroll 1
+  for (int first = 0; first < width; first += kEndTokens) {
+    end.begin(first);
+    sync_consumers();  // no one reads what was here before
+#pragma unroll
+    for (int turn = 0; turn < width; turn += kEndTokens) {
+      if (turn != first) continue;
+#pragma unroll
+      for (int i = 0; i < kEndTokens / 2; ++i) rows[token + i / 4 * kTileRows + i % 2][row + i % 4 / 2 * apart] = sums[turn / 2 + i];
+    }
+    sync_consumers();
+    end.put(first, rows, scales);
+  }
+}
+
+}  // namespace kvasir::cuda
