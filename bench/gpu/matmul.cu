@@ -4,8 +4,8 @@
 //         or not, and with a norm between two.
 // stress  the linears of Llama-3.1-8B one after the other, thousands of times without a pause, each against its first result.
 // gemm    gate and up of Llama-3.1-8B, 28672 rows, in bfloat16 for many tokens. After the check.
-// TYPE    microseconds of Llama-3.1-8B's linears in a type (without an argument: in each), of graphs of launches on rotated weights,
-//         medians of five; of a step, and its floor at 3.0 TB/s. After the check.
+// TYPE    microseconds of Llama-3.1-8B's linears in a type (without an argument: in each), o and down with the norm that follows, of graphs of
+//         launches on rotated weights, medians of five; of a step, and its floor at 3.0 TB/s. After the check.
 #include <algorithm>
 #include <cstdio>
 #include <string>
@@ -20,16 +20,46 @@ struct Shape {
   int rows, cols;
   int matrices;
   int times;  // in a step
+  bool normed = false;
 };
 constexpr Shape kShapes[] = {{"qkv", 6144, 4096, 1, 32},
-                             {"o", 4096, 4096, 1, 32},
+                             {"o", 4096, 4096, 1, 32, true},
                              {"gate_up", 14336, 4096, 2, 32},
-                             {"down", 4096, 14336, 1, 32},
+                             {"down", 4096, 14336, 1, 32, true},
                              {"lm_head", 128256, 4096, 1, 1}};
 
-// Microseconds of a launch.
+// What a matmul's y is added to and how it is normed: of so many tokens and columns.
+struct Residual {
+  DeviceBuffer x, y, weight, scales;
+  int cols;
+
+  Residual(int tokens, int cols)
+      : x(size_t(tokens) * cols * sizeof(float)),
+        y(matrix_bytes(tokens, cols, DType::BF16)),
+        weight(cols * sizeof(float)),
+        scales(floats_of_scales(tokens, cols) * sizeof(float)),
+        cols(cols) {
+    check(cudaMemset(x.address(), 0, size_t(tokens) * cols * sizeof(float)), "the residual");
+    check(cudaMemset(weight.address(), 0, cols * sizeof(float)), "a norm's weight");
+  }
+
+  void run(const Matmul& op, cudaStream_t stream) const {
+    const AddNorm norm{.x = {x.address(), DType::F32, cols},
+                       .delta = op.outputs[0].y,
+                       .delta_scale = 0.01f,
+                       .y = {y.address(), DType::BF16, cols},
+                       .weight = {weight.address()},
+                       .rows = op.rows,
+                       .cols = cols,
+                       .norm = {NormKind::Rms, 1e-5f}};
+    cuda::run(op, norm, stream, {}, static_cast<float*>(scales.address()), the_split_sums());
+  }
+};
+
+// Microseconds of a launch, the norm that follows it included.
 double time_shape(const Shape& shape, const std::vector<Matrix>& weights, int tokens, const DeviceBuffer& x, const DeviceBuffer& y,
                   cudaStream_t stream) {
+  const Residual residual(shape.normed ? tokens : 1, shape.rows);
   const int copies = static_cast<int>(weights.size()) / shape.matrices, launches = std::max(copies, tokens > 256 ? 4 : 24);
   const auto launch = [&](int i) {
     Matmul op{.x = {x.address(), DType::BF16, shape.cols}, .rows = tokens, .outputs = {}};
@@ -38,13 +68,16 @@ double time_shape(const Shape& shape, const std::vector<Matrix>& weights, int to
           weights[i % copies * shape.matrices + m].get(), {}, {y.address(), shape.matrices == 2 ? DType::BF16 : DType::F32, shape.rows}};
     }
     if (shape.matrices == 2) op.epilogue = Epilogue::Gate;
+    if (shape.normed) return residual.run(op, stream);
     run_tensor(op, {}, the_split_sums(), stream);
   };
   return time_launches(launch, launches, stream);
 }
 
+constexpr int kMostTimed = 4096;
+
 void time_type(DType type, const DeviceBuffer& x, const DeviceBuffer& y, cudaStream_t stream) {
-  constexpr int kTokens[] = {1, 8, 16, 32, 64, 128, 512, 2048};
+  constexpr int kTokens[] = {1, 8, 16, 32, 64, 128, 512, kMostTimed};
   double steps[std::size(kTokens)] = {}, floor = 0;
   std::printf("\n%-14s", info(type).name);
   for (int tokens : kTokens) std::printf("%10d", tokens);
@@ -153,10 +186,10 @@ int benchmark(const std::string& what) {
     for (int tokens : {2048, 4096, 8192}) time_gemm(tokens, stream);
   }
   if (what == "gemm") return 0;
-  std::vector<uint16_t> values(size_t(2048) * 14336);
+  std::vector<uint16_t> values(size_t(kMostTimed) * 14336);
   for (uint16_t& value : values) value = to_bf16(uniform(-2, 2));
   const auto x = upload(values);
-  const DeviceBuffer y(size_t(2048) * 14336 * sizeof(float));
+  const DeviceBuffer y(size_t(kMostTimed) * 14336 * sizeof(float));
   for (DType type : {DType::Q8_0, DType::F8_E4M3, DType::Q4_0, DType::Q4_K, DType::BF16}) {
     if (what.empty() || what == info(type).name) time_type(type, *x, y, stream);
   }

@@ -5,11 +5,11 @@
 //
 //   W     panels of 16 rows (cuda/packed.cuh)      x [rows, K] bfloat16 in tiles (activations.cuh)      y [rows, N]
 //
-// Of bfloat16: matmul_prompt_bf16.cu. As matmul_wide.cu, for so many tokens that every multiprocessor has tiles of 128 rows by 128 tokens to itself: blocks stay and go from
-// tile to tile, so that weights and x of the next one are on their way while this one's sums are written. A cluster's blocks have the same
-// tokens and rows of their own; each copies its part of x into all of them. k goes by groups of 256, in two pairs of chunks: while one is
-// multiplied (2 x 512 cycles of the tensor cores for both warpgroups), the other is unpacked, and the tensor cores always have the next one
-// before they end.
+// Of bfloat16: matmul_prompt_bf16.cu. As matmul_wide.cu, for so many tokens that every multiprocessor has tiles of 128 rows by 128 tokens
+// to itself: blocks stay and go from tile to tile, so that weights and x of the next one are on their way while this one's sums are
+// written. A cluster's blocks have the same tokens and rows of their own; each copies its part of x into all of them. k goes by groups of
+// 256, in two pairs of chunks: while one is multiplied (2 x 512 cycles of the tensor cores for both warpgroups), the other is unpacked, and
+// the tensor cores always have the next one before they end.
 //
 // Bytes: an end reads and writes r and writes x', 10 a number, beside no products; per 128 k a block reads 16 chunks of weights and 32 KiB
 // / kSharing of x for 4.2 million operations. Limited, of bf16, by shared memory (160 bytes a cycle if the tensor cores never waited; it
@@ -225,7 +225,7 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_matmul(const __grid_consta
                                                                           chunks_of(launch.cols), next_panel);
     wait_for_kernel_before();
     multiply_tiles<type>(launch, tiles, shared, weights, [&](int ended, Sums<kWidth>& totals) {
-      using End = std::conditional_t<gated, GatedEnd, ColumnsEnd<false>>;
+      using End = std::conditional_t<gated, GatedEnd, ColumnsEnd>;
       const float* scales = launch.scales.values ? shared.scales[scale_turn(ended)] : nullptr;
       end_tile<End, kWidth>(launch, work_of(tiles, ended), warp * kPanelRows + row_of_sum(0), 8, shared.rows, totals, scales);
     });

@@ -1,17 +1,16 @@
-// matmul of a prompt's tokens on Hopper's tensor cores, as matmul_prompt.cu, for weights of bfloat16: both operands of wgmma m64nNk16 are in shared
-// memory as they lie in global memory, and nothing is unpacked.
+// matmul of a prompt's tokens on Hopper's tensor cores, as matmul_prompt.cu, for weights of bfloat16: both operands of wgmma m64nNk16 are
+// in shared memory as they lie in global memory, and nothing is unpacked.
 //
-// A block has tiles of 128 rows (of gate and up 64 each) by `width` tokens, one after the other; of its two warpgroups one has the rows 0 to 7 of
-// all panels, the other the rows 8 to 15, so that the 8 x 8 matrices of an operand are as far from each other everywhere: a panel. A third
-// warpgroup has one warp that copies, the others are there because registers are shared out among warpgroups. The blocks of a cluster have two
-// tiles of rows and share x; where `side` is 2, two tiles of tokens as well, and they share weights.
+// A block has tiles of 128 rows (of gate and up 64 each) by 192 tokens, one after the other; of its two warpgroups one has the rows 0 to 7
+// of all panels, the other the rows 8 to 15, so that the 8 x 8 matrices of an operand are as far from each other everywhere: a panel. Of a
+// third warpgroup one warp copies; registers are shared out among warpgroups. A cluster has two tiles of rows by two of tokens, whose
+// blocks share x and weights: each copies half of its own into the two that need it.
 //
-// Bytes: per 64 k a tile of 192 tokens has 40 KiB written to and 64 KiB read from shared memory for 768 cycles of the tensor cores: 138 bytes a
-// cycle, where 128 are to be had; of 128 tokens 160. L2 gives a multiprocessor some 25 to 30 bytes a cycle: 28 KiB in 768 cycles are too many, 20
-// (side 2) are not, but an H200 holds 31 clusters of four, not 33. An end writes 2 to 10 bytes a number. Operations: 2 * rows * N * K, 4 of gate
-// and up. Limited, in this order, by the card's power (1.5 to 1.7 GHz instead of 1.98), shared memory, and ends.
-#include <cstdlib>
-
+// Bytes: per 64 k a tile has 40 KiB written to and 64 KiB read from shared memory for 768 cycles of the tensor cores: 138 bytes a cycle,
+// where 128 are to be had (of 128 tokens 160). L2 gives a multiprocessor 25 to 30 bytes a cycle: without the cluster 28 KiB in 768 cycles
+// would be too many, 20 are not. An end writes 2 to 10 bytes a number. Operations: 2 * rows * N * K, 4 of gate and up. Limited by the
+// card's power (it runs at 1.5 to 1.75 GHz), by ends, an eighth of the time, by shared memory, and by clusters of four: an H200 holds 31 of
+// them, not 33.
 #include "cuda/kernels/launch.h"
 #include "cuda/kernels/matmul_prompt_ends.cuh"
 #include "cuda/kernels/matmul_tensor.h"
@@ -21,37 +20,34 @@ namespace {
 
 constexpr const char* kName = "matmul of a prompt in bf16";
 constexpr int kThreads = (kConsumers + 1) * kGroupThreads;
-constexpr int kRowSide = 2;     // tiles of rows of a cluster
-constexpr int kTokenGroup = 4;  // tiles of tokens, of a cluster, that are run with all weights before the next: their x stays in L2
-constexpr int kStages = 5;      // 64 k each
+constexpr int kWidth = 192;  // tokens of a tile
+constexpr int kSide = 2, kCluster = kSide * kSide;
+constexpr int kMates = 2 * kSide - 1;  // blocks that copy into a block's stages, itself among them
+constexpr int kTokenGroup = 4;         // tiles of tokens, of a cluster, that are run with all weights before the next: their x stays in L2
+constexpr int kStages = 5;             // 64 k each
 constexpr int kPanelBytes = chunk_bytes(DType::BF16), kStepBytes = kPanelBytes / 4;
 // Tiles whose scales are in shared memory, in turns: a tile has at least as many chunks as there are stages, so that the one after the next
-// comes when all warps have begun the next.
+// comes when all warps have begun the next one.
 constexpr int kScaleTurns = 2;
-static_assert(kPanels == kPromptPanels && kStages * kChunk <= kPromptCols);
+static_assert(kPanels == kPromptPanels);
 
-template <int width>
 struct Shared {
   uint8_t weights[kStages][kPanels][kPanelBytes];
-  uint8_t x[kStages][width / kTileRows][kTileBytes];
+  uint8_t x[kStages][kWidth / kTileRows][kTileBytes];
   RowsOfSums rows;
-  float scales[kScaleTurns][width];
+  float scales[kScaleTurns][kWidth];
   uint64_t full[kStages], empty[kStages];
 };
 
-// The tiles of a launch, as clusters of kRowSide tiles of rows by `side` of `width` tokens run them one after the other. A tile has kPanels
-// panels, of gate and up half as many of each.
-template <int width, int side>
+// The tiles of a launch, as clusters run them one after the other. A tile has kPanels panels, of gate and up half as many of each.
 struct Tiles {
-  static constexpr int kCluster = kRowSide * side;
-
   bool gated;
   int of_rows, of_tokens, count;  // of_rows, of_tokens: a cluster's
 
   __host__ __device__ Tiles(const Launch& launch, bool gated)
       : gated(gated),
-        of_rows((launch.panels - 1) / ((gated ? kPanels / 2 : kPanels) * kRowSide) + 1),
-        of_tokens((launch.rows - 1) / (width * side) + 1),
+        of_rows((launch.panels - 1) / ((gated ? kPanels / 2 : kPanels) * kSide) + 1),
+        of_tokens((launch.rows - 1) / (kWidth * kSide) + 1),
         count(of_rows * of_tokens) {}
 
   // Blocks stay: the first tile of this one's cluster, and from each to its next one.
@@ -62,8 +58,8 @@ struct Tiles {
   __device__ Work work(int tile) const {
     const int group = tile / (of_rows * kTokenGroup), in_group = tile % (of_rows * kTokenGroup);
     const int tiles = min(kTokenGroup, of_tokens - group * kTokenGroup), rank = static_cast<int>(blockIdx.x) % kCluster;
-    return {in_group / tiles * kRowSide + rank % kRowSide, ((group * kTokenGroup + in_group % tiles) * side + rank / kRowSide) * width,
-            rank, 0, kRanges};
+    return {in_group / tiles * kSide + rank % kSide, ((group * kTokenGroup + in_group % tiles) * kSide + rank / kSide) * kWidth, rank, 0,
+            kRanges};
   }
   // The packed bytes of a panel of a tile; beyond the last: that one again, its products are not written.
   __device__ const uint8_t* panel(const Launch& launch, const Work& work, int in_tile) const {
@@ -71,22 +67,21 @@ struct Tiles {
     if (gated) return panel_data<true>(launch, min(work.row_tile * (kPanels / 2) + in_tile % (kPanels / 2), last), in_tile / (kPanels / 2));
     return panel_data<false>(launch, min(work.row_tile * kPanels + in_tile, last), 0);
   }
-
-  // The blocks of a cluster, by rank, as bits: those with the same tokens, and those with the same rows.
-  static __device__ uint16_t mates_of_tokens(int rank) { return static_cast<uint16_t>(0b0011 << rank / kRowSide * kRowSide); }
-  static __device__ uint16_t mates_of_rows(int rank) { return static_cast<uint16_t>((side == 2 ? 0b0101 : 0b0001) << rank % kRowSide); }
-  // Those that copy into this one's stages, itself among them.
-  static constexpr int kMates = kRowSide + side - 1;
 };
 
-// Stage after stage of what is copied, by a warp: of its lanes one has each 64 tokens of x, and one each panel. A block copies its half of x
-// into both blocks that need it, and of weights so if there are two. With a tile's first stage come its scales.
-template <int width, int side>
+// The blocks of a cluster, by rank, as bits: those with the same tokens, and those with the same rows.
+[[maybe_unused]] __device__ inline uint16_t mates_of_tokens(int rank) {
+  return static_cast<uint16_t>(0b0011 << rank / kSide * kSide);
+}
+[[maybe_unused]] __device__ inline uint16_t mates_of_rows(int rank) {
+  return static_cast<uint16_t>(0b0101 << rank % kSide);
+}
+
+// Stage after stage of what is copied, by a warp: of its lanes one has each 64 tokens of x, and one each panel. A block copies its half of
+// x and weights into both blocks that need it. With a tile's first stage come its scales.
 class Copies {
  public:
-  using Tiles = Tiles<width, side>;
-
-  __device__ Copies(const Launch& launch, const Tiles& tiles, Shared<width>& shared) : launch_(launch), tiles_(tiles), shared_(shared) {}
+  __device__ Copies(const Launch& launch, const Tiles& tiles, Shared& shared) : launch_(launch), tiles_(tiles), shared_(shared) {}
 
   // A chunk of a tile to a stage.
   __device__ void copy(const Work& work, int chunk, int stage, int turn) {
@@ -105,30 +100,30 @@ class Copies {
 
  private:
   // 64 tokens of x are one piece of memory wherever they begin.
-  static constexpr int kPartTiles = 64 / kTileRows, kParts = width / 64, kOwnTiles = kPartTiles / kRowSide;
-  static constexpr int kCopiedPanels = kPanels / side;
+  static constexpr int kPartTiles = 64 / kTileRows, kParts = kWidth / 64, kOwnTiles = kPartTiles / kSide;
+  static constexpr int kCopiedPanels = kPanels / kSide;
 
   static __device__ int tiles_of(int tokens) { return (tokens + kTileRows - 1) / kTileRows; }
   static __device__ bool is_x() { return threadIdx.x % kWarp < kParts; }
 
   __device__ void begin(const Work& work) {
     const int lane = threadIdx.x % kWarp;
-    tokens_ = max(0, min(width, launch_.rows - work.first_token));
+    tokens_ = max(0, min(kWidth, launch_.rows - work.first_token));
     bytes_ = 0;
     if (lane < kParts) {
-      const int first = lane * kPartTiles + work.rank % kRowSide * kOwnTiles;  // of the tile's tiles of tokens
+      const int first = lane * kPartTiles + work.rank % kSide * kOwnTiles;  // of the tile's tiles of tokens
       to_ = shared_.x[0][first], from_ = tile_address(launch_.x, work.first_token + first * kTileRows, 0);
-      bytes_ = max(0, min(kOwnTiles, tiles_of(tokens_) - first)) * kTileBytes, blocks_ = Tiles::mates_of_tokens(work.rank);
+      bytes_ = max(0, min(kOwnTiles, tiles_of(tokens_) - first)) * kTileBytes, blocks_ = mates_of_tokens(work.rank);
     } else if (lane < kParts + kCopiedPanels) {
-      const int in_tile = work.rank / kRowSide * kCopiedPanels + lane - kParts;
+      const int in_tile = work.rank / kSide * kCopiedPanels + lane - kParts;
       to_ = shared_.weights[0][in_tile], from_ = tiles_.panel(launch_, work, in_tile);
-      bytes_ = kPanelBytes, blocks_ = Tiles::mates_of_rows(work.rank);
+      bytes_ = kPanelBytes, blocks_ = mates_of_rows(work.rank);
     }
   }
 
   const Launch& launch_;
   const Tiles& tiles_;
-  Shared<width>& shared_;
+  Shared& shared_;
   int tokens_ = 0;
   uint8_t* to_ = nullptr;  // in the first stage
   const uint8_t* from_ = nullptr;
@@ -137,10 +132,9 @@ class Copies {
 };
 
 // All stages of all tiles of this block, by a warp.
-template <int width, int side>
-__device__ inline void bring(const Launch& launch, const Tiles<width, side>& tiles, Shared<width>& shared) {
+__device__ inline void bring(const Launch& launch, const Tiles& tiles, Shared& shared) {
   const int chunks = chunks_of(launch.cols);
-  Copies<width, side> copies(launch, tiles, shared);
+  Copies copies(launch, tiles, shared);
   int stage = 0, parity = 1, turn = 0;
   for (int tile = tiles.first(); tile < tiles.count; tile += tiles.apart(), turn = (turn + 1) % kScaleTurns) {
     const Work work = tiles.work(tile);
@@ -148,28 +142,27 @@ __device__ inline void bring(const Launch& launch, const Tiles<width, side>& til
     for (int chunk = 0; chunk < chunks; ++chunk) {
       wait(&shared.empty[stage], parity);  // at first of a phase that never was
       copies.copy(work, chunk, stage, turn);
-      bring_residual<width>(launch, work, chunk);
+      bring_residual<kWidth>(launch, work, chunk);
       if (++stage == kStages) stage = 0, parity ^= 1;
     }
   }
 }
 
 // Stages as the consumers go through them.
-template <int width, class Tiles>
 struct Stages {
-  Shared<width>& shared;
+  Shared& shared;
   const uint16_t mates;
   const uint64_t weights, x;  // operands of the first stage
   int stage = 0, parity = 0;
 
-  __device__ Stages(Shared<width>& shared, int rank, int group)
+  __device__ Stages(Shared& shared, int rank, int group)
       : shared(shared),
-        mates(Tiles::mates_of_rows(rank) | Tiles::mates_of_tokens(rank)),
+        mates(mates_of_rows(rank) | mates_of_tokens(rank)),
         weights(describe_operand(&shared.weights[0][0][group * kCoreBytes], 2 * kCoreBytes, kPanelBytes)),
         x(operand_of_tiles(shared.x[0][0], 0)) {}
 
   // sums (+)= a chunk's products, begun.
-  __device__ void multiply(Sums<width>& sums, bool add) {
+  __device__ void multiply(Sums<kWidth>& sums, bool add) {
     wait(&shared.full[stage], parity);
     wgmma_fence();
 #pragma unroll
@@ -185,15 +178,14 @@ struct Stages {
     int done = stage - 1 - behind;
     if (done < 0) done += kStages;
     const int lane = threadIdx.x % kWarp;
-    if (lane < Tiles::kCluster && mates >> lane & 1) arrive_in_block(&shared.empty[done], lane);
+    if (lane < kCluster && mates >> lane & 1) arrive_in_block(&shared.empty[done], lane);
   }
 };
 
-template <int width, class Stages>
-__device__ inline void multiply_tile(int cols, Stages& stages, Sums<width>& totals) {
+__device__ inline void multiply_tile(int cols, Stages& stages, Sums<kWidth>& totals) {
 #pragma unroll
   for (float& total : totals) total = 0;
-  Sums<width> sums = {};  // though no product reads them: what nothing defines has registers everywhere, at the tile's end, too
+  Sums<kWidth> sums = {};  // though no product reads them: what nothing defines has registers everywhere, at the tile's end, too
 #pragma unroll 1
   for (int range = 0; range < kRanges; ++range) {
     const int begin = range_begin(cols, range), end = range_begin(cols, range + 1);
@@ -208,19 +200,18 @@ __device__ inline void multiply_tile(int cols, Stages& stages, Sums<width>& tota
     hold(sums);
     stages.release(0);
 #pragma unroll
-    for (int i = 0; i < width / 2; ++i) totals[i] += sums[i];
+    for (int i = 0; i < kWidth / 2; ++i) totals[i] += sums[i];
   }
 }
 
-template <int width, int side, bool gated>
+template <bool gated>
 __global__ void __launch_bounds__(kThreads, 1) prompt_matmul_bf16(const __grid_constant__ Launch launch) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  using Tiles = Tiles<width, side>;
   extern __shared__ __align__(1024) uint8_t memory[];
-  auto& shared = *reinterpret_cast<Shared<width>*>(memory);
+  auto& shared = *reinterpret_cast<Shared*>(memory);
   const Tiles tiles(launch, gated);
   const int warp = static_cast<int>(threadIdx.x) / kWarp, group = warp / 4;
-  init_stages(shared.full, 1, shared.empty, kPanels * Tiles::kMates);
+  init_stages(shared.full, 1, shared.empty, kPanels * kMates);
   sync_cluster();
   wait_in_turn();
   if (warp >= kPanels) {
@@ -228,15 +219,15 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_matmul_bf16(const __grid_c
     if (warp == kPanels) bring(launch, tiles, shared);
   } else {
     take_registers<224>();
-    using End = std::conditional_t<gated, GatedEnd, ColumnsEnd<true>>;
-    Stages<width, Tiles> stages(shared, static_cast<int>(blockIdx.x) % Tiles::kCluster, group);
+    using End = std::conditional_t<gated, GatedEnd, ColumnsEnd>;
+    Stages stages(shared, static_cast<int>(blockIdx.x) % kCluster, group);
     int turn = 0;
     for (int tile = tiles.first(); tile < tiles.count; tile += tiles.apart(), turn = (turn + 1) % kScaleTurns) {
-      Sums<width> totals;
-      multiply_tile<width>(launch.cols, stages, totals);
+      Sums<kWidth> totals;
+      multiply_tile(launch.cols, stages, totals);
       const float* scales = launch.scales.values ? shared.scales[turn] : nullptr;
       const int row = warp % 4 * (2 * kPanelRows) + group * 8 + static_cast<int>(threadIdx.x) % kWarp / 4;
-      end_tile<End, width>(launch, tiles.work(tile), row, kPanelRows, shared.rows, totals, scales);
+      end_tile<End, kWidth>(launch, tiles.work(tile), row, kPanelRows, shared.rows, totals, scales);
     }
   }
   sync_cluster();  // no block leaves while another copies into it or arrives there
@@ -245,46 +236,32 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_matmul_bf16(const __grid_c
 #endif
 }
 
-// One way to cut a launch into tiles.
-template <int width, int side, bool gated>
-struct Cut {
-  Grid grid{.blocks = {}, .threads = kThreads, .shared = sizeof(Shared<width>), .cluster = Tiles<width, side>::kCluster};
-  int clusters, count;
-
-  explicit Cut(const Launch& launch) : count(Tiles<width, side>(launch, gated).count) {
-    static OfDevice resident;
-    clusters = resident.get([&] { return resident_clusters(kName, prompt_matmul_bf16<width, side, gated>, grid); });
-    grid.blocks = dim3(std::min(clusters, count) * grid.cluster);
-  }
-
-  // Of a kernel that takes so long for a tile.
-  int cost(int tile) const { return ((count - 1) / clusters + 1) * tile; }
-
-  void run(const Launch& launch, cudaStream_t stream) const {
-    cuda::launch(kName, prompt_matmul_bf16<width, side, gated>, grid, stream, launch);
-  }
-};
-
-// Microseconds of a round of tiles for 4,096 k, measured: of matmul_prompt.cu 31.
+// Tiles of matmul_prompt.cu, and of clusters here, that one multiprocessor or cluster runs after another.
 template <bool gated>
-bool run_best(const Launch& launch, cudaStream_t stream) {
-  const Cut<128, 2, gated> narrow(launch);
-  const Cut<192, 2, gated> wide(launch);
-  const int tiles = Tiles<kPromptTokens, 1>(launch, gated).count * kRowSide, others = ((tiles - 1) / processors() + 1) * 31;
-  static const char* cut = getenv("CUT");
-  if (cut && *cut == '1') return false;
-  if (cut && *cut == '2') return narrow.run(launch, stream), true;
-  if (cut && *cut == '3') return wide.run(launch, stream), true;
-  const int best = std::min({narrow.cost(27), wide.cost(36), others});
-  if (best == others) return false;
-  if (best == wide.cost(36)) return wide.run(launch, stream), true;
-  return narrow.run(launch, stream), true;
+int rounds_of_others(const Launch& launch) {
+  const int panels = gated ? kPanels / 2 : kPanels;
+  const int tiles = ((launch.panels - 1) / panels + 1) * ((launch.rows - 1) / kPromptTokens + 1);
+  return (tiles - 1) / processors() + 1;
+}
+
+template <bool gated>
+bool run_if_faster(const Launch& launch, cudaStream_t stream) {
+  constexpr int kOwnRound = 41, kOtherRound = 31;  // microseconds for 4,096 k, measured
+  Grid grid{.blocks = {}, .threads = kThreads, .shared = sizeof(Shared), .cluster = kCluster};
+  static OfDevice resident;
+  const int clusters = resident.get([&] { return resident_clusters(kName, prompt_matmul_bf16<gated>, grid); });
+  if (chunks_of(launch.cols) < kStages) return false;
+  const int count = Tiles(launch, gated).count, rounds = (count - 1) / clusters + 1;
+  if (rounds * kOwnRound >= rounds_of_others<gated>(launch) * kOtherRound) return false;
+  grid.blocks = dim3(std::min(clusters, count) * kCluster);
+  cuda::launch(kName, prompt_matmul_bf16<gated>, grid, stream, launch);
+  return true;
 }
 
 }  // namespace
 
 bool multiply_prompt_bf16(bool gated, const Launch& launch, cudaStream_t stream) {
-  return gated ? run_best<true>(launch, stream) : run_best<false>(launch, stream);
+  return gated ? run_if_faster<true>(launch, stream) : run_if_faster<false>(launch, stream);
 }
 
 }  // namespace kvasir::cuda

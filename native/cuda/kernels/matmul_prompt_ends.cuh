@@ -1,8 +1,8 @@
 #pragma once
-// How a tile of 128 rows of a prompt's matmul ends (matmul_prompt*.cu): its sums go through shared memory, some tokens at a time, to lanes that
-// have neighbours in memory. Of gate and up the first 64 rows are gate's. Only what has to name registers is unrolled: an end that is written
-// out has more instructions than caches hold, and each branch in it keeps what follows from beginning. `scales` are those of a tile's tokens,
-// or none.
+// How a tile of 128 rows of a prompt's matmul ends (matmul_prompt*.cu): its sums go through shared memory, some tokens at a time, to lanes
+// that have neighbours in memory. Of gate and up the first 64 rows are gate's. Only what has to name registers is unrolled: an end that is
+// written out has more instructions than caches hold, and each branch in it keeps what follows from beginning. `scales` are those of a
+// tile's tokens, or none.
 #include "cuda/kernels/matmul_ends.cuh"
 
 namespace kvasir::cuda {
@@ -10,7 +10,8 @@ namespace kvasir::cuda {
 inline constexpr int kTileOfRows = kPanels * kPanelRows;
 // Tokens whose sums are on their way at once; four more numbers a token keep banks apart.
 inline constexpr int kEndTokens = 32;
-using RowsOfSums = float[kEndTokens][kTileOfRows + 4];
+using RowOfSums = float[kTileOfRows + 4];
+using RowsOfSums = RowOfSums[kEndTokens];
 
 // The thread's number, as if it were not known before: what follows from it would take registers from the products all the time.
 __device__ inline int thread_at_end() {
@@ -35,8 +36,7 @@ class GatedEnd {
   __device__ GatedEnd(const Launch& launch, const Work& work, int thread)
       : launch_(launch), work_(work), core_(thread / kTileRows % 8), in_tiles_(thread / (8 * kTileRows)), row_(thread % kTileRows) {}
 
-  __device__ void begin(int) {}
-  __device__ void put(int first, const RowsOfSums& rows, const float* scales) const {
+  __device__ void put(int first, RowsOfSums& rows, const float* scales) const {
     if (launch_.activation == Activation::Gelu) return put_as(Activation::Gelu, first, rows, scales);
     put_as(launch_.activation == Activation::Silu ? Activation::Silu : Activation::GeluTanh, first, rows, scales);
   }
@@ -88,9 +88,8 @@ class GatedEnd {
   const int core_, in_tiles_, row_;
 };
 
-// Four columns of some tokens: to y with their bias, or added to the residual, with the norm's y and sums of squares if the launch asks for them.
-// The lanes of a warp have all columns of a token.
-template <bool early>
+// Four columns of some tokens: to y with their bias, or added to the residual, with the norm's y and sums of squares if the launch asks for
+// them. The lanes of a warp have all columns of a token.
 class ColumnsEnd {
  public:
   __device__ ColumnsEnd(const Launch& launch, const Work& work, int thread)
@@ -103,27 +102,15 @@ class ColumnsEnd {
     bias_ = of_columns(static_cast<const float*>(part.bias.data));
   }
 
-  // Asks for what the tokens from `first` on are added to.
-  __device__ void begin(int first) {
-    if (!early || !added_.x.data) return;
-#pragma unroll
-    for (int i = 0; i < kOwnTokens; ++i) before_[i] = before(token_of(first, i));
-  }
-
-  __device__ void put(int first, const RowsOfSums& rows, const float* scales) const {
-#pragma unroll(early ? kOwnTokens / kAtOnce : 1)
-    for (int i = 0; i < kOwnTokens; i += kAtOnce) {
-      put_some(first, i, rows, scales);
-      asm volatile("" ::: "memory");  // not the next ones before: registers
-    }
+  __device__ void put(int first, RowsOfSums& rows, const float* scales) const {
+#pragma unroll 1
+    for (int i = 0; i < kOwnTokens; i += kAtOnce) put_some(first, i, rows, scales);
+    if (added_.y.data) put_normed(first, rows);
   }
 
  private:
   static constexpr int kOwnTokens = kEndTokens / kPanels, kAtOnce = 2;
 
-  __device__ float4 before(int token) const {
-    return has(token) ? *place(added_.x, token) : float4{};
-  }
   __device__ int token_in_turn(int i) const {
     return thread_ / kWarp * kOwnTokens + i;
   }
@@ -131,18 +118,18 @@ class ColumnsEnd {
     return work_.first_token + first + token_in_turn(i);
   }
 
-  __device__ void put_some(int first, int some, const RowsOfSums& rows, const float* scales) const {
+  __device__ void put_some(int first, int some, RowsOfSums& rows, const float* scales) const {
     const int own = token_in_turn(some), token = token_of(first, some);
     float4 y[kAtOnce], x[kAtOnce];
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
-      if (added_.x.data) x[i] = early ? before_[some + i] : before(token + i);
+      if (added_.x.data) x[i] = has(token + i) ? *place(added_.x, token + i) : float4{};
       y[i] = *reinterpret_cast<const float4*>(&rows[own + i][thread_ % kWarp * 4]);
       const float scale = scales ? scales[first + own + i] : 1.0f;
       y[i] = {scaled(y[i].x, scale, bias_.x), scaled(y[i].y, scale, bias_.y), scaled(y[i].z, scale, bias_.z),
               scaled(y[i].w, scale, bias_.w)};
     }
-    if (added_.x.data) return add(token, y, x);
+    if (added_.x.data) return add(token, y, x, &rows[own]);
     if (in_fours_) {
 #pragma unroll
       for (int i = 0; i < kAtOnce; ++i) {
@@ -177,8 +164,8 @@ class ColumnsEnd {
     }
   }
 
-  // x: what y is added to.
-  __device__ void add(int token, const float4 (&y)[kAtOnce], float4 (&x)[kAtOnce]) const {
+  // x: what y is added to. The norm's y takes the place of the sums.
+  __device__ void add(int token, const float4 (&y)[kAtOnce], float4 (&x)[kAtOnce], RowOfSums* normed) const {
     float squares[kAtOnce];
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
@@ -190,14 +177,36 @@ class ColumnsEnd {
     for (int i = 0; i < kAtOnce; ++i) {
       if (has(token + i)) *place(added_.x, token + i) = x[i];
     }
-    if (!added_.y.data || count_ == 0) return;
-    const float4 weight = *reinterpret_cast<const float4*>(added_.weight + n_);
+    if (!added_.y.data) return;
+    const float4 weight = count_ > 0 ? *reinterpret_cast<const float4*>(added_.weight + n_) : float4{};
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
-      if (!has(token + i)) continue;
-      if (thread_ % 4 == 0) added_.left.values[int64_t(token + i) * parts_of(added_.left.cols) + panel_] = squares[i];
-      store_pair(added_.y, token + i, n_, __fmul_rn(x[i].x, weight.x), __fmul_rn(x[i].y, weight.y));
-      store_pair(added_.y, token + i, n_ + 2, __fmul_rn(x[i].z, weight.z), __fmul_rn(x[i].w, weight.w));
+      if (thread_ % 4 == 0 && has(token + i)) added_.left.values[int64_t(token + i) * parts_of(added_.left.cols) + panel_] = squares[i];
+      *reinterpret_cast<float4*>(&normed[i][thread_ % kWarp * 4]) = {__fmul_rn(x[i].x, weight.x), __fmul_rn(x[i].y, weight.y),
+                                                                     __fmul_rn(x[i].z, weight.z), __fmul_rn(x[i].w, weight.w)};
+    }
+  }
+
+  // The norm's y of this warp's tokens into tiles, four tokens side by side: whole sectors, which memory takes four times as fast as parts
+  // of them.
+  __device__ void put_normed(int first, const RowsOfSums& rows) const {
+    constexpr int kCores = kTileOfRows / 8;  // of a token: 16 bytes each, pairs of columns that are eight apart
+    static_assert(kOwnTokens == 4);
+    __syncwarp();
+    const int own = token_in_turn(thread_ % kOwnTokens), token = token_of(first, thread_ % kOwnTokens);
+#pragma unroll 1
+    for (int i = 0; i < kCores; i += kWarp / kOwnTokens) {
+      const int core = i + thread_ % kWarp / kOwnTokens, chunk = core / 8, col = chunk * kTileCols + core % 8 / 4 * 32 + core % 4 * 2;
+      uint32_t pairs[4];
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+        const float2 pair = *reinterpret_cast<const float2*>(&rows[own][col + 8 * k]);
+        pairs[k] = pack(__nv_bfloat16(), pair.x, pair.y);
+      }
+      const int64_t cols = work_.row_tile * (kTileOfRows / kTileCols) + chunk;
+      if (token >= launch_.rows || cols * kTileCols >= added_.y.stride) continue;
+      auto* tile = reinterpret_cast<uint4*>(tile_address(added_.y, token, cols));
+      tile[core % 8 * kTileRows + token % kTileRows] = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
     }
   }
 
@@ -208,7 +217,7 @@ class ColumnsEnd {
   View y_;
   int panel_, n_, count_;
   bool in_fours_;
-  float4 bias_, before_[early ? kOwnTokens : 1];
+  float4 bias_;
 };
 
 // All tokens of a tile. `row` is what row of the tile a lane's first two sums of each four have, and the other two so many rows on.
@@ -216,10 +225,9 @@ template <class End, int width>
 __device__ inline void end_tile(const Launch& launch, const Work& work, int row, int apart, RowsOfSums& rows, const Sums<width>& sums,
                                 const float* scales) {
   const int thread = thread_at_end(), token = thread % 4 * 2;
-  End end(launch, work, thread);
+  const End end(launch, work, thread);
 #pragma unroll 1
   for (int first = 0; first < width; first += kEndTokens) {
-    end.begin(first);
     sync_consumers();  // no one reads what was here before
 #pragma unroll
     for (int turn = 0; turn < width; turn += kEndTokens) {

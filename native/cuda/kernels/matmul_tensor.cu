@@ -18,7 +18,7 @@ void multiply(const Matmul& op, DType type, bool gated, Launch& launch, cudaStre
 }
 
 bool is_by_prompts(const Matmul& op) {
-  return is_wide(op) && is_prompt(op.rows, panels_of(op.outputs[0].weight->rows), op.outputs[0].weight->cols, false);
+  return is_wide(op) && is_prompt(op.rows, panels_of(op.outputs[0].weight->rows), false);
 }
 
 // Whether an op that can add does so for this add_norm; and whether its kernel may make the norm's y, too.

@@ -19,13 +19,14 @@ void multiply_narrow(DType type, bool gated, const Launch& launch, cudaStream_t 
 // wgmma: Hopper, K in whole chunks.
 void multiply_wide(DType type, bool gated, const Launch& launch, cudaStream_t stream);
 // The same, for tiles of 128 rows and 128 tokens or more, if they keep all multiprocessors busy; multiply_wide hands them on.
-inline constexpr int kPromptTokens = 128, kPromptPanels = 8, kPromptCols = 512;
-inline bool is_prompt(int rows, int panels, int cols, bool gated) {
+inline constexpr int kPromptTokens = 128, kPromptPanels = 8;
+inline bool is_prompt(int rows, int panels, bool gated) {
   const int panels_of_tile = gated ? kPromptPanels / 2 : kPromptPanels;
   const int tiles = (panels + panels_of_tile - 1) / panels_of_tile * ((rows + kPromptTokens - 1) / kPromptTokens);
-  return rows > 64 && tiles >= 100 && cols >= kPromptCols;
+  return rows > 64 && tiles >= 100;
 }
 void multiply_prompt(DType type, bool gated, const Launch& launch, cudaStream_t stream);
+// In bfloat16 by tiles of 192 tokens, if that is faster; or not at all.
 bool multiply_prompt_bf16(bool gated, const Launch& launch, cudaStream_t stream);
 
 template <class Function>

@@ -276,7 +276,7 @@ void choose_width(const Launch& launch, cudaStream_t stream) {
 }  // namespace
 
 void multiply_wide(DType type, bool gated, const Launch& launch, cudaStream_t stream) {
-  if (is_prompt(launch.rows, launch.panels, launch.cols, gated)) return multiply_prompt(type, gated, launch, stream);
+  if (is_prompt(launch.rows, launch.panels, gated)) return multiply_prompt(type, gated, launch, stream);
   with_packed_type(type, [&](auto constant) {
     if (gated) return choose_width<constant, true>(launch, stream);
     choose_width<constant, false>(launch, stream);
