@@ -16,7 +16,7 @@
 //   Q8_0        1024        8 bytes a step (value + 128), that of (register, half) at byte 2 * register + half; steps 2 b, 2 b + 1 together
 //   F8_E4M3     1024        the same, of the elements' bits
 //   BF16, F16   2048        512 bytes a step: of each register the 4 bytes of lane after lane, 8 x 8 matrices of which wgmma reads operand A as
-//                           it lies (matmul_prompt_gate_bf16.cu)
+//                           it lies (matmul_prompt_bf16.cu)
 //   scales                  for each block of 32 (Q6_K: 16) a pair for the rows g, g + 8: float16; Q4_K 2 x (scale, min); Q6_K int8;
 //                           F8_E4M3 for the chunk's 64, float32
 //   supers                  of a group: Q4_K (d, dmin), Q6_K d, float16, for each of 16 rows

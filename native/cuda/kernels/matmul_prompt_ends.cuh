@@ -52,8 +52,8 @@ class GatedEnd {
     float2 gate[kPairs], up[kPairs];
 #pragma unroll
     for (int i = 0; i < kPairs; ++i) {
-      gate[i] = scaled_pair(rows[own][col + 8 * i], scale, launch_.parts[0], n + 8 * i, count - 8 * i);
-      up[i] = scaled_pair(rows[own][kTileCols + col + 8 * i], scale, launch_.parts[1], n + 8 * i, count - 8 * i);
+      gate[i] = scaled_pair(&rows[own][col + 8 * i], scale, launch_.parts[0], n + 8 * i, count - 8 * i);
+      up[i] = scaled_pair(&rows[own][kTileCols + col + 8 * i], scale, launch_.parts[1], n + 8 * i, count - 8 * i);
     }
     uint32_t pairs[kPairs];
 #pragma unroll
@@ -76,8 +76,8 @@ class GatedEnd {
     }
   }
 
-  __device__ static float2 scaled_pair(const float& sums, float scale, const Part& part, int n, int count) {
-    const float2 pair = reinterpret_cast<const float2&>(sums);
+  __device__ static float2 scaled_pair(const float* sums, float scale, const Part& part, int n, int count) {
+    const float2 pair = *reinterpret_cast<const float2*>(sums);
     float2 bias{};
     if (part.bias.data) bias = {count > 0 ? bias_of(part, n) : 0.0f, count > 1 ? bias_of(part, n + 1) : 0.0f};
     return {scaled(pair.x, scale, bias.x), scaled(pair.y, scale, bias.y)};
