@@ -51,7 +51,7 @@ function poolsHold(groups: readonly CacheGroup[], bytes: number, { batch, contex
  * At most: for each token of a step the residual and all that a layer's matrices give, and for some tokens logits, in float32. On a GPU, where
  * some of it has 16 bits, it is less.
  */
-function workspaceBytes({ spec, tensors }: ModelSource, maxBatchTokens: number): number {
+export function workspaceBytes({ spec, tensors }: ModelSource, maxBatchTokens: number): number {
   const widths = new Map<string, number>();
   for (const { name, shape } of tensors) {
     const layer = /^layers\.\d+\./.exec(name)?.[0];

@@ -12,6 +12,7 @@ import {
 import { emitWarning, type KvasirWarning, type Warn } from "../errors.ts";
 import { hasLevels, type ModelSource } from "../model/spec.ts";
 import type { Compute, DeviceConfig, KvType } from "../native/addon.ts";
+import { defaultBatchTokens } from "./batch-tokens.ts";
 import { chooseDevice, type Machine } from "./device.ts";
 import { cacheGroupsOf, KV_TYPES, sizePools } from "./pools.ts";
 import { type CheckedSpeculate, checkSpeculate, copySpeculate, type SpeculateOptions } from "./speculate.ts";
@@ -48,7 +49,7 @@ export interface EngineOptions {
   maxContext?: number;
   /** Bytes of the KV cache (8 requests of `maxContext`, at most a quarter of the memory, or nine tenths of what a GPU has left). */
   kvCacheBytes?: number;
-  /** Tokens that one step runs at most (512; 4096 on a GPU). */
+  /** Tokens that one step runs at most (512; on a GPU 4096, less for very large models and 1024 for those whose layers see a window). */
   maxBatchTokens?: number;
   /** Milliseconds that a step is to take where streams wait for it: so much of a prompt runs beside them, by what steps took before (100). */
   maxStepMs?: number;
@@ -82,12 +83,6 @@ export interface CheckedOptions {
   signal: AbortSignal | undefined;
   onProgress: EngineOptions["onProgress"];
 }
-
-/**
- * Default of `maxBatchTokens`. Chosen: enough rows for matrix products to be fast (8B on an H200: 4096 tokens 2 to 8 % faster than
- * 1024 at a time); more would make none faster, but the workspace larger and the wait for the next step longer.
- */
-export const DEFAULT_BATCH_TOKENS: Readonly<Record<DeviceConfig["kind"], number>> = { cpu: 512, cuda: 4096 };
 
 /** Default of `maxStepMs`. Chosen: who reads a stream notices no gap of this length. */
 const DEFAULT_STEP_MS = 100;
@@ -147,8 +142,9 @@ export interface OptionsContext {
 export function checkOptions(options: EngineOptions, { opening, source, draft, machine }: OptionsContext): CheckedOptions {
   const { speculate, signal, onProgress } = opening;
   const kvType = checkOneOf("kvType", options.kvType ?? "f16", KV_TYPES);
-  const { device, threadsRequested, cacheBytes } = chooseDevice(options, machine, draft === undefined ? [source] : [source, draft]);
-  const maxBatchTokens = checkInteger("maxBatchTokens", options.maxBatchTokens ?? DEFAULT_BATCH_TOKENS[device.kind], 1, 65536);
+  const models = draft === undefined ? [source] : [source, draft];
+  const { device, threadsRequested, cacheBytes } = chooseDevice(options, machine, models);
+  const maxBatchTokens = checkInteger("maxBatchTokens", options.maxBatchTokens ?? defaultBatchTokens(device, models), 1, 65536);
   const pools = sizePools(cacheGroupsOf(source, draft), {
     asked: options.maxContext === undefined ? undefined : askedContext(options.maxContext, source),
     trained: source.spec.contextLength,

@@ -1,7 +1,8 @@
+import { defaultBatchTokens } from "../api/batch-tokens.ts";
 import { chooseDevice, GPU_RESERVE, type Machine } from "../api/device.ts";
 import { type Footprint, footprintOf, type Load } from "../api/footprint.ts";
 import { memoryBytes } from "../api/memory.ts";
-import { DEFAULT_BATCH_TOKENS, type EngineOptions } from "../api/options.ts";
+import type { EngineOptions } from "../api/options.ts";
 import { KV_TYPES, MAX_SLOTS, PAGE_SIZE } from "../api/pools.ts";
 import { largestFitting } from "../api/search.ts";
 import { checkInteger, checkOneOf } from "../check.ts";
@@ -73,7 +74,7 @@ export function fitOf(model: string, source: ModelSource, args: Arguments, machi
     batch: checkInteger("--batch", args.number("batch") ?? 1, 1, MAX_SLOTS),
     context: checkInteger("--context", args.number("context") ?? contextLength, 1, learnedPositions || 2 ** 30),
     kvType: checkOneOf("--kv-type", args.text("kv-type") ?? "f16", KV_TYPES),
-    maxBatchTokens: DEFAULT_BATCH_TOKENS[device.kind],
+    maxBatchTokens: defaultBatchTokens(device, [source]),
   };
   const bytesOf = (changed: Partial<Load>): Fit["bytes"] => withProcess(footprintOf(source, { ...load, ...changed }), device);
   const longest = Math.max(contextLength, load.context);

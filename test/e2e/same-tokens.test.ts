@@ -1,11 +1,11 @@
-import { beforeAll, describe, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import type { EngineOptions } from "../../lib/api/options.ts";
 import { hasShared, sharedPath } from "../support/shared.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { ISAS, withEngine } from "./support/engines.ts";
 import { runMix, writeMixModels } from "./support/mixes.ts";
 import { cacheFor, GEMMA3, LLAMA, TALES, writeQuantizedModel } from "./support/random-models.ts";
-import { ARITHMETICS, expectSame, randomRequests } from "./support/same.ts";
+import { ARITHMETICS, expectSame, randomRequests, together } from "./support/same.ts";
 
 const directory = temporaryDirectory();
 
@@ -35,6 +35,15 @@ test.each([
   const { path } = await writeQuantizedModel(directory, `heads-${headSize}`, shape);
   const options: EngineOptions = { compute: "bf16", kvType };
   await expectSame(path, randomRequests(12, shape.vocabSize, 60, headSize), cacheFor(shape, 160, options), options);
+});
+
+// On a GPU a warp turns several of a token's heads where a step has 256 tokens, here six of q, k and v.
+test("the same tokens and logprobs, as bits: long prompts in long and in short steps", async () => {
+  const shape = { ...LLAMA, queryHeads: 4, kvHeads: 1, contextLength: 1024 };
+  const { path } = await writeQuantizedModel(directory, "six-heads", shape);
+  const requests = randomRequests(8, shape.vocabSize, 500, 5);
+  const run = (maxBatchTokens: number) => withEngine(path, { compute: "bf16", maxBatchTokens }, (engine) => together(engine, requests));
+  expect(await run(512)).toEqual(await run(100));
 });
 
 test.skipIf(!hasShared)("the same tokens and logprobs, as bits: tales", async () => {

@@ -60,14 +60,13 @@ __device__ inline void fence_shared_for_async() {
 #endif
 }
 
-// Those of stages that so many arrivals fill (one, of who expects the bytes of copies), and empty; by the block's first thread, and seen by all
-// after their next barrier.
+// Those of stages that bulk copies fill and so many arrivals empty, by the block's first thread; seen by all after their next barrier.
 template <int stages>
-__device__ inline void init_stages(uint64_t (&full)[stages], int filling, uint64_t (&empty)[stages], int emptying) {
+__device__ inline void init_stages(uint64_t (&full)[stages], uint64_t (&empty)[stages], int arrivals) {
   if (threadIdx.x > 0) return;
   for (int stage = 0; stage < stages; ++stage) {
-    init_barrier(&full[stage], filling);
-    init_barrier(&empty[stage], emptying);
+    init_barrier(&full[stage], 1);
+    init_barrier(&empty[stage], arrivals);
   }
   fence_shared_for_async();
 }

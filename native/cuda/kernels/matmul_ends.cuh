@@ -1,6 +1,8 @@
 #pragma once
-// What the matmuls by wgmma share (matmul_wide.cu, matmul_prompt.cu): operands, and how a block ends: what of the sums is whose, and where
-// they go.
+// What the matmuls by wgmma share (matmul_wide.cu, matmul_prompt*.cu): operands, and what of the sums is whose; and how a block of
+// matmul_wide.cu ends (of the others: matmul_prompt_ends.cuh).
+#include <type_traits>
+
 #include "cuda/kernels/matmul_launch.cuh"
 #include "cuda/kernels/wgmma.cuh"
 
@@ -194,8 +196,7 @@ __device__ inline void write_products(const Launch& launch, const Work& work, Pr
     }
     if (group == 0) asm volatile("bar.sync 2, %0;" ::"n"(kGroupThreads) : "memory");
     if (group == 1) asm volatile("bar.sync 3, %0;" ::"n"(kGroupThreads) : "memory");
-    const bool has_panels = work.row_tile * 4 < launch.panels;  // not so of a cluster's last blocks
-    const int count = has_panels ? min(kTokens, launch.rows - first + kTileRows - 1) / kTileRows : 0;
+    const int count = min(kTokens, launch.rows - first + kTileRows - 1) / kTileRows;
     auto* to = reinterpret_cast<uint4*>(tile_address(y, first, work.row_tile));
     for (int i = thread; i < count * (kTileBytes / 16); i += kGroupThreads) to[i] = reinterpret_cast<const uint4*>(tiles)[i];
   }

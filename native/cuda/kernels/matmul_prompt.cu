@@ -1,15 +1,16 @@
 // matmul of a prompt's tokens on Hopper's tensor cores, for packed weights and bfloat16 x:
 //
-//   y[t][n] = scale[t] sum_k W[n][k] x[t][k] + bias[n]       or the sum and the norm of the add_norm that follows, but for its scale:
+//   y[t][n] = scale[t] sum_k W[n][k] x[t][k] + bias[n]       or of gate and up  activation(gate) * up,
+//                                                            or the sum and the norm of the add_norm that follows, but for its scale:
 //   r[t][n] += s y[t][n],  x'[t][n] = r[t][n] w[n],  squares of r (row_scales.cuh)
 //
 //   W     panels of 16 rows (cuda/packed.cuh)      x [rows, K] bfloat16 in tiles (activations.cuh)      y [rows, N]
 //
-// Of bfloat16: matmul_prompt_bf16.cu. As matmul_wide.cu, for so many tokens that every multiprocessor has tiles of 128 rows by 128 tokens
-// to itself: blocks stay and go from tile to tile, so that weights and x of the next one are on their way while this one's sums are
-// written. A cluster's blocks have the same tokens and rows of their own; each copies its part of x into all of them. k goes by groups of
-// 256, in two pairs of chunks: while one is multiplied (2 x 512 cycles of the tensor cores for both warpgroups), the other is unpacked, and
-// the tensor cores always have the next one before they end.
+// Of bfloat16 where that takes longer than matmul_prompt_bf16.cu. As matmul_wide.cu, for so many tokens that every multiprocessor has tiles
+// of 128 rows by 128 tokens to itself: blocks stay and go from tile to tile, so that weights and x of the next one are on their way while
+// this one's sums are written. A cluster's blocks have the same tokens and rows of their own; each copies its part of x into all of them. k
+// goes by groups of 256, in two pairs of chunks: while one is multiplied (2 x 512 cycles of the tensor cores for both warpgroups), the
+// other is unpacked, and the tensor cores always have the next one before they end.
 //
 // Bytes: an end reads and writes r and writes x', 10 a number, beside no products; per 128 k a block reads 16 chunks of weights and 32 KiB
 // / kSharing of x for 4.2 million operations. Limited, of bf16, by shared memory (160 bytes a cycle if the tensor cores never waited; it
@@ -44,7 +45,7 @@ struct Shared {
   float scales[kScaleTurns][kWidth];
   uint8_t x[kPairs<type>][kPair][kTiles][kTileBytes];
   uint8_t rings[kPanels][kPieces<type> * kPieceBytes<type>];
-  RowsOfSums rows;
+  StagedSums staged;
   uint64_t full[kPanels][kPieces<type>];
   uint64_t x_full[kPairs<type>], x_empty[kPairs<type>];
 };
@@ -205,7 +206,7 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_matmul(const __grid_consta
   auto& shared = *reinterpret_cast<Shared<type>*>(memory);
   const Tiles tiles(launch, gated);
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  init_stages(shared.x_full, 1, shared.x_empty, kPanels * kSharing);
+  init_stages(shared.x_full, shared.x_empty, kPanels * kSharing);
   sync_cluster();
   let_next_kernel_start();
   if (warp >= kPanels) {
@@ -227,7 +228,7 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_matmul(const __grid_consta
     multiply_tiles<type>(launch, tiles, shared, weights, [&](int ended, Sums<kWidth>& totals) {
       using End = std::conditional_t<gated, GatedEnd, ColumnsEnd>;
       const float* scales = launch.scales.values ? shared.scales[scale_turn(ended)] : nullptr;
-      end_tile<End, kWidth>(launch, work_of(tiles, ended), warp * kPanelRows + row_of_sum(0), 8, shared.rows, totals, scales);
+      end_tile<End, kWidth>(launch, work_of(tiles, ended), warp * kPanelRows + row_of_sum(0), 8, shared.staged, totals, scales);
     });
   }
   sync_cluster();  // no block leaves while another copies into it or arrives there

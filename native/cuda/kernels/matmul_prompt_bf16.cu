@@ -7,10 +7,10 @@
 // blocks share x and weights: each copies half of its own into the two that need it.
 //
 // Bytes: per 64 k a tile has 40 KiB written to and 64 KiB read from shared memory for 768 cycles of the tensor cores: 138 bytes a cycle,
-// where 128 are to be had (of 128 tokens 160). L2 gives a multiprocessor 25 to 30 bytes a cycle: without the cluster 28 KiB in 768 cycles
-// would be too many, 20 are not. An end writes 2 to 10 bytes a number. Operations: 2 * rows * N * K, 4 of gate and up. Limited by the
-// card's power (it runs at 1.5 to 1.75 GHz), by ends, an eighth of the time, by shared memory, and by clusters of four: an H200 holds 31 of
-// them, not 33.
+// where 128 are to be had (of 128 tokens 160). L2 gives a multiprocessor 25 to 30 bytes a cycle: 28 KiB in 768 cycles, of clusters of two,
+// would be too many, 20 are just not. An end reads and writes 2 to 10 bytes a number. Operations: 2 * rows * N * K, 4 of gate and up.
+// Limited by the warp that copies, seven copies one after the other each 64 k, by ends, an eighth of the time, by the card's power (it runs
+// at 1.5 to 1.75 GHz), and by clusters of four: some 31 of them fit on an H200, not 33.
 #include "cuda/kernels/launch.h"
 #include "cuda/kernels/matmul_prompt_ends.cuh"
 #include "cuda/kernels/matmul_tensor.h"
@@ -34,7 +34,7 @@ static_assert(kPanels == kPromptPanels);
 struct Shared {
   uint8_t weights[kStages][kPanels][kPanelBytes];
   uint8_t x[kStages][kWidth / kTileRows][kTileBytes];
-  RowsOfSums rows;
+  StagedSums staged;
   float scales[kScaleTurns][kWidth];
   uint64_t full[kStages], empty[kStages];
 };
@@ -211,7 +211,7 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_matmul_bf16(const __grid_c
   auto& shared = *reinterpret_cast<Shared*>(memory);
   const Tiles tiles(launch, gated);
   const int warp = static_cast<int>(threadIdx.x) / kWarp, group = warp / 4;
-  init_stages(shared.full, 1, shared.empty, kPanels * kMates);
+  init_stages(shared.full, shared.empty, kPanels * kMates);
   sync_cluster();
   wait_in_turn();
   if (warp >= kPanels) {
@@ -227,7 +227,7 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_matmul_bf16(const __grid_c
       multiply_tile(launch.cols, stages, totals);
       const float* scales = launch.scales.values ? shared.scales[turn] : nullptr;
       const int row = warp % 4 * (2 * kPanelRows) + group * 8 + static_cast<int>(threadIdx.x) % kWarp / 4;
-      end_tile<End, kWidth>(launch, tiles.work(tile), row, kPanelRows, shared.rows, totals, scales);
+      end_tile<End, kWidth>(launch, tiles.work(tile), row, kPanelRows, shared.staged, totals, scales);
     }
   }
   sync_cluster();  // no block leaves while another copies into it or arrives there
@@ -236,32 +236,36 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_matmul_bf16(const __grid_c
 #endif
 }
 
-// Tiles of matmul_prompt.cu, and of clusters here, that one multiprocessor or cluster runs after another.
-template <bool gated>
-int rounds_of_others(const Launch& launch) {
-  const int panels = gated ? kPanels / 2 : kPanels;
-  const int tiles = ((launch.panels - 1) / panels + 1) * ((launch.rows - 1) / kPromptTokens + 1);
-  return (tiles - 1) / processors() + 1;
+Grid grid_of_cluster() {
+  return {.blocks = {}, .threads = kThreads, .shared = sizeof(Shared), .cluster = kCluster};
+}
+
+// Whether it takes less time than matmul_prompt.cu, by rounds of tiles; and enough k for its stages.
+bool is_faster(bool gated, const Launch& launch) {
+  constexpr int kRound = 41, kOtherRound = 31;  // microseconds for 4,096 k, measured
+  const int rounds = (Tiles(launch, gated).count - 1) / prompt_clusters_bf16() + 1;
+  const int others = (prompt_tiles(launch.rows, launch.panels, gated) - 1) / processors() + 1;
+  return chunks_of(launch.cols) >= kStages && rounds * kRound < others * kOtherRound;
 }
 
 template <bool gated>
-bool run_if_faster(const Launch& launch, cudaStream_t stream) {
-  constexpr int kOwnRound = 41, kOtherRound = 31;  // microseconds for 4,096 k, measured
-  Grid grid{.blocks = {}, .threads = kThreads, .shared = sizeof(Shared), .cluster = kCluster};
-  static OfDevice resident;
-  const int clusters = resident.get([&] { return resident_clusters(kName, prompt_matmul_bf16<gated>, grid); });
-  if (chunks_of(launch.cols) < kStages) return false;
-  const int count = Tiles(launch, gated).count, rounds = (count - 1) / clusters + 1;
-  if (rounds * kOwnRound >= rounds_of_others<gated>(launch) * kOtherRound) return false;
-  grid.blocks = dim3(std::min(clusters, count) * kCluster);
+void launch_kernel(const Launch& launch, cudaStream_t stream) {
+  Grid grid = grid_of_cluster();
+  grid.blocks = dim3(std::min(prompt_clusters_bf16(), Tiles(launch, gated).count) * kCluster);
   cuda::launch(kName, prompt_matmul_bf16<gated>, grid, stream, launch);
-  return true;
 }
 
 }  // namespace
 
+int prompt_clusters_bf16() {
+  static OfDevice resident;
+  return resident.get([] { return resident_clusters(kName, prompt_matmul_bf16<true>, grid_of_cluster()); });
+}
+
 bool multiply_prompt_bf16(bool gated, const Launch& launch, cudaStream_t stream) {
-  return gated ? run_if_faster<true>(launch, stream) : run_if_faster<false>(launch, stream);
+  if (!is_faster(gated, launch)) return false;
+  gated ? launch_kernel<true>(launch, stream) : launch_kernel<false>(launch, stream);
+  return true;
 }
 
 }  // namespace kvasir::cuda

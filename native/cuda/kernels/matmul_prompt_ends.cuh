@@ -4,14 +4,15 @@
 // written out has more instructions than caches hold, and each branch in it keeps what follows from beginning. `scales` are those of a
 // tile's tokens, or none.
 #include "cuda/kernels/matmul_ends.cuh"
+#include "cuda/kernels/mma.cuh"
 
 namespace kvasir::cuda {
 
-inline constexpr int kTileOfRows = kPanels * kPanelRows;
+inline constexpr int kTileOutputs = kPanels * kPanelRows;
 // Tokens whose sums are on their way at once; four more numbers a token keep banks apart.
 inline constexpr int kEndTokens = 32;
-using RowOfSums = float[kTileOfRows + 4];
-using RowsOfSums = RowOfSums[kEndTokens];
+using TokenOfSums = float[kTileOutputs + 4];
+using StagedSums = TokenOfSums[kEndTokens];
 
 // The thread's number, as if it were not known before: what follows from it would take registers from the products all the time.
 __device__ inline int thread_at_end() {
@@ -20,12 +21,13 @@ __device__ inline int thread_at_end() {
   return thread;
 }
 
-// Has what a tile of so many tokens is added to brought to L2, 32 lines for each chunk of k: by a warp that has little else to do.
+// Has what a tile of so many tokens is added to brought to L2, 32 lines each turn, by a warp that has little else to do. A tile has a turn
+// for each stage: where k is short, not for all lines.
 template <int width>
-__device__ inline void bring_residual(const Launch& launch, const Work& work, int chunk) {
-  constexpr int kLine = 128 / sizeof(float), kLines = kTileOfRows / kLine;  // of a token
-  const int line = chunk * kWarp + static_cast<int>(threadIdx.x) % kWarp, token = work.first_token + line / kLines;
-  const int n = work.row_tile * kTileOfRows + line % kLines * kLine;
+__device__ inline void bring_residual(const Launch& launch, const Work& work, int turn) {
+  constexpr int kLine = 128 / sizeof(float), kLines = kTileOutputs / kLine;  // of a token
+  const int line = turn * kWarp + static_cast<int>(threadIdx.x) % kWarp, token = work.first_token + line / kLines;
+  const int n = work.row_tile * kTileOutputs + line % kLines * kLine;
   if (!launch.added.x.data || line >= width * kLines || token >= launch.rows || n >= launch.parts[0].weight.rows) return;
   asm volatile("prefetch.global.L2 [%0];" ::"l"(row_of(launch.added.x, token) + n));
 }
@@ -36,28 +38,28 @@ class GatedEnd {
   __device__ GatedEnd(const Launch& launch, const Work& work, int thread)
       : launch_(launch), work_(work), core_(thread / kTileRows % 8), in_tiles_(thread / (8 * kTileRows)), row_(thread % kTileRows) {}
 
-  __device__ void put(int first, RowsOfSums& rows, const float* scales) const {
-    if (launch_.activation == Activation::Gelu) return put_as(Activation::Gelu, first, rows, scales);
-    put_as(launch_.activation == Activation::Silu ? Activation::Silu : Activation::GeluTanh, first, rows, scales);
+  __device__ void put(int first, StagedSums& staged, const float* scales) const {
+    if (launch_.activation == Activation::Gelu) return put_as(Activation::Gelu, first, staged, scales);
+    put_as(launch_.activation == Activation::Silu ? Activation::Silu : Activation::GeluTanh, first, staged, scales);
   }
 
  private:
-  static constexpr int kPairs = 4;
+  static constexpr int kColumnPairs = 4;
 
-  __device__ void put_as(Activation activation, int first, const RowsOfSums& rows, const float* scales) const {
+  __device__ void put_as(Activation activation, int first, const StagedSums& staged, const float* scales) const {
     const View& y = launch_.parts[0].y;
     const int own = in_tiles_ * kTileRows + row_, token = work_.first_token + first + own, col = core_ / 4 * 32 + core_ % 4 * 2;
     const int n = work_.row_tile * kTileCols + col, count = launch_.parts[0].weight.rows - n;
     const float scale = scales ? scales[first + own] : 1.0f;
-    float2 gate[kPairs], up[kPairs];
+    float2 gate[kColumnPairs], up[kColumnPairs];
 #pragma unroll
-    for (int i = 0; i < kPairs; ++i) {
-      gate[i] = scaled_pair(&rows[own][col + 8 * i], scale, launch_.parts[0], n + 8 * i, count - 8 * i);
-      up[i] = scaled_pair(&rows[own][kTileCols + col + 8 * i], scale, launch_.parts[1], n + 8 * i, count - 8 * i);
+    for (int i = 0; i < kColumnPairs; ++i) {
+      gate[i] = scaled_pair(&staged[own][col + 8 * i], scale, launch_.parts[0], n + 8 * i, count - 8 * i);
+      up[i] = scaled_pair(&staged[own][kTileCols + col + 8 * i], scale, launch_.parts[1], n + 8 * i, count - 8 * i);
     }
-    uint32_t pairs[kPairs];
+    uint32_t pairs[kColumnPairs];
 #pragma unroll
-    for (int i = 0; i < kPairs; ++i) {
+    for (int i = 0; i < kColumnPairs; ++i) {
       gate[i].x = activate_fast(activation, gate[i].x) * up[i].x, gate[i].y = activate_fast(activation, gate[i].y) * up[i].y;
       pairs[i] = pack(__nv_bfloat16(), count > 8 * i ? gate[i].x : 0.0f, count > 8 * i + 1 ? gate[i].y : 0.0f);
     }
@@ -69,7 +71,7 @@ class GatedEnd {
     } else if (token < launch_.rows) {
       float* to = static_cast<float*>(y.data) + token * y.stride + n;
 #pragma unroll
-      for (int i = 0; i < kPairs; ++i) {
+      for (int i = 0; i < kColumnPairs; ++i) {
         if (count > 8 * i) to[8 * i] = gate[i].x;
         if (count > 8 * i + 1) to[8 * i + 1] = gate[i].y;
       }
@@ -102,10 +104,10 @@ class ColumnsEnd {
     bias_ = of_columns(static_cast<const float*>(part.bias.data));
   }
 
-  __device__ void put(int first, RowsOfSums& rows, const float* scales) const {
+  __device__ void put(int first, StagedSums& staged, const float* scales) const {
 #pragma unroll 1
-    for (int i = 0; i < kOwnTokens; i += kAtOnce) put_some(first, i, rows, scales);
-    if (added_.y.data) put_normed(first, rows);
+    for (int i = 0; i < kOwnTokens; i += kAtOnce) put_some(first, i, staged, scales);
+    if (added_.y.data) put_normed(first, staged);
   }
 
  private:
@@ -118,18 +120,18 @@ class ColumnsEnd {
     return work_.first_token + first + token_in_turn(i);
   }
 
-  __device__ void put_some(int first, int some, RowsOfSums& rows, const float* scales) const {
+  __device__ void put_some(int first, int some, StagedSums& staged, const float* scales) const {
     const int own = token_in_turn(some), token = token_of(first, some);
     float4 y[kAtOnce], x[kAtOnce];
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
       if (added_.x.data) x[i] = has(token + i) ? *place(added_.x, token + i) : float4{};
-      y[i] = *reinterpret_cast<const float4*>(&rows[own + i][thread_ % kWarp * 4]);
+      y[i] = *reinterpret_cast<const float4*>(&staged[own + i][thread_ % kWarp * 4]);
       const float scale = scales ? scales[first + own + i] : 1.0f;
       y[i] = {scaled(y[i].x, scale, bias_.x), scaled(y[i].y, scale, bias_.y), scaled(y[i].z, scale, bias_.z),
               scaled(y[i].w, scale, bias_.w)};
     }
-    if (added_.x.data) return add(token, y, x, &rows[own]);
+    if (added_.x.data) return add(token, y, x, &staged[own]);
     if (in_fours_) {
 #pragma unroll
       for (int i = 0; i < kAtOnce; ++i) {
@@ -165,7 +167,7 @@ class ColumnsEnd {
   }
 
   // x: what y is added to. The norm's y takes the place of the sums.
-  __device__ void add(int token, const float4 (&y)[kAtOnce], float4 (&x)[kAtOnce], RowOfSums* normed) const {
+  __device__ void add(int token, const float4 (&y)[kAtOnce], float4 (&x)[kAtOnce], TokenOfSums* normed) const {
     float squares[kAtOnce];
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
@@ -189,8 +191,8 @@ class ColumnsEnd {
 
   // The norm's y of this warp's tokens into tiles, four tokens side by side: whole sectors, which memory takes four times as fast as parts
   // of them.
-  __device__ void put_normed(int first, const RowsOfSums& rows) const {
-    constexpr int kCores = kTileOfRows / 8;  // of a token: 16 bytes each, pairs of columns that are eight apart
+  __device__ void put_normed(int first, const StagedSums& staged) const {
+    constexpr int kCores = kTileOutputs / 8;  // of a token: 16 bytes each, pairs of columns that are eight apart
     static_assert(kOwnTokens == 4);
     __syncwarp();
     const int own = token_in_turn(thread_ % kOwnTokens), token = token_of(first, thread_ % kOwnTokens);
@@ -200,10 +202,10 @@ class ColumnsEnd {
       uint32_t pairs[4];
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
-        const float2 pair = *reinterpret_cast<const float2*>(&rows[own][col + 8 * k]);
+        const float2 pair = *reinterpret_cast<const float2*>(&staged[own][col + 8 * k]);
         pairs[k] = pack(__nv_bfloat16(), pair.x, pair.y);
       }
-      const int64_t cols = work_.row_tile * (kTileOfRows / kTileCols) + chunk;
+      const int64_t cols = work_.row_tile * (kTileOutputs / kTileCols) + chunk;
       if (token >= launch_.rows || cols * kTileCols >= added_.y.stride) continue;
       auto* tile = reinterpret_cast<uint4*>(tile_address(added_.y, token, cols));
       tile[core % 8 * kTileRows + token % kTileRows] = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
@@ -222,7 +224,7 @@ class ColumnsEnd {
 
 // All tokens of a tile. `row` is what row of the tile a lane's first two sums of each four have, and the other two so many rows on.
 template <class End, int width>
-__device__ inline void end_tile(const Launch& launch, const Work& work, int row, int apart, RowsOfSums& rows, const Sums<width>& sums,
+__device__ inline void end_tile(const Launch& launch, const Work& work, int row, int apart, StagedSums& staged, const Sums<width>& sums,
                                 const float* scales) {
   const int thread = thread_at_end(), token = thread % 4 * 2;
   const End end(launch, work, thread);
@@ -233,10 +235,10 @@ __device__ inline void end_tile(const Launch& launch, const Work& work, int row,
     for (int turn = 0; turn < width; turn += kEndTokens) {
       if (turn != first) continue;
 #pragma unroll
-      for (int i = 0; i < kEndTokens / 2; ++i) rows[token + i / 4 * kTileRows + i % 2][row + i % 4 / 2 * apart] = sums[turn / 2 + i];
+      for (int i = 0; i < kEndTokens / 2; ++i) staged[token + i / 4 * kTileRows + i % 2][row + i % 4 / 2 * apart] = sums[turn / 2 + i];
     }
     sync_consumers();
-    end.put(first, rows, scales);
+    end.put(first, staged, scales);
   }
 }
 

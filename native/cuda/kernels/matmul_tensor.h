@@ -20,13 +20,17 @@ void multiply_narrow(DType type, bool gated, const Launch& launch, cudaStream_t 
 void multiply_wide(DType type, bool gated, const Launch& launch, cudaStream_t stream);
 // The same, for tiles of 128 rows and 128 tokens or more, if they keep all multiprocessors busy; multiply_wide hands them on.
 inline constexpr int kPromptTokens = 128, kPromptPanels = 8;
-inline bool is_prompt(int rows, int panels, bool gated) {
+inline int prompt_tiles(int rows, int panels, bool gated) {
   const int panels_of_tile = gated ? kPromptPanels / 2 : kPromptPanels;
-  const int tiles = (panels + panels_of_tile - 1) / panels_of_tile * ((rows + kPromptTokens - 1) / kPromptTokens);
-  return rows > 64 && tiles >= 100;
+  return (panels + panels_of_tile - 1) / panels_of_tile * ((rows + kPromptTokens - 1) / kPromptTokens);
+}
+inline bool is_prompt(int rows, int panels, bool gated) {
+  return rows > 64 && prompt_tiles(rows, panels, gated) >= 100;
 }
 void multiply_prompt(DType type, bool gated, const Launch& launch, cudaStream_t stream);
-// In bfloat16 by tiles of 192 tokens, if that is faster; or not at all.
+// In bfloat16 by tiles of 192 tokens, on so many clusters of two by two tiles at once. False: it would take longer, and nothing was
+// launched.
+int prompt_clusters_bf16();
 bool multiply_prompt_bf16(bool gated, const Launch& launch, cudaStream_t stream);
 
 template <class Function>

@@ -4,7 +4,7 @@ import { memoryBytes } from "../../../lib/api/memory.ts";
 import type { EngineOptions } from "../../../lib/api/options.ts";
 import { MAX_SLOTS, PAGE_SIZE, type PoolRequest, pageBytes, sizePools } from "../../../lib/api/pools.ts";
 import type { CachePart } from "../../../lib/model/kinds.ts";
-import type { CacheGroup, TensorType } from "../../../lib/model/spec.ts";
+import type { CacheGroup, ModelSource, TensorType } from "../../../lib/model/spec.ts";
 import { createPlan } from "../../../lib/schedule/plan.ts";
 import { Scheduler } from "../../../lib/schedule/scheduler.ts";
 import { fakeSource } from "../../support/fake-engine.ts";
@@ -65,6 +65,22 @@ test("a GPU, by its number; its arithmetic", () => {
   for (const options of [{ device: "cuda:" }, { device: "cuda:-1" }, { device: "cuda:256" }, { device: "cuda", compute: "int8" }]) {
     expect(() => check(options)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
   }
+});
+
+test("a GPU takes as many tokens a step as it keeps memory for, and few where windows hold pages for them", () => {
+  const tokensOf = (hiddenSize: number, windows: boolean, device: "cpu" | "cuda" = "cuda", draft?: ModelSource) => {
+    const source = fakeSource();
+    source.spec.hiddenSize = hiddenSize;
+    if (!windows) source.spec.cacheGroups = source.spec.cacheGroups.filter(({ kind }) => kind === "all");
+    return checkedOptions({ device }, source, machine, draft).maxBatchTokens;
+  };
+  expect(tokensOf(4096, false, "cpu")).toBe(512);
+  expect(tokensOf(4096, false)).toBe(4096); // 64 MiB of float32
+  expect(tokensOf(4096, true)).toBe(1024);
+  expect(tokensOf(60_000, false)).toBe(2048);
+  expect(tokensOf(200_000, false)).toBe(1024);
+  expect(tokensOf(4096, false, "cuda", fakeSource())).toBe(1024); // the draft's window
+  expect(check({ device: "cuda", maxBatchTokens: 3 }).maxBatchTokens).toBe(3);
 });
 
 test("defaults follow the model and the processor", () => {
