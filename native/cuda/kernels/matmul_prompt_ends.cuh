@@ -3,7 +3,9 @@
 // that have neighbours in memory. Of gate and up the first 64 rows are gate's. Only what has to name registers is unrolled: an end that is
 // written out has more instructions than caches hold, and each branch in it keeps what follows from beginning. `scales` are those of a
 // tile's tokens, or none.
-#include "cuda/kernels/matmul_ends.cuh"
+#include <type_traits>
+
+#include "cuda/kernels/matmul_tiles.cuh"
 #include "cuda/kernels/mma.cuh"
 
 namespace kvasir::cuda {
