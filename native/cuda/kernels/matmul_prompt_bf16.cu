@@ -22,9 +22,9 @@ constexpr const char* kName = "matmul of a prompt in bf16";
 constexpr int kThreads = (kConsumers + 1) * kGroupThreads;
 constexpr int kWidth = 192;  // tokens of a tile
 constexpr int kSide = 2, kCluster = kSide * kSide;
-constexpr int kMates = 2 * kSide - 1;  // blocks that copy into a block's stages, itself among them
-constexpr int kTokenGroup = 4;         // tiles of tokens, of a cluster, that are run with all weights before the next: their x stays in L2
-constexpr int kStages = 5;             // 64 k each
+[[maybe_unused]] constexpr int kMates = 2 * kSide - 1;  // blocks that copy into a block's stages, itself among them
+constexpr int kTokenGroup = 4;  // tiles of tokens, of a cluster, that are run with all weights before the next: their x stays in L2
+constexpr int kStages = 5;      // 64 k each
 constexpr int kPanelBytes = chunk_bytes(DType::BF16), kStepBytes = kPanelBytes / 4;
 // Tiles whose scales are in shared memory, in turns: a tile has at least as many chunks as there are stages, so that the one after the next
 // comes when all warps have begun the next one.
