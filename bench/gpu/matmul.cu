@@ -8,6 +8,7 @@
 //         graphs of launches on rotated weights, medians of five; of a step, and its floor at 3.0 TB/s. After the check.
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 #include <string>
 
 #include "matmul_check.cuh"
@@ -59,7 +60,8 @@ struct Residual {
 // Microseconds of a launch, the norm that follows it included.
 double time_shape(const Shape& shape, const std::vector<Matrix>& weights, int tokens, const DeviceBuffer& x, const DeviceBuffer& y,
                   cudaStream_t stream) {
-  const Residual residual(shape.normed ? tokens : 1, shape.rows);
+  std::optional<Residual> residual;
+  if (shape.normed) residual.emplace(tokens, shape.rows);
   const int copies = static_cast<int>(weights.size()) / shape.matrices, launches = std::max(copies, tokens > 256 ? 4 : 24);
   const auto launch = [&](int i) {
     Matmul op{.x = {x.address(), DType::BF16, shape.cols}, .rows = tokens, .outputs = {}};
@@ -68,7 +70,7 @@ double time_shape(const Shape& shape, const std::vector<Matrix>& weights, int to
           weights[i % copies * shape.matrices + m].get(), {}, {y.address(), shape.matrices == 2 ? DType::BF16 : DType::F32, shape.rows}};
     }
     if (shape.matrices == 2) op.epilogue = Epilogue::Gate;
-    if (shape.normed) return residual.run(op, stream);
+    if (residual) return residual->run(op, stream);
     run_tensor(op, {}, the_split_sums(), stream);
   };
   return time_launches(launch, launches, stream);

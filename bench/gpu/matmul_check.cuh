@@ -11,8 +11,8 @@ inline size_t count_unlike(const std::vector<float>& y, int tokens, int rows, co
   size_t unlike = 0;
   for (int token = 0; token < tokens; ++token) {
     for (int n = 0; n < rows; ++n) {
-      const uint32_t bits = std::bit_cast<uint32_t>(y[static_cast<size_t>(token) * rows + n]);
-      unlike += found[place_in_tiles(stride, token, n)] != static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+      const __nv_bfloat16 rounded = __float2bfloat16_rn(y[static_cast<size_t>(token) * rows + n]);
+      unlike += found[place_in_tiles(stride, token, n)] != __bfloat16_as_ushort(rounded);
     }
   }
   return unlike;

@@ -218,9 +218,9 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_matmul(const __grid_consta
     int tile = first_tile();
     const auto next_panel = [&]() -> const uint8_t* {
       if (tile >= tiles.count) return nullptr;
-      const int panel = panel_of<gated>(work_of(tiles, tile), warp);
+      const Work work = work_of(tiles, tile);
       tile += tiles_apart();
-      return panel_data<gated>(launch, min(panel, launch.panels - 1), warp / 4);  // beyond the last: its products are not written
+      return packed_panel_of<gated>(launch, work, warp);
     };
     WeightStream<type, kPiece<type>, false, decltype(next_panel)> weights(shared.rings[warp], shared.full[warp], kPieces<type>, 0,
                                                                           chunks_of(launch.cols), next_panel);

@@ -61,11 +61,8 @@ struct Tiles {
     return {in_group / tiles * kSide + rank % kSide, ((group * kTokenGroup + in_group % tiles) * kSide + rank / kSide) * kWidth, rank, 0,
             kRanges};
   }
-  // The packed bytes of a panel of a tile; beyond the last: that one again, its products are not written.
   __device__ const uint8_t* panel(const Launch& launch, const Work& work, int in_tile) const {
-    const int last = launch.panels - 1;
-    if (gated) return panel_data<true>(launch, min(work.row_tile * (kPanels / 2) + in_tile % (kPanels / 2), last), in_tile / (kPanels / 2));
-    return panel_data<false>(launch, min(work.row_tile * kPanels + in_tile, last), 0);
+    return gated ? packed_panel_of<true>(launch, work, in_tile) : packed_panel_of<false>(launch, work, in_tile);
   }
 };
 

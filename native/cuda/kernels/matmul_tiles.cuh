@@ -23,6 +23,12 @@ __device__ inline int panel_of(const Work& work, int warp) {
   return gated ? work.row_tile * 4 + warp % 4 : work.row_tile * kPanels + warp;
 }
 
+// Its packed bytes; beyond the last: those of that one again, whose products are nobody's.
+template <bool gated>
+__device__ inline const uint8_t* packed_panel_of(const Launch& launch, const Work& work, int warp) {
+  return panel_data<gated>(launch, min(panel_of<gated>(work, warp), launch.panels - 1), warp / 4);
+}
+
 // Operand A of a chunk: its four steps.
 using Chunk = uint32_t[4][4];
 

@@ -205,13 +205,12 @@ __global__ void __launch_bounds__(kThreads, (Shared<type, width, split>::kBlocks
   extern __shared__ __align__(1024) uint8_t memory[];
   auto& shared = *reinterpret_cast<Memory*>(memory);
   const Work work = work_of_block(launch, width);
-  const int warp = uniform(static_cast<int>(threadIdx.x) / kWarp), panel = min(panel_of<gated>(work, warp), launch.panels - 1);
+  const int warp = uniform(static_cast<int>(threadIdx.x) / kWarp);
   const int begin = range_begin(launch.cols, work.range), end = range_begin(launch.cols, work.end_range);
   init_stages(shared.x_full, shared.x_empty, kPanels);
   const auto no_other = []() -> const uint8_t* { return nullptr; };
-  // Beyond the last panel that one again: its products are nobody's.
   WeightStream<type, kWidePiece<type>, true, decltype(no_other)> weights(shared.rings[warp], shared.full[warp], Memory::kPieces, begin, end,
-                                                                         no_other, panel_data<gated>(launch, panel, warp / 4));
+                                                                         no_other, packed_panel_of<gated>(launch, work, warp));
   __syncthreads();
   wait_in_turn();
   const int groups_end = first_group(groups_of(launch.cols), work.end_range);
