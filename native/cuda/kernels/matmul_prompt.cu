@@ -226,7 +226,7 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_matmul(const __grid_consta
                                                                           chunks_of(launch.cols), next_panel);
     wait_for_kernel_before();
     multiply_tiles<type>(launch, tiles, shared, weights, [&](int ended, Sums<kWidth>& totals) {
-      using End = std::conditional_t<gated, GatedEnd, ColumnsEnd>;
+      using End = std::conditional_t<gated, GatedEnd, ColumnsEnd<kWidth, false>>;
       const float* scales = launch.scales.values ? shared.scales[scale_turn(ended)] : nullptr;
       end_tile<End, kWidth>(launch, work_of(tiles, ended), warp * kPanelRows + row_of_sum(0), 8, shared.staged, totals, scales);
     });

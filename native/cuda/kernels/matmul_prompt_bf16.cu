@@ -19,10 +19,10 @@ namespace kvasir::cuda {
 namespace {
 
 constexpr const char* kName = "matmul of a prompt in bf16";
-constexpr int kThreads = (kConsumers + 1) * kGroupThreads;
-constexpr int kWidth = 192;  // tokens of a tile
-constexpr int kSide = 2, kCluster = kSide * kSide;
-[[maybe_unused]] constexpr int kMates = 2 * kSide - 1;  // blocks that copy into a block's stages, itself among them
+constexpr int kCopyingWarps = 4;
+constexpr int kThreads = kConsumers * kGroupThreads + kCopyingWarps * kWarp;
+constexpr int kWidth = 192;     // tokens of a tile
+constexpr int kSide = 2;        // tiles of a side of a square
 constexpr int kTokenGroup = 4;  // tiles of tokens, of a cluster, that are run with all weights before the next: their x stays in L2
 constexpr int kStages = 5;      // 64 k each
 constexpr int kPanelBytes = chunk_bytes(DType::BF16), kStepBytes = kPanelBytes / 4;
@@ -39,16 +39,33 @@ struct Shared {
   uint64_t full[kStages], empty[kStages];
 };
 
-// The tiles of a launch, as clusters run them one after the other. A tile has kPanels panels, of gate and up half as many of each.
-struct Tiles {
-  bool gated;
-  int of_rows, of_tokens, count;  // of_rows, of_tokens: a cluster's
+// A launch's squares of two tiles of rows by two of tokens. A tile has kPanels panels, of gate and up half as many of each.
+struct Squares {
+  int of_rows, of_tokens, count;
 
-  __host__ __device__ Tiles(const Launch& launch, bool gated)
-      : gated(gated),
-        of_rows((launch.panels - 1) / ((gated ? kPanels / 2 : kPanels) * kSide) + 1),
+  __host__ __device__ Squares(const Launch& launch, bool gated)
+      : of_rows((launch.panels - 1) / ((gated ? kPanels / 2 : kPanels) * kSide) + 1),
         of_tokens((launch.rows - 1) / (kWidth * kSide) + 1),
         count(of_rows * of_tokens) {}
+};
+
+// Those of a kernel.
+struct Share {
+  int begin, end;
+};
+
+// A kernel's tiles, as its clusters run them one after the other: `side` tiles of tokens of a square at once.
+template <int side>
+struct Tiles {
+  static constexpr int kCluster = kSide * side, kTurns = kSide / side;  // turns: of a square
+  static constexpr int kMates = kSide + side - 1;                       // blocks that copy into a block's stages, itself among them
+
+  const Squares squares;
+  const Share share;
+  const int count;
+
+  __device__ Tiles(const Launch& launch, bool gated, Share share)
+      : squares(launch, gated), share(share), count((share.end - share.begin) * kTurns) {}
 
   // Blocks stay: the first tile of this one's cluster, and from each to its next one.
   __device__ int first() const { return blockIdx.x / kCluster; }
@@ -56,71 +73,66 @@ struct Tiles {
 
   // Where this block works: some tokens with all weights, then the next tokens.
   __device__ Work work(int tile) const {
-    const int group = tile / (of_rows * kTokenGroup), in_group = tile % (of_rows * kTokenGroup);
-    const int tiles = min(kTokenGroup, of_tokens - group * kTokenGroup), rank = static_cast<int>(blockIdx.x) % kCluster;
-    return {in_group / tiles * kSide + rank % kSide, ((group * kTokenGroup + in_group % tiles) * kSide + rank / kSide) * kWidth, rank, 0,
-            kRanges};
+    const int square = share.begin + tile / kTurns, rank = static_cast<int>(blockIdx.x) % kCluster;
+    const int group = square / (squares.of_rows * kTokenGroup), in_group = square % (squares.of_rows * kTokenGroup);
+    const int of_group = min(kTokenGroup, squares.of_tokens - group * kTokenGroup);
+    const int of_tokens = (group * kTokenGroup + in_group % of_group) * kSide + (side == kSide ? rank / kSide : tile % kTurns);
+    return {in_group / of_group * kSide + rank % kSide, of_tokens * kWidth, rank, 0, kRanges};
   }
-  __device__ const uint8_t* panel(const Launch& launch, const Work& work, int in_tile) const {
-    return gated ? packed_panel_of<true>(launch, work, in_tile) : packed_panel_of<false>(launch, work, in_tile);
-  }
+
+  // The blocks of a cluster, by rank, as bits: those with the same tokens, and those with the same rows.
+  static __device__ uint16_t mates_of_tokens(int rank) { return static_cast<uint16_t>(0b0011 << rank / kSide * kSide); }
+  static __device__ uint16_t mates_of_rows(int rank) { return static_cast<uint16_t>((side == kSide ? 0b0101 : 0b0001) << rank % kSide); }
 };
 
-// The blocks of a cluster, by rank, as bits: those with the same tokens, and those with the same rows.
-[[maybe_unused]] __device__ inline uint16_t mates_of_tokens(int rank) {
-  return static_cast<uint16_t>(0b0011 << rank / kSide * kSide);
-}
-[[maybe_unused]] __device__ inline uint16_t mates_of_rows(int rank) {
-  return static_cast<uint16_t>(0b0101 << rank % kSide);
-}
-
-// Stage after stage of what is copied, by a warp: of its lanes one has each 64 tokens of x, and one each panel. A block copies its half of
-// x and weights into both blocks that need it. With a tile's first stage come its scales.
+// Stage after stage of what is copied, by all warps of a warpgroup: a lane's copies wait for each other, some 80 cycles each, so that two lanes of
+// each warp have one each, of 64 tokens of x or of a panel, into all blocks that need it. One more lane says how much comes, and has a tile's
+// scales copied with its first stage.
+template <int side, bool gated>
 class Copies {
  public:
-  __device__ Copies(const Launch& launch, const Tiles& tiles, Shared& shared) : launch_(launch), tiles_(tiles), shared_(shared) {}
+  __device__ Copies(const Launch& launch, Shared& shared, int warp)
+      : launch_(launch), shared_(shared), number_(lane_of_warp() < kLanes ? warp + lane_of_warp() * kCopyingWarps : kCount + 1) {}
 
-  // A chunk of a tile to a stage.
+  __device__ void begin_tile(const Work& work) {
+    tokens_ = max(0, min(kWidth, launch_.rows - work.first_token));
+    bytes_ = 0;
+    if (number_ < kParts) {
+      const int first = number_ * kPartTiles + work.rank % kSide * kOwnTiles;  // of the tile's tiles of tokens
+      to_ = shared_.x[0][first], from_ = tile_address(launch_.x, work.first_token + first * kTileRows, 0);
+      bytes_ = max(0, min(kOwnTiles, tiles_of(tokens_) - first)) * kTileBytes, blocks_ = Tiles<side>::mates_of_tokens(work.rank);
+    } else if (number_ < kCount) {
+      const int in_tile = work.rank / kSide * kCopiedPanels + number_ - kParts;
+      to_ = shared_.weights[0][in_tile], from_ = packed_panel_of<gated>(launch_, work, in_tile);
+      bytes_ = kPanelBytes, blocks_ = Tiles<side>::mates_of_rows(work.rank);
+    }
+  }
+
+  // A chunk of the tile to a stage.
   __device__ void copy(const Work& work, int chunk, int stage, int turn) {
-    if (chunk == 0) begin(work);
     uint64_t* full = &shared_.full[stage];
-    if (threadIdx.x % kWarp == 0) {
+    if (number_ == kCount) {
       const uint32_t scales = chunk == 0 && launch_.scales.values ? (tokens_ + 3) / 4 * 16 : 0;
       expect_bytes(full, tiles_of(tokens_) * kTileBytes + kPanels * kPanelBytes + scales);
       if (scales > 0) copy_bulk(shared_.scales[turn], launch_.scales.values + work.first_token, scales, full);
-    }
-    __syncwarp();
-    if (bytes_ > 0)
+    } else if (bytes_ > 0) {
       copy_bulk_to_blocks(to_ + stage * (is_x() ? sizeof shared_.x[0] : sizeof shared_.weights[0]), from_, bytes_, full, blocks_);
-    from_ += is_x() ? kBlockTiles * kTileBytes : kPanelBytes;
+      from_ += is_x() ? kBlockTiles * kTileBytes : kPanelBytes;
+    }
   }
 
  private:
   // 64 tokens of x are one piece of memory wherever they begin.
   static constexpr int kPartTiles = 64 / kTileRows, kParts = kWidth / 64, kOwnTiles = kPartTiles / kSide;
-  static constexpr int kCopiedPanels = kPanels / kSide;
+  static constexpr int kCopiedPanels = kPanels / side, kCount = kParts + kCopiedPanels, kLanes = kCount / kCopyingWarps + 1;
 
+  static __device__ int lane_of_warp() { return threadIdx.x % kWarp; }
   static __device__ int tiles_of(int tokens) { return (tokens + kTileRows - 1) / kTileRows; }
-  static __device__ bool is_x() { return threadIdx.x % kWarp < kParts; }
-
-  __device__ void begin(const Work& work) {
-    const int lane = threadIdx.x % kWarp;
-    tokens_ = max(0, min(kWidth, launch_.rows - work.first_token));
-    bytes_ = 0;
-    if (lane < kParts) {
-      const int first = lane * kPartTiles + work.rank % kSide * kOwnTiles;  // of the tile's tiles of tokens
-      to_ = shared_.x[0][first], from_ = tile_address(launch_.x, work.first_token + first * kTileRows, 0);
-      bytes_ = max(0, min(kOwnTiles, tiles_of(tokens_) - first)) * kTileBytes, blocks_ = mates_of_tokens(work.rank);
-    } else if (lane < kParts + kCopiedPanels) {
-      const int in_tile = work.rank / kSide * kCopiedPanels + lane - kParts;
-      to_ = shared_.weights[0][in_tile], from_ = tiles_.panel(launch_, work, in_tile);
-      bytes_ = kPanelBytes, blocks_ = mates_of_rows(work.rank);
-    }
-  }
+  __device__ bool is_x() const { return number_ < kParts; }
 
   const Launch& launch_;
-  const Tiles& tiles_;
   Shared& shared_;
+  const int number_;  // of the copy; kCount: none, but says how much comes
   int tokens_ = 0;
   uint8_t* to_ = nullptr;  // in the first stage
   const uint8_t* from_ = nullptr;
@@ -128,24 +140,28 @@ class Copies {
   uint16_t blocks_ = 0;
 };
 
-// All stages of all tiles of this block, by a warp.
-__device__ inline void bring(const Launch& launch, const Tiles& tiles, Shared& shared) {
+// All stages of all tiles of this block, by a warp of those that copy.
+template <int side, bool gated>
+__device__ inline void bring(const Launch& launch, const Tiles<side>& tiles, Shared& shared, int warp) {
   const int chunks = chunks_of(launch.cols);
-  Copies copies(launch, tiles, shared);
+  Copies<side, gated> copies(launch, shared, warp);
   int stage = 0, parity = 1, turn = 0;
   for (int tile = tiles.first(); tile < tiles.count; tile += tiles.apart(), turn = (turn + 1) % kScaleTurns) {
     const Work work = tiles.work(tile);
+    copies.begin_tile(work);
 #pragma unroll 1
     for (int chunk = 0; chunk < chunks; ++chunk) {
       wait(&shared.empty[stage], parity);  // at first of a phase that never was
       copies.copy(work, chunk, stage, turn);
-      bring_residual<kWidth>(launch, work, chunk);
+      __syncwarp();
+      if (warp == 0) bring_residual<kWidth>(launch, work, chunk);
       if (++stage == kStages) stage = 0, parity ^= 1;
     }
   }
 }
 
 // Stages as the consumers go through them.
+template <class Tiles>
 struct Stages {
   Shared& shared;
   const uint16_t mates;
@@ -154,7 +170,7 @@ struct Stages {
 
   __device__ Stages(Shared& shared, int rank, int group)
       : shared(shared),
-        mates(mates_of_rows(rank) | mates_of_tokens(rank)),
+        mates(Tiles::mates_of_rows(rank) | Tiles::mates_of_tokens(rank)),
         weights(describe_operand(&shared.weights[0][0][group * kCoreBytes], 2 * kCoreBytes, kPanelBytes)),
         x(operand_of_tiles(shared.x[0][0], 0)) {}
 
@@ -175,10 +191,11 @@ struct Stages {
     int done = stage - 1 - behind;
     if (done < 0) done += kStages;
     const int lane = threadIdx.x % kWarp;
-    if (lane < kCluster && mates >> lane & 1) arrive_in_block(&shared.empty[done], lane);
+    if (lane < Tiles::kCluster && mates >> lane & 1) arrive_in_block(&shared.empty[done], lane);
   }
 };
 
+template <class Stages>
 __device__ inline void multiply_tile(int cols, Stages& stages, Sums<kWidth>& totals) {
 #pragma unroll
   for (float& total : totals) total = 0;
@@ -201,23 +218,24 @@ __device__ inline void multiply_tile(int cols, Stages& stages, Sums<kWidth>& tot
   }
 }
 
-template <bool gated>
-__global__ void __launch_bounds__(kThreads, 1) prompt_matmul_bf16(const __grid_constant__ Launch launch) {
+template <int side, bool gated>
+__global__ void __launch_bounds__(kThreads, 1) prompt_matmul_bf16(const __grid_constant__ Launch launch, Share share) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   extern __shared__ __align__(1024) uint8_t memory[];
   auto& shared = *reinterpret_cast<Shared*>(memory);
-  const Tiles tiles(launch, gated);
+  const Tiles<side> tiles(launch, gated, share);
   const int warp = static_cast<int>(threadIdx.x) / kWarp, group = warp / 4;
-  init_stages(shared.full, shared.empty, kPanels * kMates);
+  init_stages(shared.full, shared.empty, kPanels * tiles.kMates);
   sync_cluster();
-  wait_in_turn();
+  if (side == kSide) wait_for_kernel_before();
+  let_next_kernel_start();
   if (warp >= kPanels) {
     leave_registers<56>();
-    if (warp == kPanels) bring(launch, tiles, shared);
+    bring<side, gated>(launch, tiles, shared, warp - kPanels);
   } else {
     take_registers<224>();
-    using End = std::conditional_t<gated, GatedEnd, ColumnsEnd>;
-    Stages stages(shared, static_cast<int>(blockIdx.x) % kCluster, group);
+    using End = std::conditional_t<gated, GatedEnd, ColumnsEnd<kWidth, true>>;
+    Stages<Tiles<side>> stages(shared, static_cast<int>(blockIdx.x) % tiles.kCluster, group);
     int turn = 0;
     for (int tile = tiles.first(); tile < tiles.count; tile += tiles.apart(), turn = (turn + 1) % kScaleTurns) {
       Sums<kWidth> totals;
@@ -228,40 +246,53 @@ __global__ void __launch_bounds__(kThreads, 1) prompt_matmul_bf16(const __grid_c
     }
   }
   sync_cluster();  // no block leaves while another copies into it or arrives there
+  if (side < kSide) wait_for_kernel_before();
 #else
   __trap();  // without wgmma nothing is to be launched here
 #endif
 }
 
-Grid grid_of_cluster() {
-  return {.blocks = {}, .threads = kThreads, .shared = sizeof(Shared), .cluster = kCluster};
+Grid grid_of(int side, int clusters) {
+  const int cluster = kSide * side;
+  return {.blocks = dim3(clusters * cluster), .threads = kThreads, .shared = sizeof(Shared), .cluster = cluster};
 }
 
-// Whether it takes less time than matmul_prompt.cu, by rounds of tiles; and enough k for its stages.
-bool is_faster(bool gated, const Launch& launch) {
-  constexpr int kRound = 41, kOtherRound = 31;  // microseconds for 4,096 k, measured
-  const int rounds = (Tiles(launch, gated).count - 1) / prompt_clusters_bf16() + 1;
-  const int others = (prompt_tiles(launch.rows, launch.panels, gated) - 1) / processors() + 1;
-  return chunks_of(launch.cols) >= kStages && rounds * kRound < others * kOtherRound;
-}
+// How a launch is shared out: squares to clusters of four, and if more rounds of them would be needed than rounds of all multiprocessors,
+// the last to clusters of two where no four are neighbours. Squares are counted by halves, as clusters of two run them.
+struct Plan {
+  int clusters = prompt_clusters_bf16(), pairs = processors() / kSide - clusters * kSide, count, rounds, first;
 
-template <bool gated>
-void launch_kernel(const Launch& launch, cudaStream_t stream) {
-  Grid grid = grid_of_cluster();
-  grid.blocks = dim3(std::min(prompt_clusters_bf16(), Tiles(launch, gated).count) * kCluster);
-  cuda::launch(kName, prompt_matmul_bf16<gated>, grid, stream, launch);
-}
+  Plan(bool gated, const Launch& launch)
+      : count(Squares(launch, gated).count),
+        rounds((count * kSide - 1) / (clusters * kSide + pairs) + 1),
+        first(std::min(count, rounds * clusters)) {}
+
+  // Whether this takes less time than matmul_prompt.cu; and enough k for its stages.
+  bool is_faster(bool gated, const Launch& launch) const {
+    constexpr int kRound = 35, kOtherRound = 31;  // microseconds for 4,096 k, measured
+    const int others = (prompt_tiles(launch.rows, launch.panels, gated) - 1) / processors() + 1;
+    return chunks_of(launch.cols) >= kStages && rounds * kRound < others * kOtherRound;
+  }
+
+  template <bool gated>
+  void run(const Launch& launch, cudaStream_t stream) const {
+    const Grid fours = grid_of(kSide, std::min(clusters, first)), twos = grid_of(1, std::min(pairs, (count - first) * kSide));
+    cuda::launch(kName, prompt_matmul_bf16<kSide, gated>, fours, stream, launch, Share{0, first});
+    if (first < count) cuda::launch(kName, prompt_matmul_bf16<1, gated>, twos, stream, launch, Share{first, count});
+  }
+};
 
 }  // namespace
 
 int prompt_clusters_bf16() {
   static OfDevice resident;
-  return resident.get([] { return resident_clusters(kName, prompt_matmul_bf16<true>, grid_of_cluster()); });
+  return resident.get([] { return resident_clusters(kName, prompt_matmul_bf16<kSide, true>, grid_of(kSide, 1)); });
 }
 
 bool multiply_prompt_bf16(bool gated, const Launch& launch, cudaStream_t stream) {
-  if (!is_faster(gated, launch)) return false;
-  gated ? launch_kernel<true>(launch, stream) : launch_kernel<false>(launch, stream);
+  const Plan plan(gated, launch);
+  if (!plan.is_faster(gated, launch)) return false;
+  gated ? plan.run<true>(launch, stream) : plan.run<false>(launch, stream);
   return true;
 }
 

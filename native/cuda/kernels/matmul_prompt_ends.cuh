@@ -93,27 +93,30 @@ class GatedEnd {
 };
 
 // Four columns of some tokens: to y with their bias, or added to the residual, with the norm's y and sums of squares if the launch asks for
-// them. The lanes of a warp have all columns of a token.
+// them. The lanes of a warp have all columns of a token. What tokens are added to comes from as far as L2: `ahead` fetches it before the
+// tokens before them are done, if there are registers for it.
+template <int width, bool ahead>
 class ColumnsEnd {
  public:
   __device__ ColumnsEnd(const Launch& launch, const Work& work, int thread)
-      : launch_(launch), work_(work), added_(launch.added), thread_(thread) {
+      : launch_(launch), work_(work), added_(launch.added), thread_(thread), end_(min(launch.rows, work.first_token + width)) {
     const int panel = work.row_tile * kPanels + thread % kWarp / 4;
     const Part& part = part_of(launch, min(panel, launch.panels - 1));
     y_ = part.y, panel_ = panel - part.first_panel, n_ = panel_ * kPanelRows + thread % 4 * 4;
     count_ = panel < launch.panels ? max(0, min(4, part.weight.rows - n_)) : 0;
     in_fours_ = count_ == 4 && y_.type == DType::F32 && y_.stride % 4 == 0 && reinterpret_cast<uintptr_t>(y_.data) % 16 == 0;
     bias_ = of_columns(static_cast<const float*>(part.bias.data));
+    if (ahead) fetch(token_of(0, 0));
   }
 
-  __device__ void put(int first, StagedSums& staged, const float* scales) const {
+  __device__ void put(int first, StagedSums& staged, const float* scales) {
 #pragma unroll 1
     for (int i = 0; i < kOwnTokens; i += kAtOnce) put_some(first, i, staged, scales);
     if (added_.y.data) put_normed(first, staged);
   }
 
  private:
-  static constexpr int kOwnTokens = kEndTokens / kPanels, kAtOnce = 2;
+  static constexpr int kOwnTokens = kEndTokens / kPanels, kAtOnce = ahead ? kOwnTokens : kOwnTokens / 2;
 
   __device__ int token_in_turn(int i) const {
     return thread_ / kWarp * kOwnTokens + i;
@@ -122,12 +125,22 @@ class ColumnsEnd {
     return work_.first_token + first + token_in_turn(i);
   }
 
-  __device__ void put_some(int first, int some, StagedSums& staged, const float* scales) const {
+  // Begins to read what tokens are added to.
+  __device__ void fetch(int token) {
+    if (!added_.x.data) return;
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) fetched_[i] = has(token + i) ? *place(added_.x, token + i) : float4{};
+  }
+
+  __device__ void put_some(int first, int some, StagedSums& staged, const float* scales) {
     const int own = token_in_turn(some), token = token_of(first, some);
     float4 y[kAtOnce], x[kAtOnce];
+    if (!ahead) fetch(token);
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) x[i] = fetched_[i];
+    if (ahead) fetch(token + kEndTokens);
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
-      if (added_.x.data) x[i] = has(token + i) ? *place(added_.x, token + i) : float4{};
       y[i] = *reinterpret_cast<const float4*>(&staged[own + i][thread_ % kWarp * 4]);
       const float scale = scales ? scales[first + own + i] : 1.0f;
       y[i] = {scaled(y[i].x, scale, bias_.x), scaled(y[i].y, scale, bias_.y), scaled(y[i].z, scale, bias_.z),
@@ -151,7 +164,7 @@ class ColumnsEnd {
   }
 
   __device__ bool has(int token) const {
-    return count_ > 0 && token < launch_.rows;
+    return count_ > 0 && token < end_;
   }
   __device__ float4* place(const View& view, int token) const {
     return reinterpret_cast<float4*>(static_cast<float*>(view.data) + token * view.stride + n_);
@@ -217,11 +230,11 @@ class ColumnsEnd {
   const Launch& launch_;
   const Work work_;
   const Added& added_;
-  const int thread_;
+  const int thread_, end_;  // end_: behind the last token
   View y_;
   int panel_, n_, count_;
   bool in_fours_;
-  float4 bias_;
+  float4 bias_, fetched_[kAtOnce];
 };
 
 // All tokens of a tile. `row` is what row of the tile a lane's first two sums of each four have, and the other two so many rows on.
@@ -229,7 +242,7 @@ template <class End, int width>
 __device__ inline void end_tile(const Launch& launch, const Work& work, int row, int apart, StagedSums& staged, const Sums<width>& sums,
                                 const float* scales) {
   const int thread = thread_at_end(), token = thread % 4 * 2;
-  const End end(launch, work, thread);
+  End end(launch, work, thread);
 #pragma unroll 1
   for (int first = 0; first < width; first += kEndTokens) {
     sync_consumers();  // no one reads what was here before
