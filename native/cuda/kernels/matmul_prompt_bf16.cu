@@ -13,14 +13,17 @@
 // at 1.5 to 1.75 GHz), and by clusters of four: some 31 of them fit on an H200, not 33.
 #include "cuda/kernels/launch.h"
 #include "cuda/kernels/matmul_prompt_ends.cuh"
+#include "cuda/kernels/matmul_prompt_gate.cuh"
 #include "cuda/kernels/matmul_tensor.h"
 
 namespace kvasir::cuda {
 namespace {
 
 constexpr const char* kName = "matmul of a prompt in bf16";
-constexpr int kCopyingWarps = 4;
-constexpr int kThreads = kConsumers * kGroupThreads + kCopyingWarps * kWarp;
+constexpr int kThreads = (kConsumers + 1) * kGroupThreads;
+// Of the third warpgroup; where gated the fourth sends y.
+template <bool gated>
+inline constexpr int kCopyingWarps = gated ? 3 : 4;
 constexpr int kWidth = 192;     // tokens of a tile
 constexpr int kSide = 2;        // tiles of a side of a square
 constexpr int kTokenGroup = 4;  // tiles of tokens, of a cluster, that are run with all weights before the next: their x stays in L2
@@ -31,68 +34,89 @@ constexpr int kPanelBytes = chunk_bytes(DType::BF16), kStepBytes = kPanelBytes /
 constexpr int kScaleTurns = 2;
 static_assert(kPanels == kPromptPanels);
 
+template <bool gated>
 struct Shared {
   uint8_t weights[kStages][kPanels][kPanelBytes];
   uint8_t x[kStages][kWidth / kTileRows][kTileBytes];
-  StagedSums staged;
+  std::conditional_t<gated, StagedY<kWidth>, StagedSums> staged;
   float scales[kScaleTurns][kWidth];
   uint64_t full[kStages], empty[kStages];
 };
 
-// A launch's squares of two tiles of rows by two of tokens. A tile has kPanels panels, of gate and up half as many of each.
+// A launch's squares of two tiles of rows by two of tokens. A tile has kPanels panels, of gate and up half as many of each. Where tiles of
+// tokens are odd, the last squares have no second one.
 struct Squares {
-  int of_rows, of_tokens, count;
+  int of_rows, of_tokens, whole, count;  // of_tokens: of whole ones
 
-  __host__ __device__ Squares(const Launch& launch, bool gated)
+  Squares(const Launch& launch, bool gated)
       : of_rows((launch.panels - 1) / ((gated ? kPanels / 2 : kPanels) * kSide) + 1),
-        of_tokens((launch.rows - 1) / (kWidth * kSide) + 1),
-        count(of_rows * of_tokens) {}
+        of_tokens(tiles_of(launch) / kSide),
+        whole(of_rows * of_tokens),
+        count(whole + of_rows * (tiles_of(launch) % kSide)) {}
+
+  // The halves, one tile of tokens each, of this square and all after it.
+  int halves_from(int square) const { return count - square + (square < whole ? whole - square : 0); }
+
+ private:
+  static int tiles_of(const Launch& launch) { return (launch.rows - 1) / kWidth + 1; }
 };
 
-// Those of a kernel.
+// Those of a kernel: so many from one on, or halves of them.
 struct Share {
-  int begin, end;
+  Squares squares;
+  int begin, count;
 };
 
-// A kernel's tiles, as its clusters run them one after the other: `side` tiles of tokens of a square at once.
+// A kernel's tiles, as its clusters run them one after the other: squares, or where `side` is 1 halves of them.
 template <int side>
 struct Tiles {
-  static constexpr int kCluster = kSide * side, kTurns = kSide / side;  // turns: of a square
-  static constexpr int kMates = kSide + side - 1;                       // blocks that copy into a block's stages, itself among them
+  static constexpr int kCluster = kSide * side;
+  static constexpr int kMates = kSide + side - 1;  // blocks that copy into a block's stages, itself among them
 
-  const Squares squares;
-  const Share share;
+  const Share& share;
   const int count;
 
-  __device__ Tiles(const Launch& launch, bool gated, Share share)
-      : squares(launch, gated), share(share), count((share.end - share.begin) * kTurns) {}
+  __device__ explicit Tiles(const Share& share) : share(share), count(share.count) {}
 
   // Blocks stay: the first tile of this one's cluster, and from each to its next one.
   __device__ int first() const { return blockIdx.x / kCluster; }
   __device__ int apart() const { return gridDim.x / kCluster; }
 
-  // Where this block works: some tokens with all weights, then the next tokens.
+  // Where this block works.
   __device__ Work work(int tile) const {
-    const int square = share.begin + tile / kTurns, rank = static_cast<int>(blockIdx.x) % kCluster;
-    const int group = square / (squares.of_rows * kTokenGroup), in_group = square % (squares.of_rows * kTokenGroup);
-    const int of_group = min(kTokenGroup, squares.of_tokens - group * kTokenGroup);
-    const int of_tokens = (group * kTokenGroup + in_group % of_group) * kSide + (side == kSide ? rank / kSide : tile % kTurns);
-    return {in_group / of_group * kSide + rank % kSide, of_tokens * kWidth, rank, 0, kRanges};
+    const int rank = static_cast<int>(blockIdx.x) % kCluster;
+    if (side == kSide) return work_of(share.begin + tile, rank / kSide, rank);
+    const int halves = max(0, share.squares.whole - share.begin) * kSide;  // of whole squares
+    if (tile < halves) return work_of(share.begin + tile / kSide, tile % kSide, rank);
+    return work_of(max(share.squares.whole, share.begin) + tile - halves, 0, rank);
   }
 
   // The blocks of a cluster, by rank, as bits: those with the same tokens, and those with the same rows.
   static __device__ uint16_t mates_of_tokens(int rank) { return static_cast<uint16_t>(0b0011 << rank / kSide * kSide); }
   static __device__ uint16_t mates_of_rows(int rank) { return static_cast<uint16_t>((side == kSide ? 0b0101 : 0b0001) << rank % kSide); }
+
+ private:
+  // Some tokens with all weights, then the next tokens.
+  __device__ Work work_of(int square, int half, int rank) const {
+    const Squares& squares = share.squares;
+    int row = square - squares.whole, tokens = squares.of_tokens;
+    if (row < 0) {
+      const int group = square / (squares.of_rows * kTokenGroup), in_group = square % (squares.of_rows * kTokenGroup);
+      const int of_group = min(kTokenGroup, squares.of_tokens - group * kTokenGroup);
+      row = in_group / of_group, tokens = group * kTokenGroup + in_group % of_group;
+    }
+    return {row * kSide + rank % kSide, (tokens * kSide + half) * kWidth, rank, 0, kRanges};
+  }
 };
 
-// Stage after stage of what is copied, by all warps of a warpgroup: a lane's copies wait for each other, some 80 cycles each, so that two lanes of
-// each warp have one each, of 64 tokens of x or of a panel, into all blocks that need it. One more lane says how much comes, and has a tile's
-// scales copied with its first stage.
+// Stage after stage of what is copied, by several warps: a warp's copies wait for each other, some 100 cycles each, so that each has two or
+// three, by lanes of their own, of 64 tokens of x or of a panel, into all blocks that need it. One more lane says how much comes, and has a
+// tile's scales copied with its first stage.
 template <int side, bool gated>
 class Copies {
  public:
-  __device__ Copies(const Launch& launch, Shared& shared, int warp)
-      : launch_(launch), shared_(shared), number_(lane_of_warp() < kLanes ? warp + lane_of_warp() * kCopyingWarps : kCount + 1) {}
+  __device__ Copies(const Launch& launch, Shared<gated>& shared, int warp)
+      : launch_(launch), shared_(shared), number_(lane_of_warp() < kLanes ? warp + lane_of_warp() * kCopyingWarps<gated> : kCount + 1) {}
 
   __device__ void begin_tile(const Work& work) {
     tokens_ = max(0, min(kWidth, launch_.rows - work.first_token));
@@ -103,7 +127,7 @@ class Copies {
       bytes_ = max(0, min(kOwnTiles, tiles_of(tokens_) - first)) * kTileBytes, blocks_ = Tiles<side>::mates_of_tokens(work.rank);
     } else if (number_ < kCount) {
       const int in_tile = work.rank / kSide * kCopiedPanels + number_ - kParts;
-      to_ = shared_.weights[0][in_tile], from_ = packed_panel_of<gated>(launch_, work, in_tile);
+      to_ = shared_.weights[0][in_tile], from_ = packed_panel_of<gated>(launch_, work, number_of(in_tile));
       bytes_ = kPanelBytes, blocks_ = Tiles<side>::mates_of_rows(work.rank);
     }
   }
@@ -124,14 +148,16 @@ class Copies {
  private:
   // 64 tokens of x are one piece of memory wherever they begin.
   static constexpr int kPartTiles = 64 / kTileRows, kParts = kWidth / 64, kOwnTiles = kPartTiles / kSide;
-  static constexpr int kCopiedPanels = kPanels / side, kCount = kParts + kCopiedPanels, kLanes = kCount / kCopyingWarps + 1;
+  static constexpr int kCopiedPanels = kPanels / side, kCount = kParts + kCopiedPanels, kLanes = kCount / kCopyingWarps<gated> + 1;
 
+  // Panels of gate and up are by turns in the operand: a warp has rows of both.
+  static __device__ int number_of(int in_tile) { return gated ? in_tile % 2 * (kPanels / 2) + in_tile / 2 : in_tile; }
   static __device__ int lane_of_warp() { return threadIdx.x % kWarp; }
   static __device__ int tiles_of(int tokens) { return (tokens + kTileRows - 1) / kTileRows; }
   __device__ bool is_x() const { return number_ < kParts; }
 
   const Launch& launch_;
-  Shared& shared_;
+  Shared<gated>& shared_;
   const int number_;  // of the copy; kCount: none, but says how much comes
   int tokens_ = 0;
   uint8_t* to_ = nullptr;  // in the first stage
@@ -142,7 +168,7 @@ class Copies {
 
 // All stages of all tiles of this block, by a warp of those that copy.
 template <int side, bool gated>
-__device__ inline void bring(const Launch& launch, const Tiles<side>& tiles, Shared& shared, int warp) {
+__device__ inline void bring(const Launch& launch, const Tiles<side>& tiles, Shared<gated>& shared, int warp) {
   const int chunks = chunks_of(launch.cols);
   Copies<side, gated> copies(launch, shared, warp);
   int stage = 0, parity = 1, turn = 0;
@@ -154,14 +180,34 @@ __device__ inline void bring(const Launch& launch, const Tiles<side>& tiles, Sha
       wait(&shared.empty[stage], parity);  // at first of a phase that never was
       copies.copy(work, chunk, stage, turn);
       __syncwarp();
-      if (warp == 0) bring_residual<kWidth>(launch, work, chunk);
+      if (!gated && warp == 0) bring_residual<kWidth>(launch, work, chunk);
       if (++stage == kStages) stage = 0, parity ^= 1;
     }
   }
 }
 
+// y of all tiles of this block, by a warp, from where the consumers have put it.
+template <int side>
+__device__ inline void send(const Launch& launch, const Tiles<side>& tiles, StagedY<kWidth>& staged) {
+  const View& y = launch.parts[0].y;
+  if (y.type != DType::BF16) return;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  int parity = 0;
+  for (int tile = tiles.first(); tile < tiles.count; tile += tiles.apart(), parity ^= 1) {
+    const Work work = tiles.work(tile);
+    const int token = work.first_token + lane * kTileRows;
+    wait(&staged.written, parity);
+    const bool has = lane < kWidth / kTileRows && token < launch.rows && work.row_tile * (kPanels / 2) < launch.panels;
+    if (has) copy_bulk_out(tile_address(y, token, work.row_tile), staged.tiles[lane], kTileBytes);
+    wait_for_copies_out(true);
+    __syncwarp();
+    if (lane == 0) arrive(&staged.sent);
+  }
+  wait_for_copies_out(false);
+}
+
 // Stages as the consumers go through them.
-template <class Tiles>
+template <class Tiles, class Shared>
 struct Stages {
   Shared& shared;
   const uint16_t mates;
@@ -218,54 +264,79 @@ __device__ inline void multiply_tile(int cols, Stages& stages, Sums<kWidth>& tot
   }
 }
 
+// All tiles of this block, by a consumer's warp.
 template <int side, bool gated>
-__global__ void __launch_bounds__(kThreads, 1) prompt_matmul_bf16(const __grid_constant__ Launch launch, Share share) {
+__device__ inline void multiply(const Launch& launch, const Tiles<side>& tiles, Shared<gated>& shared, int warp) {
+  const int group = warp / 4;
+  Stages<Tiles<side>, Shared<gated>> stages(shared, static_cast<int>(blockIdx.x) % tiles.kCluster, group);
+  int turn = 0, parity = 1;
+  for (int tile = tiles.first(); tile < tiles.count; tile += tiles.apart(), turn = (turn + 1) % kScaleTurns, parity ^= 1) {
+    Sums<kWidth> totals;
+    multiply_tile(launch.cols, stages, totals);
+    const float* scales = launch.scales.values ? shared.scales[turn] : nullptr;
+    if constexpr (gated) {
+      const int thread = thread_at_end(), lane = thread % kWarp;
+      const bool sends = launch.parts[0].y.type == DType::BF16;
+      if (sends) wait(&shared.staged.sent, parity);  // at first of a phase that never was
+      GateEnd<kWidth>(launch, tiles.work(tile), thread / kWarp % 4 * kPanelRows + group * 8, lane).put(totals, scales, shared.staged);
+      fence_shared_for_async();
+      __syncwarp();
+      if (sends && lane == 0) arrive(&shared.staged.written);
+    } else {
+      const int row = warp % 4 * (2 * kPanelRows) + group * 8 + static_cast<int>(threadIdx.x) % kWarp / 4;
+      end_tile<ColumnsEnd<kWidth, true>, kWidth>(launch, tiles.work(tile), row, kPanelRows, shared.staged, totals, scales);
+    }
+  }
+}
+
+template <int side, bool gated>
+__global__ void __launch_bounds__(kThreads, 1)
+    prompt_matmul_bf16(const __grid_constant__ Launch launch, const __grid_constant__ Share share) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   extern __shared__ __align__(1024) uint8_t memory[];
-  auto& shared = *reinterpret_cast<Shared*>(memory);
-  const Tiles<side> tiles(launch, gated, share);
-  const int warp = static_cast<int>(threadIdx.x) / kWarp, group = warp / 4;
+  auto& shared = *reinterpret_cast<Shared<gated>*>(memory);
+  const Tiles<side> tiles(share);
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  if constexpr (gated) shared.staged.init();
   init_stages(shared.full, shared.empty, kPanels * tiles.kMates);
   sync_cluster();
   if (side == kSide) wait_for_kernel_before();
   let_next_kernel_start();
   if (warp >= kPanels) {
     leave_registers<56>();
-    bring<side, gated>(launch, tiles, shared, warp - kPanels);
+    if (warp < kPanels + kCopyingWarps<gated>) {
+      bring<side, gated>(launch, tiles, shared, warp - kPanels);
+    } else if constexpr (gated) {
+      send(launch, tiles, shared.staged);
+    }
   } else {
     take_registers<224>();
-    using End = std::conditional_t<gated, GatedEnd, ColumnsEnd<kWidth, true>>;
-    Stages<Tiles<side>> stages(shared, static_cast<int>(blockIdx.x) % tiles.kCluster, group);
-    int turn = 0;
-    for (int tile = tiles.first(); tile < tiles.count; tile += tiles.apart(), turn = (turn + 1) % kScaleTurns) {
-      Sums<kWidth> totals;
-      multiply_tile(launch.cols, stages, totals);
-      const float* scales = launch.scales.values ? shared.scales[turn] : nullptr;
-      const int row = warp % 4 * (2 * kPanelRows) + group * 8 + static_cast<int>(threadIdx.x) % kWarp / 4;
-      end_tile<End, kWidth>(launch, tiles.work(tile), row, kPanelRows, shared.staged, totals, scales);
-    }
+    multiply<side, gated>(launch, tiles, shared, warp);
   }
   sync_cluster();  // no block leaves while another copies into it or arrives there
+  // The next kernel waits for this one, which so includes the one beside it; that one had waited before this one began.
   if (side < kSide) wait_for_kernel_before();
 #else
   __trap();  // without wgmma nothing is to be launched here
 #endif
 }
 
+template <bool gated>
 Grid grid_of(int side, int clusters) {
   const int cluster = kSide * side;
-  return {.blocks = dim3(clusters * cluster), .threads = kThreads, .shared = sizeof(Shared), .cluster = cluster};
+  return {.blocks = dim3(clusters * cluster), .threads = kThreads, .shared = sizeof(Shared<gated>), .cluster = cluster};
 }
 
-// How a launch is shared out: squares to clusters of four, and if more rounds of them would be needed than rounds of all multiprocessors,
-// the last to clusters of two where no four are neighbours. Squares are counted by halves, as clusters of two run them.
+// How a launch is shared out: squares to clusters of four, and the last of them, by halves, to clusters of two where no four are neighbours,
+// so that rounds of tiles are as few as can be.
 struct Plan {
-  int clusters = prompt_clusters_bf16(), pairs = processors() / kSide - clusters * kSide, count, rounds, first;
+  const Squares squares;
+  int clusters = prompt_clusters_bf16(), pairs = processors() / kSide - clusters * kSide, rounds, first;
 
-  Plan(bool gated, const Launch& launch)
-      : count(Squares(launch, gated).count),
-        rounds((count * kSide - 1) / (clusters * kSide + pairs) + 1),
-        first(std::min(count, rounds * clusters)) {}
+  Plan(bool gated, const Launch& launch) : squares(launch, gated) {
+    rounds = (squares.halves_from(0) - 1) / (clusters * kSide + pairs) + 1;
+    while (squares.halves_from(first = std::min(squares.count, rounds * clusters)) > rounds * pairs) ++rounds;
+  }
 
   // Whether this takes less time than matmul_prompt.cu; and enough k for its stages.
   bool is_faster(bool gated, const Launch& launch) const {
@@ -276,9 +347,10 @@ struct Plan {
 
   template <bool gated>
   void run(const Launch& launch, cudaStream_t stream) const {
-    const Grid fours = grid_of(kSide, std::min(clusters, first)), twos = grid_of(1, std::min(pairs, (count - first) * kSide));
-    cuda::launch(kName, prompt_matmul_bf16<kSide, gated>, fours, stream, launch, Share{0, first});
-    if (first < count) cuda::launch(kName, prompt_matmul_bf16<1, gated>, twos, stream, launch, Share{first, count});
+    const int halves = squares.halves_from(first);
+    const Grid fours = grid_of<gated>(kSide, std::min(clusters, first)), twos = grid_of<gated>(1, std::min(pairs, halves));
+    cuda::launch(kName, prompt_matmul_bf16<kSide, gated>, fours, stream, launch, Share{squares, 0, first});
+    if (halves > 0) cuda::launch(kName, prompt_matmul_bf16<1, gated>, twos, stream, launch, Share{squares, first, halves});
   }
 };
 
@@ -286,7 +358,7 @@ struct Plan {
 
 int prompt_clusters_bf16() {
   static OfDevice resident;
-  return resident.get([] { return resident_clusters(kName, prompt_matmul_bf16<kSide, true>, grid_of(kSide, 1)); });
+  return resident.get([] { return resident_clusters(kName, prompt_matmul_bf16<kSide, true>, grid_of<true>(kSide, 1)); });
 }
 
 bool multiply_prompt_bf16(bool gated, const Launch& launch, cudaStream_t stream) {
