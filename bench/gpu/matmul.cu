@@ -53,7 +53,7 @@ struct Residual {
                        .rows = op.rows,
                        .cols = cols,
                        .norm = {NormKind::Rms, 1e-5f}};
-    cuda::run(op, norm, stream, {}, static_cast<float*>(scales.address()), the_split_sums());
+    cuda::run(op, norm, stream, {}, static_cast<float*>(scales.address()), the_workspace());
   }
 };
 
@@ -71,7 +71,7 @@ double time_shape(const Shape& shape, const std::vector<Matrix>& weights, int to
     }
     if (shape.matrices == 2) op.epilogue = Epilogue::Gate;
     if (residual) return residual->run(op, stream);
-    run_tensor(op, {}, the_split_sums(), stream);
+    run_tensor(op, {}, the_workspace(), stream);
   };
   return time_launches(launch, launches, stream);
 }
@@ -146,7 +146,7 @@ bool stress(DType type, int tokens, int steps, cudaStream_t stream) {
     for (int m = 0; m < linear.shape.matrices; ++m)
       op.outputs[m] = {linear.weights[m].get(), {}, {linear.y.address(), of_y, linear.shape.rows}};
     if (linear.shape.matrices == 2) op.epilogue = Epilogue::Gate;
-    run_tensor(op, {}, the_split_sums(), stream);
+    run_tensor(op, {}, the_workspace(), stream);
   };
   for (int step = 0; step < steps; ++step) {
     for (const auto& linear : linears) check(cudaMemsetAsync(linear->y.address(), 0xff, linear->bytes, stream), "poison");

@@ -20,10 +20,11 @@ inline constexpr int kMostTokens = 700;
 inline std::mt19937 generator(1);
 
 // Of the only stream; first asked for where no launches are recorded.
-inline const SplitSums& the_split_sums() {
+inline const Workspace& the_workspace() {
   static const DeviceBuffer buffer(SplitSums::kBytes);
-  static const SplitSums sums(buffer.address());
-  return sums;
+  static Scratch scratch;
+  static const Workspace workspace{SplitSums(buffer.address()), &scratch};
+  return workspace;
 }
 
 inline float uniform(float low, float high) {

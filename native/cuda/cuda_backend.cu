@@ -98,7 +98,7 @@ class CudaBackend : public Backend {
   }
 
   void run_fused(const std::function<void()>& body) {
-    fused_.emplace(stream_.get(), static_cast<float*>(scales_.back()->address()), SplitSums(split_->address()));
+    fused_.emplace(stream_.get(), static_cast<float*>(scales_.back()->address()), Workspace{SplitSums(split_->address()), &scratch_});
     try {
       body();
       fused_->finish();
@@ -139,6 +139,7 @@ class CudaBackend : public Backend {
   std::vector<std::unique_ptr<DeviceBuffer>> scales_;  // the last, the largest, is used; recorded steps may have the ones before
   size_t scale_bytes_ = 0;
   std::unique_ptr<DeviceBuffer> split_;
+  Scratch scratch_;
   std::map<Recorded, cudaGraphExec_t> graphs_;
   Stream stream_;
   std::optional<FusedOps> fused_;  // while a step's ops come

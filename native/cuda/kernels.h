@@ -6,6 +6,8 @@
 
 namespace kvasir::cuda {
 
+class Scratch;
+
 // The most that kernels take.
 inline constexpr int kMostNormCols = 16384;   // of add_norm: a block holds a row in registers
 inline constexpr int kMostHeadSize = 1024;    // of attention: a warp holds a query's sums in registers
@@ -55,6 +57,12 @@ struct SplitSums {
       : sums(static_cast<float4*>(place)), arrived(reinterpret_cast<uint32_t*>(static_cast<uint8_t*>(place) + kSumBytes)) {}
 };
 
+// What a stream's matmuls have beside their operands.
+struct Workspace {
+  SplitSums split = {};
+  Scratch* scratch = nullptr;  // none: nothing is unpacked
+};
+
 // With `scales`: those of the rows, [rows], which y is left without.
 void run(const AddNorm& op, cudaStream_t stream, float* scales = nullptr);
 // The scales of so many rows of sums of squares, behind which they come to lie.
@@ -64,12 +72,12 @@ bool leaves_scales(const AddNorm& op);
 void run(const Attention& op, cudaStream_t stream);
 void run(const Embed& op, cudaStream_t stream);
 void run(const GatherRows& op, cudaStream_t stream);
-void run(const Matmul& op, cudaStream_t stream, const Norms& norms = {}, const SplitSums& split = {});
+void run(const Matmul& op, cudaStream_t stream, const Norms& norms = {}, const Workspace& workspace = {});
 // Whether a matmul may make the sum of an add_norm that follows it.
 bool can_add(const Matmul& op);
 // Such a matmul, and whatever add_norm follows it; `scales` are those of the matmul's x. Gives the scales that the norm leaves: they lie in
 // `left`, floats_of_scales() of its rows and columns.
-RowScales run(const Matmul& op, const AddNorm& norm, cudaStream_t stream, const RowScales& scales, float* left, const SplitSums& split);
+RowScales run(const Matmul& op, const AddNorm& norm, cudaStream_t stream, const RowScales& scales, float* left, const Workspace& workspace);
 void run(const QkRopeAppend& op, cudaStream_t stream);
 void run(const ScaleLogits& op, cudaStream_t stream);
 

@@ -18,4 +18,20 @@ DeviceBuffer::~DeviceBuffer() {
   cudaFree(data_);
 }
 
+void* Scratch::reserve(size_t bytes) {
+  if (bytes <= bytes_) return buffer_->address();
+  if (bytes >= refused_) return nullptr;
+  buffer_.reset();  // when the launches that use it are done: freeing waits for them
+  bytes_ = 0;
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "the device's memory");
+  if (free / 2 < bytes) {
+    refused_ = bytes;
+    return nullptr;
+  }
+  buffer_ = std::make_unique<DeviceBuffer>(bytes);
+  bytes_ = bytes;
+  return buffer_->address();
+}
+
 }  // namespace kvasir::cuda

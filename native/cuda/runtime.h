@@ -34,6 +34,17 @@ class DeviceBuffer : public Buffer {
   void* data_ = nullptr;
 };
 
+// Device memory for a stream's launches, one after the other: as much as the largest of them asked for.
+class Scratch {
+ public:
+  // So many bytes until the next call; null if the device has not twice as many left. Not while launches are recorded.
+  void* reserve(size_t bytes);
+
+ private:
+  std::unique_ptr<DeviceBuffer> buffer_;
+  size_t bytes_ = 0, refused_ = SIZE_MAX;
+};
+
 // Host memory that the device copies from and to by itself.
 template <class Element>
 class Pinned {

@@ -46,6 +46,7 @@ struct Launch {
   Activation activation;
   Added added;
   SplitSums split;
+  Scratch* scratch;  // the host's
   int stages;  // of a warp's ring of weights: matmul_narrow.cu
   int ranks;   // blocks that share a tile: matmul_wide.cu
 };

@@ -250,7 +250,7 @@ void launch_kernel(const Launch& launch, cudaStream_t stream) {
 }  // namespace
 
 void multiply_prompt(DType type, bool gated, const Launch& launch, cudaStream_t stream) {
-  if (type == DType::BF16 && multiply_prompt_bf16(gated, launch, stream)) return;
+  if (multiply_prompt_bf16(type, gated, launch, stream)) return;
   with_packed_type(type, [&](auto constant) {
     if (gated) return launch_kernel<constant, true>(launch, stream);
     launch_kernel<constant, false>(launch, stream);

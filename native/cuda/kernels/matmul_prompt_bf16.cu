@@ -29,6 +29,7 @@ constexpr int kSide = 2;        // tiles of a side of a square
 constexpr int kTokenGroup = 4;  // tiles of tokens, of a cluster, that are run with all weights before the next: their x stays in L2
 constexpr int kStages = 5;      // 64 k each
 constexpr int kPanelBytes = chunk_bytes(DType::BF16), kStepBytes = kPanelBytes / 4;
+constexpr int kFewestUnpacked = 512;  // tokens
 // Tiles whose scales are in shared memory, in turns: a tile has at least as many chunks as there are stages, so that the one after the next
 // comes when all warps have begun the next one.
 constexpr int kScaleTurns = 2;
@@ -338,11 +339,16 @@ struct Plan {
     while (squares.halves_from(first = std::min(squares.count, rounds * clusters)) > rounds * pairs) ++rounds;
   }
 
-  // Whether this takes less time than matmul_prompt.cu; and enough k for its stages.
-  bool is_faster(bool gated, const Launch& launch) const {
-    constexpr int kRound = 35, kOtherRound = 31;  // microseconds for 4,096 k, measured
+  // Whether this takes less time than matmul_prompt.cu; and enough k for its stages. Of few tokens steps are recorded, and nothing can be
+  // unpacked.
+  bool is_faster(DType type, bool gated, const Launch& launch) const {
+    constexpr double kRound = 35, kOtherRound = 31, kOtherUnpackedRound = 34;  // microseconds for 4,096 k, measured
+    constexpr double kUnpack = 0.7e-6;                                         // of a weight
+    if (chunks_of(launch.cols) < kStages || (type != DType::BF16 && launch.rows <= kFewestUnpacked)) return false;
     const int others = (prompt_tiles(launch.rows, launch.panels, gated) - 1) / processors() + 1;
-    return chunks_of(launch.cols) >= kStages && rounds * kRound < others * kOtherRound;
+    const double k = launch.cols / 4096.0, weights = double(launch.panels) * kPanelRows * launch.cols * (gated ? 2 : 1);
+    if (type == DType::BF16) return rounds * kRound < others * kOtherRound;
+    return rounds * kRound * k + weights * kUnpack < others * kOtherUnpackedRound * k;
   }
 
   template <bool gated>
@@ -361,9 +367,10 @@ int prompt_clusters_bf16() {
   return resident.get([] { return resident_clusters(kName, prompt_matmul_bf16<kSide, true>, grid_of<true>(kSide, 1)); });
 }
 
-bool multiply_prompt_bf16(bool gated, const Launch& launch, cudaStream_t stream) {
+bool multiply_prompt_bf16(DType type, bool gated, Launch launch, cudaStream_t stream) {
   const Plan plan(gated, launch);
-  if (!plan.is_faster(gated, launch)) return false;
+  if (!plan.is_faster(type, gated, launch)) return false;
+  if (type != DType::BF16 && !unpack_panels(type, gated, launch, stream)) return false;
   gated ? plan.run<true>(launch, stream) : plan.run<false>(launch, stream);
   return true;
 }
