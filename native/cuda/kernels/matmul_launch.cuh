@@ -47,8 +47,8 @@ struct Launch {
   Added added;
   SplitSums split;
   Scratch* scratch;  // the host's
-  int stages;  // of a warp's ring of weights: matmul_narrow.cu
-  int ranks;   // blocks that share a tile: matmul_wide.cu
+  int stages;        // of a warp's ring of weights: matmul_narrow.cu
+  int ranks;         // blocks that share a tile: matmul_wide.cu
 };
 
 __host__ __device__ constexpr int groups_of(int cols) {
