@@ -30,6 +30,7 @@ Napi::Value gpu_free_bytes(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void set_exports(Napi::Env env, Napi::Object exports, BackendFactory create_backend) {
+  Workers::attach(env);
   exports.Set("Engine", EngineObject::define(env, create_backend));
   exports.Set("isas", Napi::Function::New<isas>(env, "isas"));
   exports.Set("gpuCount", Napi::Function::New<gpu_count>(env, "gpuCount"));

@@ -41,6 +41,17 @@ void Task::settle(Napi::Env env) {
   deferred_->Reject(to_js(env, *failure_).Value());
 }
 
+void Workers::attach(Napi::Env env) {
+  env.SetInstanceData(new Workers);
+  const auto stop_all = [](const Napi::CallbackInfo& info) { of(info.Env()).stop_all(); };
+  const auto process = env.Global().Get("process").As<Napi::Object>();
+  process.Get("on").As<Napi::Function>().Call(process, {Napi::String::New(env, "exit"), Napi::Function::New(env, stop_all)});
+}
+
+void Workers::stop_all() {
+  while (!workers_.empty()) (*workers_.begin())->stop();
+}
+
 Worker::Worker(Napi::Env env, std::function<void()> interrupt) : env_(env), interrupt_(std::move(interrupt)) {
   napi_value name = Napi::String::New(env, "kvasir");
   launcher_ = start_thread([this] { launch_loop(); });
@@ -50,6 +61,7 @@ Worker::Worker(Napi::Env env, std::function<void()> interrupt) : env_(env), inte
   }
   napi_unref_threadsafe_function(env, channel_);
   napi_add_env_cleanup_hook(env, on_environment_exit, this);
+  Workers::of(env).add(this);
 }
 
 Worker::~Worker() {
@@ -64,6 +76,7 @@ Napi::Promise Worker::submit(std::unique_ptr<Task> task) {
 }
 
 void Worker::submit_unawaited(std::unique_ptr<Task> task) {
+  if (stopped_) fail("CLOSED", "the engine's process or thread ends");
   task->worker_ = this;
   if (pending_++ == 0) napi_ref_threadsafe_function(env_, channel_);
   {
@@ -85,6 +98,7 @@ void Worker::stop() {
   interrupt_();
   end_threads();
   submitted_.clear();
+  Workers::of(env_).remove(this);
   napi_remove_env_cleanup_hook(env_, on_environment_exit, this);
   napi_release_threadsafe_function(channel_, napi_tsfn_release);
 }

@@ -9,8 +9,8 @@
 //     waiting             | finish 1         | finish 2
 //
 // Life: stop() interrupts the task that runs, joins the threads and only then lets the thread-safe function go, so nothing can be posted to
-// an environment that is gone. It runs at the latest when the environment ends (process.exit(), worker.terminate()). The event loop is kept
-// alive only while a task is under way.
+// an environment that is gone. It runs at the latest when the environment ends (worker.terminate()), or the process by process.exit() or an
+// error. The event loop is kept alive only while a task is under way.
 #include <napi.h>
 
 #include <condition_variable>
@@ -19,6 +19,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "addon/errors.h"
@@ -63,6 +64,23 @@ class Task : public Message {
   bool waits_ = false;  // for finish()
 };
 
+// Those of an environment that are not stopped yet; its instance data. Where a process ends by process.exit(), Node runs no cleanup hooks
+// but ends the libraries below threads that still use them (CUDA's runtime then faults): so they are stopped at its event "exit".
+class Workers {
+ public:
+  // Once for an environment.
+  static void attach(Napi::Env env);
+  static Workers& of(Napi::Env env) { return *env.GetInstanceData<Workers>(); }
+
+  void add(Worker* worker) { workers_.insert(worker); }
+  void remove(Worker* worker) { workers_.erase(worker); }
+
+ private:
+  void stop_all();
+
+  std::set<Worker*> workers_;
+};
+
 class Worker {
  public:
   // `interrupt` makes the task that runs end soon; it is called on the JavaScript thread.
@@ -71,7 +89,7 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  // On the JavaScript thread, before stop(). A task without a promise takes its failure with it.
+  // On the JavaScript thread; throws CLOSED after stop(). A task without a promise takes its failure with it.
   Napi::Promise submit(std::unique_ptr<Task> task);
   void submit_unawaited(std::unique_ptr<Task> task);
   void stop();

@@ -19,6 +19,7 @@ describe("the process", () => {
   it.each(["exitUnloaded", "exitLoading", "exitInProgress", "exitStepping", "exitClosing"])("exits: %s", async (scenario) => {
     await ends(scenario, "7");
   });
+  it("has stopped an engine's threads when its exit handlers run", async () => expect(await ends("exitStopped", "7")).toBe("CLOSED\n"));
   it("dies of an uncaught error during a step", async () => expect(await ends("throwStepping", "1")).toContain("uncaught"));
   it("dies of SIGTERM during a step", async () => {
     await ends("sigterm", "SIGTERM");

@@ -57,6 +57,21 @@ const SCENARIOS = {
     engine.close();
     process.exit(7);
   },
+  /** Before the process's own handlers run, and so before it tears down what threads use. */
+  exitStopped: async (directory) => {
+    const { engine } = await stepping(directory);
+    process.on("exit", () => {
+      try {
+        engine.setSlot(0, slotConfig());
+        console.log("taken");
+      } catch (error) {
+        console.log(error.code);
+      }
+      engine.close();
+      engine.step(longStep());
+    });
+    process.exit(7);
+  },
   throwStepping: async (directory) => {
     await stepping(directory);
     setImmediate(() => {
