@@ -32,7 +32,7 @@ inline bool check_shape(DType type, int rows, int cols, bool gated, cudaStream_t
     for (float& value : bias) value = gate.biased ? uniform(-5, 5) : 0;
   }
   const auto first_bias = upload(biases[0]), second_bias = upload(biases[1]);
-  View of_first, of_second;  // not conditional ones of one expression, at which nvcc 13.0 ends by a fault
+  View of_first, of_second;  // nvcc 13.0 crashes where they are conditional expressions
   if (gate.biased) of_first.data = first_bias->address(), of_second.data = second_bias->address();
   const auto op_of = [&](const DeviceBuffer& tiles, int tokens, const View& y, const DeviceBuffer& up) {
     Matmul op{.x = {tiles.address(), DType::BF16, stride}, .rows = tokens, .outputs = {}, .activation = gate.activation};
@@ -43,10 +43,10 @@ inline bool check_shape(DType type, int rows, int cols, bool gated, cudaStream_t
     }
     return op;
   };
-  const auto run = [&](int from, int tokens, const Workspace& workspace = {}) {
+  const auto run = [&](int from, int tokens, const MatmulMemory& memory = {}) {
     const auto tiles = upload(to_tiles(&x[static_cast<size_t>(from) * cols], tokens, cols, stride));
     const DeviceBuffer y(count * sizeof(float)), up(count * sizeof(float));
-    run_tensor(op_of(*tiles, tokens, {y.address(), DType::F32, rows}, up), {}, workspace, stream);
+    run_tensor(op_of(*tiles, tokens, {y.address(), DType::F32, rows}, up), {}, memory, stream);
     check(cudaStreamSynchronize(stream), "matmul");
     return download<float>(y, static_cast<size_t>(tokens) * rows);
   };
@@ -61,8 +61,8 @@ inline bool check_shape(DType type, int rows, int cols, bool gated, cudaStream_t
   int differ = 0;
   for (int tokens : {1, 2, 7, 8, 9, 16, 17, 31, 32, 33, 64, 65, 100, 128, 129, 256, 300, 512, 550, 577, 599, 641}) {
     const int from = static_cast<int>(generator() % (kMostTokens - tokens + 1));
-    for (const Workspace& workspace : {Workspace(), the_workspace()}) {
-      const std::vector<float> some = run(from, tokens, workspace);
+    for (const MatmulMemory& memory : {MatmulMemory(), the_memory()}) {
+      const std::vector<float> some = run(from, tokens, memory);
       differ += std::memcmp(some.data(), &all[static_cast<size_t>(from) * rows], some.size() * sizeof(float)) != 0;
     }
   }
@@ -71,7 +71,7 @@ inline bool check_shape(DType type, int rows, int cols, bool gated, cudaStream_t
     if (!gated) break;
     const auto tiles = upload(to_tiles(x.data(), tokens, cols, stride));
     const DeviceBuffer y(matrix_bytes(tokens, rows, DType::BF16)), up(count * sizeof(float));
-    run_tensor(op_of(*tiles, tokens, {y.address(), DType::BF16, stride_of(rows, DType::BF16)}, up), {}, {}, stream);
+    run_tensor(op_of(*tiles, tokens, {y.address(), DType::BF16, stride_of(rows, DType::BF16)}, up), {}, the_memory(), stream);
     check(cudaStreamSynchronize(stream), "matmul");
     unlike += count_unlike(all, tokens, rows, y);
   }
@@ -122,8 +122,8 @@ inline bool check_norm(DType type, int hidden, int rows, bool gated, cudaStream_
     if (gated) second.epilogue = Epilogue::Gate, second.outputs[1] = {up.get(), {}, {spare.address(), DType::F32, rows}};
     check(cudaMemsetAsync(scales.address(), 0xff, floats_of_scales(kMostTokens, hidden) * sizeof(float), stream), "poison");
     check(cudaMemsetAsync(y.address(), 0xff, matrix_bytes(tokens, hidden, DType::BF16), stream), "poison");
-    const RowScales left = cuda::run(first, norm, stream, {}, static_cast<float*>(scales.address()), the_workspace());
-    run_tensor(second, {.scales = left}, the_workspace(), stream);
+    const RowScales left = cuda::run(first, norm, stream, {}, static_cast<float*>(scales.address()), the_memory());
+    run_tensor(second, {.scales = left}, the_memory(), stream);
     check(cudaStreamSynchronize(stream), "a norm between matmuls");
     return Step{download<float>(out, size_t(tokens) * rows), download<float>(*x, size_t(tokens) * hidden)};
   };
@@ -172,7 +172,7 @@ inline constexpr DType kTypes[] = {DType::BF16, DType::F16,  DType::Q8_0, DType:
 // Whether blocks that shared tiles have left their counts as they were.
 inline bool counts_are_zero() {
   std::vector<uint32_t> counts(SplitSums::kMostPanels);
-  check(cudaMemcpy(counts.data(), the_workspace().split.arrived, counts.size() * sizeof(uint32_t), cudaMemcpyDeviceToHost), "counts");
+  check(cudaMemcpy(counts.data(), the_memory().split.arrived, counts.size() * sizeof(uint32_t), cudaMemcpyDeviceToHost), "counts");
   const bool right = std::ranges::all_of(counts, [](uint32_t count) { return count == 0; });
   if (!right) std::printf("counts of shared tiles are left   WRONG\n");
   return right;
@@ -180,7 +180,7 @@ inline bool counts_are_zero() {
 
 // By tiles of 192 tokens, one round of the clusters that the card has: 550 tokens (of which a tile has none) to 700. Rows that fill no
 // panel, no tile and not all clusters, few k, activations, norms; and 256 rows more, for which clusters of two are needed.
-inline bool check_wide_tiles(cudaStream_t stream) {
+inline bool check_tiles_of_192(cudaStream_t stream) {
   const int clusters = prompt_clusters_bf16(), rows = clusters / 2 * 256, more = rows + 256;
   std::printf("%d clusters of four: %d rows of bfloat16\n", clusters, rows);
   bool right = check_shape(DType::BF16, rows - 169, 1088, false, stream) & check_shape(DType::BF16, rows, 320, false, stream);
@@ -190,7 +190,7 @@ inline bool check_wide_tiles(cudaStream_t stream) {
   right &= check_norm(DType::BF16, rows - 208, 96, false, stream) & check_norm(DType::BF16, 512, rows / 2 - 68, true, stream);
   right &= check_shape(DType::BF16, more - 169, 1088, false, stream) & check_shape(DType::BF16, more / 2 - 17, 576, true, stream);
   right &= check_norm(DType::BF16, more - 208, 96, false, stream) & check_norm(DType::BF16, 512, more / 2 - 68, true, stream);
-  for (DType type : kTypes) {  // whose weights are unpacked for more than 512 tokens
+  for (DType type : kTypes) {  // whose weights are unpacked for as many tokens
     if (type == DType::BF16) continue;
     right &= check_shape(type, rows - 169, 768, false, stream) & check_shape(type, more / 2 - 17, 512, true, stream);
     right &= check_norm(type, more, 96, false, stream);
@@ -207,7 +207,7 @@ inline bool check_all(cudaStream_t stream) {
   }
   for (int hidden : {16, 72, 960, 4104, 8192, 9216}) right &= check_norm(DType::BF16, hidden, 96, false, stream);
   for (DType type : kTypes) right &= check_norm(type, 4096, 96, false, stream);  // by tiles of prompts
-  right &= check_wide_tiles(stream);
+  right &= check_tiles_of_192(stream);
   right &= check_norm(DType::Q8_0, 512, 24320, false, stream) & check_norm(DType::Q4_K, 256, 200, true, stream);
   right &= check_shape(DType::Q4_K, 528, 14336, false, stream);
   right &= check_shape(DType::Q8_0, 48, 96, false, stream);

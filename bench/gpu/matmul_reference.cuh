@@ -20,11 +20,11 @@ inline constexpr int kMostTokens = 700;
 inline std::mt19937 generator(1);
 
 // Of the only stream; first asked for where no launches are recorded.
-inline const Workspace& the_workspace() {
+inline const MatmulMemory& the_memory() {
   static const DeviceBuffer buffer(SplitSums::kBytes);
   static Scratch scratch;
-  static const Workspace workspace{SplitSums(buffer.address()), &scratch};
-  return workspace;
+  static const MatmulMemory memory{SplitSums(buffer.address()), &scratch};
+  return memory;
 }
 
 inline float uniform(float low, float high) {

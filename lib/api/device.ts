@@ -35,7 +35,10 @@ const [MAX_THREADS, MAX_INDEX] = [256, 255];
 /** What a GPU needs beside weights and cache: its context, activations, graphs. Chosen: steps of 4096 tokens of Llama-3.1-8B compute in 0.5 GB of it. */
 export const GPU_RESERVE: number = 2 ** 30;
 
-/** Share of what is left on a GPU that the cache may take: a GPU is there for the model, but sizes are estimates. Chosen. */
+/**
+ * Share of what is left on a GPU that the cache may take: a GPU is there for the model, but sizes are estimates, and weights that are unpacked for long
+ * prompts take some of it, where there is room (0.25 GB of Llama-3.1-8B). Chosen.
+ */
 const GPU_SHARE = 0.9;
 
 /**

@@ -71,7 +71,7 @@ class CudaBackend : public Backend {
 
   bool replay(int part, const StepInputs& step, const std::function<void()>& body) override {
     if (step.tokens > CudaSlots::kMostPadded) {
-      run_fused(body);
+      run_fused(body, &scratch_);
       return false;
     }
     const auto key = std::make_pair(part, &step);
@@ -97,8 +97,9 @@ class CudaBackend : public Backend {
     scale_bytes_ = bytes;
   }
 
-  void run_fused(const std::function<void()>& body) {
-    fused_.emplace(stream_.get(), static_cast<float*>(scales_.back()->address()), Workspace{SplitSums(split_->address()), &scratch_});
+  // `scratch`: none while launches are recorded, which can't take memory.
+  void run_fused(const std::function<void()>& body, Scratch* scratch) {
+    fused_.emplace(stream_.get(), static_cast<float*>(scales_.back()->address()), MatmulMemory{SplitSums(split_->address()), scratch});
     try {
       body();
       fused_->finish();
@@ -118,7 +119,7 @@ class CudaBackend : public Backend {
     check(cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal), "capturing a step");
     cudaGraph_t graph = nullptr;
     try {
-      run_fused(body);
+      run_fused(body, nullptr);
     } catch (...) {
       if (cudaStreamEndCapture(stream_.get(), &graph) == cudaSuccess) cudaGraphDestroy(graph);
       cudaGetLastError();  // of a capture that a failure has ended already: no launch after it is to blame

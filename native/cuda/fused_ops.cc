@@ -14,7 +14,7 @@ void FusedOps::run(const Op& op) {
 void FusedOps::run_norm(const AddNorm& norm) {
   RowScales left;
   if (const auto product = std::exchange(product_, {})) {
-    left = cuda::run(*product, norm, stream_, scales_of(*product), scales_, workspace_);
+    left = cuda::run(*product, norm, stream_, scales_of(*product), scales_, memory_);
   } else {
     if (leaves_scales(norm)) left.values = scales_;
     cuda::run(norm, stream_, left.values);
@@ -30,12 +30,12 @@ void FusedOps::run_matmul(const Matmul& product) {
   if (can_add(product)) {
     product_ = product;
   } else {
-    cuda::run(product, stream_, {.scales = scales_of(product)}, workspace_);
+    cuda::run(product, stream_, {.scales = scales_of(product)}, memory_);
   }
 }
 
 void FusedOps::finish() {
-  if (const auto product = std::exchange(product_, {})) cuda::run(*product, stream_, {.scales = scales_of(*product)}, workspace_);
+  if (const auto product = std::exchange(product_, {})) cuda::run(*product, stream_, {.scales = scales_of(*product)}, memory_);
 }
 
 }  // namespace kvasir::cuda

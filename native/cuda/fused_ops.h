@@ -15,7 +15,7 @@ namespace kvasir::cuda {
 class FusedOps {
  public:
   // `scales`: floats_of_scales() of the most tokens and columns.
-  FusedOps(cudaStream_t stream, float* scales, const Workspace& workspace) : stream_(stream), scales_(scales), workspace_(workspace) {}
+  FusedOps(cudaStream_t stream, float* scales, const MatmulMemory& memory) : stream_(stream), scales_(scales), memory_(memory) {}
 
   // Now, or with the next one.
   void run(const Op& op);
@@ -30,7 +30,7 @@ class FusedOps {
 
   cudaStream_t stream_;
   float* scales_;
-  Workspace workspace_;
+  MatmulMemory memory_;
   std::optional<Matmul> product_;  // waits for the add_norm that adds it
   const void* left_of_ = nullptr;  // the y whose scales were left last
   RowScales left_;

@@ -58,7 +58,7 @@ struct SplitSums {
 };
 
 // What a stream's matmuls have beside their operands.
-struct Workspace {
+struct MatmulMemory {
   SplitSums split = {};
   Scratch* scratch = nullptr;  // none: nothing is unpacked
 };
@@ -72,12 +72,12 @@ bool leaves_scales(const AddNorm& op);
 void run(const Attention& op, cudaStream_t stream);
 void run(const Embed& op, cudaStream_t stream);
 void run(const GatherRows& op, cudaStream_t stream);
-void run(const Matmul& op, cudaStream_t stream, const Norms& norms = {}, const Workspace& workspace = {});
+void run(const Matmul& op, cudaStream_t stream, const Norms& norms = {}, const MatmulMemory& memory = {});
 // Whether a matmul may make the sum of an add_norm that follows it.
 bool can_add(const Matmul& op);
 // Such a matmul, and whatever add_norm follows it; `scales` are those of the matmul's x. Gives the scales that the norm leaves: they lie in
 // `left`, floats_of_scales() of its rows and columns.
-RowScales run(const Matmul& op, const AddNorm& norm, cudaStream_t stream, const RowScales& scales, float* left, const Workspace& workspace);
+RowScales run(const Matmul& op, const AddNorm& norm, cudaStream_t stream, const RowScales& scales, float* left, const MatmulMemory& memory);
 void run(const QkRopeAppend& op, cudaStream_t stream);
 void run(const ScaleLogits& op, cudaStream_t stream);
 

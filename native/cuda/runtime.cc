@@ -1,6 +1,7 @@
 #include "cuda/runtime.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace kvasir::cuda {
 
@@ -18,20 +19,29 @@ DeviceBuffer::~DeviceBuffer() {
   cudaFree(data_);
 }
 
+Scratch::~Scratch() {
+  cudaFree(place_);
+}
+
 void* Scratch::reserve(size_t bytes) {
-  if (bytes <= bytes_) return buffer_->address();
+  if (bytes <= bytes_) return place_;
   if (bytes >= refused_) return nullptr;
-  buffer_.reset();  // when the launches that use it are done: freeing waits for them
-  bytes_ = 0;
   size_t free = 0, total = 0;
   check(cudaMemGetInfo(&free, &total), "the device's memory");
-  if (free / 2 < bytes) {
+  if ((free + bytes_) / 2 < bytes) {
     refused_ = bytes;
     return nullptr;
   }
-  buffer_ = std::make_unique<DeviceBuffer>(bytes);
+  check(cudaDeviceSynchronize(), "launches that use the memory");
+  cudaFree(std::exchange(place_, nullptr));
+  bytes_ = 0;
+  if (cudaMalloc(&place_, bytes) != cudaSuccess) {  // another process was quicker
+    cudaGetLastError();
+    refused_ = bytes;
+    return place_ = nullptr;
+  }
   bytes_ = bytes;
-  return buffer_->address();
+  return place_;
 }
 
 }  // namespace kvasir::cuda

@@ -37,11 +37,17 @@ class DeviceBuffer : public Buffer {
 // Device memory for a stream's launches, one after the other: as much as the largest of them asked for.
 class Scratch {
  public:
-  // So many bytes until the next call; null if the device has not twice as many left. Not while launches are recorded.
+  Scratch() = default;
+  ~Scratch();
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
+  // So many bytes until the next call. Null, then and for so many or more from then on, unless the device has twice as many: half is left
+  // for graphs and other processes. Not while launches are recorded.
   void* reserve(size_t bytes);
 
  private:
-  std::unique_ptr<DeviceBuffer> buffer_;
+  void* place_ = nullptr;
   size_t bytes_ = 0, refused_ = SIZE_MAX;
 };
 

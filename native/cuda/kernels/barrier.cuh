@@ -121,21 +121,6 @@ __device__ inline void copy_bulk_to_blocks(void* to, const void* from, uint32_t 
 #endif
 }
 
-// Whole lines of shared memory to memory, begun; of a thread that waits for them.
-__device__ inline void copy_bulk_out(void* to, const void* from, uint32_t bytes) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" ::"l"(to), "r"(shared_address(from)), "r"(bytes) : "memory");
-#endif
-}
-// Until this thread's copies have read all (`read`), or are done.
-__device__ inline void wait_for_copies_out(bool read) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("cp.async.bulk.commit_group;" ::: "memory");
-  if (read) asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
-  if (!read) asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
-#endif
-}
-
 // The same before Hopper: by all lanes of a warp, each its own 16 bytes; a warp's copies come in the order of their groups.
 __device__ inline void copy_by_warp(uint8_t* to, const uint8_t* from, int bytes) {
   for (int i = static_cast<int>(threadIdx.x) % 32 * 16; i < bytes; i += 512) {
@@ -155,6 +140,23 @@ __device__ inline uint32_t load_acquired(const uint32_t* place) {
   uint32_t value;
   asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(place) : "memory");
   return value;
+}
+
+// Bytes, a multiple of 16, from shared to global memory: begun by this thread.
+__device__ inline void copy_bulk_out(void* to, const void* from, uint32_t bytes) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;\ncp.async.bulk.commit_group;" ::"l"(to),
+               "r"(shared_address(from)), "r"(bytes)
+               : "memory");
+#endif
+}
+// Until this thread's have been read, or are done.
+template <bool read>
+__device__ inline void wait_for_copies_out() {
+#if __CUDA_ARCH__ >= 900
+  if (read) asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
+  if (!read) asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
+#endif
 }
 
 // All threads of a cluster.

@@ -83,10 +83,10 @@ void run_plain(const Matmul& op, const RowScales& scales, cudaStream_t stream) {
 
 }  // namespace
 
-void run(const Matmul& op, cudaStream_t stream, const Norms& norms, const Workspace& workspace) {
+void run(const Matmul& op, cudaStream_t stream, const Norms& norms, const MatmulMemory& memory) {
   if (op.rows == 0) return;
   if (can_run_tensor(op)) {
-    run_tensor(op, norms, workspace, stream);
+    run_tensor(op, norms, memory, stream);
   } else {
     run_plain(op, norms.scales, stream);
   }

@@ -6,7 +6,7 @@
 //
 //   W     panels of 16 rows (cuda/packed.cuh)      x [rows, K] bfloat16 in tiles (activations.cuh)      y [rows, N]
 //
-// Of bfloat16 where that takes longer than matmul_prompt_bf16.cu. As matmul_wide.cu, for so many tokens that every multiprocessor has tiles
+// Where that is not quicker by matmul_prompt_bf16.cu. As matmul_wide.cu, for so many tokens that every multiprocessor has tiles
 // of 128 rows by 128 tokens to itself: blocks stay and go from tile to tile, so that weights and x of the next one are on their way while
 // this one's sums are written. A cluster's blocks have the same tokens and rows of their own; each copies its part of x into all of them. k
 // goes by groups of 256, in two pairs of chunks: while one is multiplied (2 x 512 cycles of the tensor cores for both warpgroups), the

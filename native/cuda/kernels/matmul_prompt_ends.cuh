@@ -129,7 +129,7 @@ class ColumnsEnd {
   __device__ void fetch(int token) {
     if (!added_.x.data) return;
 #pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) fetched_[i] = has(token + i) ? *place(added_.x, token + i) : float4{};
+    for (int i = 0; i < kAtOnce; ++i) fetched_[i] = has(token + i) ? __ldcg(place(added_.x, token + i)) : float4{};
   }
 
   __device__ void put_some(int first, int some, StagedSums& staged, const float* scales) {

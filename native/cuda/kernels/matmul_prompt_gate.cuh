@@ -1,7 +1,8 @@
 #pragma once
 // How a tile of gate and up ends where a thread has sums of both for the same column (matmul_prompt_bf16.cu): activation(gate) * up is made
 // in registers and goes through shared memory as it lies in y, tiles of 8 tokens by 64 columns, which a warp of those that copy sends from
-// there. Neither warpgroup waits for the other: while one ends, the other one multiplies.
+// there. While one warpgroup ends, the other one multiplies; both wait for nothing but that the tile before has been sent. (A warp of
+// matmul_prompt.cu has rows of gate or of up: GatedEnd of matmul_prompt_ends.cuh.)
 #include "cuda/kernels/matmul_tiles.cuh"
 #include "cuda/kernels/mma.cuh"
 
@@ -19,12 +20,37 @@ struct StagedY {
   }
 };
 
+// Whether y goes through shared memory: in bfloat16.
+__device__ inline bool sends(const Launch& launch) {
+  return launch.parts[0].y.type == DType::BF16;
+}
+
+// y of all tiles of this block, by a warp, from where the consumers have put it.
+template <int width, class Tiles>
+__device__ inline void send(const Launch& launch, const Tiles& tiles, StagedY<width>& staged) {
+  const View& y = launch.parts[0].y;
+  if (!sends(launch)) return;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  int parity = 0;
+  for (int tile = tiles.first(); tile < tiles.count; tile += tiles.apart(), parity ^= 1) {
+    const Work work = tiles.work(tile);
+    const int token = work.first_token + lane * kTileRows;
+    wait(&staged.written, parity);
+    const bool has = lane < width / kTileRows && token < launch.rows && work.row_tile * (kPanels / 2) < launch.panels;
+    if (has) copy_bulk_out(tile_address(y, token, work.row_tile), staged.tiles[lane], kTileBytes);
+    wait_for_copies_out<true>();
+    __syncwarp();
+    if (lane == 0) arrive(&staged.sent);
+  }
+  wait_for_copies_out<false>();
+}
+
 // y of a warp's 8 columns. Rows 0 to 7 of its part of the operand are gate's, 8 to 15 up's.
 template <int width>
-class GateEnd {
+class PairedGateEnd {
  public:
   // `column`: the warp's first one of the tile.
-  __device__ GateEnd(const Launch& launch, const Work& work, int column, int lane)
+  __device__ PairedGateEnd(const Launch& launch, const Work& work, int column, int lane)
       : launch_(launch), y_(launch.parts[0].y), first_token_(work.first_token), lane_(lane), col_(column + lane / 4) {
     n_ = work.row_tile * kTileCols + col_, has_ = n_ < launch.parts[0].weight.rows;
     if (has_) gate_bias_ = bias_of(launch.parts[0], n_), up_bias_ = bias_of(launch.parts[1], n_);
@@ -65,10 +91,10 @@ class GateEnd {
       y[i].x = activate_fast(activation, scaled(of_tile[0], scale.x, gate_bias_)) * scaled(of_tile[2], scale.x, up_bias_);
       y[i].y = activate_fast(activation, scaled(of_tile[1], scale.y, gate_bias_)) * scaled(of_tile[3], scale.y, up_bias_);
     }
-    if (y_.type != DType::BF16) return store_floats(first, y);
+    if (!sends(launch_)) return store_floats(first, y);
     // Two columns are one word: of two lanes that have them, one takes the first token, the other the second.
     const int core = col_ / 32 * 4 + col_ % 8 / 2, token = lane_ % 4 * 2 + col_ % 2;
-    const uint32_t halves = col_ % 2 == 0 ? 0x5410 : 0x3276;
+    const uint32_t halves = col_ % 2 == 0 ? 0x5410 : 0x3276;  // both lanes' low ones, or both high ones
 #pragma unroll
     for (int i = 0; i < kOwnTiles; ++i) {
       const uint32_t own = has_ ? pack(__nv_bfloat16(), y[i].x, y[i].y) : 0, other = __shfl_xor_sync(0xffffffffu, own, 4);

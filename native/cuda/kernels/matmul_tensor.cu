@@ -69,30 +69,30 @@ bool can_add(const Matmul& op) {
 }
 
 RowScales run(const Matmul& op, const AddNorm& norm, cudaStream_t stream, const RowScales& scales, float* left,
-              const Workspace& workspace) {
+              const MatmulMemory& memory) {
   if (op.rows == 0) return {};
   const bool leaves = leaves_scales(norm), adds = adds_for(op, norm);
   // Not where it reads scales or the last y itself: its blocks would still read what others write.
   if (leaves && adds && can_norm(op) && scales.values == nullptr && op.x.data != norm.y.data) {
     const RowScales squares{.values = left, .cols = norm.cols, .epsilon = norm.norm.epsilon};
-    run_tensor(op, {.add = &norm, .left = squares}, workspace, stream);
+    run_tensor(op, {.add = &norm, .left = squares}, memory, stream);
     return op.rows <= kFewRows ? squares : finish_scales(squares, op.rows, stream);
   }
-  run_tensor(op, {.scales = scales, .add = adds ? &norm : nullptr}, workspace, stream);
+  run_tensor(op, {.scales = scales, .add = adds ? &norm : nullptr}, memory, stream);
   AddNorm rest = norm;
   if (adds) rest.delta = {};
   if (rest.delta || rest.y) run(rest, stream, leaves ? left : nullptr);
   return {.values = leaves ? left : nullptr};
 }
 
-void run_tensor(const Matmul& op, const Norms& norms, const Workspace& workspace, cudaStream_t stream) {
+void run_tensor(const Matmul& op, const Norms& norms, const MatmulMemory& memory, cudaStream_t stream) {
   Launch launch{};
   launch.cols = op.outputs[0].weight->cols;
   launch.x = op.x;
   launch.rows = op.rows;
   launch.scales = norms.scales;
-  launch.split = workspace.split;
-  launch.scratch = workspace.scratch;
+  launch.split = memory.split;
+  launch.scratch = memory.scratch;
   if (const AddNorm* add = norms.add) {
     launch.added = {.x = add->x, .scale = add->delta_scale, .left = norms.left};
     if (norms.left.values != nullptr) launch.added.y = add->y, launch.added.weight = static_cast<const float*>(add->weight.data);

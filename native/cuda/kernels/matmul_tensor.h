@@ -8,7 +8,7 @@ namespace kvasir::cuda {
 
 // Whether all weights are packed, compute is bf16, and x is bfloat16 in whole tiles.
 bool can_run_tensor(const Matmul& op);
-void run_tensor(const Matmul& op, const Norms& norms, const Workspace& workspace, cudaStream_t stream);
+void run_tensor(const Matmul& op, const Norms& norms, const MatmulMemory& memory, cudaStream_t stream);
 
 // Whether gate and up are multiplied together: not where a block's shared memory doesn't hold the rings of both.
 bool fuses_gate(const Matmul& op);
@@ -28,9 +28,10 @@ inline bool is_prompt(int rows, int panels, bool gated) {
   return rows > 64 && prompt_tiles(rows, panels, gated) >= 100;
 }
 void multiply_prompt(DType type, bool gated, const Launch& launch, cudaStream_t stream);
-// By tiles of 192 tokens, on so many clusters of two by two tiles at once, and multiplied in bfloat16: weights of other types are unpacked
-// before. False: it would take longer, and nothing was launched.
+// Clusters of two by two tiles of 192 tokens that the device holds at once.
 int prompt_clusters_bf16();
+// By such tiles, of weights that lie in bfloat16; others are unpacked first. False: it would take longer, or there is no memory for that;
+// nothing was launched.
 bool multiply_prompt_bf16(DType type, bool gated, Launch launch, cudaStream_t stream);
 // Makes the launch's weights bfloat16, in its scratch. False: there is not so much memory.
 bool unpack_panels(DType type, bool gated, Launch& launch, cudaStream_t stream);

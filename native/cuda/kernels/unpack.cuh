@@ -19,7 +19,7 @@ struct Raw {
   uint32_t supers[2];  // d, dmin of rows g and g + 8; or both d in the first
 };
 
-// From a group's bytes in shared memory.
+// From a group's bytes, in shared memory where is_half.
 template <DType type>
 __device__ inline void load_chunk(const uint8_t* group, int chunk, int lane, Raw<type>& raw) {
   const uint8_t *at = group + chunk * chunk_bytes(type), *scales = at + packed_sizes(type).quants,
