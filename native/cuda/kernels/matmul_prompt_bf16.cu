@@ -21,7 +21,6 @@ namespace {
 
 constexpr const char* kName = "matmul of a prompt in bf16";
 constexpr int kThreads = (kConsumers + 1) * kGroupThreads;
-constexpr int kStepBytes = kPanelBytes / 4;
 static_assert(kPanels == kPromptPanels);
 
 // Stages as the consumers go through them.
@@ -44,7 +43,7 @@ struct Stages {
     wgmma_fence();
 #pragma unroll
     for (int step = 0; step < 4; ++step) {
-      wgmma(__nv_bfloat16(), sums, operand_at(weights, stage * sizeof shared.weights[0] + step * kStepBytes),
+      wgmma(__nv_bfloat16(), sums, operand_at(weights, stage * sizeof shared.weights[0] + step * (kPanelBytes / 4)),
             operand_at(x, stage * sizeof shared.x[0] + step * 2 * kCoreBytes), add || step > 0);
     }
     wgmma_commit();
