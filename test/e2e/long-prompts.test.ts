@@ -9,9 +9,9 @@ import { writeQuantizedModel } from "./support/random-models.ts";
 const LARGE: ModelShape = {
   ...TINY,
   layers: 1,
-  hiddenSize: 1024,
-  queryHeads: 16,
-  kvHeads: 4,
+  hiddenSize: 512,
+  queryHeads: 8,
+  kvHeads: 2,
   headSize: 64,
   feedForwardSize: 4096,
   vocabSize: 320,
