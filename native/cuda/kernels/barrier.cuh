@@ -9,8 +9,9 @@ __device__ inline uint32_t shared_address(const void* place) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(place));
 }
 
-// Before this, a kernel touches nothing that an earlier kernel writes, and writes nothing that one reads: launched early, it may have weights
-// on their way and tables in shared memory while the kernel before it still runs. Every thread calls it once.
+// Before this, a kernel touches nothing that an earlier kernel writes, and writes nothing that one reads: launched early, it may have
+// weights on their way and tables in shared memory while the kernel before it still runs. Every thread calls it once. (One that is launched
+// only when all blocks of the kernel before have waited may work beside that one, and calls it at its end: matmul_prompt_bf16.cu.)
 __device__ inline void wait_for_kernel_before() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
@@ -175,7 +176,8 @@ __device__ inline uint32_t address_in_block(const void* place, int block) {
 #endif
   return address;
 }
-// Arrives at another block's barrier. Of what this thread read there is nothing to release: no cluster-wide fence, which costs more than a chunk.
+// Arrives at another block's barrier. Of what this thread read there is nothing to release: no cluster-wide fence, which costs more than a
+// chunk.
 __device__ inline void arrive_in_block(uint64_t* barrier, int block) {
 #if __CUDA_ARCH__ >= 900
   asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(address_in_block(barrier, block)) : "memory");

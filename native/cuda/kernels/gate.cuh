@@ -19,6 +19,13 @@ __device__ inline float activate_fast(Activation activation, float x) {
   return __fdividef(x, 1.0f + __expf(-u));
 }
 
+// f of an activation as activate_fast wants it: a branch once, not at each number.
+template <class Function>
+__device__ inline void with_activation(Activation activation, const Function& f) {
+  if (activation == Activation::Gelu) return f(Activation::Gelu);
+  f(activation == Activation::Silu ? Activation::Silu : Activation::GeluTanh);
+}
+
 __device__ inline float soft_cap(float x, float cap) {
   return cap * tanhf(x / cap);
 }

@@ -8,10 +8,10 @@
 // multiprocessors of a group are left, pairs of them share x alone: a kernel of its own, beside.
 //
 // Bytes: per 64 k a tile has 40 KiB written to and 64 KiB read from shared memory for 768 cycles of the tensor cores: 138 bytes a cycle,
-// where 128 are to be had (of 128 tokens 160). L2 gives a multiprocessor 25 to 30 bytes a cycle: 20 KiB in 768 cycles are just not too many,
-// the 28 of pairs are, where all were pairs. An end reads and writes 2 to 10 bytes a number. Operations: 2 * rows * N * K, 4 of gate and up.
-// Limited by copies (without them 942 Tflop/s on an H200, with them 770, ends and sums of ranges left out), by ends and sums of ranges
-// (740 with both), and by the card's power.
+// where 128 are to be had (of 128 tokens 160). L2 gives a multiprocessor 25 to 30 bytes a cycle: 20 KiB in 768 cycles are just not too
+// many, the 28 of pairs are, where all were pairs. An end reads and writes 2 to 10 bytes a number. Operations: 2 * rows * N * K, 4 of gate
+// and up. Limited by copies (without them 942 Tflop/s on an H200, with them 770, ends and sums of ranges left out), by ends and sums of
+// ranges (740 with both), and by the card's power: variants by hand, bench/gpu/NOTES.md.
 #include "cuda/kernels/launch.h"
 #include "cuda/kernels/matmul_prompt_copies.cuh"
 #include "cuda/kernels/matmul_tensor.h"
@@ -164,8 +164,8 @@ struct Plan {
 
   // Whether this takes less time than matmul_prompt.cu.
   bool is_faster(DType type, bool gated, const Launch& launch) const {
-    // Microseconds, measured on an H200: of a round of tiles for 4,096 k, here and there, of weights in bfloat16 and of others, and to unpack
-    // a weight.
+    // Microseconds, measured on an H200: of a round of tiles for 4,096 k, here and there, of weights in bfloat16 and of others, and to
+    // unpack a weight.
     constexpr double kRound = 35, kOtherRound = 31, kOtherPackedRound = 34, kUnpack = 0.7e-6;
     const bool unpacks = type != DType::BF16;
     const int others = (prompt_tiles(launch.rows, launch.panels, gated) - 1) / processors() + 1;

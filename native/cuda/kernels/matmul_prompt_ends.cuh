@@ -1,8 +1,8 @@
 #pragma once
-// How a tile of 128 rows of a prompt's matmul ends (matmul_prompt*.cu): its sums go through shared memory, some tokens at a time, to lanes
-// that have neighbours in memory. Of gate and up the first 64 rows are gate's. Only what has to name registers is unrolled: an end that is
-// written out has more instructions than caches hold, and each branch in it keeps what follows from beginning. `scales` are those of a
-// tile's tokens, or none.
+// How a tile of 128 rows of a prompt's matmul ends (matmul_prompt*.cu; for gate and up of the bf16 one matmul_prompt_gate.cuh): its sums go
+// through shared memory, some tokens at a time, to lanes that have neighbours in memory. Of gate and up the first 64 rows are gate's. Only
+// what has to name registers is unrolled: an end that is written out has more instructions than caches hold, and each branch in it keeps
+// what follows from beginning. `scales` are those of a tile's tokens, or none.
 #include <type_traits>
 
 #include "cuda/kernels/matmul_tiles.cuh"
@@ -41,8 +41,7 @@ class GatedEnd {
       : launch_(launch), work_(work), core_(thread / kTileRows % 8), in_tiles_(thread / (8 * kTileRows)), row_(thread % kTileRows) {}
 
   __device__ void put(int first, StagedSums& staged, const float* scales) const {
-    if (launch_.activation == Activation::Gelu) return put_as(Activation::Gelu, first, staged, scales);
-    put_as(launch_.activation == Activation::Silu ? Activation::Silu : Activation::GeluTanh, first, staged, scales);
+    with_activation(launch_.activation, [&](Activation activation) { put_as(activation, first, staged, scales); });
   }
 
  private:

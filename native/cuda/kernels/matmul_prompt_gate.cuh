@@ -58,8 +58,7 @@ class PairedGateEnd {
 
   // `scales`: of the tile's tokens, or none.
   __device__ void put(const Sums<width>& sums, const float* scales, StagedY<width>& staged) const {
-    if (launch_.activation == Activation::Gelu) return put_as(Activation::Gelu, sums, scales, staged);
-    put_as(launch_.activation == Activation::Silu ? Activation::Silu : Activation::GeluTanh, sums, scales, staged);
+    with_activation(launch_.activation, [&](Activation activation) { put_as(activation, sums, scales, staged); });
   }
 
  private:
