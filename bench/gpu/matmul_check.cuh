@@ -20,11 +20,11 @@ inline size_t count_unlike(const std::vector<float>& y, int tokens, int rows, co
 
 // Whether a shape gives right values and a row the same bits in every step; says so.
 inline bool check_shape(DType type, int rows, int cols, bool gated, cudaStream_t stream, const Gate& gate = {}) {
-  const Matrix weights[2] = {random_weight(type, rows, cols), random_weight(type, rows, cols)};
+  const Twins weights[2] = {Twins(type, rows, cols), Twins(type, rows, cols)};
   std::vector<uint16_t> x(static_cast<size_t>(kMostTokens) * cols);
   for (uint16_t& value : x) value = to_bf16(uniform(-2, 2));
   const auto device_x = upload(x);
-  const Exact first = exact_sums(*weights[0], *device_x), second = exact_sums(*weights[1], *device_x);
+  const Exact first = exact_sums(*weights[0].exact, *device_x), second = exact_sums(*weights[1].exact, *device_x);
   const int stride = static_cast<int>(stride_of(cols, DType::BF16));
   const size_t count = static_cast<size_t>(kMostTokens) * rows;
   std::vector<float> biases[2] = {std::vector<float>(rows), std::vector<float>(rows)};
@@ -36,10 +36,10 @@ inline bool check_shape(DType type, int rows, int cols, bool gated, cudaStream_t
   if (gate.biased) of_first.data = first_bias->address(), of_second.data = second_bias->address();
   const auto op_of = [&](const DeviceBuffer& tiles, int tokens, const View& y, const DeviceBuffer& up) {
     Matmul op{.x = {tiles.address(), DType::BF16, stride}, .rows = tokens, .outputs = {}, .activation = gate.activation};
-    op.outputs[0] = {weights[0].get(), of_first, y};
+    op.outputs[0] = {weights[0].packed.get(), of_first, y};
     if (gated) {
       op.epilogue = Epilogue::Gate;
-      op.outputs[1] = {weights[1].get(), of_second, {up.address(), DType::F32, rows}};
+      op.outputs[1] = {weights[1].packed.get(), of_second, {up.address(), DType::F32, rows}};
     }
     return op;
   };
@@ -87,8 +87,7 @@ inline bool check_shape(DType type, int rows, int cols, bool gated, cudaStream_t
 inline bool check_norm(DType type, int hidden, int rows, bool gated, cudaStream_t stream) {
   constexpr int kCols = 512;
   constexpr float kEpsilon = 1e-5f;
-  const Matrix before = random_weight(type, hidden, kCols), after = random_weight(type, rows, hidden),
-               up = random_weight(type, rows, hidden);
+  const Twins before(type, hidden, kCols), after(type, rows, hidden), up(type, rows, hidden);
   std::vector<uint16_t> inputs(size_t(kMostTokens) * kCols);
   for (uint16_t& value : inputs) value = to_bf16(uniform(-2, 2));
   std::vector<float> residual(size_t(kMostTokens) * hidden), weight(hidden), bias(hidden);
@@ -108,7 +107,7 @@ inline bool check_norm(DType type, int hidden, int rows, bool gated, cudaStream_
     const DeviceBuffer out(size_t(tokens) * rows * sizeof(float)), spare(size_t(tokens) * rows * sizeof(float));
     const View normed{y.address(), DType::BF16, stride};
     Matmul first{.x = {tiles->address(), DType::BF16, in_stride}, .rows = tokens, .outputs = {}};
-    first.outputs[0] = {before.get(), {device_bias->address()}, {delta.address(), DType::F32, hidden}};
+    first.outputs[0] = {before.packed.get(), {device_bias->address()}, {delta.address(), DType::F32, hidden}};
     const AddNorm norm{.x = {x->address(), DType::F32, hidden},
                        .delta = first.outputs[0].y,
                        .delta_scale = 0.5f,
@@ -118,8 +117,8 @@ inline bool check_norm(DType type, int hidden, int rows, bool gated, cudaStream_
                        .cols = hidden,
                        .norm = {NormKind::Rms, kEpsilon}};
     Matmul second{.x = normed, .rows = tokens, .outputs = {}};
-    second.outputs[0] = {after.get(), {}, {out.address(), DType::F32, rows}};
-    if (gated) second.epilogue = Epilogue::Gate, second.outputs[1] = {up.get(), {}, {spare.address(), DType::F32, rows}};
+    second.outputs[0] = {after.packed.get(), {}, {out.address(), DType::F32, rows}};
+    if (gated) second.epilogue = Epilogue::Gate, second.outputs[1] = {up.packed.get(), {}, {spare.address(), DType::F32, rows}};
     check(cudaMemsetAsync(scales.address(), 0xff, floats_of_scales(kMostTokens, hidden) * sizeof(float), stream), "poison");
     check(cudaMemsetAsync(y.address(), 0xff, matrix_bytes(tokens, hidden, DType::BF16), stream), "poison");
     const RowScales left = cuda::run(first, norm, stream, {}, static_cast<float*>(scales.address()), the_memory());
@@ -129,7 +128,7 @@ inline bool check_norm(DType type, int hidden, int rows, bool gated, cudaStream_
   };
   const auto [all, sums] = run(0, kMostTokens);
 
-  const Exact deltas = exact_sums(*before, *upload(inputs));
+  const Exact deltas = exact_sums(*before.exact, *upload(inputs));
   std::vector<uint16_t> scaled(residual.size());
   std::vector<double> of_rows(kMostTokens);
   double worst = 0;
@@ -145,7 +144,7 @@ inline bool check_norm(DType type, int hidden, int rows, bool gated, cudaStream_
     of_rows[token] = 1 / std::sqrt(squares / hidden + kEpsilon);
   }
   const auto exact_x = upload(scaled);
-  const Exact exact = exact_sums(*after, *exact_x), exact_up = gated ? exact_sums(*up, *exact_x) : Exact{};
+  const Exact exact = exact_sums(*after.exact, *exact_x), exact_up = gated ? exact_sums(*up.exact, *exact_x) : Exact{};
   for (size_t i = 0; i < all.size(); ++i) {
     const double scale = of_rows[i / size_t(rows)], sum = scale * exact.sums[i], size = scale * exact.sizes[i];
     const double u = gated ? scale * exact_up.sums[i] : 1, u_size = gated ? scale * exact_up.sizes[i] : 0;

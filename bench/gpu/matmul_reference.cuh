@@ -55,12 +55,17 @@ inline void fill_block(DType type, uint8_t* block) {
   if (!is_half(type)) std::memcpy(block + (type == DType::Q6_K ? 208 : 0), &scale, 2);
 }
 
-// A matrix whose rows repeat after 1024.
-inline Matrix random_weight(DType type, int rows, int cols) {
-  auto weight = create_weight(type, Compute::BF16, rows, cols);
-  const int part = std::min(rows, 1024);
-  std::vector<uint8_t> file(static_cast<size_t>(part) * cols / info(type).block * info(type).bytes);
+// Rows of random blocks, as a file has them.
+inline std::vector<uint8_t> random_rows(DType type, int rows, int cols) {
+  std::vector<uint8_t> file(static_cast<size_t>(rows) * cols / info(type).block * info(type).bytes);
   for (size_t at = 0; at < file.size(); at += info(type).bytes) fill_block(type, &file[at]);
+  return file;
+}
+
+// A matrix of such rows, again and again.
+inline Matrix weight_of(const std::vector<uint8_t>& file, DType type, Compute compute, int rows, int cols) {
+  auto weight = create_weight(type, compute, rows, cols);
+  const int part = static_cast<int>(file.size() / (static_cast<size_t>(cols) / info(type).block * info(type).bytes));
   const auto raw = upload(file);
   for (int row = 0; row < rows; row += part) {
     pack_rows(*weight, row, std::min(part, rows - row), static_cast<const uint8_t*>(raw->address()), nullptr);
@@ -68,6 +73,22 @@ inline Matrix random_weight(DType type, int rows, int cols) {
   check(cudaDeviceSynchronize(), "packing");
   return weight;
 }
+
+inline constexpr int kMostRandomRows = 1024;  // then they repeat
+
+inline Matrix random_weight(DType type, int rows, int cols) {
+  return weight_of(random_rows(type, std::min(rows, kMostRandomRows), cols), type, Compute::BF16, rows, cols);
+}
+
+// A matrix as it is multiplied, and one of the same rows as they are in the file.
+struct Twins {
+  Matrix packed, exact;
+
+  Twins(DType type, int rows, int cols) {
+    const std::vector<uint8_t> file = random_rows(type, std::min(rows, kMostRandomRows), cols);
+    packed = weight_of(file, type, Compute::BF16, rows, cols), exact = weight_of(file, type, Compute::F32, rows, cols);
+  }
+};
 
 // Rows of bfloat16 as the back end keeps them; what is padding is NaN.
 inline std::vector<uint16_t> to_tiles(const uint16_t* rows, int count, int cols, int stride) {

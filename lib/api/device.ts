@@ -49,7 +49,7 @@ export function chooseDevice(options: DeviceRequest, machine: Machine, models: r
   const { device = "auto" } = options;
   const cuda = typeof device === "string" ? /^cuda(?::(\d{1,3}))?$/.exec(device) : null;
   if (cuda === null && device !== "auto" && device !== "cpu") throw invalid("device", device, "one of auto, cpu, cuda, cuda:N");
-  const weights = models.reduce((sum, model) => sum + bytesOfWeights(model), 0);
+  const weights = models.reduce((sum, model) => sum + bytesOfWeights(model, "cuda"), 0);
   if (cuda !== null) {
     const index = Number(cuda[1] ?? 0);
     if (index > MAX_INDEX) throw invalid("device", device, `one of ${deviceNames(machine)}`);

@@ -1,6 +1,6 @@
 import { bytesOfWeights } from "../model/manifest.ts";
 import type { CacheGroup, ModelSource } from "../model/spec.ts";
-import type { KvType } from "../native/addon.ts";
+import type { DeviceConfig, KvType } from "../native/addon.ts";
 import { PAGE_SIZE, pageBytes, sequencePages, sizePools } from "./pools.ts";
 import { smallestFitting } from "./search.ts";
 
@@ -27,8 +27,12 @@ export interface Footprint {
 const LOGIT_ROWS = 32;
 
 /** What a model takes under a load, by its files' headers alone. */
-export function footprintOf(source: ModelSource, load: Load): Footprint {
-  return { weights: bytesOfWeights(source), cache: cacheBytesFor(source, load), workspace: workspaceBytes(source, load.maxBatchTokens) };
+export function footprintOf(source: ModelSource, load: Load, device: DeviceConfig["kind"] = "cpu"): Footprint {
+  return {
+    weights: bytesOfWeights(source, device),
+    cache: cacheBytesFor(source, load),
+    workspace: workspaceBytes(source, load.maxBatchTokens),
+  };
 }
 
 /** The least `kvCacheBytes` whose pools hold the load. */

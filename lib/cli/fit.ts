@@ -76,7 +76,7 @@ export function fitOf(model: string, source: ModelSource, args: Arguments, machi
     kvType: checkOneOf("--kv-type", args.text("kv-type") ?? "f16", KV_TYPES),
     maxBatchTokens: defaultBatchTokens(device, [source]),
   };
-  const bytesOf = (changed: Partial<Load>): Fit["bytes"] => withProcess(footprintOf(source, { ...load, ...changed }), device);
+  const bytesOf = (changed: Partial<Load>): Fit["bytes"] => withProcess(footprintOf(source, { ...load, ...changed }, device.kind), device);
   const longest = Math.max(contextLength, load.context);
   const pages = largestFitting(Math.ceil(longest / PAGE_SIZE), (n) => bytesOf({ context: n * PAGE_SIZE }).total <= memory.total);
   const bytes = bytesOf({});

@@ -1,6 +1,7 @@
 import { counted, KvasirError, show } from "../errors.ts";
 import { GGML_TYPES } from "../files/gguf-types.ts";
 import type { StoredTensor } from "../files/tensors.ts";
+import type { DeviceConfig } from "../native/addon.ts";
 import { type Fp8Scheme, isScale, scalesOf } from "./fp8.ts";
 import type { Cut } from "./kinds.ts";
 import { type ModelSpec, TENSOR_TYPES, type TensorRow, type TensorType } from "./spec.ts";
@@ -124,14 +125,16 @@ function bytesBefore({ source, shape, first, layout }: Cut, type: TensorType, pa
   return first * (elements / block) * bytes;
 }
 
-/** A block of Q4_K as the native side repacks it: its 6-bit scales have a byte each. Blocks of other types keep their size. */
-const PACKED_Q4_K = 148;
+/**
+ * Bytes of a block as the native side repacks it, of types whose blocks don't keep their size: the CPU's 6-bit scales have a byte each, those of a GPU
+ * are bfloat16.
+ */
+const PACKED: Record<DeviceConfig["kind"], Partial<Record<TensorType, number>>> = { cpu: { Q4_K: 148 }, cuda: { Q4_K: 160, Q6_K: 224 } };
 
-/** Bytes of a model's weights in memory, repacked; what rows are padded to is below a hundredth. */
-export function bytesOfWeights({ tensors }: { tensors: readonly TensorRow[] }): number {
+/** Bytes of a model's weights in memory, repacked; at most, where compute is f32. What rows are padded to is below a hundredth. */
+export function bytesOfWeights({ tensors }: { tensors: readonly TensorRow[] }, device: DeviceConfig["kind"] = "cpu"): number {
   return tensors.reduce((sum, { type, shape }) => {
-    const { block, bytes: stored } = TENSOR_TYPES[type];
-    const bytes = type === "Q4_K" ? PACKED_Q4_K : stored;
-    return sum + (shape.reduce((product, size) => product * size, 1) / block) * bytes;
+    const { block, bytes } = TENSOR_TYPES[type];
+    return sum + (shape.reduce((product, size) => product * size, 1) / block) * (PACKED[device][type] ?? bytes);
   }, 0);
 }

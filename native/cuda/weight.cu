@@ -29,40 +29,20 @@ __device__ int level_of(const FileRows& rows, int panel, int chunk, int lane, in
 // 64: lanes below 16 write its scales.
 template <DType type>
 __device__ void pack_scales(const FileRows& rows, int panel, int chunk, int lane, uint8_t* scales) {
-  const int r = lane % 16, pair = r % 8 * 2 + r / 8, row = panel * kPanelRows + r;
+  const int r = lane % 16, row = panel * kPanelRows + r;
   const uint8_t* from = rows.data + row * rows.stride;
   constexpr int size = type == DType::F8_E4M3 ? 64 : type == DType::Q6_K ? 16 : 32;
   for (int block = lane / 16; block < kChunk / size; block += 2) {
     const int k = chunk * kChunk + block * size;
     const bool inside = row < rows.count && k < rows.cols;
-    if constexpr (type == DType::Q4_K) {
-      const uint8_t* packed = from + k / 256 * 144 + 4;
-      scales[block * 32 + pair * 2] = inside ? quant::scale_of_32(packed, k % 256 / 32) : 0;
-      scales[block * 32 + pair * 2 + 1] = inside ? quant::min_of_32(packed, k % 256 / 32) : 0;
-    } else if constexpr (type == DType::F8_E4M3) {
-      reinterpret_cast<float*>(scales)[pair] = inside ? *reinterpret_cast<const float*>(file_block<type>(from, k)) : 0;
-    } else if constexpr (type == DType::Q6_K) {
-      scales[block * 16 + pair] = inside ? from[k / 256 * 210 + 192 + k % 256 / 16] : 0;
+    if constexpr (type == DType::F8_E4M3) {
+      reinterpret_cast<float*>(scales)[r % 8 * 2 + r / 8] = inside ? *reinterpret_cast<const float*>(file_block<type>(from, k)) : 0;
     } else {
-      constexpr int bytes = kDTypes[static_cast<int>(type)].bytes;
-      reinterpret_cast<uint16_t*>(scales)[block * 16 + pair] = inside ? file_half(from + k / 32 * bytes) : 0;
-    }
-  }
-}
-
-template <DType type>
-__device__ void pack_supers(const FileRows& rows, int panel, int super, int lane, uint8_t* supers) {
-  if constexpr (packed_sizes(type).supers > 0) {
-    if (lane >= 16) return;
-    const int pair = lane % 8 * 2 + lane / 8, row = panel * kPanelRows + lane;
-    const bool inside = row < rows.count;
-    auto* to = reinterpret_cast<uint16_t*>(supers);
-    if constexpr (type == DType::Q4_K) {
-      const uint8_t* block = rows.data + row * rows.stride + super * 144;
-      to[pair * 2] = inside ? file_half(block) : 0;
-      to[pair * 2 + 1] = inside ? file_half(block + 2) : 0;
-    } else {
-      to[pair] = inside ? file_half(rows.data + row * rows.stride + super * 210 + 208) : 0;
+      auto* to = reinterpret_cast<uint16_t*>(scales);
+      const BlockValues values = inside ? block_values<type>(from, k) : BlockValues{};
+      to[place_of_scale(type, block, r)] = __bfloat16_as_ushort(__float2bfloat16_rn(values.scale * scale_factor(type, r)));
+      if (type == DType::Q4_K)
+        to[place_of_scale(type, block, r, 1)] = __bfloat16_as_ushort(__float2bfloat16_rn(values.min / unit_of(type)));
     }
   }
 }
@@ -71,8 +51,7 @@ __device__ void pack_supers(const FileRows& rows, int panel, int super, int lane
 template <DType type>
 __global__ void pack(FileRows rows, uint8_t* panels, int64_t stride) {
   const int chunks = chunks_of(rows.cols), panel = blockIdx.x / chunks, chunk = blockIdx.x % chunks, lane = threadIdx.x;
-  uint8_t *group = panels + panel * stride + int64_t(chunk / kGroupChunks) * group_bytes(type),
-          *to = group + chunk % kGroupChunks * chunk_bytes(type);
+  uint8_t* to = panels + panel * stride + int64_t(chunk) * chunk_bytes(type);
   auto* words = reinterpret_cast<uint32_t*>(to);
   for (int step = 0; step < 4; ++step) {
     uint32_t low = 0, high = 0;
@@ -86,7 +65,7 @@ __global__ void pack(FileRows rows, uint8_t* panels, int64_t stride) {
         } else {
           const int level = level_of<type>(rows, panel, chunk, lane, step, reg, half);
           if constexpr (has_bytes(type)) {
-            to[step / 2 * 512 + lane * 16 + step % 2 * 8 + reg * 2 + half] = static_cast<uint8_t>(level);
+            to[step / 2 * 512 + lane * 16 + step % 2 * 8 + place_of_byte(type, reg, half)] = static_cast<uint8_t>(level);
           } else {
             low |= static_cast<uint32_t>(level & 15) << 4 * (reg + 4 * half);
             if constexpr (type == DType::Q5_0) high |= static_cast<uint32_t>(level >> 4) << (reg + 4 * step + 16 * half);
@@ -103,7 +82,6 @@ __global__ void pack(FileRows rows, uint8_t* panels, int64_t stride) {
     }
   }
   if constexpr (!is_half(type)) pack_scales<type>(rows, panel, chunk, lane, to + packed_sizes(type).quants);
-  if (chunk % kGroupChunks == 0) pack_supers<type>(rows, panel, chunk / kGroupChunks, lane, group + kGroupChunks * chunk_bytes(type));
 }
 
 constexpr int kMostRows = 65535 * 64;  // far above any model's, and below what the kernels' grids and 32-bit numbers of rows hold
@@ -117,8 +95,9 @@ std::unique_ptr<DeviceWeight> create_weight(DType type, Compute compute, int row
   weight->compute = compute;
   weight->rows = rows;
   weight->cols = cols;
-  weight->stride = is_packed(type) ? packed_panel_bytes(type, cols) : int64_t(cols) / info(type).block * info(type).bytes;
-  weight->bytes = static_cast<size_t>(weight->stride) * (is_packed(type) ? panels_of(rows) : rows);
+  weight->packed = is_packed(type) && compute == Compute::BF16;
+  weight->stride = weight->packed ? packed_panel_bytes(type, cols) : int64_t(cols) / info(type).block * info(type).bytes;
+  weight->bytes = static_cast<size_t>(weight->stride) * (weight->packed ? panels_of(rows) : rows);
   weight->data = std::make_unique<DeviceBuffer>(weight->bytes);
   return weight;
 }
@@ -126,7 +105,7 @@ std::unique_ptr<DeviceWeight> create_weight(DType type, Compute compute, int row
 void pack_rows(const DeviceWeight& weight, int first, int count, const uint8_t* file_rows, cudaStream_t stream) {
   const int64_t row_bytes = int64_t(weight.cols) / info(weight.type).block * info(weight.type).bytes;
   auto* data = static_cast<uint8_t*>(weight.data->address());
-  if (!is_packed(weight.type)) {
+  if (!weight.packed) {
     check(cudaMemcpyAsync(data + first * weight.stride, file_rows, count * row_bytes, cudaMemcpyDeviceToDevice, stream), "placing rows");
     return;
   }

@@ -1,5 +1,5 @@
 #pragma once
-// A matrix in device memory, in the layout of cuda/packed.cuh.
+// A matrix in device memory: packed (cuda/packed.cuh) for the tensor cores, or as it is in the file.
 #include "cuda/runtime.h"
 
 namespace kvasir::cuda {
@@ -11,16 +11,18 @@ struct WeightView {
   int rows;
   int cols;
   DType type;
+  bool packed;
 };
 
 struct DeviceWeight : Weight {
   std::unique_ptr<DeviceBuffer> data;
   int64_t stride = 0;
+  bool packed = false;
 };
 
 inline WeightView view_of(const Weight& weight) {
   const auto& device = static_cast<const DeviceWeight&>(weight);
-  return {static_cast<const uint8_t*>(device.data->address()), device.stride, device.rows, device.cols, device.type};
+  return {static_cast<const uint8_t*>(device.data->address()), device.stride, device.rows, device.cols, device.type, device.packed};
 }
 
 std::unique_ptr<DeviceWeight> create_weight(DType type, Compute compute, int rows, int cols);

@@ -1,6 +1,6 @@
 #pragma once
-// The elements of a matrix in device memory, whatever its type: packed ones (cuda/packed.cuh), and those of the types that lie as they are in
-// the file (quant/blocks.h), which are decoded one by one.
+// The elements of a matrix in device memory, whatever its type: packed ones (cuda/packed.cuh), and those that lie as they are in the file
+// (quant/blocks.h), which are decoded one by one.
 #include "cuda/packed.cuh"
 #include "quant/blocks.h"
 
@@ -27,9 +27,9 @@ __device__ inline int file_level(const uint8_t* row, int k) {
   return quant::level<type>(file_block<type>(row, k), k % block);
 }
 
-// Element k of a row, exactly dequantized: of a type that is not packed.
+// Element k of a row, exactly dequantized: of a type that is never packed.
 template <DType type>
-__device__ inline float file_element(const uint8_t* row, int k) {
+__device__ inline float other_element(const uint8_t* row, int k) {
   const uint8_t* block = file_block<type>(row, k);
   const int level = file_level<type>(row, k), sub = k % 256 / 32, half_sub = k % 256 / 16;
   if constexpr (type == DType::Q4_1 || type == DType::Q5_1) {
@@ -50,16 +50,51 @@ __device__ inline float file_element(const uint8_t* row, int k) {
   }
 }
 
+// Of the block of 32 (Q6_K: 16) elements that k is in: an element is scale * (level - level_offset(type)) + min.
+struct BlockValues {
+  float scale = 0, min = 0;
+};
+template <DType type>
+__device__ inline BlockValues block_values(const uint8_t* row, int k) {
+  static_assert(is_scaled(type));
+  const uint8_t* block = file_block<type>(row, k);
+  if constexpr (type == DType::Q4_K) {
+    const int sub = k % 256 / 32;
+    return {file_float(block) * quant::scale_of_32(block + 4, sub), -(file_float(block + 2) * quant::min_of_32(block + 4, sub))};
+  } else if constexpr (type == DType::Q6_K) {
+    return {file_float(block + 208) * reinterpret_cast<const int8_t*>(block + 192)[k % 256 / 16]};
+  } else {
+    return {file_float(block)};
+  }
+}
+
+// Element k of a row of the file, exactly dequantized; F8_E4M3 is rounded to float32.
+template <DType type>
+__device__ inline float file_element(const uint8_t* row, int k) {
+  if constexpr (is_scaled(type)) {
+    const BlockValues own = block_values<type>(row, k);
+    return static_cast<float>(file_level<type>(row, k) - level_offset(type)) * own.scale + own.min;
+  } else if constexpr (is_half(type)) {
+    const uint16_t bits = reinterpret_cast<const uint16_t*>(row)[k];
+    return type == DType::F16 ? half_bits(bits) : bfloat16_bits(bits);
+  } else if constexpr (type == DType::F8_E4M3) {
+    return __fmul_rn(e4m3_pair(file_level<type>(row, k)).x, *reinterpret_cast<const float*>(file_block<type>(row, k)));
+  } else {
+    return other_element<type>(row, k);
+  }
+}
+
 // Element k of a row of the matrix.
 template <DType type>
 __device__ inline float element(const WeightView& weight, int row, int k) {
   if constexpr (is_packed(type)) {
-    return packed_element<type>(weight.data + row / kPanelRows * weight.stride, row % kPanelRows, k);
-  } else if constexpr (type == DType::F32) {
-    return reinterpret_cast<const float*>(weight.data + row * weight.stride)[k];
-  } else {
-    return file_element<type>(weight.data + row * weight.stride, k);
+    if (weight.packed) return packed_element<type>(weight.data + row / kPanelRows * weight.stride, row % kPanelRows, k);
   }
+  const uint8_t* file_row = weight.data + row * weight.stride;
+  if constexpr (type == DType::F32)
+    return reinterpret_cast<const float*>(file_row)[k];
+  else
+    return file_element<type>(file_row, k);
 }
 
 }  // namespace kvasir::cuda

@@ -30,11 +30,12 @@ struct OwnRows {
   }
 };
 
-// Sums times their tokens' scales; `scales` are those of the tile's tokens.
+// Sums times their tokens' scales.
 template <int width>
-__device__ inline void scale_sums(const float* scales, Sums<width>& sums) {
+__device__ inline void scale_sums(const Launch& launch, const Work& work, Sums<width>& sums) {
 #pragma unroll
-  for (int i = 0; i < width / 2; ++i) sums[i] = __fmul_rn(sums[i], scales[token_of_sum(i)]);
+  for (int i = 0; i < width / 2; ++i)
+    sums[i] = __fmul_rn(sums[i], scale_of(launch, launch.scales.values, work.first_token + token_of_sum(i)));
 }
 
 // Whole: every warp has the sums of its panel, scaled.

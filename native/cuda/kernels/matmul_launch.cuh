@@ -42,6 +42,7 @@ struct Launch {
   int cols;
   View x;
   RowScales scales;  // of x; of more than kFewRows tokens never sums of squares
+  float unit;        // of the weights: what sums are multiplied by, too
   int rows;
   Activation activation;
   Added added;
@@ -80,6 +81,11 @@ __device__ inline float bias_of(const Part& part, int n) {
   return part.bias.data ? static_cast<const float*>(part.bias.data)[n] : 0.0f;
 }
 
+// What the sums of a token are multiplied by, of the tokens' scales, if there are any.
+__device__ inline float scale_of(const Launch& launch, const float* scales, int token) {
+  return scales ? launch.unit * scales[token] : launch.unit;
+}
+
 // y of a sum: the product is rounded, too.
 __device__ inline float scaled(float sum, float scale, float bias) {
   return __fmul_rn(sum, scale) + bias;
@@ -114,7 +120,7 @@ __device__ inline float put(const Launch& launch, const Part& part, int token, i
 template <DType type>
 inline constexpr int kPiece = is_half(type) ? kGroupChunks / 2 : kGroupChunks;
 template <DType type, int chunks = kPiece<type>>
-inline constexpr int kPieceBytes = chunks* chunk_bytes(type) + packed_sizes(type).supers;
+inline constexpr int kPieceBytes = chunks* chunk_bytes(type);
 // Pieces that a warp has in shared memory or on their way there, of so many bytes.
 template <DType type>
 __host__ __device__ constexpr int stages_in(int bytes) {
@@ -184,7 +190,7 @@ class WeightStream {
       const uint8_t* panel = next_panel_();
       if (panel != nullptr) start(panel);
     }
-    const int chunks = min(piece, left_), bytes = chunks > 0 ? chunks * chunk_bytes(type) + packed_sizes(type).supers : 0;
+    const int chunks = min(piece, left_), bytes = chunks > 0 ? chunks * chunk_bytes(type) : 0;
 #if __CUDA_ARCH__ >= 900
     if (bytes > 0 && elect()) {
       const uint32_t barrier = full_ + stage * sizeof(uint64_t);

@@ -9,8 +9,8 @@
 // Around it: the sum of the add_norm that follows and that one's y, and the scales of the norm before (row_scales.cuh); both are asked
 // for while the first weights come.
 //
-// Bytes: the weights, once for each 8 * tiles tokens; x from L2 once a panel. Operations: 2 * rows * N * K. Limited by memory at 16 and 8 bits,
-// at 4 by instructions: some 95 for 1024 weights.
+// Bytes: the weights, once for each 8 * tiles tokens; x from L2 once a panel. Operations: 2 * rows * N * K. Limited by memory, and
+// where a matrix is small by what a launch waits for; at 4 bits some 55 instructions for 1024 weights.
 #include <algorithm>
 
 #include "cuda/kernels/formats.cuh"
@@ -124,8 +124,8 @@ __global__ void __launch_bounds__(kThreads*(gated ? 2 : 1), kBlocks<Range, gated
   constexpr int kWarps = kRanges * (gated ? 2 : 1);
   const RowScale own_scale(launch.scales, first_token + warp, launch.rows);
   Range own_range(launch, rows, begin, end, weights);
-  if (warp < tiles * 8) scales[warp] = own_scale.get();
-  if (tiles * 8 > kWarps) scales[warp + kWarps] = RowScale(launch.scales, first_token + warp + kWarps, launch.rows).get();
+  if (warp < tiles * 8) scales[warp] = launch.unit * own_scale.get();
+  if (tiles * 8 > kWarps) scales[warp + kWarps] = launch.unit * RowScale(launch.scales, first_token + warp + kWarps, launch.rows).get();
   int turn = 0;
   for (int panel = blockIdx.x; panel < launch.panels; panel += gridDim.x, turn ^= 1) {
     const Part& part = gated ? launch.parts[0] : part_of(launch, panel);

@@ -13,8 +13,8 @@
 // other is unpacked, and the tensor cores always have the next one before they end.
 //
 // Bytes: an end reads and writes r and writes x', 10 a number, beside no products; per 128 k a block reads 16 chunks of weights and 32 KiB
-// / kSharing of x for 4.2 million operations. Limited, of bf16, by shared memory (160 bytes a cycle if the tensor cores never waited; it
-// gives 128); of quantized weights by unpacking, some 130 to 150 instructions of a warp a chunk.
+// / kSharing of x for 4.2 million operations. Limited by shared memory, of bf16 (160 bytes a cycle if the tensor cores never waited; it gives
+// 128); of quantized weights by what unpacks them, some 65 instructions of a warp a chunk.
 #include "cuda/kernels/formats.cuh"
 #include "cuda/kernels/launch.h"
 #include "cuda/kernels/matmul_prompt_ends.cuh"

@@ -51,7 +51,7 @@ class GatedEnd {
     const View& y = launch_.parts[0].y;
     const int own = in_tiles_ * kTileRows + row_, token = work_.first_token + first + own, col = core_ / 4 * 32 + core_ % 4 * 2;
     const int n = work_.row_tile * kTileCols + col, count = launch_.parts[0].weight.rows - n;
-    const float scale = scales ? scales[first + own] : 1.0f;
+    const float scale = scale_of(launch_, scales, first + own);
     float2 gate[kColumnPairs], up[kColumnPairs];
 #pragma unroll
     for (int i = 0; i < kColumnPairs; ++i) {
@@ -141,7 +141,7 @@ class ColumnsEnd {
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
       y[i] = *reinterpret_cast<const float4*>(&staged[own + i][thread_ % kWarp * 4]);
-      const float scale = scales ? scales[first + own + i] : 1.0f;
+      const float scale = scale_of(launch_, scales, first + own + i);
       y[i] = {scaled(y[i].x, scale, bias_.x), scaled(y[i].y, scale, bias_.y), scaled(y[i].z, scale, bias_.z),
               scaled(y[i].w, scale, bias_.w)};
     }

@@ -86,7 +86,8 @@ class PairedGateEnd {
 #pragma unroll
     for (int i = 0; i < kOwnTiles; ++i) {
       const float* of_tile = &sums[4 * i];
-      const float2 scale = scales ? *reinterpret_cast<const float2*>(&scales[first + i * kTileRows + lane_ % 4 * 2]) : float2{1, 1};
+      const int token = first + i * kTileRows + lane_ % 4 * 2;
+      const float2 scale = {scale_of(launch_, scales, token), scale_of(launch_, scales, token + 1)};
       y[i].x = activate_fast(activation, scaled(of_tile[0], scale.x, gate_bias_)) * scaled(of_tile[2], scale.x, up_bias_);
       y[i].y = activate_fast(activation, scaled(of_tile[1], scale.y, gate_bias_)) * scaled(of_tile[3], scale.y, up_bias_);
     }

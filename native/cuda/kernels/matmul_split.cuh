@@ -71,6 +71,7 @@ __device__ inline void write_share(const Launch& launch, const Work& work, int p
     for (int k = 0; k < 4; ++k) {
       const Target at(launch, part, panel, work.first_token, 4 * i + k);
       if (!at.present) continue;
+      scales[k] *= launch.unit;  // not before: it would take a register meanwhile
       const float y = gated ? gated_product(launch, sums[k], up[k], scales[k], at.n) : scaled(sums[k], scales[k], bias_of(part, at.n));
       put(launch, part, at.token, at.n, y, before[k]);
     }

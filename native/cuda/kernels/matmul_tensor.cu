@@ -14,6 +14,7 @@ bool is_wide(const Matmul& op) {
 }
 
 void multiply(const Matmul& op, DType type, bool gated, Launch& launch, cudaStream_t stream) {
+  launch.unit = unit_of(type);
   (is_wide(op) ? multiply_wide : multiply_narrow)(type, gated, launch, stream);
 }
 
@@ -55,7 +56,7 @@ void run_type(const Matmul& op, DType type, Launch& launch, cudaStream_t stream)
 bool can_run_tensor(const Matmul& op) {
   if (op.x.type != DType::BF16 || op.x.stride % kTileCols != 0 || op.outputs[0].weight->cols % 8 != 0) return false;
   for (const Projection& out : op.outputs) {
-    if (out.weight != nullptr && (!is_packed(out.weight->type) || out.weight->compute == Compute::F32)) return false;
+    if (out.weight != nullptr && !view_of(*out.weight).packed) return false;
   }
   return op.epilogue != Epilogue::Gate || op.outputs[0].weight->type == op.outputs[1].weight->type;
 }

@@ -11,7 +11,7 @@
 // ascending. Clusters that add through each other's shared memory were slower: of 32 clusters of eight blocks an H200 holds 30 at once.
 //
 // Bytes: the weights once for each `width` tokens; split, 32 * N * width of sums to L2 and back. Operations: 2 * rows * N * K. Limited by
-// memory at 16 bits; at 4 by instructions, 167 for 1024 weights, of which 92 unpack. Of more tokens, where tiles of 128 by 128 keep all
+// memory at 16 bits; at 4 by instructions, some 90 for 1024 weights, of which 40 unpack. Of more tokens, where tiles of 128 by 128 keep all
 // multiprocessors busy: matmul_prompt.cu.
 #include "cuda/kernels/formats.cuh"
 #include "cuda/kernels/launch.h"
@@ -220,7 +220,7 @@ __global__ void __launch_bounds__(kThreads, (Shared<type, width, split>::kBlocks
   } else {
     Sums<width> totals;
     add_whole_tile<type, width>(launch, work, end, shared.totals + threadIdx.x, weights, x, totals);
-    if (launch.scales.values) scale_sums<width>(launch.scales.values + work.first_token, totals);
+    scale_sums<width>(launch, work, totals);
     if constexpr (gated) {
       write_products<width>(launch, work, *reinterpret_cast<Products*>(memory), warp, totals);
     } else if (launch.added.x.data) {

@@ -1,7 +1,7 @@
 // Packed weights as panels of bfloat16 (cuda/packed.cuh), for matmuls of so many tokens that to unpack them once takes less than to do it
 // for each tile again (matmul_prompt_bf16.cu, which then runs them as weights of bfloat16):
 //
-//   W' = W as operand A has it (unpack.cuh), rounded to bfloat16 the same way: the same bits of y
+//   W' = W as operand A has it (unpack.cuh), in the same units, rounded to bfloat16 the same way: the same bits of y
 //
 // Bytes: reads the packed ones (0.58 a weight of Q4_K), writes 2 a weight, which the matmul reads. Limited by memory: 3.8 TB/s of an H200's
 // 4.8.
@@ -15,17 +15,17 @@ namespace {
 
 constexpr int kWarps = 8;
 
-// As load_chunk, of a group in global memory, where ldmatrix can't read.
+// As load_chunk, in global memory, where ldmatrix can't read.
 template <DType type>
-__device__ inline void load_from_memory(const uint8_t* group, int chunk, int lane, Raw<type>& raw) {
+__device__ inline void load_from_memory(const uint8_t* first, int chunk, int lane, Raw<type>& raw) {
   if constexpr (type == DType::F16) {
-    const auto* words = reinterpret_cast<const uint32_t*>(group + chunk * chunk_bytes(type)) + lane;
+    const auto* words = reinterpret_cast<const uint32_t*>(first + chunk * chunk_bytes(type)) + lane;
 #pragma unroll
     for (int step = 0; step < 4; ++step, words += 4 * kWarp) {
       raw.quants[step] = make_uint4(words[0], words[kWarp], words[2 * kWarp], words[3 * kWarp]);
     }
   } else {
-    load_chunk(group, chunk, lane, raw);
+    load_chunk(first, chunk, lane, raw);
   }
 }
 
@@ -36,8 +36,8 @@ __global__ void __launch_bounds__(kWarps* kWarp, 3) unpack_groups(const __grid_c
   const int groups = groups_of(launch.cols), lane = static_cast<int>(threadIdx.x) % kWarp;
   const int item = static_cast<int>(blockIdx.x * kWarps + threadIdx.x / kWarp), panel = item / groups, group = item % groups;
   if (panel >= launch.panels) return;
-  const uint8_t* from = panel_data<false>(launch, panel, 0) + int64_t(group) * group_bytes(type);
   const int first = group * kGroupChunks, chunks = min(kGroupChunks, chunks_of(launch.cols) - first);
+  const uint8_t* from = panel_data<false>(launch, panel, 0) + int64_t(first) * chunk_bytes(type);
   uint8_t* to = unpacked + panel * packed_panel_bytes(DType::BF16, launch.cols) + int64_t(first) * chunk_bytes(DType::BF16);
   Raw<type> raw[kGroupChunks];  // all are on their way at once
 #pragma unroll

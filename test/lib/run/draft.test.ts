@@ -31,7 +31,9 @@ test("bytes of weights as they are repacked, by their types", () => {
   const tensor = { name: "", file: 0, offset: 0, plusOne: false };
   const tensors = [{ ...tensor, type: "Q8_0" as const, shape: [2, 64] }, { ...tensor, type: "F32" as const, shape: [3] }]; // biome-ignore format: a line
   expect(bytesOfWeights({ ...model, tensors })).toBe(4 * 34 + 12);
-  expect(bytesOfWeights({ tensors: [{ ...tensor, type: "Q4_K", shape: [2, 512] }] })).toBe(4 * 148);
+  const blocks = [{ ...tensor, type: "Q4_K" as const, shape: [2, 512] }, { ...tensor, type: "Q6_K" as const, shape: [256] }]; // biome-ignore format: a line
+  expect(bytesOfWeights({ tensors: blocks })).toBe(4 * 148 + 210);
+  expect(bytesOfWeights({ tensors: blocks }, "cuda")).toBe(4 * 160 + 224);
 });
 
 describe("tokens", () => {
