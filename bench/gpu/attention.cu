@@ -207,7 +207,7 @@ void time_decode(const Shape& shape, int rows, int length, cudaStream_t stream) 
   const Cache cache(shape, std::vector<int>(rows, length - 1), std::vector<int>(rows, length), generator);
   std::vector<Chunk> chunks;
   for (int row = 0; row < rows; ++row) chunks.push_back({row, length - 1, 1});
-  const Step step(cache, chunks, 0);
+  const Step step(cache, chunks, 0, 0);
   const double bytes = 2.0 * element_bytes(shape.type) * shape.kv_heads * shape.head_size * rows * length;
   const double us = time_kernel(attend_few, step.op(), 6, stream), plain = time_plain(step, stream);
   print_shape("decode", shape);

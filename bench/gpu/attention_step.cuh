@@ -106,10 +106,11 @@ inline float query_value(const Shape& shape, int row, int position, int col) {
   return 6 * noise(1000 + row, uint64_t(position) * shape.heads * shape.head_size + col);
 }
 
-// A step over the chunks, with `padding` tokens more and a row without tokens.
+// A step over the chunks, with `padding` tokens more (or one more, so that it does not look like one of single tokens) and so many rows without
+// any.
 class Step {
  public:
-  Step(const Cache& cache, const std::vector<Chunk>& chunks, int padding) : shape_(cache.shape()) {
+  Step(const Cache& cache, const std::vector<Chunk>& chunks, int padding, int empty_rows = 1) : shape_(cache.shape()) {
     std::vector<int32_t> rows, positions, q_indptr = {0}, starts, indptr = {0}, first, pages;
     std::vector<float> q;
     q.reserve(
@@ -126,8 +127,11 @@ class Step {
       indptr.push_back(static_cast<int>(pages.size()));
     }
     tokens_ = static_cast<int>(rows.size());
+    if (tokens_ > static_cast<int>(chunks.size()) && tokens_ + padding == static_cast<int>(chunks.size()) + empty_rows) ++padding;
     rows.resize(tokens_ + padding, -1), positions.resize(tokens_ + padding), q.resize(size_t(tokens_ + padding) * columns(), NAN);
-    starts.push_back(0), q_indptr.push_back(tokens_), first.push_back(0), indptr.push_back(static_cast<int>(pages.size()));
+    for (int i = 0; i < empty_rows; ++i) {
+      starts.push_back(0), q_indptr.push_back(tokens_), first.push_back(0), indptr.push_back(static_cast<int>(pages.size()));
+    }
     q_ = upload(q);
     out_ = std::make_unique<DeviceBuffer>(matrix_bytes(tokens_ + padding, columns(), DType::BF16));
     const auto [in_indptr, in_first, in_pages, in_positions, in_rows, in_q_indptr, in_starts] =

@@ -65,7 +65,8 @@ struct PageTables {
 
 // What all ops of a step share. A back end may pad a step to a larger size. Rows that were added have no tokens and no outputs; tokens that
 // were added have id 0, position 0 and no row (-1); outputs that were added are made of token 0 and have no row. Ops write no page and give
-// no result for these; what they leave in views means nothing, and need not be finite.
+// no result for these; what they leave in views means nothing, and need not be finite. As many rows as tokens are there only where each row
+// has one token or none.
 struct StepInputs {
   int rows;     // B
   int tokens;   // T

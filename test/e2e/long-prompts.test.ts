@@ -26,5 +26,5 @@ test.each<WeightType>(["Q4_K", "Q8_0", "BF16"])("%s: a long prompt has the same 
     withEngine(path, { maxBatchTokens }, async (engine) => (await engine.score(tokens)).logprobs);
   const whole = await logprobsBy(2048);
   expect(whole).toHaveLength(1300);
-  for (const maxBatchTokens of [700, 90]) expect(await logprobsBy(maxBatchTokens)).toEqual(whole);
+  for (const maxBatchTokens of [700, 90, 7]) expect(await logprobsBy(maxBatchTokens)).toEqual(whole);
 });

@@ -14,16 +14,23 @@
 namespace kvasir::cuda {
 namespace {
 
-template <int D>
-constexpr int kWarps = D <= kMostWhole ? 4 : 2;  // of a block, for which shared memory has room
+// Warps of a block: few, so that it finds room beside others and beside the blocks of the kernel before, and its pages are on their way
+// early; or many (choose_warps()).
+constexpr int kFewWarps = 2, kManyWarps = 4;
 constexpr int kMostRanks = 8;
 
-// A split's state as memory has it. Rows are 8 floats more than D apart: other banks.
-template <int D>
-struct StoredState {
-  float largest[kQueries];
-  float weight[kQueries];
-  float values[kQueries][D + 8];
+// Splits' states as memory has them, of a round's warps. Rows of values are 8 floats more than D apart: other banks.
+template <int D, int warps>
+struct States {
+  static constexpr int kRow = D + 8, kFloats = kRow + 2;  // of a query
+
+  float* memory;
+  int queries;  // that a tile may have
+
+  static size_t bytes(int queries) { return size_t(warps) * queries * kFloats * sizeof(float); }
+  __device__ float* largest(int warp) const { return memory + warp * queries * kFloats; }
+  __device__ float* weight(int warp) const { return largest(warp) + queries; }
+  __device__ float* values(int warp, int m) const { return weight(warp) + queries + m * kRow; }
 };
 
 // Two dimensions of a query, merged so far.
@@ -31,63 +38,70 @@ struct Merged {
   float largest, weight, first, second;
 };
 
-template <class Element, int D>
+// Of a block; behind it lie Merged, a thread's after another's, as many as one rank alone has to merge, then States.
+template <class Element, int D, int warps>
 struct Shared {
-  static constexpr int warps = kWarps<D>;
   Split<Element, D> splits[warps];
-  StoredState<D> states[2][warps];  // of a round; two, so that the next one needn't wait for all to have merged
-  Merged merged[kQueries * D / 2 / (warps * kWarp)][warps * kWarp];  // as many as one rank alone has to merge
-  Arrival arrivals[warps];
+  alignas(16) Arrival arrivals[warps];
 };
+template <int D, int warps>
+__host__ __device__ constexpr int merged_of_block(int queries) {
+  constexpr int kThreads = warps * kWarp;
+  return (queries * D / 2 + kThreads - 1) / kThreads * kThreads;
+}
+template <class Element, int D, int warps>
+size_t shared_bytes(int queries) {
+  return sizeof(Shared<Element, D, warps>) + merged_of_block<D, warps>(queries) * sizeof(Merged) + States<D, warps>::bytes(queries);
+}
 
-template <int D>
-__device__ inline void keep_totals(const Totals& totals, int queries, int lane, StoredState<D>& to) {
+template <int D, int warps>
+__device__ inline void keep_totals(const Totals& totals, int queries, int lane, const States<D, warps>& states, int warp) {
   if (lane % 4 != 0) return;
 #pragma unroll
   for (int q = 0; q < 2; ++q) {
     const int m = lane / 4 + q * 8;
-    if (m < queries) to.largest[m] = totals.largest[q], to.weight[m] = totals.weight[q];
+    if (m < queries) states.largest(warp)[m] = totals.largest[q], states.weight(warp)[m] = totals.weight[q];
   }
 }
 
 // The values of the columns from `first` on.
-template <int D, int eights>
-__device__ inline void keep_values(int first, const float (&values)[eights][4], int queries, int lane, StoredState<D>& to) {
+template <int D, int warps, int eights>
+__device__ inline void keep_values(int first, const float (&values)[eights][4], int queries, int lane, const States<D, warps>& states,
+                                   int warp) {
 #pragma unroll
   for (int q = 0; q < 2; ++q) {
     const int m = lane / 4 + q * 8;
     if (m >= queries) continue;
+    float* to = states.values(warp, m) + first + lane % 4 * 2;
 #pragma unroll
-    for (int i = 0; i < eights; ++i) {
-      *reinterpret_cast<float2*>(&to.values[m][first + 8 * i + lane % 4 * 2]) = {values[i][2 * q], values[i][2 * q + 1]};
-    }
+    for (int i = 0; i < eights; ++i) *reinterpret_cast<float2*>(to + 8 * i) = {values[i][2 * q], values[i][2 * q + 1]};
   }
 }
 
 // Merges the first `count` states of a round (split i is warp i / ranks of rank i mod ranks) into each of the thread's pairs of dimensions; in
 // the last round they are the result.
-template <class Element, int D>
-__device__ inline void merge_round(const Attention& op, const Tile& tile, Shared<Element, D>& shared, int turn, int count, int rank,
+template <int D, int warps>
+__device__ inline void merge_round(const Attention& op, const Tile& tile, const States<D, warps>& states, Merged* all, int count, int rank,
                                    int ranks, bool first, bool last) {
-  const int threads = ranks * kWarps<D> * kWarp;
-  for (int k = 0, item = rank * kWarps<D> * kWarp + threadIdx.x; item < tile.queries * D / 2; ++k, item += threads) {
+  constexpr int kThreads = warps * kWarp;
+  for (int k = threadIdx.x, item = rank * kThreads + threadIdx.x; item < tile.queries * D / 2; k += kThreads, item += ranks * kThreads) {
     const int m = item / (D / 2), d = item % (D / 2) * 2;
-    Merged merged = first ? Merged{-INFINITY, 0, 0, 0} : shared.merged[k][threadIdx.x];
-#pragma unroll 4
+    Merged merged = first ? Merged{-INFINITY, 0, 0, 0} : all[k];
+    int warp = 0, other = 0;
+#pragma unroll 8
     for (int i = 0; i < count; ++i) {
-      const StoredState<D>& own = shared.states[turn][i / ranks];
-      const int other = i % ranks;
-      const Factors factors =
-          merge_weights(merged.largest, merged.weight, load_from_block(&own.largest[m], other), load_from_block(&own.weight[m], other));
-      const float2 part = load_from_block(reinterpret_cast<const float2*>(&own.values[m][d]), other);
+      const float largest = load_from_block(states.largest(warp) + m, other), weight = load_from_block(states.weight(warp) + m, other);
+      const float2 part = load_from_block(reinterpret_cast<const float2*>(states.values(warp, m) + d), other);
+      const Factors factors = merge_weights(merged.largest, merged.weight, largest, weight);
       merged.first = merge_value(merged.first, part.x, factors);
       merged.second = merge_value(merged.second, part.y, factors);
+      if (++other == ranks) other = 0, ++warp;
     }
     if (last) {
       const float scale = 1 / merged.weight;
       store_pair(op.out, tile.first_token + m / tile.heads, column_of(op, tile, m, D) + d, merged.first * scale, merged.second * scale);
     } else {
-      shared.merged[k][threadIdx.x] = merged;
+      all[k] = merged;
     }
   }
 }
@@ -102,12 +116,14 @@ __device__ inline void merge_round(const Attention& op, const Tile& tile, Shared
   return tile;
 }
 
-template <class Element, int D>
-__global__ void __launch_bounds__(kWarps<D>* kWarp)
-    attend_few(Attention op, StepView step, PageTables tables, int heads_of_tile, int tiles_of_row, int ranks) {
+template <class Element, int D, int warps>
+__global__ void __launch_bounds__(warps* kWarp)
+    attend_few(Attention op, StepView step, PageTables tables, int heads_of_tile, int tiles_of_row, int queries_of_tile, int ranks) {
 #if __CUDA_ARCH__ >= 900
   extern __shared__ __align__(128) uint8_t memory[];
-  auto& shared = *reinterpret_cast<Shared<Element, D>*>(memory);
+  auto& shared = *reinterpret_cast<Shared<Element, D, warps>*>(memory);
+  auto* merged = reinterpret_cast<Merged*>(memory + sizeof shared);
+  const States<D, warps> states{reinterpret_cast<float*>(merged + merged_of_block<D, warps>(queries_of_tile)), queries_of_tile};
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, rank = blockIdx.x % ranks, group = op.query_heads / op.cache.kv_heads;
   const int first_head = blockIdx.z * heads_of_tile, index = blockIdx.x / ranks;
   const Tile tile =
@@ -115,7 +131,7 @@ __global__ void __launch_bounds__(kWarps<D>* kWarp)
   let_next_kernel_start();
   if (tile.queries == 0) return wait_for_kernel_before();
   const KeyRange range = range_of(op, tile);
-  const int first = range.first / kSplitKeys, last = range.last / kSplitKeys, stride = ranks * kWarps<D>;
+  const int first = range.first / kSplitKeys, last = range.last / kSplitKeys, stride = ranks * warps;
   Arrival& arrival = shared.arrivals[warp];
   if (lane == 0) {
     arrival.init();
@@ -136,62 +152,105 @@ __global__ void __launch_bounds__(kWarps<D>* kWarp)
   uint32_t queries[D / 16][4];
   load_queries<Element, D>(op, tile, lane, queries);
   for (int round = 0, start = first; start <= last; ++round, start += stride, split += stride) {
-    if (split <= last) {
-      StoredState<D>& state = shared.states[round % 2][warp];
-      Weights weights;
-      Totals totals;
+    const bool has_split = split <= last;
+    Weights weights;
+    Totals totals;
+    if (has_split) {
       wait(&arrival.k, round % 2);
       weigh_keys<Element, D>(op, tile, queries, own.k, split * kSplitKeys, range, lane, weights, totals);
       __syncwarp();
       fetch_keys(split + stride);
-      keep_totals<D>(totals, tile.queries, lane, state);
+    }
+    if (round > 0) wait_for_cluster();  // all have merged the states of the round before
+    if (has_split) {
+      keep_totals<D, warps>(totals, tile.queries, lane, states, warp);
       wait(&arrival.v, round % 2);
-      for_each_columns<Element, D>(weights, own.v, split * kSplitKeys, range, lane,
-                                   [&](int column, const auto& values) { keep_values<D>(column, values, tile.queries, lane, state); });
+      for_each_columns<Element, D>(weights, own.v, split * kSplitKeys, range, lane, [&](int column, const auto& values) {
+        keep_values<D, warps>(column, values, tile.queries, lane, states, warp);
+      });
       __syncwarp();
       fetch_values(split + stride);
     }
     sync_cluster();
-    merge_round<Element, D>(op, tile, shared, round % 2, min(stride, last - start + 1), rank, ranks, round == 0, start + stride > last);
+    merge_round<D, warps>(op, tile, states, merged, min(stride, last - start + 1), rank, ranks, round == 0, start + stride > last);
+    arrive_at_cluster();
   }
-  sync_cluster();  // no block leaves while another reads its states
+  wait_for_cluster();  // no block leaves while another reads its states
 #else
   __trap();  // before Hopper nothing is to be launched here
 #endif
 }
 
-// Blocks of a tile, for some two blocks a multiprocessor at most.
-int ranks_for(int tiles) {
-  int ranks = kMostRanks;
-  while (ranks > 1 && tiles * ranks > 256) ranks /= 2;
-  return ranks;
+int group_of(const Attention& op) {
+  return op.query_heads / op.cache.kv_heads;
+}
+int heads_of_tile(const Attention& op) {
+  return std::min(kQueries, group_of(op));
+}
+int head_tiles(const Attention& op) {
+  return (group_of(op) + kQueries - 1) / kQueries;
+}
+// Of rows with one token.
+int tiles_of(const Attention& op) {
+  return op.step->rows * op.cache.kv_heads * head_tiles(op);
 }
 
-template <class Element, int D>
-void launch_kernel(const Attention& op, cudaStream_t stream) {
-  static_assert(sizeof(Shared<Element, D>) <= kHopperShared);
+// How a step's tiles are shared out to blocks of so many warps.
+template <class Element, int D, int warps>
+struct Plan {
+  int queries, tiles_of_row, ranks;
+  size_t shared;
+  double busy;  // warps that have a split, of all multiprocessors and all rounds of blocks
+
+  explicit Plan(const Attention& op) {
+    const StepInputs& step = *op.step;
+    const int heads = heads_of_tile(op), tokens = kQueries / heads, most = step.tokens == step.rows ? 1 : kFewTokens;  // of a row
+    queries = heads * std::min(tokens, most), tiles_of_row = (most + tokens - 1) / tokens;
+    const int tiles = tiles_of(op);
+    shared = shared_bytes<Element, D, warps>(queries);
+    const int places = resident_blocks(attend_few<Element, D, warps>, warps * kWarp, shared);
+    ranks = std::clamp(places * 7 / 8 / tiles, 1, kMostRanks);  // an eighth less, as clusters leave some
+    busy = double(tiles) * ranks * warps / ((tiles * ranks - 1) / places + 1);
+  }
+};
+
+template <class Element, int D, int warps>
+void launch_kernel(const Attention& op, const Plan<Element, D, warps>& plan, cudaStream_t stream) {
   const StepInputs& step = *op.step;
-  const int group = op.query_heads / op.cache.kv_heads, heads = std::min(kQueries, group), head_tiles = (group + heads - 1) / heads;
-  const int tokens_of_tile = kQueries / heads, most = step.tokens == step.rows ? 1 : kFewTokens;  // of a row
-  const int tiles_of_row = (most + tokens_of_tile - 1) / tokens_of_tile, ranks = ranks_for(step.rows * op.cache.kv_heads * head_tiles);
-  const Grid grid{.blocks = dim3(step.rows * tiles_of_row * ranks, op.cache.kv_heads, head_tiles),
-                  .threads = kWarps<D> * kWarp,
-                  .shared = sizeof(Shared<Element, D>),
-                  .cluster = ranks};
-  launch("attention of few tokens", attend_few<Element, D>, grid, stream, op, view_of(step), step.tables[op.group], heads, tiles_of_row,
-         ranks);
+  const Grid grid{.blocks = dim3(step.rows * plan.tiles_of_row * plan.ranks, op.cache.kv_heads, head_tiles(op)),
+                  .threads = warps * kWarp,
+                  .shared = plan.shared,
+                  .cluster = plan.ranks};
+  launch("attention of few tokens", attend_few<Element, D, warps>, grid, stream, op, view_of(step), step.tables[op.group],
+         heads_of_tile(op), plan.tiles_of_row, plan.queries, plan.ranks);
+}
+
+// Measured: many warps for a row alone, which leaves most multiprocessors without a block even so, and where tiles are so many that they keep
+// as many warps busy: long contexts gain more than short ones lose.
+template <class Element, int D>
+void choose_warps(const Attention& op, cudaStream_t stream) {
+  const Plan<Element, D, kFewWarps> few(op);
+  if constexpr (D <= kMostWhole) {
+    const Plan<Element, D, kManyWarps> many(op);
+    const int tiles = tiles_of(op), half = processors() / 2;
+    if (tiles * kMostRanks <= half || (tiles > half && many.busy >= few.busy)) return launch_kernel(op, many, stream);
+  }
+  launch_kernel(op, few, stream);
 }
 
 }  // namespace
 
 size_t shared_of_few(const Attention& op) {
   size_t bytes = 0;
-  with_tensor_shape(op, [&](auto element, auto size) { bytes = sizeof(Shared<decltype(element), size>); });
+  with_tensor_shape(op, [&](auto element, auto size) {
+    constexpr int kMostWarps = size <= kMostWhole ? kManyWarps : kFewWarps;
+    bytes = shared_bytes<decltype(element), size, kMostWarps>(kQueries);
+  });
   return bytes;
 }
 
 void attend_few(const Attention& op, cudaStream_t stream) {
-  with_tensor_shape(op, [&](auto element, auto size) { launch_kernel<decltype(element), size>(op, stream); });
+  with_tensor_shape(op, [&](auto element, auto size) { choose_warps<decltype(element), size>(op, stream); });
 }
 
 }  // namespace kvasir::cuda

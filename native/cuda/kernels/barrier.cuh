@@ -160,12 +160,22 @@ __device__ inline void wait_for_copies_out() {
 #endif
 }
 
-// All threads of a cluster.
-__device__ inline void sync_cluster() {
+// All threads of a cluster, each of which arrives and then waits.
+__device__ inline void arrive_at_cluster() {
 #if __CUDA_ARCH__ >= 900
   __syncwarp();
-  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
 #endif
+}
+__device__ inline void wait_for_cluster() {
+#if __CUDA_ARCH__ >= 900
+  __syncwarp();
+  asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+#endif
+}
+__device__ inline void sync_cluster() {
+  arrive_at_cluster();
+  wait_for_cluster();
 }
 
 // The address of the same place in another block of the cluster.

@@ -12,6 +12,7 @@
 #include "cuda/kernels/unpack.cuh"
 #include "cuda/kernels/warp.cuh"
 #include "ops/matmul.h"
+#include "ops/qk_rope_append.h"
 
 namespace kvasir::cuda {
 
@@ -23,6 +24,7 @@ struct Part {
   View bias;
   View y;
   int first_panel;
+  int output;  // of the op
 };
 
 // add_norm's sum, where a matmul of one output makes it in place of y: x += scale * y. And its norm, where there is a y: x * weight, and
@@ -33,6 +35,15 @@ struct Added {
   View y;
   const float* weight;
   RowScales left;
+};
+
+// Of the qk_rope_append that a matmul of q, k and v makes in place of y (matmul_rope.cuh).
+struct RopeLaunch {
+  Rope rope;
+  KvLayer cache;  // without one: none is made
+  PageTables tables;
+  const int32_t* row_of_token;
+  const int32_t* positions;
 };
 
 struct Launch {
@@ -46,6 +57,7 @@ struct Launch {
   int rows;
   Activation activation;
   Added added;
+  RopeLaunch rope;
   SplitSums split;
   Scratch* scratch;  // the host's
   int stages;        // of a warp's ring of weights: matmul_narrow.cu

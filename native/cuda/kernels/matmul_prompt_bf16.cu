@@ -166,7 +166,7 @@ struct Plan {
   bool is_faster(DType type, bool gated, const Launch& launch) const {
     // Microseconds, measured on an H200: of a round of tiles for 4,096 k, here and there, of weights in bfloat16 and of others, and to
     // unpack a weight.
-    constexpr double kRound = 35, kOtherRound = 31, kOtherPackedRound = 34, kUnpack = 0.7e-6;
+    constexpr double kRound = 35, kOtherRound = 31, kOtherPackedRound = 28, kUnpack = 0.9e-6;
     const bool unpacks = type != DType::BF16;
     const int others = (prompt_tiles(launch.rows, launch.panels, gated) - 1) / processors() + 1;
     const double k = launch.cols / 4096.0, weights = double(launch.panels) * kPanelRows * launch.cols * (gated ? 2 : 1);

@@ -1,4 +1,4 @@
-// qk_rope_append: see ops/qk_rope_append.h. A warp has a head of a token, of 256 tokens and more some: q heads, then k heads, then v heads.
+// qk_rope_append: see ops/qk_rope_append.h; of few tokens a matmul may make it (matmul_rope.cuh). A warp has a head of a token, of 256 tokens and more some: q heads, then k heads, then v heads.
 // Order of a norm: lane i sums the squares of the dimensions i mod 32, ascending, then the lanes pairwise. Limited by latency: what depends
 // on the step's inputs alone is done before the kernel before has ended, and the rest in shared memory, so that a warp waits for memory
 // once. Of many tokens by instructions, most of them sines, which a token's heads share.
@@ -6,6 +6,7 @@
 #include "cuda/kernels/barrier.cuh"
 #include "cuda/kernels/kv.cuh"
 #include "cuda/kernels/launch.h"
+#include "cuda/kernels/rope.cuh"
 #include "cuda/kernels/warp.cuh"
 
 namespace kvasir::cuda {
@@ -39,21 +40,10 @@ __device__ void grow_head(float* head, const QueryGrowth& by, int position, int 
   for (int i = threadIdx.x % kWarp; i < size; i += kWarp) head[i] *= factor;
 }
 
-struct Rotation {
-  float cos, sin;
-};
-__device__ Rotation rotation_of(const Rope& rope, int position, int pair) {
-  const float angle = static_cast<float>(position) * static_cast<const float*>(rope.frequencies.data)[pair];
-  Rotation rotation;
-  sincosf(angle, &rotation.sin, &rotation.cos);
-  return {rotation.cos * rope.scale, rotation.sin * rope.scale};
-}
-
 __device__ void rotate_pair(float* head, const Rope& rope, int pair, Rotation by) {
   float *a = head + (rope.interleaved ? 2 * pair : pair), *b = head + (rope.interleaved ? 2 * pair + 1 : pair + rope.pairs);
   const float x = *a, y = *b;
-  *a = __fsub_rn(__fmul_rn(x, by.cos), __fmul_rn(y, by.sin));
-  *b = __fadd_rn(__fmul_rn(x, by.sin), __fmul_rn(y, by.cos));
+  *a = first_rotated(x, y, by), *b = second_rotated(x, y, by);
 }
 
 // The rotations of a lane's first pairs, made before the kernel before has ended.
