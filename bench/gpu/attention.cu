@@ -117,7 +117,8 @@ int differing(const Cache& cache, const std::vector<Chunk>& chunks, const std::v
       }
       place += chunk.count;
     }
-    const Step step(cache, pieces, static_cast<int>(generator() % 20));
+    const bool decodes = most == 1;  // as many tokens as rows: what the kernels for few tokens know as decode
+    const Step step(cache, pieces, decodes ? 0 : static_cast<int>(generator() % 20), decodes ? 0 : 1);
     const auto out = step.results(run_wide, stream);
     const size_t columns = step.columns();
     for (size_t i = 0; i < places.size(); ++i) differ += std::memcmp(&out[i * columns], &whole[places[i] * columns], columns * 2) != 0;

@@ -106,8 +106,8 @@ inline float query_value(const Shape& shape, int row, int position, int col) {
   return 6 * noise(1000 + row, uint64_t(position) * shape.heads * shape.head_size + col);
 }
 
-// A step over the chunks, with `padding` tokens more (or one more, so that it does not look like one of single tokens) and so many rows without
-// any.
+// A step over the chunks, with `padding` tokens more (or one more, so that it does not look like one of single tokens) and so many rows
+// without any.
 class Step {
  public:
   Step(const Cache& cache, const std::vector<Chunk>& chunks, int padding, int empty_rows = 1) : shape_(cache.shape()) {

@@ -3,9 +3,9 @@
 // in whole 16-byte loads (of 16 bits by ldmatrix), in the order in which the tensor cores' operand A wants it.
 //
 // Panels of 16 rows, each K / 64 chunks (rounded up; what is beyond N or K is zero), of which four are a group: ranges of k are cut between
-// groups. In a chunk, lane l = (r mod 8) * 4 + t has rows g = l / 4 and g + 8, in four steps s of 16 k (mma.m16n8k16). Its 8 values of a step
-// are (register, half): register 0 row g, 1 row g + 8, both k of j = 0, 1 (half); 2 and 3 the same rows, j = 2, 3. Which k that is, is the
-// layout's own choice (operand B follows it), made so that a lane reads x in 16 bytes:
+// groups. In a chunk, lane l = (r mod 8) * 4 + t has rows g = l / 4 and g + 8, in four steps s of 16 k (mma.m16n8k16). Its 8 values of a
+// step are (register, half): register 0 row g, 1 row g + 8, both k of j = 0, 1 (half); 2 and 3 the same rows, j = 2, 3. Which k that is, is
+// the layout's own choice (operand B follows it), made so that a lane reads x in 16 bytes:
 //
 //   k = 32 b + kk:  t = kk / 8, s = 2 b + kk mod 8 / 4, j = kk mod 4
 //
@@ -17,15 +17,15 @@
 //   F8_E4M3     1024        the same, of the elements' bits, but at byte 2 * register + half
 //   BF16, F16   2048        512 bytes a step: of each register the 4 bytes of lane after lane, 8 x 8 matrices of which wgmma reads operand A as
 //                           it lies (matmul_prompt_bf16.cu)
-//   scales                  for each g those of its lanes together, of one block of 32 (Q6_K: 16) after the other: of the rows g and g + 8 the
-//                           scale (Q4_K: scale and min), bfloat16; F8_E4M3 one block of 64, float32
+//   scales                  what a lane reads together: for each g, of one block of 32 after the other, of the rows g and g + 8 the scale (Q4_K:
+//                           scale and min), bfloat16; Q6_K the blocks 0 and 2 of 16 of each g, then 1 and 3; F8_E4M3 one of 64, float32
 //
-// Levels are multiplied as they lie: q in the low bits of a bfloat16 is q * 2^-133, up to 255 (subnormal up to 127, and the next ones follow
-// on). Scales times 2^133 would overflow: they are kept times 2^103, mins times 2^-30, and sums are multiplied by 2^30 in the end, all of
-// which is exact. Levels of the rows g + 8 of Q4_0 and Q4_K lie four bits higher, and their scales are kept times 2^99.
+// Levels are multiplied as they lie: q in the low bits of a bfloat16 is q * 2^-133, up to 255 (subnormal up to 127, and the next ones
+// follow on). Scales times 2^133 would overflow: they are kept times 2^103, mins times 2^-30, and sums are multiplied by 2^30 in the end,
+// all of which is exact. Levels of the rows g + 8 of Q4_0 and Q4_K lie four bits higher, and their scales are kept times 2^99.
 //
-// Scales and mins are rounded to bfloat16. The size is that of the file, of Q4_K 11 % more, of Q6_K 7 %. Other types, and all weights of compute
-// f32, keep their rows as they are in the file, and run on the plain kernels (cuda/kernels/formats.cuh).
+// Scales and mins are rounded to bfloat16. The size is that of the file, of Q4_K 11 % more, of Q6_K 7 %. Other types, and all weights of
+// compute f32, keep their rows as they are in the file, and run on the plain kernels (cuda/kernels/formats.cuh).
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
@@ -145,7 +145,8 @@ __device__ inline float bfloat16_bits(uint16_t bits) {
   return __uint_as_float(static_cast<uint32_t>(bits) << 16);
 }
 
-// One element of a packed weight, of its scale as it is kept; F8_E4M3's product has one rounding, to float32, here and wherever it is taken.
+// One element of a packed weight, of its scale as it is kept; F8_E4M3's product has one rounding, to float32, here and wherever it is
+// taken.
 template <DType type>
 __device__ float packed_element(const uint8_t* panel, int r, int k) {
   const Place at = place_of(r, k);

@@ -4,10 +4,10 @@
 
 namespace kvasir::cuda {
 
-// What kernels see: packed panels of 16 rows, or rows as they are in the file.
+// What kernels see of it: panels of 16 rows, or rows.
 struct WeightView {
   const uint8_t* data;
-  int64_t stride;  // bytes from a panel, or a row, to the next
+  int64_t stride;  // bytes from one to the next
   int rows;
   int cols;
   DType type;

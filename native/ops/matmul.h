@@ -8,8 +8,8 @@
 //
 // Compute:
 //   F32   exactly dequantized weights, float32 products
-//   BF16  x rounded to bfloat16 (nearest even), then as F32; a device may round W to bfloat16, too: the value once, or a block's scale and
-//         then the product
+//   BF16  x rounded to bfloat16 (nearest even), then as F32; a device may round W to bfloat16, too: the value once, or a block's scale
+//         and min and then the product
 //   INT8  where W has levels (all blocks but F8_E4M3): x rounded to 8 bits by blocks of 32 (scale = max|x| / 127), integer products exact
 //         within a block; where it has none: as F32
 // Order, CPU: for each (t, n) one accumulator runs over k (F32, BF16) or over the blocks of k (INT8) in ascending order; bias last. A

@@ -1,8 +1,9 @@
 // attention of rows with few tokens (decode, guesses to be checked): see attention_state.cuh for the order of sums.
 //
-// A cluster of `ranks` blocks has a tile of queries: in each round every warp runs a split of its own, then all threads of the cluster merge the
-// round's states through each other's shared memory, each for its own elements. More ranks where there are few rows, so that the card is
-// busy; their number changes no bit. What earlier steps wrote of the cache is on its way before the kernel before this one has ended.
+// A cluster of `ranks` blocks has a tile of queries: in each round every warp runs a split of its own, then all threads of the cluster
+// merge the round's states through each other's shared memory, each for its own elements. More ranks where there are few rows, so that the
+// card is busy; their number changes no bit. What earlier steps wrote of the cache is on its way before the kernel before this one has
+// ended.
 //
 // Bytes: K and V of a row once a tile. Limited by latency at short contexts, by memory at long ones.
 #include <algorithm>
@@ -27,7 +28,7 @@ struct States {
   float* memory;
   int queries;  // that a tile may have
 
-  static size_t bytes(int queries) { return size_t(warps) * queries * kFloats * sizeof(float); }
+  static constexpr size_t bytes(int queries) { return size_t(warps) * queries * kFloats * sizeof(float); }
   __device__ float* largest(int warp) const { return memory + warp * queries * kFloats; }
   __device__ float* weight(int warp) const { return largest(warp) + queries; }
   __device__ float* values(int warp, int m) const { return weight(warp) + queries + m * kRow; }
@@ -50,7 +51,7 @@ __host__ __device__ constexpr int merged_of_block(int queries) {
   return (queries * D / 2 + kThreads - 1) / kThreads * kThreads;
 }
 template <class Element, int D, int warps>
-size_t shared_bytes(int queries) {
+constexpr size_t shared_bytes(int queries) {
   return sizeof(Shared<Element, D, warps>) + merged_of_block<D, warps>(queries) * sizeof(Merged) + States<D, warps>::bytes(queries);
 }
 
@@ -78,30 +79,30 @@ __device__ inline void keep_values(int first, const float (&values)[eights][4], 
   }
 }
 
-// Merges the first `count` states of a round (split i is warp i / ranks of rank i mod ranks) into each of the thread's pairs of dimensions; in
-// the last round they are the result.
+// Merges the first `count` states of a round (split i is warp i / ranks of rank i mod ranks) into each of the thread's pairs of dimensions;
+// in the last round they are the result.
 template <int D, int warps>
-__device__ inline void merge_round(const Attention& op, const Tile& tile, const States<D, warps>& states, Merged* all, int count, int rank,
-                                   int ranks, bool first, bool last) {
+__device__ inline void merge_round(const Attention& op, const Tile& tile, const States<D, warps>& states, Merged* merged, int count,
+                                   int rank, int ranks, bool first, bool last) {
   constexpr int kThreads = warps * kWarp;
   for (int k = threadIdx.x, item = rank * kThreads + threadIdx.x; item < tile.queries * D / 2; k += kThreads, item += ranks * kThreads) {
     const int m = item / (D / 2), d = item % (D / 2) * 2;
-    Merged merged = first ? Merged{-INFINITY, 0, 0, 0} : all[k];
+    Merged own = first ? Merged{-INFINITY, 0, 0, 0} : merged[k];
     int warp = 0, other = 0;
 #pragma unroll 8
     for (int i = 0; i < count; ++i) {
       const float largest = load_from_block(states.largest(warp) + m, other), weight = load_from_block(states.weight(warp) + m, other);
       const float2 part = load_from_block(reinterpret_cast<const float2*>(states.values(warp, m) + d), other);
-      const Factors factors = merge_weights(merged.largest, merged.weight, largest, weight);
-      merged.first = merge_value(merged.first, part.x, factors);
-      merged.second = merge_value(merged.second, part.y, factors);
+      const Factors factors = merge_weights(own.largest, own.weight, largest, weight);
+      own.first = merge_value(own.first, part.x, factors);
+      own.second = merge_value(own.second, part.y, factors);
       if (++other == ranks) other = 0, ++warp;
     }
     if (last) {
-      const float scale = 1 / merged.weight;
-      store_pair(op.out, tile.first_token + m / tile.heads, column_of(op, tile, m, D) + d, merged.first * scale, merged.second * scale);
+      const float scale = 1 / own.weight;
+      store_pair(op.out, tile.first_token + m / tile.heads, column_of(op, tile, m, D) + d, own.first * scale, own.second * scale);
     } else {
-      all[k] = merged;
+      merged[k] = own;
     }
   }
 }
@@ -118,16 +119,15 @@ __device__ inline void merge_round(const Attention& op, const Tile& tile, const 
 
 template <class Element, int D, int warps>
 __global__ void __launch_bounds__(warps* kWarp)
-    attend_few(Attention op, StepView step, PageTables tables, int heads_of_tile, int tiles_of_row, int queries_of_tile, int ranks) {
+    attend_few(Attention op, StepView step, PageTables tables, int most_heads, int tiles_of_row, int queries_of_tile, int ranks) {
 #if __CUDA_ARCH__ >= 900
   extern __shared__ __align__(128) uint8_t memory[];
   auto& shared = *reinterpret_cast<Shared<Element, D, warps>*>(memory);
   auto* merged = reinterpret_cast<Merged*>(memory + sizeof shared);
   const States<D, warps> states{reinterpret_cast<float*>(merged + merged_of_block<D, warps>(queries_of_tile)), queries_of_tile};
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, rank = blockIdx.x % ranks, group = op.query_heads / op.cache.kv_heads;
-  const int first_head = blockIdx.z * heads_of_tile, index = blockIdx.x / ranks;
-  const Tile tile =
-      tile_of(step, index / tiles_of_row, index % tiles_of_row, blockIdx.y, first_head, min(heads_of_tile, group - first_head));
+  const int first_head = blockIdx.z * most_heads, index = blockIdx.x / ranks;
+  const Tile tile = tile_of(step, index / tiles_of_row, index % tiles_of_row, blockIdx.y, first_head, min(most_heads, group - first_head));
   let_next_kernel_start();
   if (tile.queries == 0) return wait_for_kernel_before();
   const KeyRange range = range_of(op, tile);
@@ -203,6 +203,7 @@ struct Plan {
   double busy;  // warps that have a split, of all multiprocessors and all rounds of blocks
 
   explicit Plan(const Attention& op) {
+    static_assert(shared_bytes<Element, D, warps>(kQueries) <= kHopperShared);
     const StepInputs& step = *op.step;
     const int heads = heads_of_tile(op), tokens = kQueries / heads, most = step.tokens == step.rows ? 1 : kFewTokens;  // of a row
     queries = heads * std::min(tokens, most), tiles_of_row = (most + tokens - 1) / tokens;
@@ -225,8 +226,8 @@ void launch_kernel(const Attention& op, const Plan<Element, D, warps>& plan, cud
          heads_of_tile(op), plan.tiles_of_row, plan.queries, plan.ranks);
 }
 
-// Measured: many warps for a row alone, which leaves most multiprocessors without a block even so, and where tiles are so many that they keep
-// as many warps busy: long contexts gain more than short ones lose.
+// Measured: many warps for a row alone, which leaves most multiprocessors without a block even so, and where tiles are so many that they
+// keep as many warps busy: long contexts gain more than short ones lose.
 template <class Element, int D>
 void choose_warps(const Attention& op, cudaStream_t stream) {
   const Plan<Element, D, kFewWarps> few(op);

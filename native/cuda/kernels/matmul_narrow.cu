@@ -2,9 +2,9 @@
 //
 //   W     panels of 16 rows (cuda/packed.cuh)      x [rows, K] bfloat16      y [rows, N]
 //
-// mma.sync m16n8k16: the 16 rows of a panel are the M, 8 tokens the N. The 8 warps of a block have the 8 ranges of k of one panel (16 warps:
-// of gate and up); weights stream into shared memory by bulk copies, some 8 to 20 KiB a warp under way, panel after panel without a pause, and are
-// made bfloat16 in registers. x comes from L1 and L2 (matmul_range.cuh). For the order of sums see matmul_launch.cuh.
+// mma.sync m16n8k16: the 16 rows of a panel are the M, 8 tokens the N. The 8 warps of a block have the 8 ranges of k of one panel (16
+// warps: of gate and up); weights stream into shared memory by bulk copies, some 8 to 20 KiB a warp under way, panel after panel without a
+// pause, and are made bfloat16 in registers. x comes from L1 and L2 (matmul_range.cuh). For the order of sums see matmul_launch.cuh.
 //
 // Around it: the sum of the add_norm that follows and that one's y, or the qk_rope_append that follows (matmul_rope.cuh), and the scales of
 // the norm before (row_scales.cuh): what they take is asked for while the first weights come.
@@ -166,8 +166,8 @@ __global__ void __launch_bounds__(kThreads* kMatrices<end>, kBlocks<Range, end>)
   }
 }
 
-// Whether a block may have rings of so many bytes, beside its sums (of as many tokens as a step may have: what a row goes through must not depend
-// on the others) and barriers.
+// Whether a block may have rings of so many bytes, beside its sums (of as many tokens as a step may have: what a row goes through must not
+// depend on the others) and barriers.
 bool rings_fit(int matrices, int bytes) {
   constexpr size_t kMostBarrierBytes = 2048;
   return matrices * (size_t(kRanges) * bytes + 2 * sizeof(Sums<2>)) + kMostBarrierBytes <= most_shared();

@@ -1,6 +1,6 @@
 #pragma once
-// The qk_rope_append that follows a matmul of few tokens, made as the sums are written: where the pairs that turn are neighbours, they are rows
-// of one panel, and nothing has to wait for a kernel in between. The same numbers as by qk_rope_append.cu.
+// The qk_rope_append that follows a matmul of few tokens, made as the sums are written: where the pairs that turn are neighbours, they are
+// rows of one panel, and nothing has to wait for a kernel in between. The same numbers as by qk_rope_append.cu.
 #include "cuda/kernels/kv.cuh"
 #include "cuda/kernels/matmul_launch.cuh"
 #include "cuda/kernels/rope.cuh"

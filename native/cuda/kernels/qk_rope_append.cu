@@ -1,7 +1,8 @@
-// qk_rope_append: see ops/qk_rope_append.h; of few tokens a matmul may make it (matmul_rope.cuh). A warp has a head of a token, of 256 tokens and more some: q heads, then k heads, then v heads.
-// Order of a norm: lane i sums the squares of the dimensions i mod 32, ascending, then the lanes pairwise. Limited by latency: what depends
-// on the step's inputs alone is done before the kernel before has ended, and the rest in shared memory, so that a warp waits for memory
-// once. Of many tokens by instructions, most of them sines, which a token's heads share.
+// qk_rope_append: see ops/qk_rope_append.h; of few tokens a matmul may make it (matmul_rope.cuh). A warp has a head of a token, of 256
+// tokens and more some: q heads, then k heads, then v heads. Order of a norm: lane i sums the squares of the dimensions i mod 32,
+// ascending, then the lanes pairwise. Limited by latency: what depends on the step's inputs alone is done before the kernel before has
+// ended, and the rest in shared memory, so that a warp waits for memory once. Of many tokens by instructions, most of them sines, which a
+// token's heads share.
 #include "cuda/kernels.h"
 #include "cuda/kernels/barrier.cuh"
 #include "cuda/kernels/kv.cuh"

@@ -1,9 +1,9 @@
 #pragma once
 // Packed weights (cuda/packed.cuh) on their way to the tensor cores: a lane's share of a chunk in registers, then operand A in bfloat16.
 //
-// A weight's value here, in units of unit_of(type), is level * scale + min, rounded to bfloat16 once; scales and mins have been rounded when they
-// were packed: two roundings, a few parts in 1000 of a weight each, less than 1 part in 100 of the error of a format of four bits. F16 and F8_E4M3
-// are exact values (F8_E4M3: that in float32) rounded once.
+// A weight's value here, in units of unit_of(type), is level * scale + min, rounded to bfloat16 once; scales and mins have been rounded
+// when they were packed: two roundings, a few parts in 1000 of a weight each, less than 1 part in 100 of the error of a format of four
+// bits. F16 and F8_E4M3 are exact values (F8_E4M3: that in float32) rounded once.
 #include "cuda/kernels/mma.cuh"
 #include "cuda/packed.cuh"
 
