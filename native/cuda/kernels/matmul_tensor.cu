@@ -79,7 +79,7 @@ bool makes_rope(const Matmul& op, const QkRopeAppend& rope) {
   for (int i = 0; i < Matmul::kMostOutputs; ++i) {
     if (op.outputs[i].y.data != all[i]->data) return false;
   }
-  const bool pairs_are_neighbours = rope.rope.interleaved || rope.rope.pairs == 0;
+  const bool pairs_are_neighbours = rope.cache.head_size % 2 == 0 && (rope.rope.interleaved || rope.rope.pairs == 0);
   return can_rope(op) && pairs_are_neighbours && !rope.q_norm && !rope.k_norm && rope.query_growth.growth == 0 &&
          rope.step->tokens == op.rows;
 }
