@@ -65,6 +65,7 @@ __host__ __device__ constexpr PackedSizes packed_sizes(DType type) {
   }
 }
 
+// Whether weights of it are packed, where they are multiplied as bfloat16 (WeightView::packed).
 __host__ __device__ constexpr bool is_packed(DType type) {
   return packed_sizes(type).quants > 0;
 }

@@ -119,15 +119,16 @@ __device__ inline void merge_round(const Attention& op, const Tile& tile, const 
 
 template <class Element, int D, int warps>
 __global__ void __launch_bounds__(warps* kWarp)
-    attend_few(Attention op, StepView step, PageTables tables, int most_heads, int tiles_of_row, int queries_of_tile, int ranks) {
+    attend_few(Attention op, StepView step, PageTables tables, int heads_of_tile, int tiles_of_row, int queries_of_tile, int ranks) {
 #if __CUDA_ARCH__ >= 900
   extern __shared__ __align__(128) uint8_t memory[];
   auto& shared = *reinterpret_cast<Shared<Element, D, warps>*>(memory);
   auto* merged = reinterpret_cast<Merged*>(memory + sizeof shared);
   const States<D, warps> states{reinterpret_cast<float*>(merged + merged_of_block<D, warps>(queries_of_tile)), queries_of_tile};
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, rank = blockIdx.x % ranks, group = op.query_heads / op.cache.kv_heads;
-  const int first_head = blockIdx.z * most_heads, index = blockIdx.x / ranks;
-  const Tile tile = tile_of(step, index / tiles_of_row, index % tiles_of_row, blockIdx.y, first_head, min(most_heads, group - first_head));
+  const int first_head = blockIdx.z * heads_of_tile, index = blockIdx.x / ranks;
+  const Tile tile =
+      tile_of(step, index / tiles_of_row, index % tiles_of_row, blockIdx.y, first_head, min(heads_of_tile, group - first_head));
   let_next_kernel_start();
   if (tile.queries == 0) return wait_for_kernel_before();
   const KeyRange range = range_of(op, tile);
@@ -181,14 +182,8 @@ __global__ void __launch_bounds__(warps* kWarp)
 #endif
 }
 
-int group_of(const Attention& op) {
-  return op.query_heads / op.cache.kv_heads;
-}
-int heads_of_tile(const Attention& op) {
-  return std::min(kQueries, group_of(op));
-}
 int head_tiles(const Attention& op) {
-  return (group_of(op) + kQueries - 1) / kQueries;
+  return (op.query_heads / op.cache.kv_heads + kQueries - 1) / kQueries;
 }
 // Of rows with one token.
 int tiles_of(const Attention& op) {
@@ -205,7 +200,7 @@ struct Plan {
   explicit Plan(const Attention& op) {
     static_assert(shared_bytes<Element, D, warps>(kQueries) <= kHopperShared);
     const StepInputs& step = *op.step;
-    const int heads = heads_of_tile(op), tokens = kQueries / heads, most = step.tokens == step.rows ? 1 : kFewTokens;  // of a row
+    const int heads = tile_heads(op), tokens = kQueries / heads, most = step.tokens == step.rows ? 1 : kFewTokens;  // of a row
     queries = heads * std::min(tokens, most), tiles_of_row = (most + tokens - 1) / tokens;
     const int tiles = tiles_of(op);
     shared = shared_bytes<Element, D, warps>(queries);
@@ -222,8 +217,8 @@ void launch_kernel(const Attention& op, const Plan<Element, D, warps>& plan, cud
                   .threads = warps * kWarp,
                   .shared = plan.shared,
                   .cluster = plan.ranks};
-  launch("attention of few tokens", attend_few<Element, D, warps>, grid, stream, op, view_of(step), step.tables[op.group],
-         heads_of_tile(op), plan.tiles_of_row, plan.queries, plan.ranks);
+  launch("attention of few tokens", attend_few<Element, D, warps>, grid, stream, op, view_of(step), step.tables[op.group], tile_heads(op),
+         plan.tiles_of_row, plan.queries, plan.ranks);
 }
 
 // Measured: many warps for a row alone, which leaves most multiprocessors without a block even so, and where tiles are so many that they

@@ -115,7 +115,7 @@ template <class Element, int D>
 void launch_kernel(const Attention& op, cudaStream_t stream) {
   static_assert(sizeof(Shared<Element, D>) <= kHopperShared);
   const StepInputs& step = *op.step;
-  const int heads = std::min(kQueries, op.query_heads / op.cache.kv_heads), most = tokens_of_block(heads);
+  const int heads = tile_heads(op), most = tokens_of_block(heads);
   const Grid grid{.blocks = dim3((step.tokens + most - 1) / most, op.cache.kv_heads),
                   .threads = kBlockWarps * kWarp,
                   .shared = sizeof(Shared<Element, D>)};

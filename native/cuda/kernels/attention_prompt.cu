@@ -215,7 +215,7 @@ void launch_kernel(const Attention& op, cudaStream_t stream) {
   constexpr size_t bytes = sizeof(PromptMemory<Multiplied<Element>, D>);
   static_assert(bytes <= kHopperShared);
   const StepInputs& step = *op.step;
-  const int heads = std::min(kQueries, op.query_heads / op.cache.kv_heads), most = tokens_of_block(heads);
+  const int heads = tile_heads(op), most = tokens_of_block(heads);
   const Grid grid{.blocks = dim3(op.cache.kv_heads, (step.tokens + most - 1) / most), .threads = kThreads, .shared = bytes};
   launch("attention of prompts", attend_prompt<Element, D>, grid, stream, op, view_of(step), step.tables[op.group], step.tokens, heads);
 }

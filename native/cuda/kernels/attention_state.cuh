@@ -8,6 +8,8 @@
 // (largest score, sum of 2^(score - largest), sum of values with these weights); the states are merged ascending, beginning with an empty one.
 // A split of which a query sees nothing changes no bit of its state. So a query's bits depend on it and the cache alone, whoever
 // computes which split, and whichever queries share a tile.
+#include <algorithm>
+
 #include "cuda/kernels/activations.cuh"
 #include "cuda/kernels/kv.cuh"
 #include "cuda/kernels/mma.cuh"
@@ -98,6 +100,11 @@ __device__ inline void merge_values(State<D>& into, int first, const float (&par
   }
 #pragma unroll
   for (int i = 0; i < eights * 4; ++i) values[i / 4][i % 4] = merge_value(values[i / 4][i % 4], part[i / 4][i % 4], factors[i % 4 / 2]);
+}
+
+// Heads of a group that are queries of one tile, side by side.
+inline int tile_heads(const Attention& op) {
+  return std::min(kQueries, op.query_heads / op.cache.kv_heads);
 }
 
 // 16 queries of one row and kv head: query m is token first_token + m / heads, head kv_head * group + first_head + m % heads.

@@ -71,7 +71,9 @@ __device__ inline BlockValues block_values(const uint8_t* row, int k) {
 // Element k of a row of the file, exactly dequantized; F8_E4M3 is rounded to float32.
 template <DType type>
 __device__ inline float file_element(const uint8_t* row, int k) {
-  if constexpr (is_scaled(type)) {
+  if constexpr (type == DType::F32) {
+    return reinterpret_cast<const float*>(row)[k];
+  } else if constexpr (is_scaled(type)) {
     const BlockValues own = block_values<type>(row, k);
     return static_cast<float>(file_level<type>(row, k) - level_offset(type)) * own.scale + own.min;
   } else if constexpr (is_half(type)) {
@@ -90,11 +92,7 @@ __device__ inline float element(const WeightView& weight, int row, int k) {
   if constexpr (is_packed(type)) {
     if (weight.packed) return packed_element<type>(weight.data + row / kPanelRows * weight.stride, row % kPanelRows, k);
   }
-  const uint8_t* file_row = weight.data + row * weight.stride;
-  if constexpr (type == DType::F32)
-    return reinterpret_cast<const float*>(file_row)[k];
-  else
-    return file_element<type>(file_row, k);
+  return file_element<type>(weight.data + row * weight.stride, k);
 }
 
 }  // namespace kvasir::cuda

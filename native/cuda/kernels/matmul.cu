@@ -1,7 +1,8 @@
 // matmul: see ops/matmul.h. Which kernel multiplies follows from the weights alone, never from the number of rows.
 //
-// plain   every type and compute, float32 products: the reference (packed weights have scales as they are kept). A warp makes one output n of up to kPlainRows rows of x: lane i multiplies the
-//         elements k = i mod 32, ascending, one accumulator a row; the lanes are then summed pairwise.
+// plain   every type and compute, float32 products: the reference (packed weights have scales as they are kept). A warp makes one output n
+//         of up to kPlainRows rows of x: lane i multiplies the elements k = i mod 32, ascending, one accumulator a row; the lanes are then
+//         summed pairwise.
 // tensor  cuda/kernels/matmul_tensor.cu: packed weights, compute bf16. The same of a weight may go to kernels for few or many tokens: their bits
 //         are equal.
 #include "cuda/kernels.h"
