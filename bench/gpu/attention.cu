@@ -27,11 +27,11 @@ std::mt19937 generator(1);
 
 // The kernels of a step: those for few tokens, and for many by mma.sync, or by wgmma.
 void run_sync(const Attention& op, cudaStream_t stream) {
-  attend_few(op, stream);
+  attend_few(op, nullptr, stream);
   attend_many(op, stream);
 }
 void run_wide(const Attention& op, cudaStream_t stream) {
-  attend_few(op, stream);
+  attend_few(op, nullptr, stream);
   attend_prompt(op, stream);
 }
 
@@ -152,6 +152,36 @@ bool check_shape(const Shape& shape, cudaStream_t stream) {
   return right;
 }
 
+// A decode step whose qk_rope_append attention makes, against the same by a kernel each: whether results and caches are the same to the bit.
+bool check_rope(const Shape& shape, const RopeShape& rope, cudaStream_t stream) {
+  const std::vector<int> starts = {0, 15, 16, 63, 64, 1023, static_cast<int>(generator() % 3000), static_cast<int>(generator() % 700)};
+  std::vector<int> lengths;
+  std::vector<Chunk> chunks;
+  for (int start : starts) {
+    chunks.push_back({static_cast<int>(chunks.size()), start, 1});
+    lengths.push_back(start + 1);
+  }
+  const auto same = generator;
+  std::vector<uint16_t> out[2];
+  std::vector<uint8_t> pages[2];
+  for (int fused = 0; fused < 2; ++fused) {
+    generator = same;
+    const Cache cache(shape, starts, lengths, generator);
+    const Step step(cache, chunks, 0, 0);
+    const Projections projections(step.op(), rope);
+    const auto run_step = [&](const Attention& op, cudaStream_t on) {
+      if (!fused) run(projections.op(), on);
+      attend_few(op, fused ? &projections.op() : nullptr, on);
+    };
+    out[fused] = step.results(run_step, stream), pages[fused] = cache.download_pages();
+  }
+  const bool right = out[0] == out[1] && pages[0] == pages[1];
+  std::printf("%-7s %2d heads of %-3d %2d kv heads window %-4d norm %d pairs %d%s growth %g: with its qk_rope_append%s\n",
+              info(shape.type).name, shape.heads, shape.head_size, shape.kv_heads, shape.window, rope.norm, rope.pairs,
+              rope.interleaved ? " interleaved" : "", rope.growth, right ? "" : "   WRONG");
+  return right;
+}
+
 // Each group with each type; windows and caps take turns, so that with all sizes each meets each.
 bool check_size(int head_size, cudaStream_t stream) {
   bool right = true;
@@ -160,7 +190,10 @@ bool check_size(int head_size, cudaStream_t stream) {
     for (int group : {1, 3, 4, 8, 20}) {
       const int window = std::array{0, 1, 100, 256}[number % 4];
       const float softcap = std::array{0.0f, 5.0f, 0.0f, 50.0f}[(number++ / 4 + group) % 4];
-      right &= check_shape({2 * group, 2, head_size, window, type, softcap}, stream);
+      const Shape shape{2 * group, 2, head_size, window, type, softcap};
+      const int pairs = std::array{head_size / 2, head_size / 4, 0}[number % 3];
+      right &= check_shape(shape, stream);
+      right &= check_rope(shape, {number % 3, pairs, number % 2 == 0, number % 5 == 0 ? 0.1f : 0}, stream);
       std::fflush(stdout);
     }
   }
@@ -210,9 +243,16 @@ void time_decode(const Shape& shape, int rows, int length, cudaStream_t stream) 
   for (int row = 0; row < rows; ++row) chunks.push_back({row, length - 1, 1});
   const Step step(cache, chunks, 0, 0);
   const double bytes = 2.0 * element_bytes(shape.type) * shape.kv_heads * shape.head_size * rows * length;
-  const double us = time_kernel(attend_few, step.op(), 6, stream), plain = time_plain(step, stream);
+  const Projections projections(step.op(), {.norm = 1, .pairs = shape.head_size / 2});
+  const double us = time_kernel([](const Attention& op, cudaStream_t on) { attend_few(op, nullptr, on); }, step.op(), 6, stream);
+  const double two = time_kernel([&](const Attention& op, cudaStream_t on) { run(projections.op(), on), attend_few(op, nullptr, on); },
+                                 step.op(), 6, stream);
+  const double one =
+      time_kernel([&](const Attention& op, cudaStream_t on) { attend_few(op, &projections.op(), on); }, step.op(), 6, stream);
+  const double plain = time_plain(step, stream);
   print_shape("decode", shape);
-  std::printf("%2d rows x %5d  %8.1f us %5.0f GB/s   plain %9.1f us\n", rows, length, us, bytes / us / 1e3, plain);
+  std::printf("%2d rows x %5d  %8.1f us %5.0f GB/s   with qk_rope_append %8.1f us, as two kernels %8.1f   plain %9.1f us\n", rows, length,
+              us, bytes / us / 1e3, one, two, plain);
   std::fflush(stdout);
 }
 

@@ -8,6 +8,6 @@ fi
 cd "$(dirname "$0")/../.."
 mkdir -p .cache
 nvcc -O3 -std=c++20 --threads 4 -gencode arch=compute_90a,code=sm_90a -I native -o .cache/attention \
-  bench/gpu/attention.cu native/cuda/kernels/attention*.cu native/cuda/runtime.cc
+  bench/gpu/attention.cu native/cuda/kernels/attention*.cu native/cuda/kernels/qk_rope_append.cu native/cuda/runtime.cc
 .cache/attention "$@"
 if [ "${1:-time}" = time ] && python3 -c "import torch" 2>/dev/null; then python3 bench/gpu/peers.py attention; fi

@@ -12,6 +12,7 @@
 #include "cuda/kernels/attention_state.cuh"
 #include "cuda/kernels/attention_tensor.h"
 #include "measure.h"
+#include "ops/qk_rope_append.h"
 
 namespace kvasir::cuda {
 
@@ -94,6 +95,13 @@ class Cache {
   const std::vector<int32_t>& indptr() const { return indptr_; }
   const std::vector<int32_t>& first() const { return first_; }
   const std::vector<int32_t>& pages() const { return pages_; }
+  // All keys, then all values.
+  std::vector<uint8_t> download_pages() const {
+    const size_t bytes = pages_.size() * layer_.k.stride * element_bytes(shape_.type);
+    std::vector<uint8_t> all = download<uint8_t>(*k_, bytes), values = download<uint8_t>(*v_, bytes);
+    all.insert(all.end(), values.begin(), values.end());
+    return all;
+  }
 
  private:
   Shape shape_;
@@ -139,6 +147,7 @@ class Step {
     tables_ = {in_indptr, in_first, in_pages};
     inputs_ = {.rows = static_cast<int>(starts.size()),
                .tokens = tokens_ + padding,
+               .is_long = std::ranges::any_of(chunks, [](const Chunk& chunk) { return chunk.start + chunk.count > kShortContext; }),
                .positions = in_positions,
                .row_of_token = in_rows,
                .q_indptr = in_q_indptr,
@@ -193,6 +202,54 @@ class Step {
   PageTables tables_;
   StepInputs inputs_;
   Attention op_;
+};
+
+// Of a qk_rope_append: 0 no norm, 1 by the mean square, 2 by the variance, too.
+struct RopeShape {
+  int norm = 0, pairs = 0;
+  bool interleaved = false;
+  float growth = 0;
+};
+
+// What a decode step's projections leave, and the qk_rope_append that is to be made of it.
+class Projections {
+ public:
+  Projections(const Attention& op, const RopeShape& shape) {
+    const int heads = op.query_heads, kv_heads = op.cache.kv_heads, D = op.cache.head_size, columns = (heads + 2 * kv_heads) * D;
+    const auto many = [](size_t count, uint32_t seed, float scale) {
+      std::vector<float> numbers(count);
+      for (size_t i = 0; i < count; ++i) numbers[i] = scale * noise(seed, i);
+      return upload(numbers);
+    };
+    kv_ = many(size_t(op.step->tokens) * 2 * kv_heads * D, 77, 2);
+    weights_ = many(size_t(columns), 78, 1);
+    std::vector<float> frequencies;
+    for (int i = 0; i < std::max(1, shape.pairs); ++i)
+      frequencies.push_back(std::pow(10000.0f, -static_cast<float>(i) / std::max(1, shape.pairs)));
+    frequencies_ = upload(frequencies);
+    const auto view = [](const std::unique_ptr<DeviceBuffer>& buffer, int64_t first, int64_t stride) {
+      return View{static_cast<float*>(buffer->address()) + first, DType::F32, stride};
+    };
+    const int64_t kv_stride = 2 * kv_heads * D;
+    op_ = {.step = op.step,
+           .q = op.q,
+           .k = view(kv_, 0, kv_stride),
+           .v = view(kv_, kv_heads * D, kv_stride),
+           .q_norm = shape.norm > 0 ? view(weights_, 0, 0) : View{},
+           .k_norm = shape.norm > 0 ? view(weights_, heads * D, D) : View{},
+           .norm = {.kind = shape.norm == 2 ? NormKind::Layer : NormKind::Rms, .epsilon = 1e-5f},
+           .rope = {.frequencies = view(frequencies_, 0, 0), .pairs = shape.pairs, .scale = 1.1f, .interleaved = shape.interleaved},
+           .query_growth = {.growth = shape.growth, .context = 128},
+           .cache = op.cache,
+           .group = op.group,
+           .query_heads = heads};
+  }
+
+  const QkRopeAppend& op() const { return op_; }
+
+ private:
+  std::unique_ptr<DeviceBuffer> kv_, weights_, frequencies_;
+  QkRopeAppend op_;
 };
 
 }  // namespace kvasir::cuda

@@ -6,24 +6,25 @@ namespace kvasir::cuda {
 
 void FusedOps::run(const Op& op) {
   if (const auto* norm = std::get_if<AddNorm>(&op)) return run_norm(*norm);
-  if (const auto* rope = std::get_if<QkRopeAppend>(&op)) return run_rope(*rope);
+  if (const auto* attention = std::get_if<Attention>(&op)) return run_attention(*attention);
   finish();
+  if (const auto* rope = std::get_if<QkRopeAppend>(&op)) return void(rope_ = *rope);
   if (const auto* product = std::get_if<Matmul>(&op)) return run_matmul(*product);
   std::visit([this](const auto& each) { cuda::run(each, stream_); }, op);
 }
 
-void FusedOps::run_rope(const QkRopeAppend& rope) {
-  if (product_ && makes_rope(*product_, rope)) {
-    const auto product = std::exchange(product_, {});
-    return cuda::run(*product, stream_, {.scales = scales_of(*product), .rope = &rope}, memory_);
+void FusedOps::run_attention(const Attention& attention) {
+  if (rope_ && makes_rope(attention, *rope_)) {
+    const QkRopeAppend rope = *std::exchange(rope_, {});
+    return cuda::run(attention, stream_, &rope);
   }
   finish();
-  cuda::run(rope, stream_);
+  cuda::run(attention, stream_);
 }
 
 void FusedOps::run_norm(const AddNorm& norm) {
   RowScales left;
-  if (product_ && !can_add(*product_)) finish();
+  if (rope_) finish();
   if (const auto product = std::exchange(product_, {})) {
     left = cuda::run(*product, norm, stream_, scales_of(*product), scales_, memory_);
   } else {
@@ -38,7 +39,7 @@ void FusedOps::run_norm(const AddNorm& norm) {
 }
 
 void FusedOps::run_matmul(const Matmul& product) {
-  if (can_add(product) || can_rope(product)) {
+  if (can_add(product)) {
     product_ = product;
   } else {
     cuda::run(product, stream_, {.scales = scales_of(product)}, memory_);
@@ -46,6 +47,7 @@ void FusedOps::run_matmul(const Matmul& product) {
 }
 
 void FusedOps::finish() {
+  if (const auto rope = std::exchange(rope_, {})) cuda::run(*rope, stream_);
   if (const auto product = std::exchange(product_, {})) cuda::run(*product, stream_, {.scales = scales_of(*product)}, memory_);
 }
 

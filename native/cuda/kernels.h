@@ -33,12 +33,11 @@ struct RowScales {
   float epsilon = 0;        // of that norm
 };
 
-// What a matmul takes on of the ops around it.
-struct Around {
-  RowScales scales = {};               // of x, which the norm before has left
-  const AddNorm* add = nullptr;        // instead of y the sum of the add_norm that follows: x += delta_scale * y
-  RowScales left = {};                 // with values: its y, too, but for these
-  const QkRopeAppend* rope = nullptr;  // instead of y what this one that follows leaves
+// What a matmul takes on of the norms around it.
+struct Norms {
+  RowScales scales = {};         // of x
+  const AddNorm* add = nullptr;  // instead of y the sum of the add_norm that follows: x += delta_scale * y
+  RowScales left = {};           // with values: its y, too, but for these
 };
 
 // Where blocks that share a matmul's k leave their sums for each other (kernels/matmul_split.cuh). A stream's own: its launches are one
@@ -70,15 +69,15 @@ void run(const AddNorm& op, cudaStream_t stream, float* scales = nullptr);
 RowScales finish_scales(const RowScales& squares, int rows, cudaStream_t stream);
 // Whether an op of a step does so: always or never, whatever the rows. Its y of 16 bits is read by matmuls alone.
 bool leaves_scales(const AddNorm& op);
-void run(const Attention& op, cudaStream_t stream);
+// With `rope`: also the qk_rope_append before it.
+void run(const Attention& op, cudaStream_t stream, const QkRopeAppend* rope = nullptr);
+// Whether an attention may make the qk_rope_append before it.
+bool makes_rope(const Attention& op, const QkRopeAppend& rope);
 void run(const Embed& op, cudaStream_t stream);
 void run(const GatherRows& op, cudaStream_t stream);
-void run(const Matmul& op, cudaStream_t stream, const Around& around = {}, const MatmulMemory& memory = {});
+void run(const Matmul& op, cudaStream_t stream, const Norms& norms = {}, const MatmulMemory& memory = {});
 // Whether a matmul may make the sum of an add_norm that follows it.
 bool can_add(const Matmul& op);
-// Whether a matmul may make the qk_rope_append that follows it, and makes this one.
-bool can_rope(const Matmul& op);
-bool makes_rope(const Matmul& op, const QkRopeAppend& rope);
 // Such a matmul, and whatever add_norm follows it; `scales` are those of the matmul's x. Gives the scales that the norm leaves: they lie in
 // `left`, floats_of_scales() of its rows and columns.
 RowScales run(const Matmul& op, const AddNorm& norm, cudaStream_t stream, const RowScales& scales, float* left, const MatmulMemory& memory);

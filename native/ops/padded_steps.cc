@@ -22,7 +22,8 @@ int PaddedSteps::padded(int size, int capacity) const {
 
 const StepInputs& PaddedSteps::inputs(const StepSizes& sizes, const int32_t* memory) {
   const bool small = sizes.tokens <= most_padded_;
-  auto [entry, added] = inputs_.try_emplace(small ? Key{memory, sizes.rows, sizes.tokens, sizes.outputs} : Key{memory, 0, 0, 0});
+  auto [entry, added] =
+      inputs_.try_emplace(small ? Key{memory, sizes.rows, sizes.tokens, sizes.outputs, sizes.is_long} : Key{memory, 0, 0, 0, false});
   Inputs& own = entry->second;
   if (added || !small) {
     own.tables.resize(sizes.groups);

@@ -36,7 +36,7 @@ class PaddedSteps {
   const StepSizes capacity_;
   const int most_padded_;
   const StepLayout layout_;
-  using Key = std::tuple<const int32_t*, int, int, int>;  // rows, tokens, outputs; 0 of larger steps
+  using Key = std::tuple<const int32_t*, int, int, int, bool>;  // rows, tokens, outputs, long; 0 of larger steps
   std::map<Key, Inputs> inputs_;
 };
 

@@ -15,7 +15,11 @@ void put(const std::vector<int32_t>& from, int count, int padded, int32_t fill, 
 }  // namespace
 
 StepSizes sizes_of(const Batch& batch, int groups) {
-  return {batch.row_count, batch.token_count(), batch.output_count(), groups, static_cast<int64_t>(batch.kv_pages.size())};
+  bool is_long = false;
+  for (int row = 0; row < batch.row_count; ++row) {
+    is_long |= batch.starts[row] + batch.q_indptr[row + 1] - batch.q_indptr[row] > kShortContext;
+  }
+  return {batch.row_count, batch.token_count(), batch.output_count(), groups, static_cast<int64_t>(batch.kv_pages.size()), is_long};
 }
 
 StepLayout::StepLayout(const StepSizes& capacity) : end_(0) {
@@ -83,6 +87,7 @@ StepInputs StepLayout::inputs(const StepSizes& sizes, const int32_t* memory, std
   return {.rows = sizes.rows,
           .tokens = sizes.tokens,
           .outputs = sizes.outputs,
+          .is_long = sizes.is_long,
           .token_ids = memory + token_ids_,
           .positions = memory + positions_,
           .row_of_token = memory + row_of_token_,

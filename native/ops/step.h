@@ -46,12 +46,16 @@ struct Batch {
 
 // Sizes of a step, or the largest that they may become.
 struct StepSizes {
-  int rows = 0;       // B
-  int tokens = 0;     // T
-  int outputs = 0;    // R
-  int groups = 0;     // G
-  int64_t pages = 0;  // in the page tables of all groups
+  int rows = 0;          // B
+  int tokens = 0;        // T
+  int outputs = 0;       // R
+  int groups = 0;        // G
+  int64_t pages = 0;     // in the page tables of all groups
+  bool is_long = false;  // some row ends beyond kShortContext
 };
+
+// How a back end shares out the work of a step may depend on whether all rows are as short.
+inline constexpr int kShortContext = 1024;  // tokens
 
 StepSizes sizes_of(const Batch& batch, int groups);
 
@@ -68,9 +72,10 @@ struct PageTables {
 // no result for these; what they leave in views means nothing, and need not be finite. As many rows as tokens are there only where each row
 // has one token or none.
 struct StepInputs {
-  int rows;     // B
-  int tokens;   // T
-  int outputs;  // R
+  int rows;      // B
+  int tokens;    // T
+  int outputs;   // R
+  bool is_long;  // some row ends beyond kShortContext
 
   const int32_t* token_ids;     // [T], each in [0, V)
   const int32_t* positions;     // [T]

@@ -66,11 +66,16 @@ __global__ void attention(Attention op, const int32_t* row_of_token, const int32
 
 }  // namespace
 
-void run(const Attention& op, cudaStream_t stream) {
+bool makes_rope(const Attention& op, const QkRopeAppend& rope) {
+  const bool is_before = rope.step == op.step && rope.q.data == op.q.data && rope.cache.k.data == op.cache.k.data;
+  return is_before && can_run_tensor(op) && is_decode(*op.step);
+}
+
+void run(const Attention& op, cudaStream_t stream, const QkRopeAppend* rope) {
   const StepInputs& step = *op.step;
   const int64_t queries = int64_t(step.tokens) * op.query_heads;
   if (queries == 0) return;
-  if (can_run_tensor(op)) return run_tensor(op, stream);
+  if (can_run_tensor(op)) return run_tensor(op, rope, stream);
   const Grid grid{.blocks = dim3(static_cast<unsigned>((queries + kWarps - 1) / kWarps)),
                   .threads = kWarps * kWarp,
                   .shared = kWarps * op.cache.head_size * sizeof(float)};

@@ -39,7 +39,7 @@ __device__ inline void bring_pages(const Attention& op, const View& part, const 
                                    PromptMemory<Multiplied<Element>, D>& shared, const Place<D>& turn) {
   const int warp = threadIdx.x / kWarp - kBlockWarps, lane = threadIdx.x % kWarp, place = turn.stage();
   const auto fetch = [&](Pages<Element, D>& to, uint64_t& arrival) {
-    fetch_pages<Element, D>(part, op.cache, tables, share.whole.row, share.whole.kv_head, split, share.range, to, arrival);
+    fetch_pages<Element, D, false>(part, op.cache, pages_of(tables, share.whole.row), share.whole.kv_head, split, share.range, to, arrival);
   };
   if constexpr (kIsWidened<Element>) {
     fetch(*reinterpret_cast<Pages<Element, D>*>(shared.ring[place][kSplitPages / 2]), shared.copied[warp]);

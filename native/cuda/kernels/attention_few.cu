@@ -5,12 +5,17 @@
 // card is busy; their number changes no bit. What earlier steps wrote of the cache is on its way before the kernel before this one has
 // ended.
 //
+// Where no row has more than one token it makes the qk_rope_append before it, too, and waits for nothing but the projections: each block
+// its tile's queries, and the one with the newest split the key and the value of the token, which it puts into the cache and, as all pages
+// are under way by then, into its own copy.
+//
 // Bytes: K and V of a row once a tile. Limited by latency at short contexts, by memory at long ones.
 #include <algorithm>
 
 #include "cuda/kernels/attention_split.cuh"
 #include "cuda/kernels/attention_tensor.h"
 #include "cuda/kernels/launch.h"
+#include "cuda/kernels/rope.cuh"
 
 namespace kvasir::cuda {
 namespace {
@@ -39,11 +44,140 @@ struct Merged {
   float largest, weight, first, second;
 };
 
-// Of a block; behind it lie Merged, a thread's after another's, as many as one rank alone has to merge, then States.
+// The heads of a tile's token, as a qk_rope_append leaves them: its queries, then its key and its value. The fewer instructions, the better:
+// a kernel that runs once a layer finds its own no more where it left them.
+template <class Element, int D, int warps>
+class TokenHeads {
+ public:
+  static constexpr size_t bytes(int queries) { return (size_t(2 * queries + 1) * kRow + D) * sizeof(float); }
+
+  // Queries, weights of norms and rotations lie in `memory`, a key and a value in `token`.
+  __device__ TokenHeads(const QkRopeAppend& op, float* memory, float (*token)[D])
+      : op_(op), memory_(memory), token_(token), cache_(op.cache) {
+    cache_.page_size = kPage, cache_.head_size = D;  // known to the compiler
+#pragma unroll
+    for (int i = 0; i < kPairs; ++i) {  // on their way early
+      const int pair = threadIdx.x + i * kThreads;
+      frequencies_[i] = pair < op.rope.pairs ? static_cast<const float*>(op.rope.frequencies.data)[pair] : 0;
+    }
+  }
+
+  // What depends on the step's inputs alone. `count`: of the heads that the block makes.
+  __device__ void prepare(const Tile& tile, int count) {
+    tile_ = tile, count_ = count;
+    first_query_ = tile_.kv_head * (op_.query_heads / op_.cache.kv_heads) + tile_.first_head;
+    each_head([&](int i) {
+      if (const float* norm = head(i).weight) copy(weight(i), norm);
+    });
+#pragma unroll
+    for (int i = 0; i < kPairs; ++i) {
+      const int pair = threadIdx.x + i * kThreads;
+      if (pair < op_.rope.pairs) rotations()[pair] = rotation_of(op_.rope, tile.position, frequencies_[i]);
+    }
+    if (op_.query_growth.growth != 0) growth_ = growth_at(op_.query_growth, tile_.position);
+    __syncthreads();
+  }
+
+  // When the projections are there. `scale`: of the queries.
+  __device__ void make(float scale) const {
+    each_head([&](int i) { copy(place(i), head(i).values); });
+    wait_for_copies<0>();
+    each_head([&](int i) {
+      if (part(i) != Part::Value) turn(i, scale);
+    });
+  }
+
+  // Operand A: the queries, scaled; what lies beyond them is the last one again, which sees nothing.
+  __device__ void load(uint32_t (&a)[D / 16][4]) const {
+    const int lane = threadIdx.x % kWarp, m = min(lane % 16, tile_.queries - 1);
+    const auto* row = reinterpret_cast<const Multiplied<Element>*>(memory_ + m * kRow) + lane / 16 * 8;
+#pragma unroll
+    for (int step = 0; step < D / 16; ++step) {
+      const uint4 part = load_matrices(row + step * 16);
+      a[step][0] = part.x, a[step][1] = part.y, a[step][2] = part.z, a[step][3] = part.w;
+    }
+  }
+
+  // The key, or value, in a page, which begins at `to`.
+  __device__ void put_key(Element* to) const {
+    each_dimension<kShares>(D, [&](int d, int) { put(to + key_place(cache_, tile_.position, d), token_[0][d]); });
+  }
+  __device__ void put_value(Element* to) const {
+    each_dimension<kShares>(D, [&](int d, int) { put(to + value_place(cache_, tile_.position, d), token_[1][d]); });
+  }
+
+ private:
+  static constexpr int kRow = D + 8;  // floats; other banks
+  static constexpr int kShares = (D + kWarp - 1) / kWarp;
+  static constexpr int kThreads = warps * kWarp, kPairs = (D / 2 + kThreads - 1) / kThreads;
+
+  __device__ Part part(int i) const {
+    return i < tile_.queries ? Part::Query : i == tile_.queries ? Part::Key : Part::Value;
+  }
+  __device__ Head head(int i) const {
+    return head_of_token(op_, part(i), tile_.first_token, i < tile_.queries ? first_query_ + i : tile_.kv_head, D);
+  }
+  __device__ float* place(int i) const {
+    return i < tile_.queries ? memory_ + i * kRow : token_[i - tile_.queries];
+  }
+  __device__ float* weight(int i) const {
+    return memory_ + (tile_.queries + i) * kRow;
+  }
+  __device__ Rotation* rotations() const {
+    return reinterpret_cast<Rotation*>(weight(tile_.queries + 1));
+  }
+
+  // f(i) for those of the warp.
+  template <class Function>
+  __device__ void each_head(const Function& f) const {
+#pragma unroll 1
+    for (int i = threadIdx.x / kWarp; i < count_; i += warps) f(i);
+  }
+  __device__ static void copy(float* to, const float* from) {
+#pragma unroll
+    for (int d = 0; d < D; d += 4 * kWarp) {
+      const int own = d + threadIdx.x % kWarp * 4;
+      if (own < D) copy_four(to + own, from + own);
+    }
+    end_copies();
+  }
+
+  __device__ void turn(int i, float scale) const {
+    float x[kShares], weights[kShares];
+    float* own = place(i);
+    each_dimension<kShares>(D, [&](int d, int j) { x[j] = own[d]; });
+    if (head(i).weight) {
+      each_dimension<kShares>(D, [&](int d, int j) { weights[j] = weight(i)[d]; });
+      norm_head(x, weights, D, op_.norm);
+      each_dimension<kShares>(D, [&](int d, int j) { own[d] = x[j]; });
+      __syncwarp();
+    }
+    rotate_head(x, own, op_.rope, rotations());
+    __syncwarp();  // before that, others read what was there
+    if (part(i) == Part::Key) return each_dimension<kShares>(D, [&](int d, int j) { own[d] = x[j]; });
+    const bool grows = op_.query_growth.growth != 0;
+    auto* query = reinterpret_cast<Multiplied<Element>*>(own);
+    each_dimension<kShares>(D, [&](int d, int j) { put(query + d, (grows ? x[j] * growth_ : x[j]) * scale); });
+  }
+
+  const QkRopeAppend& op_;
+  float* memory_;
+  float (*token_)[D];
+  KvLayer cache_;
+  float frequencies_[kPairs];
+  Tile tile_;
+  int count_;
+  int first_query_;
+  float growth_;
+};
+
+// Of a block; behind it lie Merged, a thread's after another's, as many as one rank alone has to merge, then States, and before there are
+// any, TokenHeads.
 template <class Element, int D, int warps>
 struct Shared {
   Split<Element, D> splits[warps];
   alignas(16) Arrival arrivals[warps];
+  float token[2][D];  // the newest key and value
 };
 template <int D, int warps>
 __host__ __device__ constexpr int merged_of_block(int queries) {
@@ -52,7 +186,8 @@ __host__ __device__ constexpr int merged_of_block(int queries) {
 }
 template <class Element, int D, int warps>
 constexpr size_t shared_bytes(int queries) {
-  return sizeof(Shared<Element, D, warps>) + merged_of_block<D, warps>(queries) * sizeof(Merged) + States<D, warps>::bytes(queries);
+  return sizeof(Shared<Element, D, warps>) + merged_of_block<D, warps>(queries) * sizeof(Merged) +
+         std::max(States<D, warps>::bytes(queries), TokenHeads<Element, D, warps>::bytes(queries));
 }
 
 template <int D, int warps>
@@ -110,16 +245,18 @@ __device__ inline void merge_round(const Attention& op, const Tile& tile, const 
 // A tile of a row; no queries if the row has no such tile, or many tokens.
 [[maybe_unused]] __device__ inline Tile tile_of(const StepView& step, int row, int index, int kv_head, int first_head, int heads) {
   const int tokens = kQueries / heads, begin = step.q_indptr[row], end = step.q_indptr[row + 1], first = begin + index * tokens;
+  const int start = step.starts[row];
   Tile tile{.row = row, .kv_head = kv_head, .first_token = first, .first_head = first_head, .heads = heads};
   if (end - begin > kFewTokens || first >= end) return tile;
   tile.queries = min(tokens, end - first) * heads;
-  tile.position = step.positions[first];
+  tile.position = start + index * tokens;
   return tile;
 }
 
 template <class Element, int D, int warps>
 __global__ void __launch_bounds__(warps* kWarp)
-    attend_few(Attention op, StepView step, PageTables tables, int heads_of_tile, int tiles_of_row, int queries_of_tile, int ranks) {
+    attend_few(Attention op, const __grid_constant__ QkRopeAppend rope, StepView step, PageTables tables, int heads_of_tile,
+               int tiles_of_row, int queries_of_tile, int ranks) {
 #if __CUDA_ARCH__ >= 900
   extern __shared__ __align__(128) uint8_t memory[];
   auto& shared = *reinterpret_cast<Shared<Element, D, warps>*>(memory);
@@ -127,6 +264,8 @@ __global__ void __launch_bounds__(warps* kWarp)
   const States<D, warps> states{reinterpret_cast<float*>(merged + merged_of_block<D, warps>(queries_of_tile)), queries_of_tile};
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, rank = blockIdx.x % ranks, group = op.query_heads / op.cache.kv_heads;
   const int first_head = blockIdx.z * heads_of_tile, index = blockIdx.x / ranks;
+  TokenHeads<Element, D, warps> heads(rope, states.memory, shared.token);
+  const int32_t* pages = pages_of(tables, index / tiles_of_row);
   const Tile tile =
       tile_of(step, index / tiles_of_row, index % tiles_of_row, blockIdx.y, first_head, min(heads_of_tile, group - first_head));
   let_next_kernel_start();
@@ -142,22 +281,34 @@ __global__ void __launch_bounds__(warps* kWarp)
   int split = first + warp * ranks + rank;
   Split<Element, D>& own = shared.splits[warp];
   const auto fetch = [&](const View& part, int which, Pages<Element, D>& to, uint64_t& at) {
-    if (which <= last) fetch_pages<Element, D>(part, op.cache, tables, tile.row, tile.kv_head, which, range, to, at);
+    if (which <= last) fetch_pages<Element, D, true>(part, op.cache, pages, tile.kv_head, which, range, to, at);
   };
   const auto fetch_keys = [&](int which) { fetch(op.cache.k, which, own.k, arrival.k); };
   const auto fetch_values = [&](int which) { fetch(op.cache.v, which, own.v, arrival.v); };
-  const bool is_old = (split + 1) * kSplitKeys <= step.starts[tile.row];  // no key of it is of this step
+  const bool makes_rope = rope.step != nullptr, has_newest = makes_rope && (last - first) % ranks == rank;
+  const bool is_old = makes_rope || (split + 1) * kSplitKeys <= step.starts[tile.row];  // no key of it is another kernel's of this step
   if (is_old) fetch_keys(split), fetch_values(split);
+  if (makes_rope) heads.prepare(tile, tile.queries + (has_newest ? 2 : 0));
+  const int64_t newest_page = has_newest ? pages[tile.position / kPage] : 0;
   wait_for_kernel_before();
   if (!is_old) fetch_keys(split), fetch_values(split);
   uint32_t queries[D / 16][4];
-  load_queries<Element, D>(op, tile, lane, queries);
+  if (makes_rope) {
+    heads.make(op.scale * kLog2E);
+    __syncthreads();
+    heads.load(queries);
+    __syncthreads();  // states take their place
+  } else {
+    load_queries<Element, D>(op, tile, lane, queries);
+  }
+  const int newest = tile.position % kSplitKeys / kPage;  // of its split's pages
   for (int round = 0, start = first; start <= last; ++round, start += stride, split += stride) {
     const bool has_split = split <= last;
     Weights weights;
     Totals totals;
     if (has_split) {
       wait(&arrival.k, round % 2);
+      if (has_newest && split == last) heads.put_key(own.k[newest]), __syncwarp();
       weigh_keys<Element, D>(op, tile, queries, own.k, split * kSplitKeys, range, lane, weights, totals);
       __syncwarp();
       fetch_keys(split + stride);
@@ -166,6 +317,7 @@ __global__ void __launch_bounds__(warps* kWarp)
     if (has_split) {
       keep_totals<D, warps>(totals, tile.queries, lane, states, warp);
       wait(&arrival.v, round % 2);
+      if (has_newest && split == last) heads.put_value(own.v[newest]), __syncwarp();
       for_each_columns<Element, D>(weights, own.v, split * kSplitKeys, range, lane, [&](int column, const auto& values) {
         keep_values<D, warps>(column, values, tile.queries, lane, states, warp);
       });
@@ -175,6 +327,11 @@ __global__ void __launch_bounds__(warps* kWarp)
     sync_cluster();
     merge_round<D, warps>(op, tile, states, merged, min(stride, last - start + 1), rank, ranks, round == 0, start + stride > last);
     arrive_at_cluster();
+  }
+  // Not before: a cluster's barrier waits for what was written.
+  if (has_newest && first_head == 0) {
+    if (warp == 0) heads.put_key(head_of<Element>(op.cache.k, op.cache, newest_page, tile.kv_head));
+    if (warp == 1) heads.put_value(head_of<Element>(op.cache.v, op.cache, newest_page, tile.kv_head));
   }
   wait_for_cluster();  // no block leaves while another reads its states
 #else
@@ -200,7 +357,7 @@ struct Plan {
   explicit Plan(const Attention& op) {
     static_assert(shared_bytes<Element, D, warps>(kQueries) <= kHopperShared);
     const StepInputs& step = *op.step;
-    const int heads = tile_heads(op), tokens = kQueries / heads, most = step.tokens == step.rows ? 1 : kFewTokens;  // of a row
+    const int heads = tile_heads(op), tokens = kQueries / heads, most = is_decode(step) ? 1 : kFewTokens;  // of a row
     queries = heads * std::min(tokens, most), tiles_of_row = (most + tokens - 1) / tokens;
     const int tiles = tiles_of(op);
     shared = shared_bytes<Element, D, warps>(queries);
@@ -211,27 +368,28 @@ struct Plan {
 };
 
 template <class Element, int D, int warps>
-void launch_kernel(const Attention& op, const Plan<Element, D, warps>& plan, cudaStream_t stream) {
+void launch_kernel(const Attention& op, const QkRopeAppend* rope, const Plan<Element, D, warps>& plan, cudaStream_t stream) {
   const StepInputs& step = *op.step;
   const Grid grid{.blocks = dim3(step.rows * plan.tiles_of_row * plan.ranks, op.cache.kv_heads, head_tiles(op)),
                   .threads = warps * kWarp,
                   .shared = plan.shared,
                   .cluster = plan.ranks};
-  launch("attention of few tokens", attend_few<Element, D, warps>, grid, stream, op, view_of(step), step.tables[op.group], tile_heads(op),
-         plan.tiles_of_row, plan.queries, plan.ranks);
+  launch("attention of few tokens", attend_few<Element, D, warps>, grid, stream, op, rope ? *rope : QkRopeAppend{}, view_of(step),
+         step.tables[op.group], tile_heads(op), plan.tiles_of_row, plan.queries, plan.ranks);
 }
 
-// Measured: many warps for a row alone, which leaves most multiprocessors without a block even so, and where tiles are so many that they
-// keep as many warps busy: long contexts gain more than short ones lose.
+// Measured: few warps for short contexts; for long ones many where a row is alone, which leaves most multiprocessors without a block even
+// so, and where tiles are so many that they keep as many warps busy.
 template <class Element, int D>
-void choose_warps(const Attention& op, cudaStream_t stream) {
+void choose_warps(const Attention& op, const QkRopeAppend* rope, cudaStream_t stream) {
   const Plan<Element, D, kFewWarps> few(op);
   if constexpr (D <= kMostWhole) {
+    if (!op.step->is_long) return launch_kernel(op, rope, few, stream);
     const Plan<Element, D, kManyWarps> many(op);
     const int tiles = tiles_of(op), half = processors() / 2;
-    if (tiles * kMostRanks <= half || (tiles > half && many.busy >= few.busy)) return launch_kernel(op, many, stream);
+    if (tiles * kMostRanks <= half || (tiles > half && many.busy >= few.busy)) return launch_kernel(op, rope, many, stream);
   }
-  launch_kernel(op, few, stream);
+  launch_kernel(op, rope, few, stream);
 }
 
 }  // namespace
@@ -245,8 +403,8 @@ size_t shared_of_few(const Attention& op) {
   return bytes;
 }
 
-void attend_few(const Attention& op, cudaStream_t stream) {
-  with_tensor_shape(op, [&](auto element, auto size) { choose_warps<decltype(element), size>(op, stream); });
+void attend_few(const Attention& op, const QkRopeAppend* rope, cudaStream_t stream) {
+  with_tensor_shape(op, [&](auto element, auto size) { choose_warps<decltype(element), size>(op, rope, stream); });
 }
 
 }  // namespace kvasir::cuda

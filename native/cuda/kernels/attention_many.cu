@@ -66,7 +66,8 @@ __device__ inline void attend_share(const Attention& op, const PageTables& table
   const auto fetch = [&](int split, Place<D> at) {
     if (split > last || at.count % kBlockWarps != warp) return;
     if (at.count >= kStages<D>) wait(&shared.empty[at.stage()], at.parity() ^ 1);
-    fetch_split<Element, D>(op, tables, tile.row, tile.kv_head, split, share.range, shared.splits[at.stage()], shared.full[at.stage()]);
+    fetch_split<Element, D>(op, pages_of(tables, tile.row), tile.kv_head, split, share.range, shared.splits[at.stage()],
+                            shared.full[at.stage()]);
   };
   for (int ahead = 0; ahead < kStages<D> - 1; ++ahead) fetch(first + ahead, {turn.count + ahead});
   with_queries(op, tile, lane, shared, [&](const auto& queries) {

@@ -24,22 +24,25 @@ struct Arrival {
 };
 
 // Begins the copies of a split's pages that have keys of the range: a head's keys, or its values (`part` of the cache). By a whole warp.
-template <class Element, int D>
-__device__ inline void fetch_pages(const View& part, const KvLayer& cache, const PageTables& tables, int row, int kv_head, int split,
-                                   KeyRange range, Pages<Element, D>& to, uint64_t& arrival) {
+// `once`: they are not read again soon.
+template <class Element, int D, bool once>
+__device__ inline void fetch_pages(const View& part, const KvLayer& cache, const int32_t* pages, int kv_head, int split, KeyRange range,
+                                   Pages<Element, D>& to, uint64_t& arrival) {
   const int lane = threadIdx.x % kWarp, page = lane % kSplitPages, key = split * kSplitKeys + page * kPage;
   const bool wanted = lane < kSplitPages && key <= range.last && key + kPage > range.first;
   const uint32_t bytes = __popc(__ballot_sync(0xffffffffu, wanted)) * sizeof to[0];
   if (lane == 0) expect_bytes(&arrival, bytes);
   if (!wanted) return;
-  copy_bulk(to[page], head_of<Element>(part, cache, page_of(tables, row, key, kPage), kv_head), sizeof to[0], &arrival);
+  const auto* from = head_of<Element>(part, cache, pages[key / kPage], kv_head);
+  if constexpr (once) copy_once_at(shared_address(to[page]), from, sizeof to[0], shared_address(&arrival));
+  if constexpr (!once) copy_bulk(to[page], from, sizeof to[0], &arrival);
 }
 
 template <class Element, int D>
-__device__ inline void fetch_split(const Attention& op, const PageTables& tables, int row, int kv_head, int split, KeyRange range,
-                                   Split<Element, D>& to, Arrival& arrival) {
-  fetch_pages<Element, D>(op.cache.k, op.cache, tables, row, kv_head, split, range, to.k, arrival.k);
-  fetch_pages<Element, D>(op.cache.v, op.cache, tables, row, kv_head, split, range, to.v, arrival.v);
+__device__ inline void fetch_split(const Attention& op, const int32_t* pages, int kv_head, int split, KeyRange range, Split<Element, D>& to,
+                                   Arrival& arrival) {
+  fetch_pages<Element, D, false>(op.cache.k, op.cache, pages, kv_head, split, range, to.k, arrival.k);
+  fetch_pages<Element, D, false>(op.cache.v, op.cache, pages, kv_head, split, range, to.v, arrival.v);
 }
 
 // Scores of all queries with the split's keys: [2 page + half][..] of the keys 16 page + 8 half + 2 t, + 1.

@@ -12,9 +12,9 @@ bool can_run_tensor(const Attention& op) {
          has_tensor_size(op.cache.head_size) && std::max(shared_of_few(op), shared_of_many(op)) <= most_shared();
 }
 
-void run_tensor(const Attention& op, cudaStream_t stream) {
-  attend_few(op, stream);
-  if (op.step->tokens <= op.step->rows) return;  // no row has more than one token
+void run_tensor(const Attention& op, const QkRopeAppend* rope, cudaStream_t stream) {
+  attend_few(op, rope, stream);
+  if (is_decode(*op.step)) return;
   (has_wgmma() ? attend_prompt : attend_many)(op, stream);
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "ops/attention.h"
+#include "ops/qk_rope_append.h"
 
 namespace kvasir::cuda {
 
@@ -27,9 +28,15 @@ inline StepView view_of(const StepInputs& step) {
   return {step.row_of_token, step.positions, step.q_indptr, step.starts};
 }
 
+// Whether no row has more than one token.
+inline bool is_decode(const StepInputs& step) {
+  return step.tokens <= step.rows;
+}
+
 // Whether the kernels are made for this cache, these sizes and this device.
 bool can_run_tensor(const Attention& op);
-void run_tensor(const Attention& op, cudaStream_t stream);
+// With `rope`, of a decode step: also the qk_rope_append before it.
+void run_tensor(const Attention& op, const QkRopeAppend* rope, cudaStream_t stream);
 
 // Shared memory of a block: of Hopper at most, and what it has.
 inline constexpr size_t kHopperShared = 227 << 10;
@@ -37,7 +44,7 @@ size_t shared_of_few(const Attention& op);
 size_t shared_of_many(const Attention& op);
 
 // Each for the rows that are its own; the other rows' results stay.
-void attend_few(const Attention& op, cudaStream_t stream);
+void attend_few(const Attention& op, const QkRopeAppend* rope, cudaStream_t stream);
 void attend_many(const Attention& op, cudaStream_t stream);
 // As attend_many, by wgmma.
 void attend_prompt(const Attention& op, cudaStream_t stream);

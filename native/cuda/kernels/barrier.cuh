@@ -108,6 +108,19 @@ __device__ inline void copy_bulk_at(uint32_t to, const void* from, uint32_t byte
                : "memory");
 #endif
 }
+// The same of what is read once a step: it leaves L2 first, so that what all layers read again stays there, instructions among it.
+__device__ inline void copy_once_at(uint32_t to, const void* from, uint32_t bytes, uint32_t barrier) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile(
+      "{\n"
+      ".reg .b64 policy;\n"
+      "createpolicy.fractional.L2::evict_first.b64 policy, 1.0;\n"
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], policy;\n"
+      "}" ::"r"(to),
+      "l"(from), "r"(bytes), "r"(barrier)
+      : "memory");
+#endif
+}
 __device__ inline void copy_bulk(void* to, const void* from, uint32_t bytes, uint64_t* barrier) {
   copy_bulk_at(shared_address(to), from, bytes, shared_address(barrier));
 }
@@ -122,12 +135,17 @@ __device__ inline void copy_bulk_to_blocks(void* to, const void* from, uint32_t 
 #endif
 }
 
-// The same before Hopper: by all lanes of a warp, each its own 16 bytes; a warp's copies come in the order of their groups.
-__device__ inline void copy_by_warp(uint8_t* to, const uint8_t* from, int bytes) {
-  for (int i = static_cast<int>(threadIdx.x) % 32 * 16; i < bytes; i += 512) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(to + i)), "l"(from + i) : "memory");
-  }
+// Of a lane alone: 16 bytes. A warp's copies come in the order of their groups.
+__device__ inline void copy_four(void* to, const void* from) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(to)), "l"(from) : "memory");
+}
+__device__ inline void end_copies() {
   asm volatile("cp.async.commit_group;" ::: "memory");
+}
+// What copy_bulk does, before Hopper: by all lanes of a warp, a group.
+__device__ inline void copy_by_warp(uint8_t* to, const uint8_t* from, int bytes) {
+  for (int i = static_cast<int>(threadIdx.x) % 32 * 16; i < bytes; i += 512) copy_four(to + i, from + i);
+  end_copies();
 }
 // Until at most `left` groups of the warp's copies are under way.
 template <int left>

@@ -44,9 +44,12 @@ __device__ inline int first_seen(int window, int position) {
   return window > 0 ? max(0, position - window + 1) : 0;
 }
 
-// The page of a row's position.
+// The pages of a row: that of a position is pages[position / P].
+__device__ inline const int32_t* pages_of(const PageTables& tables, int row) {
+  return tables.pages + (tables.indptr[row] - tables.first[row]);
+}
 __device__ inline int64_t page_of(const PageTables& tables, int row, int position, int page_size) {
-  return tables.pages[tables.indptr[row] + position / page_size - tables.first[row]];
+  return pages_of(tables, row)[position / page_size];
 }
 
 // A head's keys, or values, in a page.

@@ -84,12 +84,12 @@ void run_plain(const Matmul& op, const RowScales& scales, cudaStream_t stream) {
 
 }  // namespace
 
-void run(const Matmul& op, cudaStream_t stream, const Around& around, const MatmulMemory& memory) {
+void run(const Matmul& op, cudaStream_t stream, const Norms& norms, const MatmulMemory& memory) {
   if (op.rows == 0) return;
   if (can_run_tensor(op)) {
-    run_tensor(op, around, memory, stream);
+    run_tensor(op, norms, memory, stream);
   } else {
-    run_plain(op, around.scales, stream);
+    run_plain(op, norms.scales, stream);
   }
   const Projection& first = op.outputs[0];
   const int cols = first.weight->rows;

@@ -12,7 +12,6 @@
 #include "cuda/kernels/unpack.cuh"
 #include "cuda/kernels/warp.cuh"
 #include "ops/matmul.h"
-#include "ops/qk_rope_append.h"
 
 namespace kvasir::cuda {
 
@@ -24,7 +23,6 @@ struct Part {
   View bias;
   View y;
   int first_panel;
-  int output;  // of the op
 };
 
 // add_norm's sum, where a matmul of one output makes it in place of y: x += scale * y. And its norm, where there is a y: x * weight, and
@@ -35,15 +33,6 @@ struct Added {
   View y;
   const float* weight;
   RowScales left;
-};
-
-// Of the qk_rope_append that a matmul of q, k and v makes in place of y (matmul_rope.cuh).
-struct RopeLaunch {
-  Rope rope;
-  KvLayer cache;  // without one: none is made
-  PageTables tables;
-  const int32_t* row_of_token;
-  const int32_t* positions;
 };
 
 struct Launch {
@@ -57,7 +46,6 @@ struct Launch {
   int rows;
   Activation activation;
   Added added;
-  RopeLaunch rope;
   SplitSums split;
   Scratch* scratch;  // the host's
   int stages;        // of a warp's ring of weights: matmul_narrow.cu
@@ -146,7 +134,7 @@ inline constexpr int kRingBytes = kStages<type>* kPieceBytes<type>;
 // The chunks [begin, end) of one panel after another, a piece of some at a time, in the order in which a warp multiplies them. An elected
 // lane starts the copies (before Hopper all lanes copy). `held`: where shared memory lies is told in numbers that the compiler can't make
 // again; it would ask the hardware for them each time, which takes longer than the copy's beginning. Tiles of prompts have no registers for
-// them.
+// them, and read weights once a tile, not once a step.
 template <DType type, int piece, bool held, class NextPanel>
 class WeightStream {
  public:
@@ -207,7 +195,7 @@ class WeightStream {
     if (bytes > 0 && elect()) {
       const uint32_t barrier = full_ + stage * sizeof(uint64_t);
       expect_bytes_at(barrier, bytes);
-      copy_bulk_at(ring_address_ + stage * kBytes, from_, bytes, barrier);
+      (held ? copy_once_at : copy_bulk_at)(ring_address_ + stage * kBytes, from_, bytes, barrier);
     }
 #else
     copy_by_warp(ring_ + stage * kBytes, from_, bytes);  // a group even where there is nothing left, so that as many are under way

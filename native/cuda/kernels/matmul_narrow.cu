@@ -6,8 +6,8 @@
 // warps: of gate and up); weights stream into shared memory by bulk copies, some 8 to 20 KiB a warp under way, panel after panel without a
 // pause, and are made bfloat16 in registers. x comes from L1 and L2 (matmul_range.cuh). For the order of sums see matmul_launch.cuh.
 //
-// Around it: the sum of the add_norm that follows and that one's y, or the qk_rope_append that follows (matmul_rope.cuh), and the scales of
-// the norm before (row_scales.cuh): what they take is asked for while the first weights come.
+// Around it: the sum of the add_norm that follows and that one's y, and the scales of the norm before (row_scales.cuh); both are asked
+// for while the first weights come.
 //
 // Bytes: the weights, once for each 8 * tiles tokens; x from L2 once a panel. Operations: 2 * rows * N * K. Limited by memory, and
 // where a matrix is small by what a launch waits for; at 4 bits some 55 instructions for 1024 weights.
@@ -16,7 +16,6 @@
 #include "cuda/kernels/formats.cuh"
 #include "cuda/kernels/launch.h"
 #include "cuda/kernels/matmul_range.cuh"
-#include "cuda/kernels/matmul_rope.cuh"
 #include "cuda/kernels/matmul_tensor.h"
 
 namespace kvasir::cuda {
@@ -91,14 +90,6 @@ __device__ inline void write_sum(const Launch& launch, const Part& own, const Su
   }
 }
 
-// q, k and v, turned and appended.
-template <int tiles>
-__device__ inline void write_rotated(const Launch& launch, const Part& own, const Sums<tiles>& sums, const Element<tiles>& at, float scale,
-                                     const RotatedSum& to) {
-  if (at.column >= tiles * 8) return;
-  to.put(launch.rope, own, at.present ? scaled(add_ranges<tiles>(sums, at.row, at.column), scale, bias_of(own, at.n)) : 0.0f);
-}
-
 template <int tiles>
 __device__ inline void write_product(const Launch& launch, const Sums<tiles> (&sums)[2], const Element<tiles>& at, float scale) {
   if (!at.present) return;
@@ -106,63 +97,47 @@ __device__ inline void write_product(const Launch& launch, const Sums<tiles> (&s
   store(launch.parts[0].y, at.token, at.n, gated_product(launch, gate, up, scale, at.n));
 }
 
-// What becomes of the sums: rows of y (or what an add_norm makes of them), products of gate and up, or what a qk_rope_append leaves.
-enum class End { Rows, Gate, Rope };
-template <End end>
-inline constexpr int kMatrices = end == End::Gate ? 2 : 1;
-
 // Without so many blocks a multiprocessor, registers are no limit.
-template <class Range, End end>
-inline constexpr int kBlocks = Range::kWhole&& end != End::Gate ? 2 : 1;
+template <class Range, bool gated>
+inline constexpr int kBlocks = Range::kWhole && !gated ? 2 : 1;
 
-template <DType type, int tiles, End end, class Range>
-__global__ void __launch_bounds__(kThreads* kMatrices<end>, kBlocks<Range, end>) narrow_matmul(const __grid_constant__ Launch launch) {
-  constexpr bool kGated = end == End::Gate;
+template <DType type, int tiles, bool gated, class Range>
+__global__ void __launch_bounds__(kThreads*(gated ? 2 : 1), kBlocks<Range, gated>) narrow_matmul(const __grid_constant__ Launch launch) {
   extern __shared__ __align__(128) uint8_t shared[];  // a ring for each warp
-  __shared__ Sums<tiles> sums[2][kMatrices<end>];
+  __shared__ Sums<tiles> sums[2][gated ? 2 : 1];
   __shared__ float scales[tiles * 8];
-  __shared__ uint64_t full[kRanges * kMatrices<end>][stages_in<type>(kMostRingBytes)];
+  __shared__ uint64_t full[kRanges * (gated ? 2 : 1)][stages_in<type>(kMostRingBytes)];
   const int warp = uniform(threadIdx.x / kWarp), lane = threadIdx.x % kWarp, matrix = warp / kRanges, range = warp % kRanges;
-  const int begin = range_begin(launch.cols, range), stop = range_begin(launch.cols, range + 1), first_token = blockIdx.y * tiles * 8;
+  const int begin = range_begin(launch.cols, range), end = range_begin(launch.cols, range + 1), first_token = blockIdx.y * tiles * 8;
   int next = blockIdx.x;
   const auto next_panel = [&]() -> const uint8_t* {
     if (next >= launch.panels) return nullptr;
-    const uint8_t* data = panel_data<kGated>(launch, next, matrix);
+    const uint8_t* data = panel_data<gated>(launch, next, matrix);
     next += gridDim.x;
     return data;
   };
   typename Range::template Stream<decltype(next_panel)> weights(shared + warp * launch.stages * kPieceBytes<type>, full[warp],
-                                                                launch.stages, begin, stop, next_panel);
+                                                                launch.stages, begin, end, next_panel);
   const uint32_t* rows[tiles];
   find_rows<tiles>(launch, first_token, lane, rows);
-  const auto part_of_panel = [&](int panel) -> const Part& { return kGated ? launch.parts[0] : part_of(launch, panel); };
-  const auto rotated_of = [&](int panel) {
-    const Part& part = part_of_panel(panel);
-    const Element<tiles> at(launch, part, panel, first_token);
-    return RotatedSum(launch.rope, part, at.n, at.token, at.present);
-  };
-  RotatedSum rotated;
-  if constexpr (end == End::Rope) rotated = rotated_of(blockIdx.x);
   wait_in_turn();
-  constexpr int kWarps = kRanges * kMatrices<end>;
+  constexpr int kWarps = kRanges * (gated ? 2 : 1);
   const RowScale own_scale(launch.scales, first_token + warp, launch.rows);
-  Range own_range(launch, rows, begin, stop, weights);
+  Range own_range(launch, rows, begin, end, weights);
   if (warp < tiles * 8) scales[warp] = launch.unit * own_scale.get();
   if (tiles * 8 > kWarps) scales[warp + kWarps] = launch.unit * RowScale(launch.scales, first_token + warp + kWarps, launch.rows).get();
   int turn = 0;
   for (int panel = blockIdx.x; panel < launch.panels; panel += gridDim.x, turn ^= 1) {
-    const Part& part = part_of_panel(panel);
+    const Part& part = gated ? launch.parts[0] : part_of(launch, panel);
     const Element<tiles> at(launch, part, panel, first_token);
     const Before before(launch, at);
-    if (end == End::Rope && panel >= static_cast<int>(gridDim.x)) rotated = rotated_of(panel);
     float own[tiles][4] = {};
     own_range.multiply(lane, weights, panel + static_cast<int>(gridDim.x) >= launch.panels, own);
     put_sums<tiles>(sums[turn][matrix][range], lane, own);
     __syncthreads();  // the other turn's sums have been read before any warp comes here again
     const float scale = at.present ? scales[at.column] : 1.0f;
-    if constexpr (end == End::Rows) write_sum<tiles>(launch, part, sums[turn][0], at, scale, before);
-    if constexpr (end == End::Gate) write_product<tiles>(launch, sums[turn], at, scale);
-    if constexpr (end == End::Rope) write_rotated<tiles>(launch, part, sums[turn][0], at, scale, rotated);
+    if constexpr (gated) write_product<tiles>(launch, sums[turn], at, scale);
+    if constexpr (!gated) write_sum<tiles>(launch, part, sums[turn][0], at, scale, before);
   }
 }
 
@@ -190,30 +165,31 @@ int stages_of(const Launch& launch, bool gated) {
   return std::clamp((launch.panels + processors() - 1) / processors() * range_pieces, 2, wanted);
 }
 
-template <DType type, int tiles, End end, class Range>
+template <DType type, int tiles, bool gated, class Range>
 void launch_kernel(Launch launch, cudaStream_t stream) {
-  launch.stages = stages_of<type>(launch, end == End::Gate);
-  const size_t shared = size_t(kMatrices<end>) * kRanges * launch.stages * kPieceBytes<type>;
-  const int resident = resident_blocks(narrow_matmul<type, tiles, end, Range>, kMatrices<end> * kThreads, shared);
+  constexpr int kMatrices = gated ? 2 : 1;
+  launch.stages = stages_of<type>(launch, gated);
+  const size_t shared = size_t(kMatrices) * kRanges * launch.stages * kPieceBytes<type>;
+  const int resident = resident_blocks(narrow_matmul<type, tiles, gated, Range>, kMatrices * kThreads, shared);
   const Grid grid{.blocks = dim3(std::min(launch.panels, resident), (launch.rows + tiles * 8 - 1) / (tiles * 8)),
-                  .threads = kMatrices<end> * kThreads,
+                  .threads = kMatrices * kThreads,
                   .shared = shared};
-  cuda::launch("matmul of few tokens", narrow_matmul<type, tiles, end, Range>, grid, stream, launch);
+  cuda::launch("matmul of few tokens", narrow_matmul<type, tiles, gated, Range>, grid, stream, launch);
 }
 
 // Measured: for up to 8 tokens, all but gate and up of 16 bits gain by reading ahead, and short ranges of quantized weights by holding x.
-template <DType type, int tiles, End end>
+template <DType type, int tiles, bool gated>
 void choose_kernel(const Launch& launch, cudaStream_t stream) {
-  if constexpr (tiles == 1 && !(is_half(type) && end == End::Gate)) {
+  if constexpr (tiles == 1 && !(is_half(type) && gated)) {
     if (launch.cols % kGroup == 0) {
       const bool is_short = groups_of(launch.cols) * kGroupChunks <= kRanges * kHeldChunks;
       if constexpr (!is_half(type)) {
-        if (is_short) return launch_kernel<type, tiles, end, WholeRange<type, tiles, true>>(launch, stream);
+        if (is_short) return launch_kernel<type, tiles, gated, WholeRange<type, tiles, true>>(launch, stream);
       }
-      return launch_kernel<type, tiles, end, WholeRange<type, tiles, false>>(launch, stream);
+      return launch_kernel<type, tiles, gated, WholeRange<type, tiles, false>>(launch, stream);
     }
   }
-  launch_kernel<type, tiles, end, AnyRange<type, tiles>>(launch, stream);
+  launch_kernel<type, tiles, gated, AnyRange<type, tiles>>(launch, stream);
 }
 
 template <class Kernel>
@@ -233,9 +209,8 @@ bool gate_fits(DType type) {
 void multiply_narrow(DType type, bool gated, const Launch& launch, cudaStream_t stream) {
   with_packed_type(type, [&](auto constant) {
     with_tiles(launch.rows, [&](auto tiles) {
-      if (gated) return choose_kernel<constant, tiles, End::Gate>(launch, stream);
-      if (launch.rope.cache.page_size > 0) return choose_kernel<constant, tiles, End::Rope>(launch, stream);
-      choose_kernel<constant, tiles, End::Rows>(launch, stream);
+      if (gated) return choose_kernel<constant, tiles, true>(launch, stream);
+      choose_kernel<constant, tiles, false>(launch, stream);
     });
   });
 }

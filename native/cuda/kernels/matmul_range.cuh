@@ -165,7 +165,7 @@ class PieceStream {
     if (left_ > 0 && elect()) {
       const uint32_t barrier = full_ + stage * sizeof(uint64_t);
       expect_bytes_at(barrier, kPieceBytes<type>);
-      copy_bulk_at(ring_address_ + stage * kPieceBytes<type>, from_, kPieceBytes<type>, barrier);
+      copy_once_at(ring_address_ + stage * kPieceBytes<type>, from_, kPieceBytes<type>, barrier);
     }
 #else
     copy_by_warp(ring_ + stage * kPieceBytes<type>, from_, left_ > 0 ? kPieceBytes<type> : 0);

@@ -33,7 +33,7 @@ bool can_norm(const Matmul& op) {
 
 // Gate and up: their panels are run together.
 void run_gated(const Matmul& op, Launch& launch, cudaStream_t stream) {
-  for (int i = 0; i < 2; ++i) launch.parts[i] = {view_of(*op.outputs[i].weight), op.outputs[i].bias, op.outputs[i].y, 0, i};
+  for (int i = 0; i < 2; ++i) launch.parts[i] = {view_of(*op.outputs[i].weight), op.outputs[i].bias, op.outputs[i].y, 0};
   launch.count = 1;
   launch.panels = panels_of(op.outputs[0].weight->rows);
   launch.activation = op.activation;
@@ -43,10 +43,9 @@ void run_gated(const Matmul& op, Launch& launch, cudaStream_t stream) {
 // The projections of one type, side by side.
 void run_type(const Matmul& op, DType type, Launch& launch, cudaStream_t stream) {
   launch.count = launch.panels = 0;
-  for (int i = 0; i < Matmul::kMostOutputs; ++i) {
-    const Projection& out = op.outputs[i];
+  for (const Projection& out : op.outputs) {
     if (out.weight == nullptr || out.weight->type != type) continue;
-    launch.parts[launch.count++] = {view_of(*out.weight), out.bias, out.y, launch.panels, i};
+    launch.parts[launch.count++] = {view_of(*out.weight), out.bias, out.y, launch.panels};
     launch.panels += panels_of(out.weight->rows);
   }
   multiply(op, type, false, launch, stream);
@@ -70,20 +69,6 @@ bool can_add(const Matmul& op) {
   return op.outputs[1].weight == nullptr && op.epilogue == Epilogue::None && op.outputs[0].y.type == DType::F32 && can_run_tensor(op);
 }
 
-bool can_rope(const Matmul& op) {
-  return op.rows <= kFewRows && op.outputs[2].weight != nullptr && op.epilogue == Epilogue::None && can_run_tensor(op);
-}
-
-bool makes_rope(const Matmul& op, const QkRopeAppend& rope) {
-  const View* all[] = {&rope.q, &rope.k, &rope.v};
-  for (int i = 0; i < Matmul::kMostOutputs; ++i) {
-    if (op.outputs[i].y.data != all[i]->data) return false;
-  }
-  const bool pairs_are_neighbours = rope.cache.head_size % 2 == 0 && (rope.rope.interleaved || rope.rope.pairs == 0);
-  return can_rope(op) && pairs_are_neighbours && !rope.q_norm && !rope.k_norm && rope.query_growth.growth == 0 &&
-         rope.step->tokens == op.rows;
-}
-
 RowScales run(const Matmul& op, const AddNorm& norm, cudaStream_t stream, const RowScales& scales, float* left,
               const MatmulMemory& memory) {
   if (op.rows == 0) return {};
@@ -101,20 +86,17 @@ RowScales run(const Matmul& op, const AddNorm& norm, cudaStream_t stream, const 
   return {.values = leaves ? left : nullptr};
 }
 
-void run_tensor(const Matmul& op, const Around& around, const MatmulMemory& memory, cudaStream_t stream) {
+void run_tensor(const Matmul& op, const Norms& norms, const MatmulMemory& memory, cudaStream_t stream) {
   Launch launch{};
   launch.cols = op.outputs[0].weight->cols;
   launch.x = op.x;
   launch.rows = op.rows;
-  launch.scales = around.scales;
+  launch.scales = norms.scales;
   launch.split = memory.split;
   launch.scratch = memory.scratch;
-  if (const AddNorm* add = around.add) {
-    launch.added = {.x = add->x, .scale = add->delta_scale, .left = around.left};
-    if (around.left.values != nullptr) launch.added.y = add->y, launch.added.weight = static_cast<const float*>(add->weight.data);
-  }
-  if (const QkRopeAppend* rope = around.rope) {
-    launch.rope = {rope->rope, rope->cache, rope->step->tables[rope->group], rope->step->row_of_token, rope->step->positions};
+  if (const AddNorm* add = norms.add) {
+    launch.added = {.x = add->x, .scale = add->delta_scale, .left = norms.left};
+    if (norms.left.values != nullptr) launch.added.y = add->y, launch.added.weight = static_cast<const float*>(add->weight.data);
   }
   if (fuses_gate(op)) return run_gated(op, launch, stream);
   bool done[std::size(kDTypes)] = {};

@@ -8,7 +8,7 @@ namespace kvasir::cuda {
 
 // Whether all weights are packed, compute is bf16, and x is bfloat16 in whole tiles.
 bool can_run_tensor(const Matmul& op);
-void run_tensor(const Matmul& op, const Around& around, const MatmulMemory& memory, cudaStream_t stream);
+void run_tensor(const Matmul& op, const Norms& norms, const MatmulMemory& memory, cudaStream_t stream);
 
 // Whether gate and up are multiplied together: not where a block's shared memory doesn't hold the rings of both.
 bool fuses_gate(const Matmul& op);
