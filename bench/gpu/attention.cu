@@ -131,7 +131,7 @@ bool check_shape(const Shape& shape, cudaStream_t stream) {
   std::vector<Chunk> chunks;
   std::vector<int> starts, lengths;
   for (int count : {150, 1, 77, 9, 17, 290}) {
-    const int row = static_cast<int>(chunks.size()), start = row == 0 ? 0 : static_cast<int>(generator() % 700);
+    const int row = static_cast<int>(chunks.size()), start = row == 0 ? 0 : static_cast<int>(generator() % 1500);
     chunks.push_back({row, start, count});
     starts.push_back(start), lengths.push_back(start + count);
   }

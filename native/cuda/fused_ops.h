@@ -3,7 +3,8 @@
 //
 //   - a matmul makes the sum of the add_norm that follows it, so that what is added is never written by itself (nothing but its add_norm
 //     reads it)
-//   - where no row has more than one token, attention makes the qk_rope_append before it: nothing else reads what that would have left
+//   - where no row has more than one token, attention makes the qk_rope_append before it if that is quicker: nothing else reads what that
+//     would have left
 //   - an add_norm leaves its rows' scales to the matmuls that read y (kernels/row_scales.cuh); y is then made by the matmul before, too,
 //     where its kernel can (few tokens, and prompts), and no kernel of the norm's own waits for memory. Which add_norm leaves them is a
 //     matter of what it is, never of the tokens' number: the bits of a row are the same in every step

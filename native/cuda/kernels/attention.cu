@@ -66,9 +66,10 @@ __global__ void attention(Attention op, const int32_t* row_of_token, const int32
 
 }  // namespace
 
+// Not where its blocks begin when the projections have ended: what they would prepare before takes longer than a kernel of its own.
 bool makes_rope(const Attention& op, const QkRopeAppend& rope) {
   const bool is_before = rope.step == op.step && rope.q.data == op.q.data && rope.cache.k.data == op.cache.k.data;
-  return is_before && can_run_tensor(op) && is_decode(*op.step);
+  return is_before && can_run_tensor(op) && is_decode(*op.step) && has_few_warps(op);
 }
 
 void run(const Attention& op, cudaStream_t stream, const QkRopeAppend* rope) {

@@ -5,7 +5,7 @@
 // card is busy; their number changes no bit. What earlier steps wrote of the cache is on its way before the kernel before this one has
 // ended.
 //
-// Where no row has more than one token it makes the qk_rope_append before it, too, and waits for nothing but the projections: each block
+// Where no row has more than one token it can make the qk_rope_append before it, too, and waits for nothing but the projections: each block
 // its tile's queries, and the one with the newest split the key and the value of the token, which it puts into the cache and, as all pages
 // are under way by then, into its own copy.
 //
@@ -100,15 +100,14 @@ class TokenHeads {
 
   // The key, or value, in a page, which begins at `to`.
   __device__ void put_key(Element* to) const {
-    each_dimension<kShares>(D, [&](int d, int) { put(to + key_place(cache_, tile_.position, d), token_[0][d]); });
+    each_dimension<shares_of(D)>(D, [&](int d, int) { put(to + key_place(cache_, tile_.position, d), token_[0][d]); });
   }
   __device__ void put_value(Element* to) const {
-    each_dimension<kShares>(D, [&](int d, int) { put(to + value_place(cache_, tile_.position, d), token_[1][d]); });
+    each_dimension<shares_of(D)>(D, [&](int d, int) { put(to + value_place(cache_, tile_.position, d), token_[1][d]); });
   }
 
  private:
   static constexpr int kRow = D + 8;  // floats; other banks
-  static constexpr int kShares = (D + kWarp - 1) / kWarp;
   static constexpr int kThreads = warps * kWarp, kPairs = (D / 2 + kThreads - 1) / kThreads;
 
   __device__ Part part(int i) const {
@@ -143,21 +142,21 @@ class TokenHeads {
   }
 
   __device__ void turn(int i, float scale) const {
-    float x[kShares], weights[kShares];
+    float x[shares_of(D)], weights[shares_of(D)];
     float* own = place(i);
-    each_dimension<kShares>(D, [&](int d, int j) { x[j] = own[d]; });
+    each_dimension<shares_of(D)>(D, [&](int d, int j) { x[j] = own[d]; });
     if (head(i).weight) {
-      each_dimension<kShares>(D, [&](int d, int j) { weights[j] = weight(i)[d]; });
+      each_dimension<shares_of(D)>(D, [&](int d, int j) { weights[j] = weight(i)[d]; });
       norm_head(x, weights, D, op_.norm);
-      each_dimension<kShares>(D, [&](int d, int j) { own[d] = x[j]; });
+      each_dimension<shares_of(D)>(D, [&](int d, int j) { own[d] = x[j]; });
       __syncwarp();
     }
     rotate_head(x, own, op_.rope, rotations());
     __syncwarp();  // before that, others read what was there
-    if (part(i) == Part::Key) return each_dimension<kShares>(D, [&](int d, int j) { own[d] = x[j]; });
+    if (part(i) == Part::Key) return each_dimension<shares_of(D)>(D, [&](int d, int j) { own[d] = x[j]; });
     const bool grows = op_.query_growth.growth != 0;
     auto* query = reinterpret_cast<Multiplied<Element>*>(own);
-    each_dimension<kShares>(D, [&](int d, int j) { put(query + d, (grows ? x[j] * growth_ : x[j]) * scale); });
+    each_dimension<shares_of(D)>(D, [&](int d, int j) { put(query + d, (grows ? x[j] * growth_ : x[j]) * scale); });
   }
 
   const QkRopeAppend& op_;
@@ -378,18 +377,17 @@ void launch_kernel(const Attention& op, const QkRopeAppend* rope, const Plan<Ele
          step.tables[op.group], tile_heads(op), plan.tiles_of_row, plan.queries, plan.ranks);
 }
 
-// Measured: few warps for short contexts; for long ones many where a row is alone, which leaves most multiprocessors without a block even
-// so, and where tiles are so many that they keep as many warps busy.
+// Measured: many warps for long contexts, where a row is alone, which leaves most multiprocessors without a block even so, and where tiles
+// are so many that they keep as many warps busy.
 template <class Element, int D>
-void choose_warps(const Attention& op, const QkRopeAppend* rope, cudaStream_t stream) {
-  const Plan<Element, D, kFewWarps> few(op);
+bool wants_many_warps(const Attention& op) {
   if constexpr (D <= kMostWhole) {
-    if (!op.step->is_long) return launch_kernel(op, rope, few, stream);
-    const Plan<Element, D, kManyWarps> many(op);
+    if (!op.step->is_long) return false;
     const int tiles = tiles_of(op), half = processors() / 2;
-    if (tiles * kMostRanks <= half || (tiles > half && many.busy >= few.busy)) return launch_kernel(op, rope, many, stream);
+    if (tiles <= half) return tiles * kMostRanks <= half;
+    return Plan<Element, D, kManyWarps>(op).busy >= Plan<Element, D, kFewWarps>(op).busy;
   }
-  launch_kernel(op, rope, few, stream);
+  return false;
 }
 
 }  // namespace
@@ -403,8 +401,20 @@ size_t shared_of_few(const Attention& op) {
   return bytes;
 }
 
+bool has_few_warps(const Attention& op) {
+  bool has_few = false;
+  with_tensor_shape(op, [&](auto element, auto size) { has_few = !wants_many_warps<decltype(element), size>(op); });
+  return has_few;
+}
+
 void attend_few(const Attention& op, const QkRopeAppend* rope, cudaStream_t stream) {
-  with_tensor_shape(op, [&](auto element, auto size) { choose_warps<decltype(element), size>(op, rope, stream); });
+  with_tensor_shape(op, [&](auto element, auto size) {
+    using Element = decltype(element);
+    if constexpr (size <= kMostWhole) {
+      if (wants_many_warps<Element, size>(op)) return launch_kernel(op, rope, Plan<Element, size, kManyWarps>(op), stream);
+    }
+    launch_kernel(op, rope, Plan<Element, size, kFewWarps>(op), stream);
+  });
 }
 
 }  // namespace kvasir::cuda

@@ -45,6 +45,8 @@ size_t shared_of_many(const Attention& op);
 
 // Each for the rows that are its own; the other rows' results stay.
 void attend_few(const Attention& op, const QkRopeAppend* rope, cudaStream_t stream);
+// Whether its blocks find room beside those of the kernel before.
+bool has_few_warps(const Attention& op);
 void attend_many(const Attention& op, cudaStream_t stream);
 // As attend_many, by wgmma.
 void attend_prompt(const Attention& op, cudaStream_t stream);

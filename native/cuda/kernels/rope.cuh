@@ -8,6 +8,11 @@
 
 namespace kvasir::cuda {
 
+// Dimensions of a lane.
+__host__ __device__ constexpr int shares_of(int size) {
+  return (size + kWarp - 1) / kWarp;
+}
+
 // f(d, j) for the lane's dimensions of a head; j: which of `shares` it is.
 template <int shares, class Function>
 __device__ inline void each_dimension(int size, const Function& f) {
