@@ -167,7 +167,7 @@ bool check_rope(const Shape& shape, const RopeShape& rope, cudaStream_t stream) 
   for (int fused = 0; fused < 2; ++fused) {
     generator = same;
     const Cache cache(shape, starts, lengths, generator);
-    const Step step(cache, chunks, 0, 0);
+    const Step step(cache, chunks, 3, 3);  // rows without tokens, and tokens without rows
     const Projections projections(step.op(), rope);
     const auto run_step = [&](const Attention& op, cudaStream_t on) {
       if (!fused) run(projections.op(), on);
@@ -191,7 +191,7 @@ bool check_size(int head_size, cudaStream_t stream) {
       const int window = std::array{0, 1, 100, 256}[number % 4];
       const float softcap = std::array{0.0f, 5.0f, 0.0f, 50.0f}[(number++ / 4 + group) % 4];
       const Shape shape{2 * group, 2, head_size, window, type, softcap};
-      const int pairs = std::array{head_size / 2, head_size / 4, 0}[number % 3];
+      const int pairs = std::array{head_size / 2, head_size / 4, 0}[number / 3 % 3];
       right &= check_shape(shape, stream);
       right &= check_rope(shape, {number % 3, pairs, number % 2 == 0, number % 5 == 0 ? 0.1f : 0}, stream);
       std::fflush(stdout);

@@ -69,9 +69,9 @@ void run(const AddNorm& op, cudaStream_t stream, float* scales = nullptr);
 RowScales finish_scales(const RowScales& squares, int rows, cudaStream_t stream);
 // Whether an op of a step does so: always or never, whatever the rows. Its y of 16 bits is read by matmuls alone.
 bool leaves_scales(const AddNorm& op);
-// With `rope`: also the qk_rope_append before it.
+// With `rope`, which it makes (makes_rope): also the qk_rope_append before it, but for what that would leave in q.
 void run(const Attention& op, cudaStream_t stream, const QkRopeAppend* rope = nullptr);
-// Whether an attention may make the qk_rope_append before it.
+// Whether an attention makes the qk_rope_append right before it.
 bool makes_rope(const Attention& op, const QkRopeAppend& rope);
 void run(const Embed& op, cudaStream_t stream);
 void run(const GatherRows& op, cudaStream_t stream);

@@ -42,17 +42,20 @@ struct ReplayPart {
   static constexpr int kForward = 0, kFirstLogits = 1, kDraft = 1 << 20;
 };
 
-// What a recording is of, beside addresses that never change: a forward pass depends on rows and tokens, a piece of logits on outputs alone.
+// What a recording is of, beside addresses that never change: a forward pass depends on rows, tokens and whether any is long, a piece of
+// logits on outputs alone.
 struct Recorded {
   Recorded(const std::pair<int, const StepInputs*>& of) : part(of.first) {
     const bool forward = part % ReplayPart::kDraft == ReplayPart::kForward;
     rows = forward ? of.second->rows : 0;
     tokens = forward ? of.second->tokens : 0;
     outputs = forward ? 0 : of.second->outputs;
+    is_long = forward && of.second->is_long;
   }
   auto operator<=>(const Recorded&) const = default;
 
   int part, rows, tokens, outputs;
+  bool is_long;
 };
 
 // A place in the order of calls.

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type NativeConfig, type NativeEngine, ROW_OUTPUT, type SlotConfig, type StepBuffers } from "../../lib/native/addon.ts";
 import { deviceAddon } from "../support/addon.ts";
 import { FakeNative } from "../support/fake-native.ts";
@@ -387,15 +387,27 @@ describe.each(KINDS)("%s", (name, create) => {
   });
 });
 
-it("tells of the first step of each size that the device has recorded it", async () => {
-  const engine = new deviceAddon.Engine(tinyConfig(join(directory, "device.bin")));
-  await engine.load(() => {});
-  const step = async (slot: number): Promise<boolean> => {
+describe("a device tells of the first step of each size that it has recorded it", () => {
+  let engine: NativeEngine;
+
+  beforeEach(async () => {
+    engine = new deviceAddon.Engine(tinyConfig(join(directory, "device.bin"), { maxContext: 2048 }));
+    await engine.load(() => {});
+  });
+  afterEach(() => engine.close());
+
+  const step = async (slot: number, start: number): Promise<boolean> => {
     engine.setSlot(slot, slotConfig({ tokens: Int32Array.of(3), promptLength: 1 }));
-    return engine.step(stepBuffers([{ slot, start: 0, tokens: Int32Array.of(3), output: sample }]));
+    return engine.step(stepBuffers([{ slot, start, tokens: Int32Array.of(3), output: sample }]));
   };
-  expect([await step(0), await step(1), await step(0)]).toEqual([true, false, false]);
-  await engine.close();
+
+  it("whatever the row", async () => {
+    expect([await step(0, 0), await step(1, 0), await step(0, 0)]).toEqual([true, false, false]);
+  });
+
+  it("and of long contexts by themselves", async () => {
+    expect([await step(0, 1023), await step(0, 1024), await step(0, 1025), await step(0, 0)]).toEqual([true, true, false, false]);
+  });
 });
 
 /** Natural logarithms of the softmax, in float64. */

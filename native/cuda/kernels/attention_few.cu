@@ -3,11 +3,11 @@
 // A cluster of `ranks` blocks has a tile of queries: in each round every warp runs a split of its own, then all threads of the cluster
 // merge the round's states through each other's shared memory, each for its own elements. More ranks where there are few rows, so that the
 // card is busy; their number changes no bit. What earlier steps wrote of the cache is on its way before the kernel before this one has
-// ended.
+// ended: between two steps there is always a launch that waits for all before it (put_last_tokens).
 //
-// Where no row has more than one token it can make the qk_rope_append before it, too, and waits for nothing but the projections: each block
-// its tile's queries, and the one with the newest split the key and the value of the token, which it puts into the cache and, as all pages
-// are under way by then, into its own copy.
+// Where makes_rope() it makes the qk_rope_append before it, too, and waits for nothing but the projections: each block its tile's queries,
+// and one of each tile the newest key and value, which it puts into its own copy of their page, under way by then, and after the last round
+// into the cache.
 //
 // Bytes: K and V of a row once a tile. Limited by latency at short contexts, by memory at long ones.
 #include <algorithm>
@@ -21,7 +21,7 @@ namespace kvasir::cuda {
 namespace {
 
 // Warps of a block: few, so that it finds room beside others and beside the blocks of the kernel before, and its pages are on their way
-// early; or many (choose_warps()).
+// early; or many (wants_many_warps()).
 constexpr int kFewWarps = 2, kManyWarps = 4;
 constexpr int kMostRanks = 8;
 
@@ -44,8 +44,8 @@ struct Merged {
   float largest, weight, first, second;
 };
 
-// The heads of a tile's token, as a qk_rope_append leaves them: its queries, then its key and its value. The fewer instructions, the better:
-// a kernel that runs once a layer finds its own no more where it left them.
+// The heads of a tile's token, as a qk_rope_append leaves them: its queries, then its key and its value. The fewer instructions, the
+// better: a kernel that runs once a layer finds its own no more where it left them.
 template <class Element, int D, int warps>
 class TokenHeads {
  public:
@@ -136,7 +136,7 @@ class TokenHeads {
 #pragma unroll
     for (int d = 0; d < D; d += 4 * kWarp) {
       const int own = d + threadIdx.x % kWarp * 4;
-      if (own < D) copy_four(to + own, from + own);
+      if (own < D) copy_16(to + own, from + own);
     }
     end_copies();
   }

@@ -43,7 +43,8 @@ inline constexpr size_t kHopperShared = 227 << 10;
 size_t shared_of_few(const Attention& op);
 size_t shared_of_many(const Attention& op);
 
-// Each for the rows that are its own; the other rows' results stay.
+// Each for the rows that are its own; the other rows' results stay. `rope`: of a decode step, made, too (q, k, v and weights of norms at
+// multiples of 16 bytes).
 void attend_few(const Attention& op, const QkRopeAppend* rope, cudaStream_t stream);
 // Whether its blocks find room beside those of the kernel before.
 bool has_few_warps(const Attention& op);

@@ -9,9 +9,10 @@ __device__ inline uint32_t shared_address(const void* place) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(place));
 }
 
-// Before this, a kernel touches nothing that an earlier kernel writes, and writes nothing that one reads: launched early, it may have
-// weights on their way and tables in shared memory while the kernel before it still runs. Every thread calls it once. (One that is launched
-// only when all blocks of the kernel before have waited may work beside that one, and calls it at its end: matmul_prompt_bf16.cu.)
+// Before this, a kernel touches nothing that an earlier kernel of its step writes, and writes nothing that one reads: launched early, it
+// may have weights on their way and tables in shared memory while the kernel before it still runs. Every thread calls it once. (One that is
+// launched only when all blocks of the kernel before have waited may work beside that one, and calls it at its end:
+// matmul_prompt_bf16.cu.)
 __device__ inline void wait_for_kernel_before() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
@@ -136,7 +137,7 @@ __device__ inline void copy_bulk_to_blocks(void* to, const void* from, uint32_t 
 }
 
 // Of a lane alone: 16 bytes. A warp's copies come in the order of their groups.
-__device__ inline void copy_four(void* to, const void* from) {
+__device__ inline void copy_16(void* to, const void* from) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(to)), "l"(from) : "memory");
 }
 __device__ inline void end_copies() {
@@ -144,7 +145,7 @@ __device__ inline void end_copies() {
 }
 // What copy_bulk does, before Hopper: by all lanes of a warp, a group.
 __device__ inline void copy_by_warp(uint8_t* to, const uint8_t* from, int bytes) {
-  for (int i = static_cast<int>(threadIdx.x) % 32 * 16; i < bytes; i += 512) copy_four(to + i, from + i);
+  for (int i = static_cast<int>(threadIdx.x) % 32 * 16; i < bytes; i += 512) copy_16(to + i, from + i);
   end_copies();
 }
 // Until at most `left` groups of the warp's copies are under way.

@@ -1,4 +1,4 @@
-// qk_rope_append: see ops/qk_rope_append.h; in decode attention makes it (attention_few.cu). A warp has a head of a token, of 256 tokens
+// qk_rope_append: see ops/qk_rope_append.h; in decode attention may make it (attention_few.cu). A warp has a head of a token, of 256 tokens
 // and more some: q heads, then k heads, then v heads. Limited by latency: what depends on the step's inputs alone is done before the kernel
 // before has ended, and a warp waits for memory once. Of many tokens by instructions, most of them sines, which a token's heads share.
 #include <type_traits>

@@ -1,5 +1,5 @@
 #pragma once
-// What qk_rope_append (ops/qk_rope_append.h) makes of a head, by one warp: for its own kernel and for attention, which makes it in decode.
+// What qk_rope_append (ops/qk_rope_append.h) makes of a head, by one warp: for its own kernel and for attention, where that makes it.
 // A lane has the dimensions lane, lane + 32, ... in registers. Order of a norm: each lane sums its squares ascending, then the lanes
 // pairwise.
 #include "cuda/kernels/kv.cuh"
