@@ -83,7 +83,7 @@ class TokenHeads {
     each_head([&](int i) { copy(place(i), head(i).values); });
     wait_for_copies<0>();
     each_head([&](int i) {
-      if (part(i) != Part::Value) turn(i, scale);
+      if (kind(i) != HeadKind::Value) turn(i, scale);
     });
   }
 
@@ -110,11 +110,11 @@ class TokenHeads {
   static constexpr int kRow = D + 8;  // floats; other banks
   static constexpr int kThreads = warps * kWarp, kPairs = (D / 2 + kThreads - 1) / kThreads;
 
-  __device__ Part part(int i) const {
-    return i < tile_.queries ? Part::Query : i == tile_.queries ? Part::Key : Part::Value;
+  __device__ HeadKind kind(int i) const {
+    return i < tile_.queries ? HeadKind::Query : i == tile_.queries ? HeadKind::Key : HeadKind::Value;
   }
   __device__ Head head(int i) const {
-    return head_of_token(op_, part(i), tile_.first_token, i < tile_.queries ? first_query_ + i : tile_.kv_head, D);
+    return head_of_token(op_, kind(i), tile_.first_token, i < tile_.queries ? first_query_ + i : tile_.kv_head, D);
   }
   __device__ float* place(int i) const {
     return i < tile_.queries ? memory_ + i * kRow : token_[i - tile_.queries];
@@ -153,7 +153,7 @@ class TokenHeads {
     }
     rotate_head(x, own, op_.rope, rotations());
     __syncwarp();  // before that, others read what was there
-    if (part(i) == Part::Key) return each_dimension<shares_of(D)>(D, [&](int d, int j) { own[d] = x[j]; });
+    if (kind(i) == HeadKind::Key) return each_dimension<shares_of(D)>(D, [&](int d, int j) { own[d] = x[j]; });
     const bool grows = op_.query_growth.growth != 0;
     auto* query = reinterpret_cast<Multiplied<Element>*>(own);
     each_dimension<shares_of(D)>(D, [&](int d, int j) { put(query + d, (grows ? x[j] * growth_ : x[j]) * scale); });
@@ -284,15 +284,15 @@ __global__ void __launch_bounds__(warps* kWarp)
   };
   const auto fetch_keys = [&](int which) { fetch(op.cache.k, which, own.k, arrival.k); };
   const auto fetch_values = [&](int which) { fetch(op.cache.v, which, own.v, arrival.v); };
-  const bool makes_rope = rope.step != nullptr, has_newest = makes_rope && (last - first) % ranks == rank;
-  const bool is_old = makes_rope || (split + 1) * kSplitKeys <= step.starts[tile.row];  // no key of it is another kernel's of this step
+  const bool with_rope = rope.step != nullptr, has_newest = with_rope && (last - first) % ranks == rank;
+  const bool is_old = with_rope || (split + 1) * kSplitKeys <= step.starts[tile.row];  // no key of it is another kernel's of this step
   if (is_old) fetch_keys(split), fetch_values(split);
-  if (makes_rope) heads.prepare(tile, tile.queries + (has_newest ? 2 : 0));
+  if (with_rope) heads.prepare(tile, tile.queries + (has_newest ? 2 : 0));
   const int64_t newest_page = has_newest ? pages[tile.position / kPage] : 0;
   wait_for_kernel_before();
   if (!is_old) fetch_keys(split), fetch_values(split);
   uint32_t queries[D / 16][4];
-  if (makes_rope) {
+  if (with_rope) {
     heads.make(op.scale * kLog2E);
     __syncthreads();
     heads.load(queries);

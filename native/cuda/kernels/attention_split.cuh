@@ -34,8 +34,7 @@ __device__ inline void fetch_pages(const View& part, const KvLayer& cache, const
   if (lane == 0) expect_bytes(&arrival, bytes);
   if (!wanted) return;
   const auto* from = head_of<Element>(part, cache, pages[key / kPage], kv_head);
-  if constexpr (once) copy_once_at(shared_address(to[page]), from, sizeof to[0], shared_address(&arrival));
-  if constexpr (!once) copy_bulk(to[page], from, sizeof to[0], &arrival);
+  (once ? copy_once_at : copy_bulk_at)(shared_address(to[page]), from, sizeof to[0], shared_address(&arrival));
 }
 
 template <class Element, int D>

@@ -34,23 +34,23 @@ __global__ void qk_rope_append(const __grid_constant__ QkRopeAppend op, const in
   const bool grows = op.query_growth.growth != 0;
   const float growth = grows ? growth_at(op.query_growth, position) : 1.0f;
   for (int i = first; i < min(first + heads_of_warp, heads); ++i) {
-    const Part part = i < op.query_heads ? Part::Query : i < op.query_heads + op.cache.kv_heads ? Part::Key : Part::Value;
-    const int index = part == Part::Query ? i : (i - op.query_heads) % op.cache.kv_heads;
-    const Head head = head_of_token(op, part, token, index, D);
+    const HeadKind kind = i < op.query_heads ? HeadKind::Query : i < op.query_heads + op.cache.kv_heads ? HeadKind::Key : HeadKind::Value;
+    const int index = kind == HeadKind::Query ? i : (i - op.query_heads) % op.cache.kv_heads;
+    const Head head = head_of_token(op, kind, token, index, D);
     float x[shares], weight[shares];
     if (head.weight) each_dimension<shares>(D, [&](int d, int j) { weight[j] = head.weight[d]; });
     if (i == first) wait_for_kernel_before();
     each_dimension<shares>(D, [&](int d, int j) { x[j] = head.values[d]; });
     if (head.weight) norm_head(x, weight, D, op.norm);
-    if (part != Part::Value) {
+    if (kind != HeadKind::Value) {
       each_dimension<shares>(D, [&](int d, int j) { own[d] = x[j]; });
       __syncwarp();
       rotate_head(x, own, op.rope, rotations);
       __syncwarp();  // all have read what the next head takes the place of
     }
-    if (part == Part::Query) {
+    if (kind == HeadKind::Query) {
       each_dimension<shares>(D, [&](int d, int j) { head.values[d] = grows ? x[j] * growth : x[j]; });
-    } else if (part == Part::Key) {
+    } else if (kind == HeadKind::Key) {
       auto* to = head_of<Element>(op.cache.k, op.cache, page, index);
       each_dimension<shares>(D, [&](int d, int j) { put(to + key_place(op.cache, position, d), x[j]); });
     } else {

@@ -23,7 +23,7 @@ __device__ inline void each_dimension(int size, const Function& f) {
   }
 }
 
-enum class Part { Query, Key, Value };
+enum class HeadKind { Query, Key, Value };
 
 // A head of a token.
 struct Head {
@@ -33,9 +33,9 @@ struct Head {
   __device__ Head(const View& part, const View& norm, int token, int index, int size)
       : values(row_of(part, token) + int64_t(index) * size), weight(norm.data ? row_of(norm, index) : nullptr) {}
 };
-__device__ inline Head head_of_token(const QkRopeAppend& op, Part part, int token, int index, int size) {
-  if (part == Part::Query) return Head(op.q, op.q_norm, token, index, size);
-  if (part == Part::Key) return Head(op.k, op.k_norm, token, index, size);
+__device__ inline Head head_of_token(const QkRopeAppend& op, HeadKind kind, int token, int index, int size) {
+  if (kind == HeadKind::Query) return Head(op.q, op.q_norm, token, index, size);
+  if (kind == HeadKind::Key) return Head(op.k, op.k_norm, token, index, size);
   return Head(op.v, {}, token, index, size);
 }
 
